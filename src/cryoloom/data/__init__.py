@@ -1,0 +1,31 @@
+"""The vocabulary of electron microscopy: kinds of sets, their columns with units, and their names in other programs."""
+
+from cryoloom.data.columns import COLUMNS, Column, column_named
+from cryoloom.data.kinds import (
+    CTFs,
+    FSC,
+    Classes2D,
+    Classes3D,
+    Coordinates,
+    Mask,
+    Micrographs,
+    Movies,
+    Particles,
+    Volume,
+)
+
+__all__ = [
+    "COLUMNS",
+    "FSC",
+    "CTFs",
+    "Classes2D",
+    "Classes3D",
+    "Column",
+    "Coordinates",
+    "Mask",
+    "Micrographs",
+    "Movies",
+    "Particles",
+    "Volume",
+    "column_named",
+]

@@ -1,0 +1,58 @@
+"""Every column of every set: its unit, meaning, and names in RELION, Xmipp and cryoSPARC. The only place that knows them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column; empty strings where a program has no name for it."""
+
+    name: str
+    unit: str
+    meaning: str
+    relion: str = ""
+    xmipp: str = ""
+    cryosparc: str = ""
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("id", "", "identity, kept from coordinate to last map", "cryoloomParticleId", "itemId"),
+    Column("enabled", "", "whether later steps use the row", "", "enabled"),
+    Column("fail_reason", "", "why a row is disabled"),
+    Column("micrograph_id", "", "id of the micrograph", "", "micrographId"),
+    Column("optics_group", "", "acquisition the row belongs to", "rlnOpticsGroup", "", "ctf/exp_group_id"),
+    Column("optics_group_name", "", "name of the acquisition", "rlnOpticsGroupName"),
+    Column("voltage", "kV", "acceleration voltage", "rlnVoltage", "ctfVoltage", "ctf/accel_kv"),
+    Column("cs", "mm", "spherical aberration", "rlnSphericalAberration", "ctfSphericalAberration", "ctf/cs_mm"),
+    Column("amplitude_contrast", "", "fraction of amplitude contrast", "rlnAmplitudeContrast", "ctfQ0", "ctf/amp_contrast"),
+    Column("movie_path", "", "movie file", "rlnMicrographMovieName", "micrographMovie", "movie_blob/path"),
+    Column("micrograph_path", "", "aligned sum, unweighted", "rlnMicrographName", "micrograph", "micrograph_blob/path"),
+    Column("defocus_u", "Å", "largest defocus, underfocus positive", "rlnDefocusU", "ctfDefocusU", "ctf/df1_A"),
+    Column("defocus_v", "Å", "smallest defocus", "rlnDefocusV", "ctfDefocusV", "ctf/df2_A"),
+    Column("defocus_angle", "°", "azimuth of the largest defocus, from +x towards +y", "rlnDefocusAngle", "ctfDefocusAngle", "ctf/df_angle_rad"),
+    Column("phase_shift", "°", "phase plate shift", "rlnPhaseShift", "ctfVPPphaseshift", "ctf/phase_shift_rad"),
+    Column("ctf_resolution", "Å", "resolution to which the fit explains the Thon rings", "rlnCtfMaxResolution", "", "ctf_stats/ctf_fit_to_A"),
+    Column("ctf_score", "", "correlation of spectrum and model", "rlnCtfFigureOfMerit", "ctfCritFitting", "ctf_stats/cross_corr"),
+    Column("motion_total", "Å", "accumulated motion", "rlnAccumMotionTotal"),
+    Column("motion_early", "Å", "motion in the first 4 e/Å²", "rlnAccumMotionEarly"),
+    Column("motion_late", "Å", "motion after the first 4 e/Å²", "rlnAccumMotionLate"),
+    Column("x", "px", "particle centre, array order, pixel 0 is the centre of the first sample", "rlnCoordinateX", "xcoor"),
+    Column("y", "px", "particle centre", "rlnCoordinateY", "ycoor"),
+    Column("score", "", "how sure the method is", "rlnAutopickFigureOfMerit", "cost", "pick_stats/ncc_score"),
+    Column("rot", "°", "first Euler angle", "rlnAngleRot", "angleRot"),
+    Column("tilt", "°", "second Euler angle", "rlnAngleTilt", "angleTilt"),
+    Column("psi", "°", "third Euler angle, in-plane", "rlnAnglePsi", "anglePsi"),
+    Column("origin_x", "Å", "added to the image to centre the particle", "rlnOriginXAngst", "shiftX"),
+    Column("origin_y", "Å", "added to the image to centre the particle", "rlnOriginYAngst", "shiftY"),
+    Column("class_id", "", "class, from 1", "rlnClassNumber", "ref"),
+    Column("half_set", "", "independent half, 1 or 2", "rlnRandomSubset", "", "alignments3D/split"),
+    Column("max_probability", "", "largest weight of one pose", "rlnMaxValueProbDistribution"),
+    Column("log_likelihood", "", "contribution to the log-likelihood", "rlnLogLikeliContribution"),
+)  # fmt: skip
+
+_BY_NAME = {name: column for column in COLUMNS for name in (column.name, column.relion, column.xmipp, column.cryosparc) if name}
+
+
+def column_named(name: str) -> Column | None:
+    """Return the column that any of the programs calls `name` (a leading underscore is ignored)."""
+    return _BY_NAME.get(name) or _BY_NAME.get(name.lstrip("_"))

@@ -1,0 +1,50 @@
+"""The kinds of sets a protocol takes and gives.
+
+Optics groups carry ``optics_group``, ``optics_group_name``, ``pixel_size`` (Å/px of the set's own images), ``voltage`` (kV), ``cs`` (mm),
+``amplitude_contrast``; movies also ``dose_per_frame`` and ``pre_exposure`` (e/Å²) and ``gain_path``; particles also ``box_size``,
+``contrast`` ("bright" or "dark"), ``phase_flipped`` and ``ctf_premultiplied``.
+"""
+
+from cryoloom.tables import Dataset
+
+
+class Movies(Dataset, kind="movies", required=("movie_name", "movie_path", "frames", "width", "height", "optics_group", "enabled", "fail_reason")):
+    """Movies as recorded; ``movie_name`` joins them to everything made from them."""
+
+
+class Micrographs(Dataset, kind="micrographs", required=("micrograph_name", "micrograph_path", "width", "height", "optics_group", "enabled", "fail_reason")):
+    """Aligned micrographs, protein dark; ``id`` is the movie's. ``micrograph_path`` is the unweighted sum, for CTF estimation;
+    ``weighted_path`` (null without dose) the dose-weighted one, for picking and extraction.
+    """
+
+
+class CTFs(Dataset, kind="ctfs", required=("micrograph_id", "defocus_u", "defocus_v", "defocus_angle", "phase_shift")):
+    """One transfer function a micrograph; ``id`` is the micrograph's."""
+
+
+class Coordinates(Dataset, kind="coordinates", required=("micrograph_id", "micrograph_name", "x", "y", "score", "optics_group")):
+    """Particle centres in px of the micrographs they were picked on; meta: ``diameter`` (Å)."""
+
+
+class Particles(Dataset, kind="particles", required=("micrograph_id", "stack_path", "stack_index", "optics_group")):
+    """Boxed particles: image ``stack_index`` (from 0) of ``stack_path``; ``id`` is the coordinate's. Columns of their CTF, and of their pose once known."""
+
+
+class Classes2D(Dataset, kind="classes2d", required=("class_id", "stack_path", "stack_index", "count")):
+    """Class averages; members carry ``class_id`` in the particle set beside it."""
+
+
+class Classes3D(Dataset, kind="classes3d", required=("class_id", "volume_path", "count")):
+    """Class maps."""
+
+
+class Volume(Dataset, kind="volume", required=("volume_path", "box_size")):
+    """One map, or several. ``half_map1_path`` and ``half_map2_path``, where present, are unfiltered and of the same box."""
+
+
+class Mask(Dataset, kind="mask", required=("mask_path", "box_size")):
+    """A soft mask in [0, 1]."""
+
+
+class FSC(Dataset, kind="fsc", required=("shell", "frequency", "fsc")):
+    """Fourier shell correlations: one row a shell (``id`` = ``shell``), ``frequency`` in 1/Å, one column a curve; meta: ``resolution`` (Å)."""

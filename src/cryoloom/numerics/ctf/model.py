@@ -1,0 +1,74 @@
+"""The contrast transfer function: one definition for the whole product.
+
+``ctf = +sin χ`` for bright particles (RELION's and Xmipp's sign, positive at low frequency in underfocus),
+``χ = π λ s² (Δf(θ) - ½ λ² s² Cs) + φ_plate + φ_ac``, Δf underfocus positive, ``φ_ac = atan(Q0 / √(1 - Q0²))``.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def electron_wavelength(voltage: float) -> float:
+    """Return the relativistic electron wavelength in Å for an acceleration `voltage` in kV (300 kV: 0.0196875 Å)."""
+    volts = voltage * 1e3
+    return 12.2643247 / math.sqrt(volts * (1.0 + 0.978466e-6 * volts))
+
+
+def ctf_phase(
+    frequency_x: Tensor,
+    frequency_y: Tensor,
+    defocus_u: Tensor | float,
+    defocus_v: Tensor | float,
+    defocus_angle: Tensor | float,
+    phase_shift: Tensor | float,
+    *,
+    voltage: float,
+    cs: float,
+    amplitude_contrast: float,
+) -> Tensor:
+    """Return χ in radians, float64, broadcast over all arguments.
+
+    Parameters
+    ----------
+    frequency_x, frequency_y
+        Spatial frequency in 1/Å.
+    defocus_u, defocus_v
+        Largest and smallest defocus in Å, underfocus positive.
+    defocus_angle
+        Angle of the u axis from +x towards +y, degrees.
+    phase_shift
+        Phase plate shift, degrees.
+    voltage, cs, amplitude_contrast
+        kV, mm, and the fraction 0-1.
+    """
+    x, y = frequency_x.to(torch.float64), frequency_y.to(torch.float64)
+    wavelength = electron_wavelength(voltage)
+    squared = x * x + y * y
+    u, v, angle, plate = (torch.as_tensor(value, dtype=torch.float64, device=x.device) for value in (defocus_u, defocus_v, defocus_angle, phase_shift))
+    azimuth = torch.atan2(y, x) - torch.deg2rad(angle)
+    defocus = 0.5 * (u + v + (u - v) * torch.cos(2.0 * azimuth))
+    amplitude_phase = math.atan2(amplitude_contrast, math.sqrt(1.0 - amplitude_contrast**2))
+    chi = math.pi * wavelength * squared * (defocus - 0.5 * wavelength**2 * squared * (cs * 1e7))
+    return chi + torch.deg2rad(plate) + amplitude_phase
+
+
+def ctf(
+    frequency_x: Tensor,
+    frequency_y: Tensor,
+    defocus_u: Tensor | float,
+    defocus_v: Tensor | float,
+    defocus_angle: Tensor | float,
+    phase_shift: Tensor | float = 0.0,
+    *,
+    voltage: float,
+    cs: float,
+    amplitude_contrast: float,
+) -> Tensor:
+    """Return ``sin χ`` as float32, the transfer function of bright particles; arguments as in `ctf_phase`."""
+    chi = ctf_phase(
+        frequency_x, frequency_y, defocus_u, defocus_v, defocus_angle, phase_shift,
+        voltage=voltage, cs=cs, amplitude_contrast=amplitude_contrast,
+    )  # fmt: skip
+    return torch.sin(chi).to(torch.float32)

@@ -1,0 +1,31 @@
+"""Fixed blocks, fixed order: the same bits for any number of threads."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def blocks(count: int, size: int) -> list[slice]:
+    """Cut ``range(count)`` into slices of `size`; the cut depends on nothing but these two numbers."""
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def ordered(work: Callable[[slice], Result], parts: list[slice], threads: int) -> Iterator[Result]:
+    """Yield ``work(part)`` for every part in order, computing up to `threads` of them at once.
+
+    Only about `threads` results wait at any time, so memory is bounded by them. Numba kernels with ``nogil=True`` and torch
+    release the interpreter lock. Reduce the results in the order they come and the sum does not depend on `threads`.
+    """
+    if threads <= 1:
+        yield from map(work, parts)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        pending = [pool.submit(work, part) for part in islice(parts, threads + 1)]
+        rest = iter(parts[threads + 1 :])
+        while pending:
+            yield pending.pop(0).result()
+            for part in islice(rest, 1):
+                pending.append(pool.submit(work, part))

@@ -1,0 +1,94 @@
+"""A protocol: class = declaration, instance = frozen parameters, job = run."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
+
+from cryoloom.spec.job import Job
+from cryoloom.spec.param import Hint, extra_of
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a run returns; subclasses are frozen dataclasses whose fields are annotated with kinds (``ctfs: CTFs``)."""
+
+    def named(self) -> dict[str, Any]:
+        """Return the outputs by name; those that are None were not made."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name) is not None}
+
+
+class Panel(BaseModel):
+    """One picture or table of a report, as data; ``report/panels`` holds the kinds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Protocol(BaseModel):
+    """Base of all protocols. Subclass with ``class CTFEstimate(Protocol, id="ctf.estimate", outputs=Estimated)``.
+
+    Attributes
+    ----------
+    id
+        The protocol's name everywhere; its file is ``protocols/<id with slashes>.py``.
+    version
+        Raised when the same parameters would give other results; part of a run's identity.
+    outputs
+        The dataclass that `run` returns.
+    cite
+        DOIs of the method's papers.
+    aliases
+        Class names of the same step in Scipion.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=True)
+
+    id: ClassVar[str]
+    version: ClassVar[int]
+    outputs: ClassVar[type[Outputs]]
+    cite: ClassVar[tuple[str, ...]]
+    aliases: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def __pydantic_init_subclass__(
+        cls, *, id: str, outputs: type[Outputs], version: int = 1, cite: tuple[str, ...] = (), aliases: tuple[str, ...] = (), **kwargs: Any
+    ) -> None:
+        """Take the declaration's class keywords."""
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.id, cls.version, cls.outputs, cls.cite, cls.aliases = id, version, outputs, cite, aliases
+
+    @classmethod
+    def inputs(cls) -> dict[str, FieldInfo]:
+        """Return the fields declared with `Input`."""
+        return {name: field for name, field in cls.model_fields.items() if extra_of(field).get("input")}
+
+    @classmethod
+    def parameters(cls) -> dict[str, FieldInfo]:
+        """Return the fields declared with `Param`."""
+        return {name: field for name, field in cls.model_fields.items() if not extra_of(field).get("input")}
+
+    def parameter_values(self) -> dict[str, Any]:
+        """Return the parameters as plain JSON values, defaults included."""
+        return self.model_dump(mode="json", include=set(self.parameters()))
+
+    def check(self) -> Iterator[Hint]:
+        """Yield what is wrong with parameters and inputs taken together, before anything is queued."""
+        yield from ()
+
+    def fingerprint(self) -> Any:
+        """Return JSON naming the content outside the project that the result depends on (files to import); part of the identity."""
+        return None
+
+    def run(self, job: Job) -> Outputs:
+        """Do the work."""
+        raise NotImplementedError(f"{type(self).__name__}.run")
+
+    def summary(self, out: Any) -> Mapping[str, Any]:
+        """Return the headline numbers of a finished run, label to value, in reading order."""
+        return {}
+
+    def report(self, out: Any) -> list[Panel]:
+        """Return the panels of "Analyze results"."""
+        return []

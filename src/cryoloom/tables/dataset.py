@@ -1,0 +1,183 @@
+"""A set of items: a table, its optics groups, and what is said of the set as a whole."""
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import polars as pl
+from blake3 import blake3
+
+from cryoloom.tables.storage import FileRef, TableRef, overlay, read_table, write_frame
+
+_KINDS: dict[str, type["Dataset"]] = {}
+
+
+def dataset_kind(kind: str) -> type["Dataset"]:
+    """Return the class that was declared with this kind name."""
+    return _KINDS[kind]
+
+
+class Dataset:
+    """Rows with an ``id``, immutable. Subclasses are the kinds of data; they add columns they require, not state.
+
+    Parameters
+    ----------
+    items
+        The rows; ``id`` (int64) is unique. Columns ending in ``_path`` hold paths relative to `root`.
+    root
+        The project folder.
+    optics
+        One mapping an optics group, with ``optics_group``; its values hold for every row of that group.
+    meta
+        JSON values that hold for the whole set.
+    """
+
+    kind: ClassVar[str] = ""
+    required: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, *, kind: str = "", required: tuple[str, ...] = ()) -> None:
+        """Register a kind."""
+        cls.kind = kind or cls.__name__
+        cls.required = required
+        _KINDS[cls.kind] = cls
+
+    def __init__(
+        self,
+        items: pl.DataFrame | None,
+        root: Path,
+        *,
+        optics: Iterable[Mapping[str, Any]] = (),
+        meta: Mapping[str, Any] | None = None,
+        stored: TableRef | None = None,
+    ) -> None:
+        self.root = Path(root)
+        self.optics: list[dict[str, Any]] = [dict(group) for group in optics]
+        self.meta: dict[str, Any] = dict(meta or {})
+        self._stored = stored
+        self._added: pl.DataFrame | None = None
+        self._narrowed = False
+        if items is not None:
+            self.items = items
+            missing = [name for name in ("id", *self.required) if name not in items.columns]
+            if missing:
+                raise ValueError(f"{self.kind}: columns missing: {', '.join(missing)}; present: {', '.join(items.columns)}")
+
+    @cached_property
+    def items(self) -> pl.DataFrame:
+        """Return the rows, read from disk on first use."""
+        if self._stored is None:
+            raise ValueError(f"{self.kind} without rows")
+        return read_table(self._stored, self.root)
+
+    def __len__(self) -> int:
+        return self.items.height
+
+    def __repr__(self) -> str:
+        return f"<{self.kind}: {len(self)} items>"
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the rows with the columns of their optics group."""
+        if not self.optics or "optics_group" not in self.items.columns:
+            return self.items
+        groups = pl.DataFrame(self.optics, infer_schema_length=None)
+        return self.items.join(
+            groups.drop([name for name in groups.columns if name != "optics_group" and name in self.items.columns]),
+            on="optics_group",
+            how="left",
+            maintain_order="left",
+        )
+
+    def enabled(self) -> pl.DataFrame:
+        """Return the rows that are not disabled, with the columns of their optics group."""
+        frame = self.to_polars()
+        return frame.filter(pl.col("enabled")) if "enabled" in frame.columns else frame
+
+    def file(self, relative: str) -> Path:
+        """Return the absolute path of a ``*_path`` value."""
+        return self.root / relative
+
+    def with_columns(self, columns: pl.DataFrame, *, optics: Iterable[Mapping[str, Any]] | None = None, **meta: Any) -> Self:
+        """Return the set with `columns` (a frame with ``id``) laid over its rows; only these are stored."""
+        new = self._copy(optics, meta)
+        new.items = overlay(self.items, columns)
+        pending = self._added
+        new._added = columns if pending is None else overlay(_union_ids(pending, columns), columns)
+        return new
+
+    def select(self, ids: pl.Series | Iterable[int], *, optics: Iterable[Mapping[str, Any]] | None = None, **meta: Any) -> Self:
+        """Return the rows whose id is listed, in the set's own order; only the id list is stored."""
+        wanted = pl.DataFrame({"id": ids}, schema={"id": pl.Int64})
+        new = self._copy(optics, meta)
+        new.items = self.items.join(wanted, on="id", how="semi", maintain_order="left")
+        new._added = self._added
+        new._narrowed = True
+        return new
+
+    def disable(self, reasons: Mapping[int, str]) -> Self:
+        """Return the set with the rows of `reasons` disabled, the reason in ``fail_reason``; all others stay as they are."""
+        present = {"enabled": pl.lit(True), "fail_reason": pl.lit("")}
+        frame = self.items.with_columns([value.alias(name) for name, value in present.items() if name not in self.items.columns])
+        why = pl.DataFrame({"id": list(reasons), "why": list(reasons.values())}, schema={"id": pl.Int64, "why": pl.String})
+        frame = frame.select("id", "enabled", "fail_reason").join(why, on="id", how="left", maintain_order="left")
+        frame = frame.select(
+            "id",
+            enabled=pl.col("enabled") & pl.col("why").is_null(),
+            fail_reason=pl.coalesce("why", "fail_reason"),
+        )
+        return self.with_columns(frame)
+
+    def _copy(self, optics: Iterable[Mapping[str, Any]] | None, meta: Mapping[str, Any]) -> Self:
+        new = type(self)(None, self.root, optics=self.optics if optics is None else optics, meta={**self.meta, **meta}, stored=self._stored)
+        new._narrowed = self._narrowed
+        return new
+
+    # -- storage ------------------------------------------------------------------------------------------------
+
+    def save(self, folder: Path, name: str) -> dict[str, Any]:
+        """Write what is not stored yet into `folder` and return the set's manifest, with its ``hash``."""
+        stored = self._stored
+        if stored is None:
+            path = folder / f"{name}.parquet"
+            write_frame(self.items, path)
+            stored = TableRef(base=(FileRef.of(path, self.root),))
+        else:
+            if self._added is not None:
+                path = folder / f"{name}.columns.parquet"
+                write_frame(self._added, path)
+                stored = TableRef(stored.base, (*stored.sidecars, FileRef.of(path, self.root)), stored.ids)
+            if self._narrowed:
+                path = folder / f"{name}.ids.parquet"
+                write_frame(self.items.select("id"), path)
+                stored = TableRef(stored.base, stored.sidecars, FileRef.of(path, self.root))
+        own = folder.relative_to(self.root).as_posix() + "/"
+        files = [FileRef.of(self.root / path, self.root) for path in self._data_files() if path.startswith(own)]
+        manifest: dict[str, Any] = {
+            "kind": self.kind,
+            "count": len(self),
+            "table": stored.to_json(),
+            "optics": self.optics,
+            "meta": self.meta,
+            "files": [{"path": file.path, "size": file.size, "blake3": file.blake3} for file in files],
+        }
+        manifest["hash"] = blake3(json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return manifest
+
+    def _data_files(self) -> list[str]:
+        paths: set[str] = set()
+        for name in self.items.columns:
+            if name.endswith("_path") and self.items[name].dtype == pl.String:
+                paths.update(value for value in self.items[name].unique().to_list() if value)
+        return sorted(paths)
+
+    @staticmethod
+    def load(manifest: Mapping[str, Any], root: Path) -> "Dataset":
+        """Open a set from the manifest that `save` returned; rows are read on first use."""
+        kind = dataset_kind(manifest["kind"])
+        return kind(None, root, optics=manifest["optics"], meta=manifest["meta"], stored=TableRef.from_json(manifest["table"]))
+
+
+def _union_ids(pending: pl.DataFrame, columns: pl.DataFrame) -> pl.DataFrame:
+    extra = columns.select("id").join(pending, on="id", how="anti")
+    return pl.concat([pending, extra], how="diagonal") if extra.height else pending
