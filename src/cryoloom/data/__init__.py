@@ -2,11 +2,11 @@
 
 from cryoloom.data.columns import COLUMNS, Column, column_named
 from cryoloom.data.kinds import (
-    CTFs,
     FSC,
     Classes2D,
     Classes3D,
     Coordinates,
+    CTFs,
     Mask,
     Micrographs,
     Movies,

@@ -8,13 +8,23 @@ Optics groups carry ``optics_group``, ``optics_group_name``, ``pixel_size`` (Å/
 from cryoloom.tables import Dataset
 
 
-class Movies(Dataset, kind="movies", required=("movie_name", "movie_path", "frames", "width", "height", "optics_group", "enabled", "fail_reason")):
+class Movies(
+    Dataset,
+    kind="movies",
+    required=("movie_name", "movie_path", "frames", "width", "height", "optics_group", "enabled", "fail_reason"),
+):
     """Movies as recorded; ``movie_name`` joins them to everything made from them."""
 
 
-class Micrographs(Dataset, kind="micrographs", required=("micrograph_name", "micrograph_path", "width", "height", "optics_group", "enabled", "fail_reason")):
-    """Aligned micrographs, protein dark; ``id`` is the movie's. ``micrograph_path`` is the unweighted sum, for CTF estimation;
-    ``weighted_path`` (null without dose) the dose-weighted one, for picking and extraction.
+class Micrographs(
+    Dataset,
+    kind="micrographs",
+    required=("micrograph_name", "micrograph_path", "width", "height", "optics_group", "enabled", "fail_reason"),
+):
+    """Aligned micrographs, protein dark; ``id`` is the movie's.
+
+    ``micrograph_path`` is the unweighted sum, for CTF estimation; ``weighted_path`` (null without dose) the dose-weighted one, for
+    picking and extraction.
     """
 
 
@@ -27,7 +37,10 @@ class Coordinates(Dataset, kind="coordinates", required=("micrograph_id", "micro
 
 
 class Particles(Dataset, kind="particles", required=("micrograph_id", "stack_path", "stack_index", "optics_group")):
-    """Boxed particles: image ``stack_index`` (from 0) of ``stack_path``; ``id`` is the coordinate's. Columns of their CTF, and of their pose once known."""
+    """Boxed particles: image ``stack_index`` (from 0) of ``stack_path``; ``id`` is the coordinate's.
+
+    They carry the columns of their CTF, and of their pose once known.
+    """
 
 
 class Classes2D(Dataset, kind="classes2d", required=("class_id", "stack_path", "stack_index", "count")):
@@ -47,4 +60,7 @@ class Mask(Dataset, kind="mask", required=("mask_path", "box_size")):
 
 
 class FSC(Dataset, kind="fsc", required=("shell", "frequency", "fsc")):
-    """Fourier shell correlations: one row a shell (``id`` = ``shell``), ``frequency`` in 1/Å, one column a curve; meta: ``resolution`` (Å)."""
+    """Fourier shell correlations: one row a shell (``id`` = ``shell``), ``frequency`` in 1/Å, one column a curve.
+
+    Meta: ``resolution`` (Å).
+    """

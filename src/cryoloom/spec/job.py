@@ -99,7 +99,13 @@ class Job(Protocol):
         ...
 
     def iterate(
-        self, start: Callable[[], State], step: Callable[[State], State], *, done: Callable[[State], bool], name: str = "iterations", total: int | None = None
+        self,
+        start: Callable[[], State],
+        step: Callable[[State], State],
+        *,
+        done: Callable[[State], bool],
+        name: str = "iterations",
+        total: int | None = None,
     ) -> State:
         """Call `step` until `done`, writing a checkpoint after each call; continue from the last checkpoint after a stop.
 

@@ -51,12 +51,18 @@ class Protocol(BaseModel):
     cite: ClassVar[tuple[str, ...]]
     aliases: ClassVar[tuple[str, ...]]
 
-    @classmethod
-    def __pydantic_init_subclass__(
-        cls, *, id: str, outputs: type[Outputs], version: int = 1, cite: tuple[str, ...] = (), aliases: tuple[str, ...] = (), **kwargs: Any
+    def __init_subclass__(
+        cls,
+        *,
+        id: str,
+        outputs: type[Outputs],
+        version: int = 1,
+        cite: tuple[str, ...] = (),
+        aliases: tuple[str, ...] = (),
+        **kwargs: Any,
     ) -> None:
         """Take the declaration's class keywords."""
-        super().__pydantic_init_subclass__(**kwargs)
+        super().__init_subclass__(**kwargs)
         cls.id, cls.version, cls.outputs, cls.cite, cls.aliases = id, version, outputs, cite, aliases
 
     @classmethod

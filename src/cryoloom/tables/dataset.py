@@ -56,7 +56,7 @@ class Dataset:
         self.optics: list[dict[str, Any]] = [dict(group) for group in optics]
         self.meta: dict[str, Any] = dict(meta or {})
         self._stored = stored
-        self._added: pl.DataFrame | None = None
+        self._added: tuple[pl.DataFrame, ...] = ()
         self._narrowed = False
         if items is not None:
             self.items = items
@@ -102,8 +102,7 @@ class Dataset:
         """Return the set with `columns` (a frame with ``id``) laid over its rows; only these are stored."""
         new = self._copy(optics, meta)
         new.items = overlay(self.items, columns)
-        pending = self._added
-        new._added = columns if pending is None else overlay(_union_ids(pending, columns), columns)
+        new._added = (*self._added, columns)
         return new
 
     def select(self, ids: pl.Series | Iterable[int], *, optics: Iterable[Mapping[str, Any]] | None = None, **meta: Any) -> Self:
@@ -129,7 +128,13 @@ class Dataset:
         return self.with_columns(frame)
 
     def _copy(self, optics: Iterable[Mapping[str, Any]] | None, meta: Mapping[str, Any]) -> Self:
-        new = type(self)(None, self.root, optics=self.optics if optics is None else optics, meta={**self.meta, **meta}, stored=self._stored)
+        new = type(self)(
+            None,
+            self.root,
+            optics=self.optics if optics is None else optics,
+            meta={**self.meta, **meta},
+            stored=self._stored,
+        )
         new._narrowed = self._narrowed
         return new
 
@@ -143,9 +148,9 @@ class Dataset:
             write_frame(self.items, path)
             stored = TableRef(base=(FileRef.of(path, self.root),))
         else:
-            if self._added is not None:
-                path = folder / f"{name}.columns.parquet"
-                write_frame(self._added, path)
+            for number, columns in enumerate(self._added, 1):
+                path = folder / f"{name}.columns{number}.parquet"
+                write_frame(columns, path)
                 stored = TableRef(stored.base, (*stored.sidecars, FileRef.of(path, self.root)), stored.ids)
             if self._narrowed:
                 path = folder / f"{name}.ids.parquet"
@@ -176,8 +181,3 @@ class Dataset:
         """Open a set from the manifest that `save` returned; rows are read on first use."""
         kind = dataset_kind(manifest["kind"])
         return kind(None, root, optics=manifest["optics"], meta=manifest["meta"], stored=TableRef.from_json(manifest["table"]))
-
-
-def _union_ids(pending: pl.DataFrame, columns: pl.DataFrame) -> pl.DataFrame:
-    extra = columns.select("id").join(pending, on="id", how="anti")
-    return pl.concat([pending, extra], how="diagonal") if extra.height else pending

@@ -46,7 +46,9 @@ def ctf_phase(
     x, y = frequency_x.to(torch.float64), frequency_y.to(torch.float64)
     wavelength = electron_wavelength(voltage)
     squared = x * x + y * y
-    u, v, angle, plate = (torch.as_tensor(value, dtype=torch.float64, device=x.device) for value in (defocus_u, defocus_v, defocus_angle, phase_shift))
+    u, v, angle, plate = (
+        torch.as_tensor(value, dtype=torch.float64, device=x.device) for value in (defocus_u, defocus_v, defocus_angle, phase_shift)
+    )
     azimuth = torch.atan2(y, x) - torch.deg2rad(angle)
     defocus = 0.5 * (u + v + (u - v) * torch.cos(2.0 * azimuth))
     amplitude_phase = math.atan2(amplitude_contrast, math.sqrt(1.0 - amplitude_contrast**2))
