@@ -25,6 +25,10 @@ class Panel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
+    def html(self) -> str:
+        """Return the panel drawn as an HTML fragment that needs nothing from outside."""
+        raise NotImplementedError(f"{type(self).__name__}.html")
+
 
 class Protocol(BaseModel):
     """Base of all protocols. Subclass with ``class CTFEstimate(Protocol, id="ctf.estimate", outputs=Estimated)``.

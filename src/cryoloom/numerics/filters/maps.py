@@ -1,0 +1,33 @@
+"""Radial filters of cubic maps: low-pass with a raised-cosine edge, B-factor, any curve over shells."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cryoloom.numerics.fourier.grids import frequencies_3d
+from cryoloom.numerics.fourier.transforms import centred_irfft3, centred_rfft3
+
+Map = NDArray[np.float32]
+
+
+def multiply_shells(volume: Map, curve: NDArray[np.float64]) -> Map:
+    """Multiply the transform of `volume` ``(d, d, d)`` by `curve`, given at whole shells 0, 1, 2 …, linear in between, 0 beyond."""
+    box = volume.shape[0]
+    kz, ky, kx = frequencies_3d(box, dtype=torch.float64)
+    radius = (torch.sqrt(kz * kz + ky * ky + kx * kx) * box).numpy()
+    factor = np.interp(radius, np.arange(len(curve)), curve, right=0.0).astype(np.float32)
+    transform = centred_rfft3(torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32)))
+    return centred_irfft3(transform * torch.from_numpy(factor), box).numpy()
+
+
+def lowpass_curve(box: int, pixel_size: float, resolution: float, *, edge: float = 2.0) -> NDArray[np.float64]:
+    """Return a low-pass over shells: 1, then a raised cosine `edge` shells wide centred on `resolution` (Å), then 0."""
+    shells = np.arange(box // 2 + 1, dtype=np.float64)
+    start = box * pixel_size / resolution - edge / 2
+    phase = np.clip((shells - start) / edge, 0.0, 1.0)
+    return 0.5 * (1.0 + np.cos(np.pi * phase))
+
+
+def lowpass(volume: Map, pixel_size: float, resolution: float, *, edge: float = 2.0) -> Map:
+    """Low-pass `volume` at `resolution` (Å) with a raised cosine `edge` shells wide."""
+    return multiply_shells(volume, lowpass_curve(volume.shape[0], pixel_size, resolution, edge=edge))

@@ -1,0 +1,1 @@
+"""Soft masks of maps, and what can be wrong with them."""

@@ -1,0 +1,1 @@
+"""The catalogue: one file a protocol, its path is its id."""

@@ -1,0 +1,1 @@
+"""From half maps to the map one reads: mask, FSC, sharpening."""

@@ -1,0 +1,58 @@
+"""The look of every chart: one palette, one type size, drawn to inline SVG that names no fonts of this machine."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PALETTE = ("#1f6f8b", "#d1495b", "#edae49", "#5b8e7d", "#7d5ba6", "#66717e")
+
+_STYLE = {
+    "font.size": 9,
+    "font.family": "sans-serif",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "cryoloom",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#66717e",
+    "axes.labelcolor": "#333f48",
+    "axes.grid": True,
+    "grid.color": "#e3e7ea",
+    "grid.linewidth": 0.7,
+    "xtick.color": "#66717e",
+    "ytick.color": "#66717e",
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.6,
+}
+
+
+class Drawing:
+    """Receives the SVG text when the `chart` block ends."""
+
+    svg: str = ""
+
+
+@contextmanager
+def chart(width: float = 5.2, height: float = 3.2, *, polar: bool = False) -> Iterator[tuple["Axes", Drawing]]:
+    """Open axes `width` × `height` inches; on leaving, ``drawing.svg`` holds the finished SVG element."""
+    import matplotlib as mpl
+    from cycler import cycler
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({**_STYLE, "axes.prop_cycle": cycler(color=PALETTE)}):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot(projection="polar" if polar else None)
+        drawing = Drawing()
+        yield axes, drawing
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        text = buffer.getvalue()
+        drawing.svg = text[text.index("<svg") :]

@@ -1,0 +1,28 @@
+"""The kinds of panels a report is made of: data and limits first, drawing beside it."""
+
+from cryoloom.report.panels.angular_distribution import AngularDistribution
+from cryoloom.report.panels.funnel import Funnel
+from cryoloom.report.panels.histogram import Histogram
+from cryoloom.report.panels.image_grid import ImageGrid
+from cryoloom.report.panels.line_plot import LinePlot, Series
+from cryoloom.report.panels.map_slices import MapSlices
+from cryoloom.report.panels.map_surface import MapSurface
+from cryoloom.report.panels.marked_image import MarkedImage
+from cryoloom.report.panels.notice import Notice
+from cryoloom.report.panels.table_view import TableView
+from cryoloom.report.panels.trajectory import Trajectory
+
+__all__ = [
+    "AngularDistribution",
+    "Funnel",
+    "Histogram",
+    "ImageGrid",
+    "LinePlot",
+    "MapSlices",
+    "MapSurface",
+    "MarkedImage",
+    "Notice",
+    "Series",
+    "TableView",
+    "Trajectory",
+]

@@ -1,0 +1,29 @@
+"""How the values of one column are spread."""
+
+import numpy as np
+
+from cryoloom.report.figure import chart
+from cryoloom.spec import Panel
+
+
+class Histogram(Panel):
+    """Counts of `values` in equal bins; non-finite values are left out and counted in the caption."""
+
+    title: str
+    values: list[float]
+    label: str
+    caption: str = ""
+    bins: int = 40
+    marks: dict[str, float] = {}
+
+    def html(self) -> str:
+        """Draw the chart as SVG."""
+        values = np.asarray(self.values, dtype=float)
+        with chart(height=2.6) as (axes, drawing):
+            axes.hist(values[np.isfinite(values)], bins=self.bins, color="#1f6f8b", edgecolor="white", linewidth=0.4)
+            for name, mark in self.marks.items():
+                axes.axvline(mark, color="#d1495b", linewidth=1.0)
+                axes.annotate(name, (mark, 1.0), xycoords=("data", "axes fraction"), va="top", fontsize=8, color="#d1495b")
+            axes.set_xlabel(self.label)
+            axes.set_ylabel("count")
+        return drawing.svg

@@ -1,0 +1,54 @@
+"""Curves in one pair of axes: FSC, Thon ring profiles, convergence."""
+
+from typing import NamedTuple
+
+from cryoloom.report.figure import chart
+from cryoloom.spec import Panel
+
+
+class Series(NamedTuple):
+    """One curve."""
+
+    name: str
+    x: list[float]
+    y: list[float]
+
+
+class LinePlot(Panel):
+    """Curves over a common axis.
+
+    ``resolution_axis`` labels an axis in 1/Å with the resolutions in Å that its ticks stand for. ``levels`` and ``marks`` are
+    labelled horizontal and vertical lines.
+    """
+
+    title: str
+    series: list[Series]
+    x_label: str
+    y_label: str
+    caption: str = ""
+    resolution_axis: bool = False
+    levels: dict[str, float] = {}
+    marks: dict[str, float] = {}
+    y_range: tuple[float, float] | None = None
+
+    def html(self) -> str:
+        """Draw the chart as SVG."""
+        with chart() as (axes, drawing):
+            for curve in self.series:
+                axes.plot(curve.x, curve.y, label=curve.name)
+            for name, level in self.levels.items():
+                axes.axhline(level, color="#66717e", linewidth=0.9, linestyle="--")
+                axes.annotate(name, (1.0, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8, color="#66717e")
+            for name, mark in self.marks.items():
+                axes.axvline(mark, color="#d1495b", linewidth=0.9, linestyle=":")
+                axes.annotate(name, (mark, 1.0), xycoords=("data", "axes fraction"), ha="left", va="top", fontsize=8, color="#d1495b")
+            if self.y_range is not None:
+                axes.set_ylim(*self.y_range)
+            axes.set_xlabel(self.x_label)
+            axes.set_ylabel(self.y_label)
+            if self.resolution_axis:
+                axes.set_xlim(left=0)
+                axes.xaxis.set_major_formatter(lambda value, _: f"{1 / value:.3g}" if value > 1e-9 else "∞")
+            if len(self.series) > 1:
+                axes.legend(fontsize=8)
+        return drawing.svg

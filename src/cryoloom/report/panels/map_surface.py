@@ -1,0 +1,69 @@
+"""A three-dimensional picture of a map: its surface seen from three sides."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from cryoloom.report.raster import png_address
+from cryoloom.spec import Panel
+
+_COLOUR = np.array([0.36, 0.62, 0.74])
+_LIGHT = np.array([-0.45, -0.55, 0.70]) / np.linalg.norm([-0.45, -0.55, 0.70])
+
+
+class MapSurface(Panel):
+    """The surface of a cubic map ``[z, y, x]`` at grey value `level`."""
+
+    title: str
+    volume: Any
+    level: float
+    caption: str = ""
+    size: int = 280
+
+    def html(self) -> str:
+        """Draw the surface seen along z, x and y; each picture shows the true hand (x right, y down, z away, and so on in turn)."""
+        volume = np.asarray(self.volume, dtype=np.float32)
+        views = {"along z": volume, "along x": volume.transpose(2, 0, 1), "along y": volume.transpose(1, 2, 0)}
+        cells = []
+        for name, view in views.items():
+            picture = png_address(shaded_surface(np.ascontiguousarray(view), self.level, 2 * self.size))
+            cells.append(
+                f'<figure class="cell" style="width:{self.size}px"><img src="{picture}" width="{self.size}" alt="surface {name}">'
+                f"<figcaption>{name}</figcaption></figure>"
+            )
+        return f'<div class="grid">{"".join(cells)}</div>'
+
+
+def shaded_surface(volume: NDArray[np.float32], level: float, size: int) -> NDArray[np.uint8]:
+    """Look along axis 0 of ``(depth, rows, columns)``: the first crossing of `level` by each ray, shaded; white where there is none.
+
+    Rays are a `size` × `size` grid through cubic-interpolated data; the crossing is placed linearly between the two samples
+    around it and the normal is the gradient there. Returns ``(size, size, 3)``.
+    """
+    box = volume.shape[0]
+    scale = max(1.0, size / volume.shape[1] / 2)
+    fine = ndimage.zoom(volume, (scale, scale, scale), order=1) if scale > 1.2 else volume
+    fine = ndimage.gaussian_filter(fine, 0.6 * fine.shape[0] / box)
+    above = fine > level
+    hit = above.any(axis=0)
+    first = above.argmax(axis=0)
+    rows, columns = np.indices(hit.shape)
+    before = np.maximum(first - 1, 0)
+    low, high = fine[before, rows, columns], fine[first, rows, columns]
+    depth = first - np.clip((high - level) / np.maximum(high - low, 1e-12), 0.0, 1.0)
+    where = np.stack([depth[hit], rows[hit], columns[hit]])
+    normal = -np.stack([ndimage.map_coordinates(gradient, where, order=1) for gradient in np.gradient(fine)])
+    normal /= np.maximum(np.linalg.norm(normal, axis=0), 1e-12)
+    # Image axes: x to the right, y down, and towards the viewer, which is minus the depth.
+    facing = np.stack([normal[2], normal[1], -normal[0]])
+    diffuse = np.clip(_LIGHT @ facing, 0.0, 1.0)
+    gleam = np.clip(2 * diffuse * facing[2] - _LIGHT[2], 0.0, 1.0) ** 20
+    fog = 1.0 - 0.45 * (depth[hit] - depth[hit].min(initial=0)) / fine.shape[0]
+    shade = (0.30 + 0.70 * diffuse) * fog
+    picture = np.ones((*hit.shape, 3))
+    picture[hit] = np.clip(_COLOUR * shade[:, None] + 0.25 * gleam[:, None], 0.0, 1.0)
+    factor = size / hit.shape[0]
+    smooth = ndimage.zoom(picture, (factor, factor, 1), order=1)
+    return (np.clip(smooth, 0, 1) * 255).astype(np.uint8)

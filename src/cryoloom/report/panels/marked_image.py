@@ -1,0 +1,31 @@
+"""An image with circles on it: picks over a micrograph."""
+
+from typing import Any
+
+import numpy as np
+
+from cryoloom.report.raster import png_address, shrink, to_grey
+from cryoloom.spec import Panel
+
+
+class MarkedImage(Panel):
+    """A micrograph and circles of `radius` px at (x, y) px of the full image; row 0 at the top."""
+
+    title: str
+    image: Any
+    x: list[float]
+    y: list[float]
+    radius: float
+    caption: str = ""
+    largest: int = 720
+
+    def html(self) -> str:
+        """Draw the image small, the circles as SVG over it."""
+        full = np.asarray(self.image)
+        height, width = full.shape
+        address = png_address(to_grey(shrink(full, self.largest), low=1.0, high=99.0))
+        circles = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{self.radius:.1f}"/>' for x, y in zip(self.x, self.y, strict=True))
+        return (
+            f'<svg class="marked" viewBox="0 0 {width} {height}" role="img"><image href="{address}" width="{width}" height="{height}" '
+            f'preserveAspectRatio="none"/><g fill="none" stroke="#7cf29a" stroke-width="{max(width, height) / 500:.1f}">{circles}</g></svg>'
+        )
