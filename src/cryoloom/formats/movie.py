@@ -1,0 +1,108 @@
+"""Movies of any supported format, as frames to read in pieces."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryoloom.formats import mrc, tiff
+from cryoloom.spec import Failure
+
+SUFFIXES = (".mrc", ".mrcs", ".st", *tiff.SUFFIXES)
+
+
+@dataclass(frozen=True)
+class Movie:
+    """Frames of one exposure; opened by `open_movie`, read in pieces, can be pickled.
+
+    Attributes
+    ----------
+    frames, height, width
+        Numbers of frames, rows and columns.
+    dtype
+        Type of the samples in the file.
+    pixel_size
+        Å as the header says, 0 if it does not.
+    """
+
+    path: Path
+    frames: int
+    height: int
+    width: int
+    dtype: np.dtype[Any]
+    pixel_size: float
+    source: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return ``(height, width)``."""
+        return self.height, self.width
+
+    def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Return frames `start` to `stop` (not included; None: all) as float32 ``(n, height, width)``, MRC row order."""
+        stop = self.frames if stop is None else stop
+        if not 0 <= start <= stop <= self.frames:
+            raise ValueError(f"frames {start} to {stop} of {self.path.name}, which has {self.frames}")
+        return self.source.read(start, stop).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _MrcFrames:
+    path: Path
+    header: mrc.MrcHeader
+    unsigned: bool
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        if self.path.suffix.lower() in (".gz", ".bz2"):
+            data = mrc.read_mrc(self.path).data.reshape(self.header.shape)[start:stop]
+        else:
+            data = mrc.read_sections(self.path, self.header, start, stop)
+        return data.view(np.uint8) if self.unsigned else data
+
+
+def open_movie(path: Path | str, *, flip_rows: bool = True) -> Movie:
+    """Open a movie, judging its format by its first bytes.
+
+    Parameters
+    ----------
+    path
+        MRC (``.mrc``, ``.mrcs``, ``.st``, plain or compressed; a space group of 1 does not matter, sections are frames) or TIFF.
+    flip_rows
+        Reverse the rows of TIFF pages, as the field does.
+
+    Raises
+    ------
+    Failure
+        ``movie-missing``, ``movie-invalid`` when it is neither, and what `mrc.read_mrc_header` and `tiff.TiffFrames` raise.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise Failure("movie-missing", f"{path}: there is no such file.", "Check the path; a moved data set leaves dangling links.")
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    if not start:
+        raise Failure("movie-truncated", f"{path}: expected a movie, found 0 bytes.", "Copy the file again, or leave it out.")
+    if start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        pages = tiff.TiffFrames(path, flip_rows=flip_rows)
+        return Movie(path, pages.frames, pages.height, pages.width, pages.dtype, pages.pixel_size, pages)
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".bz2")]
+    if suffixes and suffixes[-1] in tiff.SUFFIXES:
+        raise Failure("movie-invalid", f"{path}: not a TIFF file, whatever its name says.", "Check the format of the file.")
+    header = mrc.read_mrc_header(path)
+    frames, height, width = header.shape
+    unsigned = not header.unsigned_known and _counts_look_unsigned(path, header)
+    return Movie(path, frames, height, width, header.dtype, header.pixel_size, _MrcFrames(path, header, unsigned))
+
+
+def _counts_look_unsigned(path: Path, header: mrc.MrcHeader) -> bool:
+    """Tell whether bytes that the standard calls signed are counts above 127: read as unsigned they scatter less."""
+    if path.suffix.lower() in (".gz", ".bz2"):
+        return False
+    frame = mrc.read_sections(path, header, 0, 1)
+    if frame.min() >= 0 or frame.std() <= frame.view(np.uint8).std():
+        return False
+    warnings.warn(f"{path.name}: signed bytes that make sense only as unsigned counts; read as unsigned", stacklevel=3)
+    return True

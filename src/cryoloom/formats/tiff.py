@@ -1,0 +1,165 @@
+"""TIFF and BigTIFF movies and images: pages are frames, LZW, deflate and predictors included.
+
+TIFF rows run from the top, MRC rows from the bottom: RELION, MotionCor2, IMOD and SerialEM reverse the rows whenever they read or write
+TIFF, and so does this reader, so that a movie saved both ways gives the same micrograph and the same gain fits it.
+"""
+
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from cryoloom.formats.atomic import atomic
+from cryoloom.spec import Failure
+
+SUFFIXES = (".tif", ".tiff")
+_EER_COMPRESSIONS = (65000, 65001, 65002)
+
+
+class TiffFrames:
+    """The pages of a TIFF file, opened when needed; the object can be pickled.
+
+    Parameters
+    ----------
+    path
+        The file. Every page must have one shape and one type, and lie wholly in the file.
+    flip_rows
+        Whether to reverse the rows (the field's convention); False for files written without it.
+
+    Raises
+    ------
+    Failure
+        ``tiff-missing``, ``tiff-invalid``, ``tiff-truncated`` or ``tiff-mixed``.
+    """
+
+    def __init__(self, path: Path | str, *, flip_rows: bool = True) -> None:
+        self.path, self.flip_rows = Path(path), flip_rows
+        if not self.path.is_file():
+            raise Failure("tiff-missing", f"{path}: there is no such file.", "Check the path; a moved data set leaves dangling links.")
+        expected, found = _last_byte(self.path), self.path.stat().st_size
+        if found < expected:
+            raise _truncated(self.path, expected, found)
+        try:
+            with tifffile.TiffFile(self.path) as tiff:
+                first = tiff.pages.first
+                if first.compression in _EER_COMPRESSIONS:
+                    raise Failure(
+                        "eer-unsupported",
+                        f"{path}: an EER movie, whose electron events are not dose fractions.",
+                        "Convert it to TIFF dose fractions, with relion_convert_to_tiff for example.",
+                    )
+                if first.dtype is None or len(first.shape) != 2:
+                    raise Failure(
+                        "tiff-invalid", f"{path}: page of shape {first.shape} is not a grey image.", "Check the format of the file."
+                    )
+                shapes = {page.shape for page in tiff.pages}
+                if len(shapes) > 1:
+                    raise Failure("tiff-mixed", f"{path}: pages of several sizes, {sorted(shapes)}.", "Check the format of the file.")
+                self.frames = len(tiff.pages)
+                self.height, self.width = first.shape
+                self.dtype = np.dtype(first.dtype)
+                self.pixel_size = _pixel_size(first)
+        except tifffile.TiffFileError as error:
+            raise Failure("tiff-invalid", f"{path}: not a TIFF file ({error}).", "Check the format of the file.") from error
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return pages `start` to `stop` (not included) in the file's own type, shape ``(n, height, width)``, MRC row order."""
+        out = np.empty((stop - start, self.height, self.width), dtype=self.dtype)
+        with tifffile.TiffFile(self.path) as tiff:
+            for number in range(start, stop):
+                try:
+                    page = tiff.pages[number].asarray(maxworkers=1)
+                except (tifffile.TiffFileError, ValueError, RuntimeError, OSError) as error:
+                    message = f"{self.path}: page {number + 1} cannot be decoded ({error})."
+                    raise Failure("tiff-invalid", message, "Copy the file again.") from error
+                out[number - start] = page[::-1] if self.flip_rows else page
+        return out
+
+
+def write_tiff(path: Path | str, frames: NDArray[Any], *, compression: str | None = "lzw", flip_rows: bool = True) -> None:
+    """Write frames ``(n, y, x)`` or one image ``(y, x)`` given in MRC row order, one page a frame, without a clock or a software tag."""
+    frames = np.asarray(frames)
+    with atomic(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=frames.nbytes > 1 << 31) as tiff:
+        for frame in frames if frames.ndim == 3 else frames[None]:
+            page = np.ascontiguousarray(frame[::-1] if flip_rows else frame)
+            tiff.write(page, photometric="minisblack", compression=compression, metadata=None, software=False, contiguous=False)
+
+
+def _truncated(path: Path, expected: int, found: int) -> Failure:
+    return Failure(
+        "tiff-truncated",
+        f"{path}: expected at least {expected} bytes, found {found}.",
+        "Copy the file again, or leave it out; the transfer or the recording was cut short.",
+    )
+
+
+def _last_byte(path: Path) -> int:
+    """Follow the page directories and return the end of the furthest directory or strip that they name."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        head = stream.read(16)
+        order = {b"II": "<", b"MM": ">"}.get(head[:2])
+        version = struct.unpack(f"{order}H", head[2:4])[0] if order and len(head) >= 8 else 0
+        if version not in (42, 43) or (version == 43 and len(head) < 16):
+            raise Failure("tiff-invalid", f"{path}: not a TIFF file.", "Check the format of the file.")
+        big = version == 43
+        offset = struct.unpack(f"{order}Q", head[8:16])[0] if big else struct.unpack(f"{order}I", head[4:8])[0]
+        furthest, seen = offset, set[int]()
+        while offset and offset not in seen:
+            seen.add(offset)
+            furthest = max(furthest, offset + (8 if big else 2))
+            if offset + (8 if big else 2) > size:
+                break
+            stream.seek(offset)
+            count = struct.unpack(f"{order}{'Q' if big else 'H'}", stream.read(8 if big else 2))[0]
+            entries = stream.read(count * (20 if big else 12) + (8 if big else 4))
+            furthest = max(furthest, stream.tell())
+            if len(entries) < count * (20 if big else 12) + (8 if big else 4):
+                furthest = max(furthest, offset + (8 if big else 2) + count * (20 if big else 12) + (8 if big else 4))
+                break
+            furthest = max(furthest, _data_end(stream, entries, count, f"{order}", big, size))
+            offset = struct.unpack(f"{order}{'Q' if big else 'I'}", entries[-(8 if big else 4) :])[0]
+    return furthest
+
+
+_WIDTHS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+
+
+def _data_end(stream: BinaryIO, entries: bytes, count: int, order: str, big: bool, size: int) -> int:
+    """Return the end of the last strip or tile (or of the tables of their places) of one directory."""
+    places: dict[int, tuple[int, ...]] = {}
+    end = 0
+    step = 20 if big else 12
+    for number in range(count):
+        entry = entries[number * step : (number + 1) * step]
+        tag, kind = struct.unpack(f"{order}HH", entry[:4])
+        if tag not in (273, 279, 324, 325) or kind not in _WIDTHS:
+            continue
+        values = struct.unpack(f"{order}{'Q' if big else 'I'}", entry[4 : 12 if big else 8])[0]
+        width = struct.calcsize(_WIDTHS[kind]) * values
+        raw = entry[12:] if big else entry[8:]
+        if width > len(raw):
+            place = struct.unpack(f"{order}{'Q' if big else 'I'}", raw)[0]
+            end = max(end, place + width)
+            if place + width > size:
+                return end
+            stream.seek(place)
+            raw = stream.read(width)
+        places[tag] = struct.unpack(f"{order}{values}{_WIDTHS[kind]}", raw[:width])
+    for offsets, lengths in ((273, 279), (324, 325)):
+        ends = (start + length for start, length in zip(places.get(offsets, ()), places.get(lengths, ()), strict=False))
+        end = max(end, max(ends, default=0))
+    return end
+
+
+def _pixel_size(page: tifffile.TiffPage) -> float:
+    """Return the pixel size in Å from the resolution tags, 0 unless they are metric and tell a plausible microscope's pixel."""
+    resolution, unit = page.tags.get("XResolution"), page.tags.get("ResolutionUnit")
+    if resolution is None or unit is None or int(unit.value) != 3:
+        return 0.0
+    numerator, denominator = resolution.value
+    size = 1e8 * denominator / numerator if numerator else 0.0
+    return round(size, 6) if 0.05 < size < 50 else 0.0
