@@ -5,7 +5,7 @@ line. Text is never reinterpreted: a column becomes numeric only when every valu
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,14 @@ from cryoloom.spec import Failure
 
 Block = pl.DataFrame | Mapping[str, Any]
 
-_BLOCK = re.compile(rb"^[ \t]*(data_\S*)[ \t]*(?:#[^\n]*)?\n", re.MULTILINE)
-_LOOP = re.compile(rb"^[ \t]*loop_[ \t]*(?:#[^\n]*)?\n", re.MULTILINE)
+_BLOCK = re.compile(rb"(data_\S*)[ \t]*(?:#[^\n]*)?\n")
+_LOOP = re.compile(rb"(loop_)[ \t]*(?:#[^\n]*)?\n")
 _LABEL = re.compile(rb"[ \t]*_(\S+)[ \t]*([^\n]*)\n")
 _SKIPPED = re.compile(rb"(?:[ \t]*(?:#[^\n]*)?\n)*")
 _INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
 _NUMBER = r"^[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|nan|inf)$"
 _SAMPLE = 1000
+_LINES = 1 << 16
 _HEADING = "# version 30001\n"
 """What RELION 3.1 and later write and expect above tables with optics groups."""
 
@@ -47,15 +48,15 @@ def read_star(path: Path | str) -> dict[str, pl.DataFrame]:
     if not path.is_file():
         raise Failure("star-missing", f"{path}: there is no such file.", "Check the path.")
     content = _clean(path.read_bytes())
-    starts = list(_BLOCK.finditer(content))
+    starts = _lines_of(_BLOCK, b"data_", content)
     if not starts:
         raise Failure("star-invalid", f"{path}: no data_ block; this is not a STAR file.", "Check the format of the file.")
     blocks: dict[str, pl.DataFrame] = {}
     for number, start in enumerate(starts):
         end = starts[number + 1].start() if number + 1 < len(starts) else len(content)
-        name = start.group(1)[len(b"data_") :].decode()
+        name = start.group(1).removeprefix(b"data_").decode()
         body = content[start.end() : end]
-        loops = list(_LOOP.finditer(body))
+        loops = _lines_of(_LOOP, b"loop_", body)
         pairs = body[: loops[0].start()] if loops else body
         if b"_" in pairs or not loops:
             frame = _pairs(pairs, path)
@@ -84,8 +85,8 @@ def write_star(path: Path | str, blocks: Mapping[str, Block]) -> None:
             if isinstance(block, pl.DataFrame):
                 stream.write("loop_\n")
                 stream.writelines(f"_{label} #{number}\n" for number, label in enumerate(block.columns, 1))
-                if block.height:
-                    stream.write("\n".join(_lines(block)))
+                for lines in _lines(block):
+                    stream.write("\n".join(lines.to_list()))
                     stream.write("\n")
             else:
                 frame = _as_text(pl.DataFrame({label: [value] for label, value in block.items()}))
@@ -104,6 +105,19 @@ def _clean(content: bytes) -> bytes:
     except UnicodeDecodeError:
         content = content.decode("latin-1").encode("utf-8")
     return content if content.endswith(b"\n") else content + b"\n"
+
+
+def _lines_of(pattern: re.Pattern[bytes], word: bytes, content: bytes) -> list[re.Match[bytes]]:
+    """Return the lines that are `word` and nothing but its name: a search for the plain word is many times faster than one by line."""
+    found = []
+    position = content.find(word)
+    while position >= 0:
+        line = content.rfind(b"\n", 0, position) + 1
+        match = pattern.match(content, position) if not content[line:position].strip(b" \t") else None
+        if match:
+            found.append(match)
+        position = content.find(word, match.end() if match else position + len(word))
+    return found
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:
@@ -135,7 +149,7 @@ def _loop(body: bytes, name: str, path: Path) -> pl.DataFrame:
     rows = body[position:]
     if not labels:
         raise Failure("star-invalid", f"{path}: the loop of data_{name} has no labels.", "Check how the file was written.")
-    if not rows.strip():
+    if not rows:
         return pl.DataFrame(schema=dict.fromkeys(labels, pl.String))
     table = normalised(rows, len(labels))
     if table is not None:
@@ -219,11 +233,13 @@ def _quoted(text: pl.Series) -> pl.Series:
     return frame.select(pl.when("needs").then(pl.concat_str(mark, "text", mark)).otherwise("text")).to_series().alias(text.name)
 
 
-def _lines(block: pl.DataFrame) -> pl.Series:
+def _lines(block: pl.DataFrame) -> Iterator[pl.Series]:
+    """Yield the aligned lines of the rows, some ten thousand at a time."""
     text = _as_text(block)
     padded = []
     for series in text:
         width = int(series.str.len_chars().max() or 0)  # type: ignore[arg-type]
         numeric = block[series.name].dtype.is_numeric()
         padded.append(pl.col(series.name).str.pad_start(width) if numeric else pl.col(series.name).str.pad_end(width))
-    return text.select(pl.concat_str(padded, separator=" ").str.strip_chars_end(" ")).to_series()
+    for part in text.iter_slices(_LINES):
+        yield part.select(pl.concat_str(padded, separator=" ").str.strip_chars_end(" ")).to_series()

@@ -31,7 +31,8 @@ def normalised(rows: bytes, columns: int) -> bytes | None:
     Returns None when the text needs the careful way: single quotes or comments that could be marks, double quotes that do not enclose
     whole values, or a line whose values are not as many as `columns`. About 100 MB of working memory beside input and output.
     """
-    if b"#" in rows or b"'" in rows:
+    rows = _without_tail(rows)
+    if rows[:1] in b"#'" or any(blank + mark in rows for blank in (b" ", b"\t", b"\n") for mark in (b"#", b"'")):
         return None
     parts = []
     start = 0
@@ -45,6 +46,18 @@ def normalised(rows: bytes, columns: int) -> bytes | None:
         parts.append(part)
         start = stop
     return b"".join(parts)
+
+
+def _without_tail(rows: bytes) -> bytes:
+    """Cut the blank and comment lines after the last row; a comment before the next block belongs to nobody's rows."""
+    end = len(rows)
+    while end:
+        start = rows.rfind(b"\n", 0, end - 1) + 1
+        line = rows[start:end].strip()
+        if line and not line.startswith(b"#"):
+            break
+        end = start
+    return rows[:end]
 
 
 def _normalised_part(text: np.ndarray, columns: int) -> bytes | None:
@@ -61,21 +74,23 @@ def _normalised_part(text: np.ndarray, columns: int) -> bytes | None:
             return None
         blank &= ~quoted
     gap = blank | newline
-    # A gap's first blank stays as the separator, unless the gap starts a line or reaches its end.
-    keep = ~gap
-    first = np.flatnonzero(blank & np.concatenate(([False], keep[:-1])))
-    value_starts = np.flatnonzero(keep & np.concatenate(([True], gap[:-1])))
-    following = np.searchsorted(value_starts, first)
-    inside = following < len(value_starts)
-    first, following = first[inside], following[inside]
-    lines = np.cumsum(newline, dtype=np.int32)
-    first = first[lines[first] == lines[value_starts[following]]]
+    value = ~gap
+    starts = np.flatnonzero(value & np.concatenate(([True], gap[:-1])))
     ends = np.flatnonzero(newline)
-    counts = np.bincount(lines[value_starts], minlength=len(ends)) if len(value_starts) else np.zeros(len(ends), dtype=np.int64)
-    if not np.isin(counts, (0, columns)).all():
+    before_end = np.searchsorted(starts, ends)
+    counts = np.diff(before_end, prepend=0)
+    filled = counts > 0
+    if not (counts[filled] == columns).all():
         return None
-    keep[first] = True
-    keep[ends[counts[: len(ends)] > 0]] = True
+    # The last blank before a value stays as the separator, unless that value is the first of its line.
+    keep = value
+    keep[:-1] |= blank[:-1] & ~gap[1:]
+    indents = starts[before_end[filled] - columns] - 1
+    indents = indents[indents >= 0]
+    keep[indents[blank[indents]]] = False
+    keep[ends[filled]] = True
     out = text[keep]
-    out[(out == 9) & ~(quoted[keep] if quoted is not None else np.zeros(len(out), dtype=bool))] = 32
+    tabs = out == 9
+    if tabs.any():
+        out[tabs & ~quoted[keep] if quoted is not None else tabs] = 32
     return out.tobytes()
