@@ -43,7 +43,9 @@ def _section(section: Section) -> str:
     warnings = "".join(Notice(level="advice", text=text).html() for text in section.warnings)
     panels = "".join(_panel(panel) for panel in section.panels)
     rows = "".join(f"<tr><td>{escape(str(name))}</td><td>{escape(_number(value))}</td></tr>" for name, value in section.details.items())
-    details = f'<details><summary>Parameters and inputs</summary><table class="rows"><tbody>{rows}</tbody></table></details>' if rows else ""
+    details = (
+        f'<details><summary>Parameters and inputs</summary><table class="rows"><tbody>{rows}</tbody></table></details>' if rows else ""
+    )
     return (
         f'<section id="{section.anchor}"><h2>{escape(section.title)}<small>{escape(section.subtitle)}</small></h2>'
         f'<p class="about">{escape(section.about)}</p><dl class="numbers">{numbers}</dl>{warnings}<div class="panels">{panels}</div>{details}</section>'

@@ -115,7 +115,7 @@ class Dataset:
         return new
 
     def disable(self, reasons: Mapping[int, str]) -> Self:
-        """Return the set with the rows of `reasons` disabled, the reason in ``fail_reason``; all others stay as they are."""
+        """Return the set with the rows of `reasons` disabled, the reason in ``fail_reason``; the first reason of a row stays."""
         present = {"enabled": pl.lit(True), "fail_reason": pl.lit("")}
         frame = self.items.with_columns([value.alias(name) for name, value in present.items() if name not in self.items.columns])
         why = pl.DataFrame({"id": list(reasons), "why": list(reasons.values())}, schema={"id": pl.Int64, "why": pl.String})
@@ -123,7 +123,7 @@ class Dataset:
         frame = frame.select(
             "id",
             enabled=pl.col("enabled") & pl.col("why").is_null(),
-            fail_reason=pl.coalesce("why", "fail_reason"),
+            fail_reason=pl.when(pl.col("fail_reason") == "").then(pl.coalesce("why", "fail_reason")).otherwise("fail_reason"),
         )
         return self.with_columns(frame)
 

@@ -107,7 +107,9 @@ def soft_mask(
     solid = (filtered > threshold) & (radius_from_centre(box) <= radius)
     labels, count = ndimage.label(solid)
     if count == 0:
-        raise ValueError(f"no voxel inside radius {radius:.1f} is above the threshold {threshold:.4g}; the map's maximum is {filtered.max():.4g}")
+        raise ValueError(
+            f"no voxel inside radius {radius:.1f} is above the threshold {threshold:.4g}; the map's maximum is {filtered.max():.4g}"
+        )
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     # Flexible parts may hang by a thread that the low-pass broke: keep what is at least a tenth of the largest piece.

@@ -45,10 +45,18 @@ class CreateMask(
         help="Nothing outside a sphere of this diameter becomes mask; empty takes the box. Too small cuts the particle.",
     )  # fmt: skip
     extend: float = Param(
-        "Extend (px)", 3.0, ge=0, aliases=("extendInitialMask",), help="How far the mask reaches beyond the surface. Too little cuts side chains."
+        "Extend (px)",
+        3.0,
+        ge=0,
+        aliases=("extendInitialMask",),
+        help="How far the mask reaches beyond the surface. Too little cuts side chains.",
     )
     edge: float = Param(
-        "Soft edge (px)", 6.0, ge=1, aliases=("addMaskEdge",), help="Width of the raised cosine. Below 5 px the mask itself correlates the halves."
+        "Soft edge (px)",
+        6.0,
+        ge=1,
+        aliases=("addMaskEdge",),
+        help="Width of the raised cosine. Below 5 px the mask itself correlates the halves.",
     )
 
     def check(self) -> Iterator[Hint]:
@@ -96,7 +104,11 @@ class CreateMask(
 
     def summary(self, out: Masked) -> Mapping[str, Any]:
         row = out.mask.items.row(0, named=True)
-        return {"threshold": row["threshold"], "enclosed volume (Å³)": round(row["volume_angstrom3"]), "equivalent mass (kDa)": round(row["mass_kda"])}
+        return {
+            "threshold": row["threshold"],
+            "enclosed volume (Å³)": round(row["volume_angstrom3"]),
+            "equivalent mass (kDa)": round(row["mass_kda"]),
+        }
 
     def report(self, out: Masked) -> list[Panel]:
         mask = read_mrc(out.mask.file(out.mask.items["mask_path"][0])).data

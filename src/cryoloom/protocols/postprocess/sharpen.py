@@ -30,8 +30,12 @@ class Sharpen(
 ):
     """Measure the gold-standard FSC unmasked, masked and phase-randomised; weight, sharpen and low-pass the mean of the half maps."""
 
-    volume: Volume = Input("Map with half maps", help="From a refinement; its two unfiltered half maps are used.", columns=("half_map1_path",))
-    mask: Mask | None = Input("Mask", help="Soft mask in [0, 1] of the same box. Without one the FSC is that of the whole box.", optional=True)
+    volume: Volume = Input(
+        "Map with half maps", help="From a refinement; its two unfiltered half maps are used.", columns=("half_map1_path",)
+    )
+    mask: Mask | None = Input(
+        "Mask", help="Soft mask in [0, 1] of the same box. Without one the FSC is that of the whole box.", optional=True
+    )
     b_factor: SquareAngstrom | None = Param(
         "B-factor", None, aliases=("bfactor",),
         help="Negative sharpens; empty fits it to the Guinier plot, which needs a resolution better than 10 Å. Too strong amplifies noise.",
@@ -40,7 +44,9 @@ class Sharpen(
         "Guinier fit from", 10.0, gt=0, advanced=True, aliases=("bfactorLowRes",),
         help="Low-resolution end of the B-factor fit. Coarser than about 10 Å and the particle's shape bends the line.",
     )  # fmt: skip
-    mtf_file: str = Param("Detector MTF", "", advanced=True, aliases=("mtf",), help="STAR file of the detector's MTF. The wrong one mis-sharpens.")
+    mtf_file: str = Param(
+        "Detector MTF", "", advanced=True, aliases=("mtf",), help="STAR file of the detector's MTF. The wrong one mis-sharpens."
+    )
     detector_pixel_size: Angstrom | None = Param(
         "Detector pixel size", None, gt=0, advanced=True, aliases=("origPixelSize",),
         help="Å per detector pixel, to which the MTF file refers; empty takes the map's. Wrong after binning if left empty.",
@@ -73,7 +79,9 @@ class Sharpen(
         resolution = resolution_at(corrected, 0.143, box, pixel_size)
         unmasked = resolution_at(curves.unmasked, 0.143, box, pixel_size)
         if self.mask is not None and unmasked < resolution and not self.force_mask:
-            job.warn(f"Unmasked resolution {unmasked:.2f} Å is better than masked {resolution:.2f} Å: the mask cuts the particle and was left out.")
+            job.warn(
+                f"Unmasked resolution {unmasked:.2f} Å is better than masked {resolution:.2f} Å: the mask cuts the particle and was left out."
+            )
             corrected, resolution = curves.unmasked, unmasked
         shell = min(int(round(box * pixel_size / resolution)), box // 2)
         if self.mask is not None and curves.randomised[shell] > 0.1:
@@ -85,7 +93,9 @@ class Sharpen(
             job.warn(f"The FSC never falls below {self.randomise_below}: phases were not randomised and the masked FSC is not corrected.")
         b_factor = self.b_factor
         if b_factor is None and resolution > 0.8 * self.fit_low:
-            job.warn(f"At {resolution:.1f} Å a B-factor cannot be fitted (it needs better than {0.8 * self.fit_low:.0f} Å); the map is not sharpened.")
+            job.warn(
+                f"At {resolution:.1f} Å a B-factor cannot be fitted (it needs better than {0.8 * self.fit_low:.0f} Å); the map is not sharpened."
+            )
             b_factor = 0.0
         job.progress(1, 3, "sharpening")
         mean = (first + second) / 2
@@ -141,11 +151,15 @@ class Sharpen(
         images = [read_mrc(self.volume.file(row[name])) for name in ("half_map1_path", "half_map2_path")]
         first, second = (image.data for image in images)
         if first.shape != second.shape:
-            raise Failure("half-maps-differ", f"The half maps have shapes {first.shape} and {second.shape}.", "Give two half maps of one refinement.")
+            raise Failure(
+                "half-maps-differ", f"The half maps have shapes {first.shape} and {second.shape}.", "Give two half maps of one refinement."
+            )
         if not (np.isfinite(first).all() and np.isfinite(second).all()):
             raise Failure("map-nan", f"A half map of {row['volume_path']} holds values that are not numbers.", "Run the refinement again.")
         if np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.99999:
-            raise Failure("half-maps-same", "The two half maps are the same map, so their FSC says nothing.", "Give two independent half maps.")
+            raise Failure(
+                "half-maps-same", "The two half maps are the same map, so their FSC says nothing.", "Give two independent half maps."
+            )
         return first, second, float(self.volume.meta.get("pixel_size") or images[0].pixel_size)
 
     def _mask(self, box: int, pixel_size: float) -> Any:
@@ -156,7 +170,9 @@ class Sharpen(
             raise Failure("mask-box", f"The mask has a box of {image.data.shape[0]} px, the map {box} px.", "Make the mask from this map.")
         if image.data.min() < -1e-3 or image.data.max() > 1 + 1e-3 or image.data.max() <= 0:
             low, high = float(image.data.min()), float(image.data.max())
-            raise Failure("mask-range", f"Mask values go from {low:.3g} to {high:.3g}; they must lie in [0, 1].", "Make it with postprocess.mask.")
+            raise Failure(
+                "mask-range", f"Mask values go from {low:.3g} to {high:.3g}; they must lie in [0, 1].", "Make it with postprocess.mask."
+            )
         return image.data
 
     def _mtf(self, box: int, pixel_size: float) -> Any:

@@ -10,6 +10,7 @@ from cryoloom.report.raster import png_address
 from cryoloom.spec import Panel
 
 _COLOUR = np.array([0.36, 0.62, 0.74])
+_FINEST = 128
 _LIGHT = np.array([-0.45, -0.55, 0.70]) / np.linalg.norm([-0.45, -0.55, 0.70])
 
 
@@ -39,13 +40,12 @@ class MapSurface(Panel):
 def shaded_surface(volume: NDArray[np.float32], level: float, size: int) -> NDArray[np.uint8]:
     """Look along axis 0 of ``(depth, rows, columns)``: the first crossing of `level` by each ray, shaded; white where there is none.
 
-    Rays are a `size` × `size` grid through cubic-interpolated data; the crossing is placed linearly between the two samples
-    around it and the normal is the gradient there. Returns ``(size, size, 3)``.
+    One ray a column of the map, resampled to about 128 voxels an axis; the crossing is placed linearly between the two samples
+    around it and the normal is the gradient there. The picture is scaled to `size`. Returns ``(size, size, 3)``.
     """
     box = volume.shape[0]
-    scale = max(1.0, size / volume.shape[1] / 2)
-    fine = ndimage.zoom(volume, (scale, scale, scale), order=1) if scale > 1.2 else volume
-    fine = ndimage.gaussian_filter(fine, 0.6 * fine.shape[0] / box)
+    fine = ndimage.zoom(volume, _FINEST / box, order=1) if abs(box - _FINEST) > 0.2 * _FINEST else volume
+    fine = ndimage.gaussian_filter(fine, 0.6 * max(1.0, fine.shape[0] / box))
     above = fine > level
     hit = above.any(axis=0)
     first = above.argmax(axis=0)
@@ -54,7 +54,10 @@ def shaded_surface(volume: NDArray[np.float32], level: float, size: int) -> NDAr
     low, high = fine[before, rows, columns], fine[first, rows, columns]
     depth = first - np.clip((high - level) / np.maximum(high - low, 1e-12), 0.0, 1.0)
     where = np.stack([depth[hit], rows[hit], columns[hit]])
-    normal = -np.stack([ndimage.map_coordinates(gradient, where, order=1) for gradient in np.gradient(fine)])
+    steps = np.eye(3)[:, :, None]
+    normal = np.stack(
+        [ndimage.map_coordinates(fine, where - step, order=1) - ndimage.map_coordinates(fine, where + step, order=1) for step in steps]
+    )
     normal /= np.maximum(np.linalg.norm(normal, axis=0), 1e-12)
     # Image axes: x to the right, y down, and towards the viewer, which is minus the depth.
     facing = np.stack([normal[2], normal[1], -normal[0]])

@@ -1,0 +1,170 @@
+"""Movies to map: the whole chain from one set of arguments, every default chosen from the data and recorded in the runs."""
+
+import json
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cryoloom.app import choices
+from cryoloom.app.session import Project, Run
+from cryoloom.spec import WrongUse
+
+PLAN_FILE = "process.json"
+
+Observer = Callable[[Run, dict[str, Any]], None]
+"""Called with every event of a run while it works."""
+
+STEPS = (
+    "import.movies",
+    "motion.correlation",
+    "ctf.estimate",
+    "pick.blob",
+    "particles.extract",
+    "classify2d.em",
+    "sets.select",
+    "initial.sgd",
+    "refine.auto",
+    "postprocess.mask",
+    "postprocess.sharpen",
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The arguments of `cryoloom process`, as kept in the project.
+
+    Attributes
+    ----------
+    movies
+        Files or patterns, absolute.
+    pixel_size, voltage, cs, amplitude_contrast
+        Å/px, kV, mm, fraction.
+    diameter
+        Of the particle, Å.
+    gain
+        Absolute path, or empty.
+    dose_per_frame
+        e/Å², or None: then nothing is dose-weighted.
+    until
+        Protocol id of the last step.
+    """
+
+    movies: tuple[str, ...]
+    pixel_size: float
+    voltage: float
+    cs: float
+    amplitude_contrast: float
+    diameter: float
+    gain: str = ""
+    dose_per_frame: float | None = None
+    symmetry: str = "C1"
+    until: str = STEPS[-1]
+    seed: int = 0
+
+    def write(self, project: Project) -> None:
+        """Keep the plan in the project."""
+        path = project.root / PLAN_FILE
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+    @classmethod
+    def read(cls, project: Project) -> "Plan | None":
+        """Return the plan of a project that `process` made, else None."""
+        path = project.root / PLAN_FILE
+        if not path.exists():
+            return None
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{**record, "movies": tuple(record["movies"])})
+
+
+@dataclass(frozen=True)
+class Step:
+    """One finished step of the chain; `reused` when an identical run was there already."""
+
+    run: Run
+    reused: bool
+
+
+def process(project: Project, plan: Plan, *, threads: int, observe: Observer | None = None) -> Iterator[Step]:
+    """Carry out `plan`, yielding each step as it finishes.
+
+    Raises
+    ------
+    CryoloomError
+        From the step that failed; everything before it stays, and calling again goes on from there.
+    """
+    if plan.until not in STEPS:
+        raise WrongUse("unknown-step", f"--until {plan.until}: not a step of the chain.", f"Choose one of {', '.join(STEPS)}.")
+    for step in _Chain(project, plan, threads, observe).steps():
+        yield step
+        if step.run.protocol == plan.until:
+            return
+
+
+@dataclass(frozen=True)
+class _Chain:
+    project: Project
+    plan: Plan
+    threads: int
+    observe: Observer | None
+
+    def run(self, protocol: str, label: str, **values: Any) -> Generator[Step, None, Any]:
+        """Run one protocol, yield the step, return the run's outputs."""
+        finished = {known.id for known in self.project.runs() if known.state == "finished"}
+        run = self.project.run(protocol, name=label, threads=self.threads, seed=self.plan.seed, on_event=self.observe, **values)
+        yield Step(run, run.id in finished)
+        return run.outputs
+
+    def steps(self) -> Iterator[Step]:
+        plan, run = self.plan, self.run
+        acquisition = {"pixel_size": plan.pixel_size, "voltage": plan.voltage, "cs": plan.cs, "amplitude_contrast": plan.amplitude_contrast}
+        imported = yield from run(
+            "import.movies", "movies", pattern=list(plan.movies), dose_per_frame=plan.dose_per_frame, gain=plan.gain, **acquisition
+        )
+        _refuse_wide_particle(plan, imported.movies)
+        micrographs = (yield from run("motion.correlation", "micrographs", movies=imported.movies)).micrographs
+        ctfs = (yield from run("ctf.estimate", "ctfs", micrographs=micrographs)).ctfs
+        picks = (yield from run("pick.blob", "picks", micrographs=micrographs, ctfs=ctfs, diameter=plan.diameter)).coordinates
+
+        def extract(label: str, coordinates: Any, box: choices.Extraction) -> Generator[Step, None, Any]:
+            inputs = {"coordinates": coordinates, "micrographs": micrographs, "ctfs": ctfs}
+            return (yield from run("particles.extract", label, box_size=box.box_size, bin=box.bin, **inputs)).particles
+
+        pixel_size = micrographs.optics[0]["pixel_size"]
+        binned = choices.binned_extraction(plan.diameter, pixel_size)
+        small = yield from extract("particles-binned", picks, binned)
+        mask = choices.mask_diameter(plan.diameter, binned.box_size, small.optics[0]["pixel_size"])
+        count = choices.class_count(len(small.enabled()))
+        classified = yield from run("classify2d.em", "classes2d", particles=small, classes=count, mask_diameter=mask)
+        chosen = (
+            yield from run("sets.select", "good-particles", items=classified.particles, classes=classified.classes, mode="auto")
+        ).particles
+        first = (yield from run("initial.sgd", "first-volume", particles=chosen, mask_diameter=mask, symmetry=plan.symmetry)).volume
+
+        full = choices.full_extraction(plan.diameter, pixel_size)
+        large = yield from extract("particles", chosen, full)
+        refined = yield from run(
+            "refine.auto",
+            "refinement",
+            particles=large,
+            reference=first,
+            symmetry=plan.symmetry,
+            mask_diameter=choices.mask_diameter(plan.diameter, full.box_size, pixel_size),
+            initial_lowpass=choices.initial_lowpass(plan.diameter),
+        )
+        mask_set = (yield from run("postprocess.mask", "mask", volume=refined.volume)).mask
+        yield from run("postprocess.sharpen", "map", volume=refined.volume, mask=mask_set)
+
+
+def _refuse_wide_particle(plan: Plan, movies: Any) -> None:
+    row = movies.items.row(0, named=True)
+    pixels = min(row["width"], row["height"])
+    if choices.box_extent(plan.diameter) > pixels * plan.pixel_size:
+        raise WrongUse(
+            "diameter-too-large",
+            f"--diameter {plan.diameter:g} Å: its box of {choices.box_extent(plan.diameter):.0f} Å does not fit the micrographs, whose short "
+            f"side is {pixels * plan.pixel_size:.0f} Å ({pixels} px of {plan.pixel_size:g} Å).",
+            "Give the particle's largest diameter in Å, or check the pixel size.",
+        )

@@ -1,0 +1,49 @@
+"""Soft masks against spheres whose volume is known."""
+
+import numpy as np
+import pytest
+
+from cryoloom.numerics.masks.soft import automatic_threshold, border_distance, otsu_threshold, radius_from_centre, soft_mask, spherical_mask
+
+
+def sphere(box, radius, noise=0.0):
+    volume = (radius_from_centre(box) <= radius).astype(np.float32)
+    return volume + noise * np.random.default_rng(0).standard_normal(volume.shape).astype(np.float32)
+
+
+def test_mask_of_a_noisy_sphere_has_its_size_and_edge():
+    mask, _ = soft_mask(sphere(64, 16, noise=0.3), 2.0, resolution=15.0, extend=3, edge=6)
+    radius = radius_from_centre(64)
+    assert mask[radius < 17].min() == 1.0
+    assert mask[radius > 28].max() == 0.0
+    assert mask.min() >= 0.0 and mask.max() <= 1.0
+    middle = mask[(radius > 21) & (radius < 23)].mean()
+    assert 0.2 < middle < 0.8
+
+
+def test_the_mass_sets_the_enclosed_volume():
+    volume = np.exp(-((radius_from_centre(48) / 10) ** 2)).astype(np.float32)
+    threshold = automatic_threshold(volume, 23, mass=50_000, voxel_volume=8.0)
+    assert (volume > threshold).sum() * 8.0 == pytest.approx(50_000 * 1.21, rel=0.05)
+
+
+def test_small_far_pieces_of_noise_are_not_mask():
+    volume = sphere(64, 14)
+    volume[4:7, 4:7, 32] = 1.5
+    mask, _ = soft_mask(volume, 4.0, resolution=8.0)
+    assert mask[5, 5, 32] == 0.0
+
+
+def test_nothing_above_the_threshold_is_an_error():
+    with pytest.raises(ValueError, match="above the threshold"):
+        soft_mask(sphere(32, 8), 2.0, threshold=50.0)
+
+
+def test_otsu_splits_two_heaps():
+    values = np.concatenate([np.random.default_rng(0).normal(0, 1, 5000), np.random.default_rng(1).normal(10, 1, 1000)])
+    assert 3 < otsu_threshold(values) < 7
+
+
+def test_border_distance():
+    assert border_distance(spherical_mask(32, 10, 0)) == 5
+    assert border_distance(np.zeros((8, 8, 8), np.float32)) == 0

@@ -1,0 +1,91 @@
+"""The page stands alone: every panel draws, no script, nothing loaded from elsewhere, text escaped."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from cryoloom.numerics.masks.soft import radius_from_centre
+from cryoloom.report.html import Section, render
+from cryoloom.report.panels import (
+    AngularDistribution,
+    Funnel,
+    Histogram,
+    ImageGrid,
+    LinePlot,
+    MapSlices,
+    MapSurface,
+    MarkedImage,
+    Notice,
+    Series,
+    TableView,
+    Trajectory,
+)
+from cryoloom.report.panels.map_surface import shaded_surface
+from cryoloom.report.raster import shrink, to_grey
+
+RNG = np.random.default_rng(0)
+BALL = np.clip(12 - radius_from_centre(32), 0, None).astype(np.float32)
+PANELS = [
+    AngularDistribution(title="Views", rot=RNG.uniform(-180, 180, 200).tolist(), tilt=RNG.uniform(0, 180, 200).tolist()),
+    Funnel(title="Funnel", steps=[("picked", 100, "particles"), ("kept <80 %", 70, "particles")]),
+    Histogram(title="Defocus", values=[1.0, 2.0, float("nan"), 2.5], label="defocus (Å)", marks={"median": 2.0}),
+    ImageGrid(title="Classes", images=[RNG.normal(size=(20, 20)) for _ in range(3)], captions=["a", "b", "c"], good=[True, False, True]),
+    LinePlot(
+        title="FSC", series=[Series("a", [0.0, 0.1, 0.2], [1.0, 0.5, 0.0])], x_label="Å", y_label="FSC", resolution_axis=True,
+        levels={"0.143": 0.143}, marks={"7 Å": 1 / 7},
+    ),
+    MapSlices(title="Slices", volume=BALL),
+    MapSurface(title="Surface", volume=BALL, level=2.0),
+    MarkedImage(title="Picks", image=RNG.normal(size=(60, 90)), x=[10.0, 80.0], y=[20.0, 40.0], radius=8.0),
+    Notice(level="warning", text="mind the <gap>"),
+    TableView(title="Rows", columns={"name": ["a", "b"], "value": [1.23456, None]}, limit=1),
+    Trajectory(title="Motion", x=[0.0, 1.0, 1.5], y=[0.0, 0.5, 0.2]),
+]  # fmt: skip
+
+
+class _Checker(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open: list[str] = []
+        self.ok = True
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in {"meta", "img", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        self.ok &= bool(self.open) and self.open.pop() == tag
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: type(panel).__name__)
+def test_every_panel_draws_closed_markup(panel):
+    markup = panel.html()
+    checker = _Checker()
+    checker.feed(markup)
+    assert checker.ok and not checker.open and len(markup) > 40
+    assert panel.html() == markup
+
+
+def test_the_page_is_self_contained_and_escapes_text():
+    page = render(
+        "Project <x>", "7.1 Å", "about", PANELS[:2], [Section("s", "Step & more", panels=PANELS, summary={"n": 1200, "Å": 2.34567})]
+    )
+    assert "<script" not in page and "Project &lt;x&gt;" in page and "mind the &lt;gap&gt;" in page and "1,200" in page
+    assert not re.search(r"(?:src|href)=\"(?!data:|#)", re.sub(r"xlink:href=\"#[^\"]*\"", "", page))
+
+
+def test_surface_of_a_ball_is_a_disc_lit_from_the_upper_left():
+    picture = shaded_surface(BALL, 2.0, 64)
+    grey = picture.mean(axis=2)
+    covered = (grey < 250).mean()
+    assert covered == pytest.approx(np.pi * 10**2 / 32**2, rel=0.12)
+    assert grey[22:30, 22:30].mean() > grey[40:46, 40:46].mean()
+
+
+def test_grey_scale_ignores_what_is_not_a_number():
+    image = np.arange(100.0).reshape(10, 10)
+    image[0, 0] = np.nan
+    assert to_grey(image).max() == 255 and to_grey(np.full((3, 3), np.nan)).max() == 0
+    assert shrink(np.ones((100, 60)), 50).shape == (50, 30)
