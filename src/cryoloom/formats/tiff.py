@@ -5,6 +5,7 @@ TIFF, and so does this reader, so that a movie saved both ways gives the same mi
 """
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -96,60 +97,84 @@ def _truncated(path: Path, expected: int, found: int) -> Failure:
     )
 
 
-def _last_byte(path: Path) -> int:
-    """Follow the page directories and return the end of the furthest directory or strip that they name."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        head = stream.read(16)
-        order = {b"II": "<", b"MM": ">"}.get(head[:2])
-        version = struct.unpack(f"{order}H", head[2:4])[0] if order and len(head) >= 8 else 0
-        if version not in (42, 43) or (version == 43 and len(head) < 16):
-            raise Failure("tiff-invalid", f"{path}: not a TIFF file.", "Check the format of the file.")
-        big = version == 43
-        offset = struct.unpack(f"{order}Q", head[8:16])[0] if big else struct.unpack(f"{order}I", head[4:8])[0]
-        furthest, seen = offset, set[int]()
-        while offset and offset not in seen:
-            seen.add(offset)
-            furthest = max(furthest, offset + (8 if big else 2))
-            if offset + (8 if big else 2) > size:
-                break
-            stream.seek(offset)
-            count = struct.unpack(f"{order}{'Q' if big else 'H'}", stream.read(8 if big else 2))[0]
-            entries = stream.read(count * (20 if big else 12) + (8 if big else 4))
-            furthest = max(furthest, stream.tell())
-            if len(entries) < count * (20 if big else 12) + (8 if big else 4):
-                furthest = max(furthest, offset + (8 if big else 2) + count * (20 if big else 12) + (8 if big else 4))
-                break
-            furthest = max(furthest, _data_end(stream, entries, count, f"{order}", big, size))
-            offset = struct.unpack(f"{order}{'Q' if big else 'I'}", entries[-(8 if big else 4) :])[0]
-    return furthest
+@dataclass(frozen=True)
+class _Layout:
+    """How numbers lie in a TIFF file: byte order, and the widths that BigTIFF doubles."""
+
+    order: str
+    count: str
+    offset: str
+
+    @property
+    def entry(self) -> int:
+        """Return the bytes of a directory entry: tag, type, number of values, value or its place."""
+        return 4 + 2 * struct.calcsize(self.offset)
+
+    def number(self, raw: bytes, kind: str) -> int:
+        """Return the first number in `raw`."""
+        return struct.unpack_from(self.order + kind, raw)[0]
 
 
 _WIDTHS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_OFFSETS, _LENGTHS = (273, 324), (279, 325)
 
 
-def _data_end(stream: BinaryIO, entries: bytes, count: int, order: str, big: bool, size: int) -> int:
-    """Return the end of the last strip or tile (or of the tables of their places) of one directory."""
+def _last_byte(path: Path) -> int:
+    """Follow the page directories and return the end of the furthest directory, strip or tile that they name."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        head = stream.read(16)
+        layout, offset = _start(head, path)
+        furthest, seen = 0, set[int]()
+        while offset and offset not in seen:
+            seen.add(offset)
+            width = struct.calcsize(layout.count)
+            if offset + width > size:
+                return offset + width
+            stream.seek(offset)
+            entries = layout.number(stream.read(width), layout.count) * layout.entry
+            end = offset + width + entries + struct.calcsize(layout.offset)
+            if end > size:
+                return end
+            directory = stream.read(end - offset - width)
+            furthest = max(furthest, end, _data_end(stream, directory[:entries], layout, size))
+            offset = layout.number(directory[entries:], layout.offset)
+    return furthest
+
+
+def _start(head: bytes, path: Path) -> tuple[_Layout, int]:
+    order = {b"II": "<", b"MM": ">"}.get(head[:2], "<")
+    version = struct.unpack(f"{order}H", head[2:4])[0] if len(head) >= 8 else 0
+    layout = _Layout(order, "Q", "Q") if version == 43 else _Layout(order, "H", "I")
+    if version not in (42, 43) or (version == 43 and len(head) < 16):
+        raise Failure("tiff-invalid", f"{path}: not a TIFF file.", "Check the format of the file.")
+    offset = layout.number(head[8:] if version == 43 else head[4:], layout.offset)
+    if not offset:
+        raise Failure("tiff-invalid", f"{path}: a TIFF file without pages.", "Leave the file out; nothing was recorded in it.")
+    return layout, offset
+
+
+def _data_end(stream: BinaryIO, entries: bytes, layout: _Layout, size: int) -> int:
+    """Return the end of the last strip or tile, or of the tables of their places, of one directory."""
     places: dict[int, tuple[int, ...]] = {}
     end = 0
-    step = 20 if big else 12
-    for number in range(count):
-        entry = entries[number * step : (number + 1) * step]
-        tag, kind = struct.unpack(f"{order}HH", entry[:4])
-        if tag not in (273, 279, 324, 325) or kind not in _WIDTHS:
+    for start in range(0, len(entries), layout.entry):
+        entry = entries[start : start + layout.entry]
+        tag, kind = struct.unpack_from(f"{layout.order}HH", entry)
+        if tag not in (*_OFFSETS, *_LENGTHS) or kind not in _WIDTHS:
             continue
-        values = struct.unpack(f"{order}{'Q' if big else 'I'}", entry[4 : 12 if big else 8])[0]
+        values = layout.number(entry[4:], layout.offset)
         width = struct.calcsize(_WIDTHS[kind]) * values
-        raw = entry[12:] if big else entry[8:]
+        raw = entry[4 + struct.calcsize(layout.offset) :]
         if width > len(raw):
-            place = struct.unpack(f"{order}{'Q' if big else 'I'}", raw)[0]
+            place = layout.number(raw, layout.offset)
             end = max(end, place + width)
             if place + width > size:
                 return end
             stream.seek(place)
             raw = stream.read(width)
-        places[tag] = struct.unpack(f"{order}{values}{_WIDTHS[kind]}", raw[:width])
-    for offsets, lengths in ((273, 279), (324, 325)):
+        places[tag] = struct.unpack(f"{layout.order}{values}{_WIDTHS[kind]}", raw[:width])
+    for offsets, lengths in zip(_OFFSETS, _LENGTHS, strict=True):
         ends = (start + length for start, length in zip(places.get(offsets, ()), places.get(lengths, ()), strict=False))
         end = max(end, max(ends, default=0))
     return end
