@@ -80,8 +80,8 @@ def test_surface_of_a_ball_is_a_disc_lit_from_the_upper_left():
     picture = shaded_surface(BALL, 2.0, 64)
     grey = picture.mean(axis=2)
     covered = (grey < 250).mean()
-    assert covered == pytest.approx(np.pi * 10**2 / 32**2, rel=0.12)
-    assert grey[22:30, 22:30].mean() > grey[40:46, 40:46].mean()
+    assert covered == pytest.approx(np.pi * 10**2 / 24**2, rel=0.12)
+    assert grey[20:28, 20:28].mean() > grey[42:48, 42:48].mean()
 
 
 def test_grey_scale_ignores_what_is_not_a_number():

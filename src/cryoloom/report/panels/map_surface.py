@@ -10,7 +10,7 @@ from cryoloom.report.raster import png_address
 from cryoloom.spec import Panel
 
 _COLOUR = np.array([0.36, 0.62, 0.74])
-_FINEST = 128
+_FINEST = 160
 _LIGHT = np.array([-0.45, -0.55, 0.70]) / np.linalg.norm([-0.45, -0.55, 0.70])
 
 
@@ -40,9 +40,10 @@ class MapSurface(Panel):
 def shaded_surface(volume: NDArray[np.float32], level: float, size: int) -> NDArray[np.uint8]:
     """Look along axis 0 of ``(depth, rows, columns)``: the first crossing of `level` by each ray, shaded; white where there is none.
 
-    One ray a column of the map, resampled to about 128 voxels an axis; the crossing is placed linearly between the two samples
+    One ray a column of the map, resampled to about 160 voxels an axis; the crossing is placed linearly between the two samples
     around it and the normal is the gradient there. The picture is scaled to `size`. Returns ``(size, size, 3)``.
     """
+    volume = _cropped(volume, level)
     box = volume.shape[0]
     fine = ndimage.zoom(volume, _FINEST / box, order=1) if abs(box - _FINEST) > 0.2 * _FINEST else volume
     fine = ndimage.gaussian_filter(fine, 0.6 * max(1.0, fine.shape[0] / box))
@@ -70,3 +71,11 @@ def shaded_surface(volume: NDArray[np.float32], level: float, size: int) -> NDAr
     factor = size / hit.shape[0]
     smooth = ndimage.zoom(picture, (factor, factor, 1), order=1)
     return (np.clip(smooth, 0, 1) * 255).astype(np.uint8)
+
+
+def _cropped(volume: NDArray[np.float32], level: float) -> NDArray[np.float32]:
+    """Return the smallest cube about the centre that holds the surface, so that the particle fills the picture."""
+    middle = volume.shape[0] // 2
+    reach = np.abs(np.argwhere(volume > level) - middle).max(initial=8) + 3
+    window = slice(max(middle - reach, 0), middle + reach)
+    return volume[window, window, window]
