@@ -1,0 +1,140 @@
+"""postprocess.mask and postprocess.sharpen on half maps whose signal is known, and against relion_postprocess."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from cryoloom.data import Volume
+from cryoloom.formats.mrc import read_mrc, write_mrc
+from cryoloom.formats.star import read_star
+from cryoloom.numerics.filters.maps import lowpass, multiply_shells
+from cryoloom.protocols.postprocess.mask import CreateMask
+from cryoloom.protocols.postprocess.sharpen import Sharpen
+from cryoloom.spec import Failure
+
+BOX, PIXEL = 64, 2.0
+
+
+class OneJob:
+    """A job whose run is this process."""
+
+    threads = 1
+    seed = 0
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.folder = root / "runs" / "r001"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.warnings: list[str] = []
+
+    def output(self, name):
+        return self.folder / name
+
+    def progress(self, *_):
+        pass
+
+    def warn(self, message):
+        self.warnings.append(message)
+
+
+def blobs(seed=0, count=400, b_factor=80.0):
+    """A chain of blobs inside 22 voxels: the truth."""
+    rng = np.random.default_rng(seed)
+    volume = np.zeros((BOX, BOX, BOX), np.float32)
+    points = rng.normal(0, 8, (count, 3))
+    points = points[np.linalg.norm(points, axis=1) < 20] + BOX // 2
+    for z, y, x in np.rint(points).astype(int):
+        volume[z, y, x] += 1.0
+    frequency = np.arange(BOX // 2 + 1) / (BOX * PIXEL)
+    return multiply_shells(volume, np.exp(-b_factor * frequency**2 / 4)) * 10
+
+
+def half_maps(root, noise=0.35):
+    truth = blobs()
+    rng = np.random.default_rng(7)
+    folder = root / "maps"
+    folder.mkdir()
+    paths = {}
+    halves = [truth + noise * rng.standard_normal(truth.shape).astype(np.float32) for _ in range(2)]
+    for name, data in (
+        ("volume_path", lowpass((halves[0] + halves[1]) / 2, PIXEL, 6.0)),
+        ("half_map1_path", halves[0]),
+        ("half_map2_path", halves[1]),
+    ):
+        path = folder / {"volume_path": "map.mrc", "half_map1_path": "map_half1_unfil.mrc", "half_map2_path": "map_half2_unfil.mrc"}[name]
+        write_mrc(path, data, PIXEL, volume=True)
+        paths[name] = [path.relative_to(root).as_posix()]
+    return Volume(pl.DataFrame({"id": [1], "box_size": [BOX], **paths}), root, meta={"pixel_size": PIXEL}), truth
+
+
+@pytest.fixture
+def chain(tmp_path):
+    volume, truth = half_maps(tmp_path)
+    job = OneJob(tmp_path)
+    protocol = CreateMask(volume=volume)
+    masked = protocol.run(job)
+    return volume, truth, job, masked
+
+
+def test_the_mask_holds_the_particle_and_leaves_the_corners(chain):
+    _, truth, job, masked = chain
+    mask = read_mrc(masked.mask.file(masked.mask.items["mask_path"][0])).data
+    assert (mask * truth**2).sum() > 0.95 * (truth**2).sum()
+    assert mask[:8, :8, :8].max() == 0.0 and mask.mean() < 0.5
+    assert not job.warnings
+    assert masked.mask.items["mass_kda"][0] > 0
+
+
+def test_sharpened_map_is_closer_to_the_truth_and_the_numbers_are_honest(chain):
+    volume, truth, job, masked = chain
+    protocol = Sharpen(volume=volume, mask=masked.mask)
+    out = protocol.run(job)
+    meta = out.fsc.meta
+    sharp = read_mrc(out.volume.file(out.volume.items["masked_path"][0])).data
+    sharp_truth = multiply_shells(truth, np.exp(80.0 * (np.arange(BOX // 2 + 1) / (BOX * PIXEL)) ** 2 / 4))
+    limited = lowpass(sharp_truth, PIXEL, meta["resolution"])
+    assert np.corrcoef(sharp.ravel(), limited.ravel())[0, 1] > 0.85
+    assert 2 * PIXEL <= meta["resolution"] <= meta["resolution_unmasked"] <= 12.0
+    assert meta["b_factor"] < 0
+    assert set(protocol.summary(out)) >= {"resolution (Å, FSC 0.143)", "B-factor (Å²)"}
+    assert [type(panel).__name__ for panel in protocol.report(out)] == ["LinePlot", "LinePlot", "MapSlices", "MapSurface"]
+
+
+def test_the_same_map_twice_is_refused(chain):
+    volume, _, job, masked = chain
+    twice = volume.items.with_columns(half_map2_path=pl.col("half_map1_path"))
+    with pytest.raises(Failure, match="same map"):
+        Sharpen(volume=Volume(twice, volume.root, meta=volume.meta), mask=masked.mask).run(job)
+
+
+def test_nan_in_a_map_is_named(tmp_path):
+    volume, _ = half_maps(tmp_path)
+    path = volume.file(volume.items["half_map1_path"][0])
+    data = read_mrc(path).data.copy()
+    data[3, 3, 3] = np.nan
+    write_mrc(path, data, PIXEL, volume=True)
+    with pytest.raises(Failure, match="not numbers"):
+        CreateMask(volume=volume).run(OneJob(tmp_path))
+
+
+@pytest.mark.relion
+@pytest.mark.skipif(shutil.which("relion_postprocess") is None, reason="Debian's relion package is not installed")
+def test_relion_postprocess_finds_the_same_resolution(chain, tmp_path):
+    volume, _, job, masked = chain
+    out = Sharpen(volume=volume, mask=masked.mask).run(job)
+    mask = masked.mask.file(masked.mask.items["mask_path"][0])
+    target = tmp_path / "relion"
+    target.mkdir()
+    command = ["relion_postprocess", "--i", str(tmp_path / "maps/map_half1_unfil.mrc"), "--mask", str(mask), "--o", str(target / "post")]
+    command += ["--angpix", str(PIXEL), "--auto_bfac", "--autob_lowres", "10"]
+    subprocess.run(command, check=True, capture_output=True)
+    table = read_star(target / "post.star")
+    theirs = float(table["general"]["rlnFinalResolution"][0])
+    ours = out.fsc.meta["resolution"]
+    assert abs(BOX * PIXEL / theirs - BOX * PIXEL / ours) <= 1.01
+    relion_fsc = table["fsc"]["rlnFourierShellCorrelationUnmaskedMaps"].to_numpy()
+    assert np.allclose(relion_fsc, out.fsc.items["fsc_unmasked"].to_numpy(), atol=0.03)  # RELION counts the x = 0 plane twice
