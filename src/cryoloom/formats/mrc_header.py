@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from mrcfile.dtypes import HEADER_DTYPE
 
 from cryoloom.spec import Failure
 
@@ -19,6 +18,13 @@ TYPES = {0: "i1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 12: "f2", PACKED_MODE: "u1
 
 _IMOD_STAMP = 1146047817
 _IMOD_SIGNED = 1
+
+
+def header_type(order: Literal["<", ">"]) -> np.dtype[Any]:
+    """Return the fields of the 1024 bytes as mrcfile names them."""
+    from mrcfile.dtypes import HEADER_DTYPE  # a tenth of a second that forms need not wait for
+
+    return HEADER_DTYPE.newbyteorder(order)
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ def demand_whole(header: MrcHeader, path: Path, found: int) -> None:
 def parse_header(raw: bytes, path: Path) -> MrcHeader:
     """Judge the first 1024 bytes of `path`; raise ``mrc-invalid`` when they are no MRC header."""
     order = _byte_order(raw, path)
-    record = np.frombuffer(raw, dtype=HEADER_DTYPE.newbyteorder(order))[0]
+    record = np.frombuffer(raw, dtype=header_type(order))[0]
     notes: list[str] = []
     if bytes(record["map"])[:3] != b"MAP":
         notes.append(f"{path.name}: no MAP stamp; read as an MRC file all the same")

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from mrcfile.dtypes import HEADER_DTYPE
 from numpy.typing import NDArray
 
 from cryoloom.formats.atomic import atomic
-from cryoloom.formats.mrc_header import HEADER_BYTES, STACK_SUFFIXES, TYPES
+from cryoloom.formats.mrc_header import HEADER_BYTES, STACK_SUFFIXES, TYPES, header_type
 from cryoloom.spec import Failure
 
 _LABEL = b"cryoloom"
@@ -109,7 +108,7 @@ class MrcWriter:
 
     def _header(self) -> bytes:
         rows, columns = self.shape
-        header = np.zeros((), dtype=HEADER_DTYPE.newbyteorder("<"))
+        header = np.zeros((), dtype=header_type("<"))
         header["nx"], header["ny"], header["nz"], header["mode"] = columns, rows, self.sections, self.mode
         header["mx"], header["my"], header["mz"] = columns, rows, self.sections if self._volume else 1
         for axis in "xyz":

@@ -7,14 +7,16 @@ TIFF, and so does this reader, so that a movie saved both ways gives the same mi
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from cryoloom.formats.atomic import atomic
 from cryoloom.spec import Failure
+
+if TYPE_CHECKING:
+    import tifffile
 
 SUFFIXES = (".tif", ".tiff")
 _EER_COMPRESSIONS = (65000, 65001, 65002)
@@ -37,6 +39,8 @@ class TiffFrames:
     """
 
     def __init__(self, path: Path | str, *, flip_rows: bool = True) -> None:
+        import tifffile
+
         self.path, self.flip_rows = Path(path), flip_rows
         if not self.path.is_file():
             raise Failure("tiff-missing", f"{path}: there is no such file.", "Check the path; a moved data set leaves dangling links.")
@@ -68,6 +72,8 @@ class TiffFrames:
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return pages `start` to `stop` (not included) in the file's own type, shape ``(n, height, width)``, MRC row order."""
+        import tifffile
+
         out = np.empty((stop - start, self.height, self.width), dtype=self.dtype)
         with tifffile.TiffFile(self.path) as tiff:
             for number in range(start, stop):
@@ -82,6 +88,8 @@ class TiffFrames:
 
 def write_tiff(path: Path | str, frames: NDArray[Any], *, compression: str | None = "lzw", flip_rows: bool = True) -> None:
     """Write frames ``(n, y, x)`` or one image ``(y, x)`` given in MRC row order, one page a frame, without a clock or a software tag."""
+    import tifffile
+
     frames = np.asarray(frames)
     with atomic(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=frames.nbytes > 1 << 31) as tiff:
         for frame in frames if frames.ndim == 3 else frames[None]:
@@ -180,7 +188,7 @@ def _data_end(stream: BinaryIO, entries: bytes, layout: _Layout, size: int) -> i
     return end
 
 
-def _pixel_size(page: tifffile.TiffPage) -> float:
+def _pixel_size(page: "tifffile.TiffPage") -> float:
     """Return the pixel size in Å from the resolution tags, 0 unless they are metric and tell a plausible microscope's pixel."""
     resolution, unit = page.tags.get("XResolution"), page.tags.get("ResolutionUnit")
     if resolution is None or unit is None or int(unit.value) != 3:
