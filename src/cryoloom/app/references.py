@@ -1,0 +1,162 @@
+"""What ``RUN``, ``RUN.OUTPUT`` and a label mean in a project, and whether an output fits an input."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from pydantic.fields import FieldInfo
+
+from cryoloom.app import catalogue
+from cryoloom.app.forms import kinds_of
+from cryoloom.app.runs import OutputRef, Run
+from cryoloom.app.suggest import did_you_mean
+from cryoloom.engine.folder import RUN_ID
+from cryoloom.engine.state import ACTIVE, State
+from cryoloom.spec import Protocol, WrongUse
+from cryoloom.spec.param import extra_of
+from cryoloom.tables import Dataset
+from cryoloom.tables.dataset import dataset_kind
+
+if TYPE_CHECKING:
+    from cryoloom.app.session import Project
+
+
+def find_run(project: "Project", name: Any) -> Run:
+    """Return the run that an id or a unique label names."""
+    if isinstance(name, Run):
+        return name
+    if RUN_ID.fullmatch(name):
+        return Run(project, project.folder.run(name))
+    bearers = [run for run in project.runs() if name in run.labels]
+    if len(bearers) > 1:
+        ids = ", ".join(run.id for run in bearers)
+        raise WrongUse("ambiguous-label", f"Several runs are called {name!r}: {ids}.", "Use the id.")
+    if not bearers:
+        known = [label for run in project.runs() for label in (run.id, *run.labels)]
+        cure = did_you_mean(name, known) or "`cryoloom status` lists the runs."
+        raise WrongUse("unknown-run", f"There is no run {name!r} in {project.root}.", cure)
+    return bearers[0]
+
+
+def names_run(project: "Project", name: Any) -> bool:
+    """Return whether `name` is a run's id or label rather than an output's name."""
+    return isinstance(name, str) and (RUN_ID.fullmatch(name) is not None or any(name in run.labels for run in project.runs()))
+
+
+def find_output(project: "Project", name: "str | OutputRef | Run", kinds: tuple[type[Dataset], ...] = ()) -> OutputRef:
+    """Return the output ``RUN.OUTPUT``; of a bare ``RUN``, its only output (of one of `kinds`)."""
+    if isinstance(name, OutputRef):
+        if name.run.project.root != project.root:
+            raise WrongUse(
+                "other-project", f"{name} belongs to the project {name.run.project.root}.", "Export it there and import it here."
+            )
+        return name
+    if isinstance(name, Run) or names_run(project, name):
+        run = find_run(project, name)
+        fitting = [each for each in run.outputs if not kinds or issubclass(_kind(each), kinds)]
+        if len(fitting) != 1:
+            there = ", ".join(str(each) for each in run.outputs) or "none"
+            raise WrongUse("which-output", f"{run.id} ({run.protocol}) has the outputs {there}.", "Name the one you mean.")
+        return fitting[0]
+    if not isinstance(name, str):
+        raise WrongUse(
+            "not-an-output",
+            f"{name!r} is not an output of a run.",
+            "Give run.outputs.NAME or 'RUN.OUTPUT'; a set changed in memory becomes an output through sets.select or an import.",
+        )
+    run_name, dot, output = name.rpartition(".")
+    if not dot:
+        find_run(project, name)  # says what is wrong with it
+    run = find_run(project, run_name)
+    if output not in run.outputs:
+        there = [each.name for each in run.outputs]
+        raise WrongUse("unknown-output", f"{run.id} ({run.protocol}) has no output {output!r}.", did_you_mean(output, there))
+    return run.outputs[output]
+
+
+def resolve_inputs(project: "Project", protocol: type[Protocol], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs as ``run.json`` keeps them: ``{run, output, hash}``, or a list of them for an input of several sets.
+
+    Raises
+    ------
+    WrongUse
+        An output that does not exist, is of the wrong kind, lacks columns, or whose run has failed.
+    """
+    found: dict[str, Any] = {}
+    for name, given in wanted.items():
+        field = protocol.model_fields[name]
+        if extra_of(field).get("many"):
+            listed = given if isinstance(given, list | tuple) else _split(given)
+            found[name] = [_reference(project, protocol, name, field, each) for each in listed]
+        elif isinstance(given, list | tuple):
+            if len(given) != 1:
+                raise WrongUse("one-set", f"{protocol.id}: input {name} takes one set, not {len(given)}.", "Join them first: sets.join.")
+            found[name] = _reference(project, protocol, name, field, given[0])
+        else:
+            found[name] = _reference(project, protocol, name, field, given)
+    return found
+
+
+def _split(given: Any) -> list[Any]:
+    return [part.strip() for part in given.split(",")] if isinstance(given, str) else [given]
+
+
+def _reference(project: "Project", protocol: type[Protocol], name: str, field: FieldInfo, given: Any) -> dict[str, Any]:
+    kinds = kinds_of(field)
+    output = find_output(project, given, kinds)
+    state = output.run.state
+    if state is not State.FINISHED and state is not State.DRAFT and state not in ACTIVE:
+        raise WrongUse(
+            "input-not-there", f"{protocol.id}: input {name} is {output}, whose run is {state}.", f"Resume {output.run.id} first."
+        )
+    if not issubclass(_kind(output), kinds):
+        accepted = " or ".join(kind.kind for kind in kinds)
+        raise WrongUse(
+            "wrong-kind",
+            f"{protocol.id}: input {name} takes {accepted}; {output} is {_kind(output).kind}.",
+            _offers(project, kinds) or f"No run of this project gives {accepted} yet.",
+        )
+    if state is not State.FINISHED:
+        return {"run": output.run.id, "output": output.name, "hash": None}
+    missing = [column for column in extra_of(field).get("columns", ()) if column not in _columns(output)]
+    if missing:
+        raise WrongUse(
+            "columns-missing",
+            f"{protocol.id}: input {name} must have {', '.join(missing)}; {output} has not.",
+            "Choose a set from a later step that has added them.",
+        )
+    return {"run": output.run.id, "output": output.name, "hash": output.hash}
+
+
+def _columns(output: OutputRef) -> list[str]:
+    return output.to_polars().columns
+
+
+def _offers(project: "Project", kinds: tuple[type[Dataset], ...]) -> str:
+    found = [
+        str(output) + (f" ({run.label})" if run.label else "") for run in project.runs() for output in run.outputs if _fits(output, kinds)
+    ]
+    return f"Use {', '.join(found[-8:])}." if found else ""
+
+
+def _fits(output: OutputRef, kinds: tuple[type[Dataset], ...]) -> bool:
+    return output.run.state is State.FINISHED and issubclass(_kind(output), kinds)
+
+
+def _kind(output: OutputRef) -> type[Dataset]:
+    """Return the class of an output, declared or published."""
+    published = output.run.folder.published()
+    if published:
+        import cryoloom.data  # noqa: F401 (registers the kinds)
+
+        return dataset_kind(published["outputs"][output.name]["kind"])
+    outputs = catalogue.protocol(output.run.protocol).outputs
+    return kinds_of(FieldInfo(annotation=get_type_hints(outputs)[output.name]))[0]
+
+
+def open_inputs(project: "Project", protocol: type[Protocol], taken: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sets that references name."""
+
+    def opened(reference: Mapping[str, Any]) -> Dataset:
+        return Run(project, project.folder.run(reference["run"])).outputs[reference["output"]].dataset
+
+    return {name: tuple(map(opened, given)) if isinstance(given, list) else opened(given) for name, given in taken.items()}

@@ -1,0 +1,361 @@
+"""A run and its outputs, as scripts, the command line and the browser see them."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryoloom.app.suggest import did_you_mean
+from cryoloom.engine import launch
+from cryoloom.engine.events import EventReader, append_line
+from cryoloom.engine.folder import RunFolder
+from cryoloom.engine.provenance import manifest_of
+from cryoloom.engine.state import ACTIVE, State
+from cryoloom.spec import CryoloomError, Failure, WrongUse
+from cryoloom.tables import Dataset
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from cryoloom.app.session import Project
+
+Observer = Callable[["Run", dict[str, Any]], None]
+"""Called with every event of a run while it works."""
+
+
+class OutputRef:
+    """One output of a run: what it is, and the set itself once it is asked for."""
+
+    def __init__(self, run: "Run", name: str) -> None:
+        self.run, self.name = run, name
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+    def __str__(self) -> str:
+        return f"{self.run.id}.{self.name}"
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Return its manifest; raises `WrongUse` while the run has not finished."""
+        return manifest_of(self.run.folder, self.name)
+
+    @property
+    def kind(self) -> str:
+        """Return the kind of set, such as ``particles``."""
+        return self.manifest["kind"]
+
+    @property
+    def count(self) -> int:
+        """Return the number of rows."""
+        return self.manifest["count"]
+
+    @property
+    def hash(self) -> str:
+        """Return the BLAKE3 of its manifest."""
+        return self.manifest["hash"]
+
+    @property
+    def dataset(self) -> Dataset:
+        """Return the set."""
+        import cryoloom.data  # noqa: F401 (registers the kinds)
+
+        return Dataset.load(self.manifest, self.run.folder.root)
+
+    @property
+    def items(self) -> "pl.DataFrame":
+        """Return the rows."""
+        return self.dataset.items
+
+    @property
+    def optics(self) -> list[dict[str, Any]]:
+        """Return the optics groups."""
+        return self.manifest["optics"]
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Return what is said of the set as a whole."""
+        return self.manifest["meta"]
+
+    def to_polars(self) -> "pl.DataFrame":
+        """Return the rows with the columns of their optics group."""
+        return self.dataset.to_polars()
+
+    def enabled(self) -> "pl.DataFrame":
+        """Return the rows that are not disabled, with the columns of their optics group."""
+        return self.dataset.enabled()
+
+    def file(self, relative: str) -> Path:
+        """Return the absolute path of a ``*_path`` value."""
+        return self.run.folder.root / relative
+
+
+class Outputs:
+    """The outputs of a run by name: ``run.outputs.ctfs`` or ``run.outputs["ctfs"]``."""
+
+    def __init__(self, run: "Run") -> None:
+        self._run = run
+
+    def __getattr__(self, name: str) -> OutputRef:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        known = self._names()
+        if name not in known:
+            raise AttributeError(f"{self._run.id} ({self._run.protocol}) has no output {name!r}. {did_you_mean(name, known)}")
+        return OutputRef(self._run, name)
+
+    def __getitem__(self, name: str) -> OutputRef:
+        try:
+            return getattr(self, name)
+        except AttributeError as error:
+            raise WrongUse("unknown-output", str(error).strip()) from error
+
+    def __iter__(self) -> Iterator[OutputRef]:
+        return (OutputRef(self._run, name) for name in self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names()
+
+    def __dir__(self) -> list[str]:
+        return self._names()
+
+    def __repr__(self) -> str:
+        return f"<outputs of {self._run.id}: {', '.join(self._names())}>"
+
+    def _names(self) -> list[str]:
+        published = self._run.folder.published()
+        return list(published["outputs"]) if published else list(self._run.declared_outputs())
+
+
+class Run:
+    """One run. Everything is read from the run's folder at the moment it is asked for.
+
+    Attributes
+    ----------
+    reused
+        Whether `Project.run` found it instead of computing it.
+    """
+
+    def __init__(self, project: "Project", folder: RunFolder, *, reused: bool = False) -> None:
+        self.project, self.folder, self.reused = project, folder, reused
+        self.id = folder.id
+
+    def __repr__(self) -> str:
+        return f"<run {self.id} {self.protocol}: {self.state}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Run) and other.folder.path == self.folder.path
+
+    def __hash__(self) -> int:
+        return hash(self.folder.path)
+
+    # -- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def protocol(self) -> str:
+        """Return the protocol's id."""
+        return self.folder.record["protocol"]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Return all parameters, defaults included."""
+        return self.folder.record["parameters"]
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Return the inputs: name to ``{run, output, hash}`` or a list of them."""
+        return self.folder.record["inputs"]
+
+    @property
+    def seed(self) -> int:
+        """Return the seed."""
+        return self.folder.record["seed"]
+
+    @property
+    def created(self) -> float:
+        """Return when it was made, in seconds since 1970."""
+        return self.folder.record["created"]
+
+    @property
+    def why(self) -> str:
+        """Return why it had to be computed: what sets it apart from the nearest earlier run."""
+        return self.folder.record.get("why", "")
+
+    @property
+    def label(self) -> str:
+        """Return the name to show, empty when nobody gave one."""
+        return next(iter(self.folder.labels()), "")
+
+    @property
+    def labels(self) -> list[str]:
+        """Return all names it answers to."""
+        return self.folder.labels()
+
+    def rename(self, label: str) -> None:
+        """Give it a name to show; it answers to the old ones too."""
+        self.project.check_label(label)
+        append_line(self.folder.path / "labels.jsonl", {"label": label, "show": True})
+
+    def declared_outputs(self) -> tuple[str, ...]:
+        """Return the names its protocol may give outputs."""
+        from dataclasses import fields
+
+        from cryoloom.app import catalogue
+
+        return tuple(field.name for field in fields(catalogue.protocol(self.protocol).outputs))
+
+    # -- how it stands ------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Return the word for its state."""
+        return self.folder.standing().state
+
+    @property
+    def reason(self) -> str:
+        """Return why it is in that state, where there is something to say."""
+        return self.folder.standing().reason
+
+    @property
+    def outputs(self) -> Outputs:
+        """Return its outputs; those of an unfinished run can be given to other runs, which then wait for it."""
+        return Outputs(self)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Return the headline numbers, empty before it has finished."""
+        return (self.folder.published() or {}).get("summary", {})
+
+    @property
+    def failed_items(self) -> dict[str, int]:
+        """Return how many items of each map have failed."""
+        published = self.folder.published()
+        if published:
+            return published["failed_items"]
+        counts: dict[str, set[int]] = {}
+        for event in self.events():
+            if event["kind"] == "item-failed":
+                counts.setdefault(event["name"], set()).add(event["id"])
+        return {name: len(ids) for name, ids in counts.items()}
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return what the user should know about the result."""
+        found = [*self.folder.record.get("advice", ()), *(event["message"] for event in self.events() if event["kind"] == "warning")]
+        return list(dict.fromkeys(found))
+
+    @property
+    def error(self) -> CryoloomError | None:
+        """Return what kept the last attempt from finishing; None when nothing did or it is at work."""
+        standing = self.folder.standing()
+        if standing.state in ACTIVE or standing.state in (State.FINISHED, State.DRAFT):
+            return None
+        record = self.folder.of_attempt("exit", self.folder.attempt()) or {}
+        name = f"{self.id} ({self.protocol})"
+        if standing.state is State.FAILED:
+            return Failure(record.get("error", "failed"), f"{name} failed: {standing.reason}", record.get("cure", ""))
+        cure = record.get("cure") or f"`cryoloom resume` goes on with {self.id}; what is finished is kept."
+        return Failure(f"run-{standing.state}", f"{name} is {standing.state}: {standing.reason}.", cure)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return all events, oldest first: ``t`` (seconds since 1970), ``kind`` and what belongs to it."""
+        return EventReader(self.folder.path).new()
+
+    def log(self) -> str:
+        """Return everything that all attempts printed."""
+        texts = []
+        for attempt in range(1, self.folder.attempt() + 1):
+            with suppress(FileNotFoundError):
+                texts.append(self.folder.log(attempt).read_text(encoding="utf-8", errors="replace"))
+        return "".join(texts)
+
+    def progress(self) -> dict[str, Any] | None:
+        """Return the latest progress: ``name done total unit message``, and ``remaining`` in seconds where it can be told."""
+        events = self.events()
+        starts = [number for number, event in enumerate(events) if event["kind"] == "state"]
+        told = [event for event in events[starts[-1] if starts else 0 :] if event["kind"] in ("progress", "step")]
+        if not told:
+            return None
+        last = told[-1]
+        first = next(event for event in told if event["kind"] == last["kind"] and event["name"] == last["name"])
+        found = {key: last.get(key) for key in ("name", "done", "total", "unit", "message")}
+        done, spent = last["done"] - first["done"], last["t"] - first["t"]
+        rest = None if last.get("total") is None else last["total"] - last["done"]
+        return {**found, "remaining": spent / done * rest if done > 0 and rest is not None else None}
+
+    # -- what can be done with it -------------------------------------------------------------------------------
+
+    def start(self, *, threads: int | None = None) -> "Run":
+        """Start it, or start it again where it was left; returns at once."""
+        launch.start(self.folder, self.project.worker_command(), threads=threads or self._threads())
+        return self
+
+    def resume(self, *, threads: int | None = None, wait: bool = True, on_event: Observer | None = None) -> "Run":
+        """Go on with a failed, stopped or lost run; finished items and iterations are kept."""
+        self.start(threads=threads)
+        return self.wait(on_event) if wait else self
+
+    def wait(self, on_event: Observer | None = None) -> "Run":
+        """Return when it has finished, passing on its events meanwhile.
+
+        Raises
+        ------
+        Failure
+            It did not finish.
+        """
+        reader, pause = EventReader(self.folder.path), 0.05
+        while True:
+            active = self.state in ACTIVE
+            for event in reader.new():
+                if on_event:
+                    on_event(self, event)
+            if not active:
+                break
+            time.sleep(pause)
+            pause = min(pause * 1.2, 0.5)
+        if problem := self.error:
+            raise problem
+        return self
+
+    def stop(self) -> bool:
+        """End it; False when it was not at work."""
+        return launch.stop(self.folder)
+
+    def _threads(self) -> int:
+        claim = self.folder.of_attempt("claim", self.folder.attempt())
+        return claim["threads"] if claim else self.project.default_threads()
+
+    def describe(self) -> dict[str, Any]:
+        """Return all of this as plain data, for ``--json`` and the browser."""
+        standing = self.folder.standing()
+        published = self.folder.published()
+        outputs = {
+            name: {"kind": manifest["kind"], "count": manifest["count"], "hash": manifest["hash"]}
+            for name, manifest in (published["outputs"] if published else {}).items()
+        }
+        return {
+            "run": self.id,
+            "protocol": self.protocol,
+            "version": self.folder.record["version"],
+            "label": self.label,
+            "labels": self.labels,
+            "state": str(standing.state),
+            "reason": standing.reason,
+            "created": self.created,
+            "why": self.why,
+            "seed": self.seed,
+            "parameters": self.parameters,
+            "inputs": self.inputs,
+            "outputs": outputs,
+            "summary": self.summary,
+            "warnings": self.warnings,
+            "failed_items": self.failed_items,
+            "progress": self.progress() if standing.state in ACTIVE else None,
+        }

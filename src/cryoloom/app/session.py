@@ -1,0 +1,263 @@
+"""Every verb that command line, browser and notebook share. Plain data in and out; no state but the project's folder."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cryoloom.app import catalogue, forms, references
+from cryoloom.app.runs import Observer, OutputRef, Run
+from cryoloom.engine.events import append_line
+from cryoloom.engine.folder import RUN_ID, RunFolder
+from cryoloom.engine.identity import Work, explain
+from cryoloom.engine.project import ProjectFolder, disk_use
+from cryoloom.engine.provenance import Verification, ancestry, trace, verify
+from cryoloom.engine.state import ACTIVE, State
+from cryoloom.spec import Failure, Protocol, WrongUse
+
+__all__ = ["Observer", "OutputRef", "Project", "Run", "create_project", "list_projects", "open_project"]
+
+
+def open_project(path: str | Path) -> "Project":
+    """Open the project in a folder; raises `WrongUse` when there is none."""
+    return Project(ProjectFolder(Path(path)))
+
+
+def create_project(path: str | Path, name: str = "") -> "Project":
+    """Make a project in a new or empty folder."""
+    return Project(ProjectFolder.create(Path(path), name))
+
+
+def list_projects(folder: str | Path) -> list["Project"]:
+    """Return the projects directly below a folder, by name of their folder."""
+    return [open_project(path.parent) for path in sorted(Path(folder).glob("*/project.json"))]
+
+
+class Project:
+    """A project and what can be done in it."""
+
+    def __init__(self, folder: ProjectFolder) -> None:
+        self.folder = folder
+        self.root = folder.path
+
+    def __repr__(self) -> str:
+        return f"<project {self.name} in {self.root}: {len(self.folder.runs())} runs>"
+
+    # -- the project itself -------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        return self.folder.record["name"]
+
+    @property
+    def uuid(self) -> str:
+        """Return what tells it apart from every other project, wherever it is moved."""
+        return self.folder.record["uuid"]
+
+    def rename(self, name: str) -> None:
+        """Give it another name; its folder stays."""
+        self.folder.rename(name)
+
+    def note(self, text: str) -> None:
+        """Write something down."""
+        self.folder.note(text)
+
+    def notes(self) -> list[dict[str, Any]]:
+        """Return what was written down: ``t`` and ``text``."""
+        return self.folder.notes()
+
+    def copy(self, target: str | Path) -> "Project":
+        """Copy it to a folder that does not exist yet."""
+        return Project(self.folder.copy(Path(target)))
+
+    def info(self) -> dict[str, Any]:
+        """Return name, uuid, folder, notes, disk use and the number of runs in each state."""
+        states = [str(run.state) for run in self.runs()]
+        return {
+            **self.folder.record,
+            "folder": str(self.root),
+            "runs": len(states),
+            "states": {state: states.count(state) for state in sorted(set(states))},
+            "bytes": disk_use(self.root),
+            "notes": self.notes(),
+        }
+
+    def disk_use(self) -> dict[str, int]:
+        """Return the bytes of every run, and of the trash."""
+        return {run.id: disk_use(run.path) for run in self.folder.runs()} | {"trash": disk_use(self.root / "trash")}
+
+    # -- runs ---------------------------------------------------------------------------------------------------
+
+    def runs(self) -> list[Run]:
+        """Return all runs, first made first."""
+        return [Run(self, folder) for folder in self.folder.runs()]
+
+    def find(self, name: "str | Run") -> Run:
+        """Return the run of an id or a label.
+
+        Raises
+        ------
+        WrongUse
+            ``unknown-run``; ``ambiguous-label``: several runs bear it.
+        """
+        return references.find_run(self, name)
+
+    def output(self, name: "str | OutputRef | Run") -> OutputRef:
+        """Return the output ``RUN.OUTPUT``, or the only output of ``RUN``."""
+        return references.find_output(self, name)
+
+    def run(
+        self,
+        protocol: str,
+        values: Mapping[str, Any] | None = None,
+        *,
+        name: str = "",
+        threads: int | None = None,
+        seed: int = 0,
+        wait: bool = True,
+        on_event: Observer | None = None,
+        **more: Any,
+    ) -> Run:
+        """Run a protocol, unless the same work has been done: then return the run that did it.
+
+        Parameters
+        ----------
+        protocol
+            Its id.
+        values, more
+            Parameters, under their own names or those of other programs, as values or as texts; and inputs, as outputs of runs
+            (``run.outputs.ctfs``) or by name (``"r001.ctfs"``). A mapping and keywords are the same.
+        name
+            A label for the run.
+        threads
+            Worker processes and threads; results do not depend on it. Default: the processors at hand.
+        seed
+            Of everything random.
+        wait
+            Return when it has finished rather than when it has been started.
+        on_event
+            Called with run and event while waiting.
+
+        Raises
+        ------
+        WrongUse
+            Before anything is made: unknown names, values out of bounds, inputs that do not fit.
+        Failure
+            It did not finish (only with `wait`).
+        """
+        run = self.prepare(protocol, values, name=name, seed=seed, **more)
+        if run.state is State.FINISHED:
+            run.reused = True
+        elif run.state not in ACTIVE:
+            run.start(threads=threads)
+        return run.wait(on_event) if wait else run
+
+    def prepare(self, protocol: str, values: Mapping[str, Any] | None = None, *, name: str = "", seed: int = 0, **more: Any) -> Run:
+        """Return a run of equal identity, or a new draft; start nothing."""
+        if name:
+            self.check_label(name)
+        work, inputs, advice = self._work(catalogue.protocol(protocol), {**(values or {}), **more}, seed)
+        for same in sorted(self.folder.same_work(work), key=_preference):
+            if name and name not in same.labels():
+                append_line(same.path / "labels.jsonl", {"label": name, "show": not same.labels()})
+            return Run(self, same)
+        why = self._explain(work)
+        return Run(self, self.folder.new_run(work, inputs, label=name, why=why, advice=advice))
+
+    def explain(self, protocol: str, values: Mapping[str, Any] | None = None, *, seed: int = 0, **more: Any) -> str:
+        """Return why a run with these values would be computed, or which run has done it already."""
+        work, _, _ = self._work(catalogue.protocol(protocol), {**(values or {}), **more}, seed)
+        return self._explain(work)
+
+    def _explain(self, work: Work) -> str:
+        return explain(work, [(run.id, self.folder.work(run)) for run in self.folder.runs()])
+
+    def _work(self, protocol: type[Protocol], values: Mapping[str, Any], seed: int) -> tuple[Work, dict[str, Any], list[str]]:
+        given, wanted = forms.sort_values(protocol, values)
+        taken = references.resolve_inputs(self, protocol, wanted)
+        if all(reference["hash"] for each in taken.values() for reference in (each if isinstance(each, list) else [each])):
+            built = forms.build(protocol, given, references.open_inputs(self, protocol, taken))
+            advice, fingerprint, parameters = forms.refuse_hints(built), _fingerprint(built), built.parameter_values()
+        else:  # the run itself will check what depends on inputs that are still being made
+            advice, fingerprint, parameters = [], None, forms.check_parameters(protocol, given)
+        content = {name: self.folder.content(each) for name, each in taken.items()}
+        return Work(protocol.id, protocol.version, parameters, content, seed, fingerprint), taken, advice
+
+    def worker_command(self) -> Sequence[str]:
+        """Return the command of a run process, less the run's folder."""
+        return (sys.executable, "-P", "-m", "cryoloom.app.worker")
+
+    def default_threads(self) -> int:
+        """Return the processors that this process may use."""
+        affinity = getattr(os, "sched_getaffinity", None)
+        return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+    def check_label(self, label: str) -> None:
+        """Raise `WrongUse` when `label` could be mistaken for something else."""
+        if RUN_ID.fullmatch(label) or label != label.strip() or not label.isprintable() or "/" in label or len(label) > 100:
+            raise WrongUse("bad-label", f"{label!r} cannot name a run.", "Use up to 100 letters, digits, spaces, - or _, not like r001.")
+
+    # -- where things come from ---------------------------------------------------------------------------------
+
+    def trace(self, output: "str | OutputRef") -> dict[str, Any]:
+        """Return every step an output rests on, first to last, with parameters, seeds and versions, and the files it began with."""
+        found = self.output(output)
+        return trace(self.folder, found.run.id, found.name)
+
+    def verify(self, output: "str | OutputRef | Run") -> Verification:
+        """Hash again every file that an output (or all outputs of a run) rests on, and look at the files outside the project."""
+        name = None
+        if isinstance(output, Run) or references.names_run(self, output):
+            run = references.find_run(self, output)
+        else:
+            found = self.output(output)
+            run, name = found.run, found.name
+        result = verify(self.folder, run.id, name)
+        for step in ancestry(self.folder, run.id):
+            if step.record["fingerprint"] is not None and not self._unchanged(step):
+                result.changed.append(f"the files that {step.id} ({step.record['protocol']}) imported")
+        return result
+
+    def _unchanged(self, run: RunFolder) -> bool:
+        record = run.record
+        protocol = catalogue.protocol(record["protocol"])
+        try:
+            built = forms.build(protocol, record["parameters"], references.open_inputs(self, protocol, record["inputs"]))
+            return _fingerprint(built) == record["fingerprint"]
+        except (Failure, WrongUse):
+            return False
+
+    # -- trash --------------------------------------------------------------------------------------------------
+
+    def delete(self, name: "str | Run") -> Run:
+        """Move a run to the trash."""
+        run = self.find(name)
+        self.folder.delete(run.id)
+        return run
+
+    def restore(self, run_id: str) -> Run:
+        """Bring a run back from the trash."""
+        return Run(self, self.folder.restore(run_id))
+
+    def trash(self) -> list[str]:
+        """Return the ids of deleted runs."""
+        return [run.id for run in self.folder.trash()]
+
+    def empty_trash(self) -> int:
+        """Remove deleted runs for good; return the bytes that were freed."""
+        return self.folder.empty_trash()
+
+
+def _preference(run: RunFolder) -> int:
+    # of several runs of equal identity: a finished one, else one at work, else one that can be resumed
+    state = run.standing().state
+    return 0 if state is State.FINISHED else 1 if state in ACTIVE else 2
+
+
+def _fingerprint(protocol: Protocol) -> Any:
+    import json
+
+    # as it will come back from run.json, or it would never compare equal again
+    return json.loads(json.dumps(protocol.fingerprint()))

@@ -1,0 +1,1 @@
+"""Projects, runs, supervision, map and iterate, identity, state. Knows no electron microscopy."""

@@ -1,0 +1,136 @@
+"""Files that are whole or absent: temporary name in the same folder, sync, rename, sync of the folder."""
+
+import errno
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from cryoloom.spec.errors import Failure
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_numbers = itertools.count()
+
+
+def storage_failure(error: OSError, path: Path) -> Failure | None:
+    """Return what to tell the user when the disk, not the data, is at fault; None for any other error."""
+    if error.errno in _FULL:
+        free = shutil.disk_usage(_existing(path)).free / 1e9
+        return Failure(
+            "disk-full",
+            f"No space left while writing {path}; {free:.2f} GB free there.",
+            "Free some space (`cryoloom info` shows what each run uses), then resume the run; what is finished is kept.",
+        )
+    if error.errno in _FORBIDDEN:
+        return Failure("not-writable", f"{path} cannot be written: {error.strerror}.", "Give yourself write access to the project folder.")
+    return None
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the disk's own errors inside the block into a `Failure` that names `path`; let all others through."""
+    try:
+        yield
+    except OSError as error:
+        failure = storage_failure(error, path)
+        if failure is None:
+            raise
+        raise failure from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a binary file that takes the place of `path` when the block ends; after an error nothing is left.
+
+    Raises
+    ------
+    Failure
+        ``disk-full`` or ``not-writable``.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.tmp")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as handle:
+                yield handle
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` survive a power cut, where the file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_json(path: Path, record: Any) -> None:
+    """Write a record for people to read: indented, UTF-8, keys in the order given."""
+    with replacing(path) as handle:
+        handle.write(_text(record))
+
+
+def _text(record: Any) -> bytes:
+    return (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the record at `path`; None where there is none."""
+    try:
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def claim(path: Path, record: Mapping[str, Any]) -> bool:
+    """Create `path` with its content in one step; False when somebody else was first."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.tmp")
+    with storage_errors(path):
+        try:
+            with temporary.open("wb") as handle:
+                handle.write(_text(record))
+                handle.flush()
+                os.fsync(handle.fileno())
+            _publish_once(temporary, path)
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    return True
+
+
+def _publish_once(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Some file systems (exFAT, several FUSE ones) have no hard links; O_EXCL is their only exclusive act.
+        with open(path, "xb") as handle:
+            handle.write(temporary.read_bytes())
+            handle.flush()
+            os.fsync(handle.fileno())
+
+
+def canonical(value: Any) -> bytes:
+    """Return the one JSON text of `value`: sorted keys, no spaces, shortest floats."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

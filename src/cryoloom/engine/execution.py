@@ -1,0 +1,147 @@
+"""The run process: from ``run.json`` to ``outputs.json`` and an exit record."""
+
+import logging
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any
+
+from cryoloom.engine import atomic
+from cryoloom.engine.checkpoint import remove_all
+from cryoloom.engine.environment import record_environment
+from cryoloom.engine.events import Journal
+from cryoloom.engine.folder import RunFolder
+from cryoloom.engine.item import describe
+from cryoloom.engine.job import RunJob
+from cryoloom.engine.processes import ProcessId
+from cryoloom.engine.state import State
+from cryoloom.spec.errors import CryoloomError, Failure
+from cryoloom.spec.protocol import Protocol
+from cryoloom.tables import Dataset
+
+LOG = logging.getLogger("cryoloom.run")
+HEARTBEAT = 15.0
+"""Seconds between two signs of life, which readers on other computers look for."""
+
+
+class Stopped(BaseException):
+    """SIGTERM arrived; not an `Exception`, so that no protocol catches it by accident."""
+
+
+def execute(run: RunFolder, find: Callable[[str], type[Protocol]]) -> int:
+    """Carry out this process's attempt of a run; return the exit code.
+
+    Parameters
+    ----------
+    run
+        Its ``run.json`` says what to do; the environment variables ``CRYOLOOM_ATTEMPT`` and ``CRYOLOOM_THREADS`` are the supervisor's.
+    find
+        Returns the protocol of an id.
+    """
+    attempt, threads = int(os.environ["CRYOLOOM_ATTEMPT"]), int(os.environ["CRYOLOOM_THREADS"])
+    atomic.write_json(run.file("proc", attempt), ProcessId.current().to_json())
+    signal.signal(signal.SIGTERM, _stop)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.captureWarnings(True)
+    warnings.simplefilter("default")
+    outcome: dict[str, Any]
+    try:
+        journal = Journal(run.path / f"events.{attempt}.jsonl")
+        _start_heartbeat(run, attempt)
+        _carry_out(run, find, attempt, threads, journal)
+        outcome = {"state": State.FINISHED}
+    except Stopped:
+        outcome = {"state": State.STOPPED, "message": "stopped on request"}
+    except Exception as error:
+        LOG.exception("the run failed")
+        outcome = _failure(run, error)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    atomic.write_json(run.file("exit", attempt), outcome)
+    return 0 if outcome["state"] == State.FINISHED else 1
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Stopped
+
+
+def _start_heartbeat(run: RunFolder, attempt: int) -> None:
+    path, pause = run.path / f"heartbeat.{attempt}", threading.Event()
+
+    def beat() -> None:
+        while not pause.wait(HEARTBEAT):
+            path.touch()
+
+    path.touch()
+    threading.Thread(target=beat, name="heartbeat", daemon=True).start()
+
+
+def _failure(run: RunFolder, error: Exception) -> dict[str, Any]:
+    if isinstance(error, OSError):
+        error = atomic.storage_failure(error, run.path) or error
+    if isinstance(error, CryoloomError):
+        state = State.NEEDS_YOU if error.code == "needs-you" else State.FAILED
+        return {"state": state, "error": error.code, "message": error.message, "cure": error.cure}
+    if isinstance(error, MemoryError):
+        cure = "Use fewer threads, smaller boxes or a computer with more memory, then resume."
+        return {"state": State.FAILED, "error": "out-of-memory", "message": "The computer's memory is not enough.", "cure": cure}
+    return {"state": State.FAILED, "error": "unexpected", "message": describe(error), "cure": "The log has the full account."}
+
+
+def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: int, threads: int, journal: Journal) -> None:
+    record = run.record
+    journal.write("state", state=State.RUNNING, attempt=attempt, threads=threads, environment=record_environment(run.root))
+    protocol_class = find(record["protocol"])
+    if protocol_class.version != record["version"]:
+        raise Failure(
+            "other-version",
+            f"{run.id} was made for version {record['version']} of {record['protocol']}; this program has version {protocol_class.version}.",
+            "Start a new run; its results will differ.",
+        )
+    inputs, hashes = _open_inputs(run)
+    protocol = protocol_class(**record["parameters"], **inputs)
+    for hint in protocol.check():
+        if hint.error:
+            raise Failure("bad-parameter", f"{record['protocol']}: {hint.parameter} {hint.message}.")
+    job = RunJob(run.path, run.root, seed=record["seed"], threads=threads, journal=journal)
+    out = protocol.run(job)
+    outputs = {name: dataset.save(run.path, name) for name, dataset in out.named().items()}
+    published = {
+        "outputs": outputs,
+        "summary": {label: _plain(value) for label, value in protocol.summary(out).items()},
+        "warnings": job.warnings,
+        "failed_items": job.failed_items,
+        "inputs": hashes,
+    }
+    atomic.write_json(run.path / "outputs.json", published)
+    remove_all(run.path)
+
+
+def _open_inputs(run: RunFolder) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Return the input sets by name, and their hashes as found now."""
+    hashes: dict[str, list[str]] = {}
+
+    def opened(name: str, reference: Mapping[str, Any]) -> Dataset:
+        manifest = RunFolder(run.root / "runs" / reference["run"]).published()
+        if manifest is None or reference["output"] not in manifest["outputs"]:
+            message = f"Input {name}: {reference['run']}.{reference['output']} does not exist."
+            raise Failure("input-missing", message, "Restore the run that made it, or start anew from another one.")
+        manifest = manifest["outputs"][reference["output"]]
+        if reference["hash"] not in (None, manifest["hash"]):
+            message = f"Input {name}: {reference['run']}.{reference['output']} is not what it was when {run.id} was made."
+            raise Failure("input-changed", message, "Start a new run.")
+        hashes.setdefault(name, []).append(manifest["hash"])
+        return Dataset.load(manifest, run.root)
+
+    inputs: dict[str, Any] = {}
+    for name, given in run.record["inputs"].items():
+        inputs[name] = tuple(opened(name, each) for each in given) if isinstance(given, list) else opened(name, given)
+    return inputs, hashes
+
+
+def _plain(value: Any) -> Any:
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

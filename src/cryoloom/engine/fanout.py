@@ -1,0 +1,178 @@
+"""`Job.map`: every item once, in worker processes, whatever dies on the way.
+
+Workers publish parts; this side only counts. A worker that dies takes its own item with it, which is tried again; a pool that
+breaks is replaced. What was published is never computed again, in this attempt or a later one.
+"""
+
+import multiprocessing
+import pickle
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+from pebble import ProcessExpired, ProcessPool
+
+from cryoloom.engine import atomic
+from cryoloom.engine.events import Journal
+from cryoloom.engine.item import Ticket, compute, enter_worker
+from cryoloom.engine.parts import SHARD, Failed, Parts, write_failure
+from cryoloom.spec.errors import Failure
+from cryoloom.spec.job import Item, ItemFunction, MapResult
+from cryoloom.tables import Dataset
+
+ATTEMPTS = 3
+"""Times that an item is tried whose worker died, the last time alone; an item that raised is not tried again."""
+BREAKDOWNS = 3
+"""Pools that may break one after the other without any item finished between."""
+STALL = 60.0
+"""Seconds without any task at work after which a pool counts as broken."""
+
+Verdict = tuple[int, Failed | None]
+"""Position of an item and, if it failed, why."""
+
+
+def item_seed(seed: int, name: str, item: int) -> int:
+    """Return the seed of an item: 63 bits that depend on run seed, map and item only."""
+    return int.from_bytes(blake3(f"{seed}/{name}/{item}".encode()).digest(8), "big") >> 1
+
+
+class Fanout:
+    """One map of one run.
+
+    Parameters
+    ----------
+    run, root
+        The run's folder and the project's.
+    name
+        Of the map; its parts lie in ``parts/<name>``.
+    function, items
+        As in `Job.map`.
+    seed
+        Of the run.
+    """
+
+    def __init__(self, run: Path, root: Path, name: str, function: ItemFunction, items: Dataset, seed: int) -> None:
+        self.run, self.root, self.name, self.function, self.items, self.seed = run, root, name, function, items, seed
+        self.frame = items.enabled()
+        self.ids: list[int] = self.frame["id"].to_list()
+        if len(set(self.ids)) != len(self.ids):
+            twice = [item for item, count in Counter(self.ids).items() if count > 1]
+            raise Failure("ids-twice", f"{items.kind}: ids occur twice: {twice[:5]}.", "Ids tell rows apart; this set was made wrongly.")
+        self.parts = Parts(run / "parts" / name, self.ids)
+        self.folder = run / "items" if name == "items" else run / "items" / name
+
+    def compute(self, journal: Journal, threads: int) -> MapResult:
+        """Compute what is not there yet and return the rows of all.
+
+        Raises
+        ------
+        Failure
+            ``all-failed``: no item could be computed.
+        """
+        done, failed = self.parts.present()
+        failed = {item: why for item, why in failed.items() if not why.crash}
+        todo = [position for position, item in enumerate(self.ids) if item not in done and item not in failed]
+        journal.progress(self.name, len(self.ids) - len(todo), len(self.ids), unit="items")
+        for position, why in self._compute(todo, threads) if todo else ():
+            item = self.ids[position]
+            if why:
+                failed[item] = why
+                journal.write("item-failed", name=self.name, id=item, message=why.reason)
+            else:
+                done.add(item)
+            journal.progress(self.name, len(done) + len(failed), len(self.ids), unit="items")
+        if self.ids and not done:
+            first = next(item for item in self.ids if item in failed)
+            message = f"All {len(self.ids)} items failed; item {first}: {failed[first].reason}"
+            raise Failure("all-failed", message, "The log has the full account of each.")
+        return MapResult(self.parts.rows(done), {item: failed[item].reason for item in self.ids if item in failed})
+
+    def _compute(self, todo: list[int], threads: int) -> Iterator[Verdict]:
+        function = self.parts.folder / "function.pkl"
+        with atomic.replacing(function) as handle:
+            handle.write(self._pickled())
+        deaths: Counter[int] = Counter()
+        yield from self._work_off(todo[::-1], deaths, function, threads)
+        yield from self._work_off([position for position in todo if deaths[position] == ATTEMPTS - 1][::-1], deaths, function, 1)
+        function.unlink(missing_ok=True)
+
+    def _work_off(self, waiting: list[int], deaths: "Counter[int]", function: Path, threads: int) -> Iterator[Verdict]:
+        """Compute the items at the positions `waiting`, the last one first, in as many pools as it takes."""
+        breakdowns = 0
+        while waiting:
+            before = len(waiting)
+            yield from self._one_pool(waiting, deaths, function, min(threads, before))
+            breakdowns = breakdowns + 1 if len(waiting) == before else 0
+            if breakdowns == BREAKDOWNS:
+                raise Failure(
+                    "workers-die", f"Worker processes of map {self.name!r} die before they take an item.", "The log may tell why."
+                )
+
+    def _one_pool(self, waiting: list[int], deaths: "Counter[int]", function: Path, workers: int) -> Iterator[Verdict]:
+        """Work until `waiting` is empty or the pool breaks; what is unfinished then is back in `waiting`."""
+        context: Any = multiprocessing.get_context("spawn")
+        pool = ProcessPool(workers, initializer=enter_worker, context=context)
+        running: dict[Any, int] = {}
+        stalled_since = time.monotonic()
+        try:
+            while waiting or running:
+                while waiting and len(running) <= workers:  # one in reserve, so that no worker waits for this loop
+                    running[pool.schedule(compute, args=(self._ticket(waiting[-1], function),))] = waiting[-1]
+                    waiting.pop()
+                finished, _ = wait(running, timeout=5.0, return_when=FIRST_COMPLETED)
+                for future in sorted(finished, key=lambda future: running[future]):
+                    yield from self._collect(future, running.pop(future), waiting, deaths)
+                if finished or any(future.running() for future in running):
+                    stalled_since = time.monotonic()
+                if not pool.active or time.monotonic() - stalled_since > STALL:
+                    return
+        except RuntimeError:
+            return  # pebble's word for a pool that is no more
+        finally:
+            waiting.extend(sorted(running.values(), reverse=True))
+            pool.stop()
+            pool.join()
+
+    def _collect(self, future: "Future[str]", position: int, waiting: list[int], deaths: "Counter[int]") -> Iterator[Verdict]:
+        try:
+            reason = future.result()
+        except ProcessExpired as death:
+            deaths[position] += 1
+            if self.parts.path(position).exists():
+                yield position, None  # it died after its work was done
+            elif deaths[position] < ATTEMPTS - 1:
+                waiting.append(position)
+            elif deaths[position] == ATTEMPTS:
+                yield position, self._died(position, death)
+        except (RuntimeError, CancelledError):
+            waiting.append(position)
+        else:
+            yield position, Failed(reason) if reason else None
+
+    def _died(self, position: int, death: ProcessExpired) -> Failed:
+        code = death.exitcode or 0
+        how = f"signal {-code}" if code < 0 else f"code {code}"
+        failed = Failed(f"its worker process died {ATTEMPTS} times ({how}): out of memory, or a fault in native code", crash=True)
+        write_failure(self.parts.failure_path(position), failed)
+        return failed
+
+    def _ticket(self, position: int, function: Path) -> Ticket:
+        folder = self.folder if len(self.ids) <= SHARD else self.folder / f"{position // SHARD:03d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        row = self.frame.row(position, named=True)
+        item = Item(row, self.root, folder, item_seed(self.seed, self.name, self.ids[position]))
+        return Ticket(item, function, self.parts.path(position), self.parts.failure_path(position))
+
+    def _pickled(self) -> bytes:
+        try:
+            return pickle.dumps(self.function)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise Failure(
+                "not-picklable",
+                f"The function of map {self.name!r} cannot be sent to worker processes: {error}.",
+                "Use a module-level function or a method of the protocol, not a lambda or a local function.",
+            ) from error

@@ -1,0 +1,138 @@
+"""A run's folder: the records in it and what they say.
+
+::
+
+    run.json                  protocol, parameters, inputs, seed, identity; written once
+    claim.<n>.json            attempt n: its supervisor, its token, its number of threads
+    proc.<n>.json             the run process itself
+    heartbeat.<n>             touched while the attempt lives, for readers on other computers
+    events.<n>.jsonl          progress, warnings, notes
+    log.<n>.txt               everything printed, programs included
+    stop.<n>.json             somebody asked it to stop
+    exit.<n>.json             how it ended
+    parts/ checkpoints/       finished items, last iterations
+    outputs.json              manifest of the outputs; there once the run has finished
+"""
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cryoloom.engine import atomic
+from cryoloom.engine.events import read_lines
+from cryoloom.engine.processes import ProcessId
+from cryoloom.engine.state import Facts, Life, Standing, State, derive
+
+RUN_ID = re.compile(r"r\d{3,}")
+SILENCE = 120.0
+"""Seconds after which a process of another computer, which touches its heartbeat every 15, counts as dead."""
+
+_CLAIM = re.compile(r"claim\.(\d+)\.json")
+
+
+class RunFolder:
+    """One run on disk. Holds no state: every call looks at the files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.root = self.path.parent.parent
+        self.id = self.path.name
+
+    def __repr__(self) -> str:
+        return f"<run {self.id} in {self.root}>"
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """Return ``run.json``, which never changes."""
+        record = atomic.read_json(self.path / "run.json")
+        if record is None:
+            raise FileNotFoundError(self.path / "run.json")
+        return record
+
+    def attempt(self) -> int:
+        """Return the number of the last attempt, 0 when it was never started."""
+        try:
+            names = os.listdir(self.path)
+        except FileNotFoundError:
+            return 0
+        return max((int(match[1]) for name in names if (match := _CLAIM.fullmatch(name))), default=0)
+
+    def of_attempt(self, kind: str, attempt: int) -> dict[str, Any] | None:
+        """Return the ``claim``, ``proc``, ``stop`` or ``exit`` record of an attempt."""
+        return atomic.read_json(self.path / f"{kind}.{attempt}.json")
+
+    def file(self, kind: str, attempt: int) -> Path:
+        """Return the path of a record of an attempt."""
+        return self.path / f"{kind}.{attempt}.json"
+
+    def log(self, attempt: int) -> Path:
+        """Return the path of what an attempt printed."""
+        return self.path / f"log.{attempt}.txt"
+
+    def published(self) -> dict[str, Any] | None:
+        """Return ``outputs.json``."""
+        return atomic.read_json(self.path / "outputs.json")
+
+    def labels(self) -> list[str]:
+        """Return the names people gave the run, the one to show first."""
+        names = [self.record.get("label", "")]
+        for line in read_lines(self.path / "labels.jsonl"):
+            names = [line["label"], *names] if line.get("show") else [*names, line["label"]]
+        return list(dict.fromkeys(name for name in names if name))
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    def standing(self) -> Standing:
+        """Return the run's state and its reason."""
+        return derive(self.facts())
+
+    def facts(self) -> Facts:
+        """Gather what the state is derived from, processes before the records they write."""
+        attempt = self.attempt()
+        supervisor, process = self.lives(attempt)
+        return Facts(
+            attempt=attempt,
+            supervisor=supervisor,
+            process=process,
+            exit=self.of_attempt("exit", attempt),
+            published=(self.path / "outputs.json").exists(),
+            stop_asked=self.file("stop", attempt).exists(),
+            waiting_for=() if process is Life.ALIVE else self.waiting_for(),
+        )
+
+    def lives(self, attempt: int) -> tuple[Life | None, Life | None]:
+        """Return whether supervisor and run process of an attempt live; None for one that was never there."""
+        claim, process = self.of_attempt("claim", attempt), self.of_attempt("proc", attempt)
+        return self._life(attempt, claim and claim["supervisor"]), self._life(attempt, process)
+
+    def _life(self, attempt: int, record: Mapping[str, Any] | None) -> Life | None:
+        if record is None:
+            return None
+        process = ProcessId.from_json(dict(record))
+        if process.here:
+            return Life.ALIVE if process.alive else Life.DEAD
+        try:
+            silent = time.time() - (self.path / f"heartbeat.{attempt}").stat().st_mtime
+        except FileNotFoundError:
+            return Life.DEAD
+        return Life.ALIVE if silent < SILENCE else Life.DEAD
+
+    def waiting_for(self) -> tuple[str, ...]:
+        """Return the runs whose outputs this one takes and that have not published them."""
+        needed = dict.fromkeys(reference["run"] for reference in self.references())
+        return tuple(run for run in needed if not (self.root / "runs" / run / "outputs.json").exists())
+
+    def references(self) -> list[dict[str, Any]]:
+        """Return the inputs as a flat list of ``{run, output, hash}``."""
+        found: list[dict[str, Any]] = []
+        for given in self.record["inputs"].values():
+            found.extend(given if isinstance(given, list) else [given])
+        return found
+
+    def is_state(self, *states: State) -> bool:
+        """Return whether the run is in one of `states` now."""
+        return self.standing().state in states

@@ -1,0 +1,97 @@
+"""The job of a running protocol: what `cryoloom.spec.job.Job` promises."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cryoloom.engine.checkpoint import Checkpoints, normal
+from cryoloom.engine.events import Journal
+from cryoloom.engine.fanout import Fanout
+from cryoloom.engine.program import run_program
+from cryoloom.spec.errors import Failure
+from cryoloom.spec.job import ItemFunction, MapResult, State
+from cryoloom.tables import Dataset
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+class RunJob:
+    """A run seen from inside; see `cryoloom.spec.job.Job`.
+
+    Parameters
+    ----------
+    folder, root
+        The run's folder and the project's.
+    seed, threads
+        Of this run.
+    journal
+        Where progress and warnings go.
+    """
+
+    def __init__(self, folder: Path, root: Path, *, seed: int, threads: int, journal: Journal) -> None:
+        self.folder, self.root, self.seed, self.threads = folder, root, seed, threads
+        self.warnings: list[str] = []
+        self.failed_items: dict[str, int] = {}
+        self._journal = journal
+        self._names: set[str] = set()
+
+    def map(self, function: ItemFunction, items: Dataset, *, name: str = "items") -> MapResult:
+        """Apply `function` to every enabled row of `items`."""
+        result = Fanout(self.folder, self.root, self._claim(name), function, items, self.seed).compute(self._journal, self.threads)
+        if result.failed:
+            self.failed_items[name] = len(result.failed)
+        return result
+
+    def iterate(
+        self,
+        start: Callable[[], State],
+        step: Callable[[State], State],
+        *,
+        done: Callable[[State], bool],
+        name: str = "iterations",
+        total: int | None = None,
+    ) -> State:
+        """Call `step` until `done`, a checkpoint after each call."""
+        checkpoints = Checkpoints(self.folder / "checkpoints" / self._claim(name))
+        number, state = checkpoints.last() or (0, normal(start()))
+        if number:
+            self._journal.write("resumed", name=name, done=number)
+        while not done(state):
+            began = time.monotonic()
+            state = normal(step(state))
+            number += 1
+            checkpoints.save(number, state)
+            self._journal.write("step", name=name, done=number, total=total, seconds=round(time.monotonic() - began, 3))
+        return state
+
+    def run_program(self, command: list[str], *, name: str, environment: Mapping[str, str] | None = None) -> Path:
+        """Run an external program in the run's folder."""
+        return run_program(self.folder, command, self._claim(name), environment)
+
+    def output(self, name: str) -> Path:
+        """Return the path of a new file of this run."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def progress(self, done: float, total: float, message: str = "") -> None:
+        """Tell how far a long computation has come."""
+        self._journal.progress("", done, total, message=message)
+
+    def warn(self, message: str) -> None:
+        """Record something the user should know about the result, once."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+            self._journal.write("warning", message=message)
+
+    def note(self, **numbers: Any) -> None:
+        """Record numbers of the moment."""
+        self._journal.write("note", **numbers)
+
+    def _claim(self, name: str) -> str:
+        if not _NAME.fullmatch(name) or name in self._names:
+            raise Failure("step-name", f"{name!r} cannot name a step: it is used twice in this run, or is not [a-z][a-z0-9_-]*.")
+        self._names.add(name)
+        return name

@@ -1,0 +1,81 @@
+"""The parts of a map: one file an item, there once the item is finished. Readable while the map runs."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from cryoloom.engine import atomic
+
+SHARD = 1000
+"""Items a folder, by their position in the set: network file systems slow down in large folders."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why an item has no rows. A crash (its worker died) is tried again when the run is resumed; an error is not."""
+
+    reason: str
+    crash: bool = False
+
+
+class Parts:
+    """The finished items of one map of one run.
+
+    Parameters
+    ----------
+    folder
+        ``parts/<map name>`` in the run's folder.
+    ids
+        Ids of the items in the order of the set; an item's position decides its sub-folder.
+    """
+
+    def __init__(self, folder: Path, ids: Sequence[int]) -> None:
+        self.folder = folder
+        self.ids = ids
+
+    def path(self, position: int) -> Path:
+        """Return where the rows of the item at `position` are published."""
+        return self.folder / f"{position // SHARD:03d}" / f"{self.ids[position]}.parquet"
+
+    def failure_path(self, position: int) -> Path:
+        """Return where the failure of the item at `position` is published."""
+        return self.path(position).with_suffix(".failed.json")
+
+    def present(self) -> tuple[set[int], dict[int, Failed]]:
+        """Return the ids of the finished items, and the failed ones with their reason."""
+        done: set[int] = set()
+        failed: dict[int, Failed] = {}
+        for path in self._files():
+            name = path.name
+            if name.endswith(".parquet"):
+                done.add(int(name.removesuffix(".parquet")))
+            elif name.endswith(".failed.json"):
+                record = atomic.read_json(path) or {}
+                failed[int(name.removesuffix(".failed.json"))] = Failed(record["reason"], record["crash"])
+        return done, {item: why for item, why in failed.items() if item not in done}
+
+    def _files(self) -> Iterator[Path]:
+        for shard in sorted(self.folder.glob("[0-9]*")):
+            for entry in os.scandir(shard):
+                if entry.name[0] != ".":
+                    yield Path(entry.path)
+
+    def rows(self, done: set[int]) -> pl.DataFrame:
+        """Return the rows of the finished items, in the order of the set; columns that some items lack are null there."""
+        frames = [pl.read_parquet(self.path(position)) for position, item in enumerate(self.ids) if item in done]
+        frames = [frame for frame in frames if frame.width]
+        return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+
+
+def write_part(path: Path, rows: pl.DataFrame) -> None:
+    """Publish the rows of an item."""
+    with atomic.replacing(path) as handle:
+        rows.write_parquet(handle, compression="zstd")
+
+
+def write_failure(path: Path, failed: Failed) -> None:
+    """Publish why an item failed."""
+    atomic.write_json(path, {"reason": failed.reason, "crash": failed.crash})

@@ -1,0 +1,191 @@
+"""Toy sets and protocols: what the engine runs in tests. Found by the catalogue through CRYOLOOM_PLUGINS."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Param, Protocol
+from cryoloom.tables import Dataset
+from cryoloom.units import Pixels
+
+
+class Things(Dataset, kind="things", required=("value",)):
+    """Numbers."""
+
+
+class Pears(Dataset, kind="pears"):
+    """Not numbers."""
+
+
+def called(folder: Path, name: object) -> None:
+    """Count a call: one byte in a file."""
+    folder.mkdir(exist_ok=True)
+    with (folder / str(name)).open("ab") as handle:
+        handle.write(b".")
+
+
+@dataclass(frozen=True)
+class Made(Outputs):
+    things: Things
+
+
+@dataclass(frozen=True)
+class MadePears(Outputs):
+    pears: Pears
+
+
+class Source(Protocol, id="toy.source", outputs=Made):
+    """Make numbers from nothing."""
+
+    count: int = Param("Count", 6, ge=0, le=100_000, help="How many.")
+    file: str = Param("File", "", help="A file outside the project that they are said to come from.")
+
+    def fingerprint(self) -> Any:
+        return {"file": self.file, "text": Path(self.file).read_text()} if self.file else None
+
+    def run(self, job: Job) -> Made:
+        items = pl.DataFrame({"id": range(1, self.count + 1), "value": [10.0 * n for n in range(1, self.count + 1)]})
+        items = items.with_columns(optics_group=pl.lit(1), enabled=pl.col("id") != 1000, fail_reason=pl.lit(""))
+        return Made(Things(items, job.root, optics=[{"optics_group": 1, "step": 0.5}]))
+
+
+class PearSource(Protocol, id="toy.pears", outputs=MadePears):
+    """Make pears."""
+
+    def run(self, job: Job) -> MadePears:
+        return MadePears(Pears(pl.DataFrame({"id": [1]}), job.root))
+
+
+class Add(Protocol, id="toy.add", outputs=Made, aliases=("ProtAdd",)):
+    """Add a number to each thing, with some noise of its own."""
+
+    things: Things = Input("Things", help="What to add to.")
+    amount: float = Param("Amount", 1.0, ge=0, le=100, help="What to add. Too much spoils it.", aliases=("summand",))
+    window: Pixels = Param("Window", 64, ge=16, multiple_of=2, help="Not used.")
+    method: Literal["plain", "careful"] = Param("Method", "plain", help="How.")
+    sizes: tuple[int, ...] = Param("Sizes", (), help="Some sizes.")
+    pause: float = Param("Pause", 0.0, ge=0, help="Seconds that each item takes.")
+
+    def check(self) -> Iterator[Hint]:
+        if self.amount == 13:
+            yield Hint("amount", "brings bad luck", fix=12)
+        if self.amount == 7:
+            yield Hint("amount", "brings good luck", error=False)
+
+    def add(self, item: Item) -> Mapping[str, Any]:
+        called(item.folder.parent / "calls", item.id)
+        time.sleep(self.pause)
+        path = item.output("_value.txt")
+        path.write_text(f"{item['value'] + self.amount}\n")
+        return {
+            "value": item["value"] + self.amount,
+            "scaled": item["value"] * item["step"],
+            "noise": np.random.default_rng(item.seed).random(),
+            "curve": np.arange(item.id, dtype=np.float32),
+            "data_path": path,
+        }
+
+    def run(self, job: Job) -> Made:
+        result = job.map(self.add, self.things)
+        job.warn("the sum is not checked")
+        rows = result.rows
+        return Made(Things(rows, job.root, meta={"sum": rows["value"].sum()}).disable(result.failed))
+
+    def summary(self, out: Made) -> Mapping[str, Any]:
+        return {"sum": np.float32(out.things.meta["sum"]), "count": len(out.things)}
+
+
+class Grow(Protocol, id="toy.grow", outputs=Made):
+    """Iterate."""
+
+    steps: int = Param("Steps", 5, ge=1, help="How many.")
+    pause: float = Param("Pause", 0.0, ge=0, help="Seconds that each takes.")
+
+    def run(self, job: Job) -> Made:
+        def start() -> dict[str, Any]:
+            called(job.folder / "calls", "start")
+            return {"k": 0, "x": np.zeros((3, 4), np.float32), "history": [], "scale": np.float64(0.5), "pair": (1, 2)}
+
+        def step(state: dict[str, Any]) -> dict[str, Any]:
+            called(job.folder / "calls", state["k"])
+            time.sleep(self.pause)
+            noise = np.random.default_rng([job.seed, state["k"]]).normal(size=(4, 3)).astype(np.float32)
+            x = state["scale"] * state["x"] + noise.T
+            assert type(state["pair"]) is list and state["x"].flags.c_contiguous
+            job.note(largest=x.max())
+            return {**state, "k": state["k"] + 1, "x": x.astype(np.float32), "history": [*state["history"], float(x.sum())]}
+
+        last = job.iterate(start, step, done=lambda state: state["k"] >= self.steps, total=self.steps)
+        frame = pl.DataFrame({"id": range(12), "value": last["x"].ravel()})
+        return Made(Things(frame, job.root, meta={"history": last["history"]}))
+
+
+class Fail(Protocol, id="toy.fail", outputs=Made):
+    """Fail in many ways."""
+
+    things: Things = Input("Things", help="What to fail at.")
+    bad: tuple[int, ...] = Param("Bad", (), help="Items that raise.")
+    deadly: tuple[int, ...] = Param("Deadly", (), help="Items that kill their worker.")
+    deadly_times: int = Param("Times", 1000, help="How often they do.")
+    whole: str = Param("Whole", "", help="How the run itself fails.")
+
+    def work(self, item: Item) -> Mapping[str, Any]:
+        folder = item.folder.parent / "calls"
+        called(folder, item.id)
+        if item.id in self.deadly and (folder / str(item.id)).stat().st_size <= self.deadly_times:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if item.id in self.bad:
+            raise ValueError(f"item {item.id} is bad\nin two lines")
+        return {"value": item["value"]}
+
+    def run(self, job: Job) -> Made:
+        if self.whole == "failure":
+            raise Failure("toy-broken", "The toy is broken at value 3.", "Buy another.")
+        if self.whole == "exception":
+            raise KeyError("surprise")
+        if self.whole == "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if self.whole == "silent":
+            os._exit(7)
+        if self.whole == "lambda":
+            job.map(lambda item: {}, self.things)
+        if self.whole == "needs-you":
+            raise Failure("needs-you", "Draw some circles.", "")
+        result = job.map(self.work, self.things)
+        return Made(self.things.disable(result.failed))
+
+
+class Shapes(Protocol, id="toy.shapes", outputs=Made):
+    """Item functions that return rows rather than a mapping."""
+
+    things: Things = Input("Things", help="What to split.")
+    more: tuple[Things, ...] = Input("More", help="Other sets.", many=True, optional=True)
+    frames: bool = Param("Frames", False, help="Return a DataFrame instead of a list.")
+
+    def split(self, item: Item) -> Any:
+        rows = [{"id": (item.id << 20) | k, "value": float(k), "note": None if item.id < 3 else "late"} for k in range(item.id % 3)]
+        return pl.DataFrame(rows, schema={"id": pl.Int64, "value": pl.Float64}) if self.frames else rows
+
+    def run(self, job: Job) -> Made:
+        return Made(Things(job.map(self.split, self.things, name="split").rows, job.root))
+
+
+class Shell(Protocol, id="toy.shell", outputs=Made):
+    """Run an external program."""
+
+    script: str = Param("Script", "echo hello", help="For sh.")
+    then: str = Param("Then", "", help="What else goes wrong.")
+
+    def run(self, job: Job) -> Made:
+        folder = job.run_program(["sh", "-c", self.script], name="shell", environment={"TOY": "1"})
+        if self.then and not (job.folder / "second").exists():
+            (job.folder / "second").touch()
+            raise Failure("later", "Something later went wrong.")
+        return Made(Things(pl.DataFrame({"id": [1], "value": [float(len(list(folder.iterdir())))]}), job.root))
