@@ -1,0 +1,149 @@
+"""Files that lie outside the project: found by pattern, named, and linked into a run's folder."""
+
+import glob
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryoloom.formats.atomic import atomic
+from cryoloom.spec import WrongUse
+
+IMAGE_SUFFIXES = (".mrc", ".mrcs", ".st", ".tif", ".tiff", ".eer")
+_COMPRESSED = (".gz", ".bz2")
+_TAILS = re.compile(r"_fractions$", re.IGNORECASE)
+
+
+def absolute(text: str) -> str:
+    """Return a path or pattern as seen from the root; ``~`` is expanded, symbolic links are kept, an empty text stays empty."""
+    return os.path.abspath(os.path.expanduser(text)) if text else ""
+
+
+def matching_files(patterns: Sequence[str], *, leave_out: Sequence[str] = (), suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """Return the files that `patterns` match, in order of file name, then of folder.
+
+    Parameters
+    ----------
+    patterns
+        Absolute paths with the shell's wildcards, ``**`` for any folders, and ``#`` for one digit. A folder stands for the files in it.
+    leave_out
+        Patterns of files not to take, whole paths or file names.
+    suffixes
+        What file names may end in, before ``.gz`` and ``.bz2``; others are taken only if nothing else matches.
+
+    Raises
+    ------
+    WrongUse
+        ``no-files`` when nothing matches, saying what lies in the folder.
+    """
+    found = {path for pattern in patterns for path in _matches(pattern)}
+    out = {path for pattern in leave_out if pattern for path in _matches(pattern)}
+    names = {pattern for pattern in leave_out if pattern and "/" not in pattern}
+    kept = {path for path in found - out if not any(path.match(name) for name in names)}
+    images = {path for path in kept if image_suffix(path).lower() in suffixes}
+    chosen = images or kept
+    if not chosen:
+        raise _nothing(patterns, len(found))
+    return sorted(chosen, key=lambda path: (path.name, path.as_posix()))
+
+
+def _matches(pattern: str) -> set[Path]:
+    path = Path(pattern)
+    if path.is_file():
+        return {path}
+    if path.is_dir():
+        return {entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith(".")}
+    found = (Path(match) for match in glob.iglob(pattern.replace("#", "[0-9]"), recursive=True))
+    return {path for path in found if path.is_file() or path.is_symlink()}
+
+
+def _nothing(patterns: Sequence[str], left_out: int) -> WrongUse:
+    pattern = patterns[0] if patterns else ""
+    if left_out:
+        return WrongUse("no-files", f"{pattern}: all {left_out} files that match are left out.", "Leave out fewer.")
+    folder = Path(pattern)
+    while glob.has_magic(folder.as_posix()) or "#" in folder.name or not folder.is_dir():
+        folder = folder.parent
+    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
+    there = f"{', '.join(names[:5])}{' …' if len(names) > 5 else ''} ({len(names)} in all)" if names else "nothing"
+    return WrongUse(
+        "no-files",
+        f"no file matches {pattern}. Looked in {folder}, which holds {there}.",
+        "Correct the pattern; quote it so that the shell does not expand it.",
+    )
+
+
+def image_suffix(path: Path) -> str:
+    """Return the ending that tells the format, ``.mrc`` for ``a.mrc.bz2``."""
+    suffixes = [suffix for suffix in path.suffixes if suffix.lower() not in _COMPRESSED]
+    return suffixes[-1] if suffixes else ""
+
+
+def item_names(paths: Sequence[Path]) -> list[str]:
+    """Return a name for each file that joins it to everything made from it.
+
+    The file name without its endings (``.mrc``, ``.mrc.bz2``, ``_fractions.tiff``), white space replaced. Two files of one folder that
+    differ in their ending only keep it; files of several folders that agree get their folder's name before it, as many as it takes.
+    """
+    names = [_stem(path) for path in paths]
+    here = Counter(zip([path.parent for path in paths], names, strict=True))
+    names = [
+        f"{name}_{'_'.join(path.suffixes).replace('.', '')}" if here[path.parent, name] > 1 else name
+        for path, name in zip(paths, names, strict=True)
+    ]
+    for level in range(2, max((len(path.parts) for path in paths), default=0)):
+        count = Counter(names)
+        if len(count) == len(names):
+            break
+        names = [
+            f"{_clean(path.parts[-level])}_{name}" if count[name] > 1 and len(path.parts) > level else name
+            for path, name in zip(paths, names, strict=True)
+        ]
+    return names
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    for suffix in reversed(path.suffixes):
+        if suffix.lower() in _COMPRESSED:
+            name = name[: -len(suffix)]
+        elif suffix.lower() in IMAGE_SUFFIXES:
+            name = name[: -len(suffix)]
+            break
+        else:
+            break
+    return _clean(_TAILS.sub("", name))
+
+
+def _clean(name: str) -> str:
+    return re.sub(r"\s+", "_", name)
+
+
+def fingerprint(paths: Sequence[Path]) -> list[list[str | int]]:
+    """Return name, size and time of last change (ns) of every file: enough to notice that one was replaced."""
+    entries: list[list[str | int]] = []
+    for path in paths:
+        try:
+            status = path.stat()
+            entries.append([path.name, status.st_size, status.st_mtime_ns])
+        except OSError:
+            entries.append([path.name, -1, -1])
+    return entries
+
+
+def bring_in(source: Path, target: Path, root: Path, *, copy: bool = False) -> Path:
+    """Make `target`, a path of the project `root`, stand for the file `source`, and return it.
+
+    A symbolic link (relative where the source lies in the project too, so that the project can be moved), or a copy.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if copy:
+        with atomic(target) as temporary:
+            shutil.copyfile(source, temporary)
+        return target
+    place = os.path.relpath(source, target.parent) if source.resolve().is_relative_to(root.resolve()) else source
+    target.unlink(missing_ok=True)
+    target.symlink_to(place)
+    return target

@@ -1,0 +1,229 @@
+"""import.movies: register movies as recorded, linked rather than copied."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+from pydantic import ValidationInfo, field_validator
+
+from cryoloom.data import Movies, acquisition
+from cryoloom.formats import sources
+from cryoloom.spec import Failure, Hint, Item, Job, Outputs, Param, Protocol, WrongUse
+from cryoloom.tables import Dataset
+from cryoloom.units import AngstromPerPixel, ElectronsPerSquareAngstrom, KiloVolts, Millimetres
+
+
+@dataclass(frozen=True)
+class Imported(Outputs):
+    movies: Movies
+
+
+class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("ProtImportMovies",)):
+    """Link movies into the project, read their headers, and record how they were taken."""
+
+    folder: str = Param(
+        "Folder", "", advanced=True, aliases=("filesPath",), wizard="file",
+        help="Where relative patterns start; empty: where the program was started. A wrong one finds nothing.",
+    )  # fmt: skip
+    pattern: tuple[str, ...] = Param(
+        "Files", aliases=("filesPattern",), wizard="file-pattern",
+        help="Movie files: MRC or TIFF, with the shell's wildcards (`**` any folders, `#` a digit); a folder stands for all in it. "
+        "Patterns that match gain or summed images too bring those in as movies.",
+    )  # fmt: skip
+    exclude: tuple[str, ...] = Param(
+        "Leave out", (), advanced=True, aliases=("blacklistFile",),
+        help="Files of the pattern not to take: names or paths with wildcards. What is left out here is in no later step.",
+    )  # fmt: skip
+    copy_files: bool = Param(
+        "Copy files", False, advanced=True, aliases=("copyFiles",),
+        help="Copy the movies into the project instead of linking them. Links break when the originals are moved.",
+    )  # fmt: skip
+    pixel_size: AngstromPerPixel = acquisition.PIXEL_SIZE
+    voltage: KiloVolts = acquisition.VOLTAGE
+    cs: Millimetres = acquisition.CS
+    amplitude_contrast: float = acquisition.AMPLITUDE_CONTRAST
+    dose_per_frame: ElectronsPerSquareAngstrom | None = acquisition.DOSE_PER_FRAME
+    pre_exposure: ElectronsPerSquareAngstrom = acquisition.PRE_EXPOSURE
+    magnification: float | None = acquisition.MAGNIFICATION
+    ignore_header_pixel_size: bool = Param(
+        "Ignore the header's pixel size", False, group="Acquisition", advanced=True,
+        help="Take the pixel size above even where the files say another. Right only when the headers are known to be wrong.",
+    )  # fmt: skip
+    gain: str = Param(
+        "Gain reference", "", group="Detector", aliases=("gainFile",), wizard="file",
+        help="MRC or TIFF image that frames are multiplied by; empty: the movies are corrected already. A missing one leaves fixed patterns.",
+    )  # fmt: skip
+    gain_rotation: Literal[0, 90, 180, 270] = Param(
+        "Rotate gain", 0, group="Detector", aliases=("gainRot",), wizard="gain-orientation",
+        help="Degrees clockwise, as displayed with row 0 at the top. A wrong orientation doubles the fixed pattern instead of removing it.",
+    )  # fmt: skip
+    gain_flip: Literal["none", "upside-down", "left-right"] = Param(
+        "Flip gain", "none", group="Detector", aliases=("gainFlip",), wizard="gain-orientation",
+        help="Mirror the gain after its rotation. A wrong orientation doubles the fixed pattern instead of removing it.",
+    )  # fmt: skip
+    defects: str = Param(
+        "Defects", "", group="Detector", aliases=("defectFile",), wizard="file",
+        help="Bad pixels: an image (not 0 = bad), a text of `x y width height` a line, or RELION's hot pixels. Unlisted ones leave streaks.",
+    )  # fmt: skip
+
+    @field_validator("pattern", "exclude", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("folder", "gain", "defects")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        return sources.absolute(value)
+
+    @field_validator("pattern")
+    @classmethod
+    def _from_folder(cls, value: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        return tuple(sources.absolute(os.path.join(others.data.get("folder", ""), each)) for each in value)
+
+    @field_validator("gain_rotation", mode="before")
+    @classmethod
+    def _degrees(cls, value: Any) -> Any:
+        return int(value) if isinstance(value, str) and value.isdigit() else value
+
+    def check(self) -> Iterator[Hint]:
+        if not any(self.pattern):
+            yield Hint("pattern", "names no file")
+        for name in ("gain", "defects"):
+            path = getattr(self, name)
+            if path and not Path(path).is_file():
+                yield Hint(name, f"{path}: there is no such file", fix="")
+        if not self.gain and (self.gain_rotation or self.gain_flip != "none"):
+            yield Hint("gain", "is empty, so its rotation and flip do nothing", error=False)
+
+    def fingerprint(self) -> Any:
+        return sources.fingerprint([*self._files(), *(Path(path) for path in (self.gain, self.defects) if path)])
+
+    def _files(self) -> list[Path]:
+        return sources.matching_files(self.pattern, leave_out=(*self.exclude, self.gain, self.defects))
+
+    def run(self, job: Job) -> Imported:
+        files = self._files()
+        names = sources.item_names(files)
+        listed = pl.DataFrame({"id": range(1, len(files) + 1), "source": [path.as_posix() for path in files], "movie_name": names})
+        listed = listed.with_columns(pl.col("id").cast(pl.Int64))
+        meta = self._detector(job, files)
+        result = job.map(self.register, Dataset(listed, job.root), name="movies")
+        read = result.rows
+        _demand_one_size(read)
+        if not self.ignore_header_pixel_size:
+            self._demand_pixel_size(read)
+        items = listed.drop("source").join(read, on="id", how="left", maintain_order="left")
+        counts = [pl.col(name).fill_null(0) for name in ("frames", "width", "height")]
+        items = items.with_columns(
+            *counts, pl.col("movie_path").fill_null(""), optics_group=pl.lit(1, pl.Int64), enabled=pl.lit(True), fail_reason=pl.lit("")
+        )
+        movies = Movies(items, job.root, optics=[acquisition.optics_group(self)], meta=meta)
+        return Imported(movies.disable(result.failed) if result.failed else movies)
+
+    def register(self, item: Item) -> Mapping[str, Any]:
+        """Link one movie and read its header; a broken file raises what is wrong with it."""
+        from blake3 import blake3
+
+        from cryoloom.formats.movie import open_movie
+
+        source = Path(item["source"])
+        movie = open_movie(source)
+        if source.suffix.lower() in (".gz", ".bz2"):
+            movie.read(movie.frames - 1)  # only unpacking tells whether a compressed file is whole
+        ending = "".join(source.suffixes[-2:]) if source.suffix.lower() in (".gz", ".bz2") else source.suffix
+        target = sources.bring_in(source, item.folder / f"{item['movie_name']}{ending}", item.root, copy=self.copy_files)
+        return {
+            "movie_path": target,
+            "frames": movie.frames,
+            "width": movie.width,
+            "height": movie.height,
+            "header_pixel_size": movie.pixel_size,
+            "blake3": blake3(max_threads=1).update_mmap(source).hexdigest(),
+        }
+
+    def _detector(self, job: Job, files: list[Path]) -> dict[str, Any]:
+        """Check the gain reference and the defects against the movies and write them in the movies' orientation."""
+        if not self.gain and not self.defects:
+            return {}
+        import numpy as np
+        from blake3 import blake3
+
+        from cryoloom.formats.defects import read_defects
+        from cryoloom.formats.gain import read_gain
+        from cryoloom.formats.mrc import write_mrc
+
+        shape = _first_shape(files)
+        meta: dict[str, Any] = {}
+        if self.gain:
+            gain = read_gain(self.gain, shape, self.gain_rotation, self.gain_flip)
+            for note in gain.notes:
+                job.warn(f"{Path(self.gain).name}: {note}.")
+            write_mrc(job.output("gain.mrc"), gain.factors, self.pixel_size)
+            meta["gain_path"] = job.output("gain.mrc")
+        if self.defects:
+            bad = read_defects(self.defects, shape)
+            if bad.mean() > 0.1:
+                job.warn(f"{Path(self.defects).name}: {100 * bad.mean():.0f} % of all pixels are bad; is the map inverted?")
+            write_mrc(job.output("defects.mrc"), bad.astype(np.int8), self.pixel_size, mode=0)
+            meta["defects_path"] = job.output("defects.mrc")
+        # The files are named in meta, not in a column: their hashes stand there too, so that another gain makes other movies.
+        hashes = {name.replace("_path", "_blake3"): blake3(path.read_bytes()).hexdigest() for name, path in meta.items()}
+        return {**{name: path.relative_to(job.root).as_posix() for name, path in meta.items()}, **hashes}
+
+    def _demand_pixel_size(self, read: pl.DataFrame) -> None:
+        said = pl.col("header_pixel_size")
+        other = read.filter((said > 0) & (said != 1.0) & ((said / self.pixel_size - 1).abs() > 0.01))
+        if other.height:
+            name, size = other.select("movie_path", "header_pixel_size").row(0)
+            raise Failure(
+                "pixel-size",
+                f"The header of {Path(name).name} says {size:g} Å/px, --pixel-size says {self.pixel_size:g} Å/px "
+                f"({other.height} of {read.height} movies differ by more than 1 %).",
+                "Correct the pixel size, or set ignore_header_pixel_size (--ignore-header-pixel-size) if the headers are wrong.",
+            )
+
+    def summary(self, out: Imported) -> Mapping[str, Any]:
+        items = out.movies.items
+        good = items.filter("enabled")
+        first = good.row(0, named=True)
+        frames = sorted(set(good["frames"]))
+        summary: dict[str, Any] = {
+            "movies": good.height,
+            "size (px)": f"{first['width']} × {first['height']}",
+            "frames": f"{frames[0]}" if len(frames) == 1 else f"{frames[0]} to {frames[-1]}",
+            "pixel size (Å)": self.pixel_size,
+        }
+        if self.dose_per_frame is not None:
+            summary["total dose (e/Å²)"] = round(self.pre_exposure + self.dose_per_frame * frames[-1], 3)
+        if items.height > good.height:
+            summary["unreadable"] = items.height - good.height
+        return summary
+
+
+def _first_shape(files: list[Path]) -> tuple[int, int]:
+    from cryoloom.formats.movie import open_movie
+
+    for path in files:
+        try:
+            return open_movie(path).shape
+        except Failure:
+            continue
+    raise WrongUse("no-movies", f"none of {len(files)} files can be read as a movie, such as {files[0]}.", "Check the pattern.")
+
+
+def _demand_one_size(read: pl.DataFrame) -> None:
+    sizes = Counter(read.select("width", "height").rows())
+    if len(sizes) > 1:
+        (common, most), (other, fewer) = sizes.most_common(2)
+        example = read.filter((pl.col("width") == other[0]) & (pl.col("height") == other[1]))["movie_path"][0]
+        raise Failure(
+            "mixed-sizes",
+            f"Movies of different sizes: {most} of {common[0]} × {common[1]} px, {fewer} of {other[0]} × {other[1]} px "
+            f"such as {Path(example).name}{f', and {len(sizes) - 2} more sizes' if len(sizes) > 2 else ''}.",
+            "Import each size in a run of its own, with its own pattern.",
+        )

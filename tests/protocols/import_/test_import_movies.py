@@ -1,0 +1,236 @@
+import gzip
+import json
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+from blake3 import blake3
+from pydantic import ValidationError
+
+from cryoloom.data import Movies
+from cryoloom.formats.movie import open_movie
+from cryoloom.formats.mrc import read_mrc, write_mrc
+from cryoloom.formats.tiff import write_tiff
+from cryoloom.protocols.import_.movies import ImportMovies
+from cryoloom.spec import Failure, WrongUse
+
+RNG = np.random.default_rng(0)
+
+
+def movie(path, frames=4, shape=(6, 8), pixel_size=1.34):
+    path.parent.mkdir(exist_ok=True)
+    data = RNG.integers(0, 30, size=(frames, *shape)).astype(np.int16)
+    if path.suffix in (".tif", ".tiff"):
+        write_tiff(path, data)
+    else:
+        write_mrc(path, data, pixel_size, mode=1, stack=True)
+    return data
+
+
+def run(job, pattern, **parameters):
+    return ImportMovies(pattern=str(pattern), pixel_size=1.34, **parameters).run(job).movies
+
+
+def test_movies_of_both_formats_are_linked_in_order_of_name(job, raw):
+    data = {name: movie(raw / name) for name in ("b.mrc", "a.tiff", "c d_fractions.tiff", "e.mrcs")}
+    movies = run(job, raw / "*", dose_per_frame=1.5, pre_exposure=0.5, cs=2.0)
+    assert isinstance(movies, Movies)
+    assert movies.items["id"].to_list() == [1, 2, 3, 4]
+    assert movies.items["movie_name"].to_list() == ["a", "b", "c_d", "e"]
+    assert movies.items.select("frames", "width", "height").unique().rows() == [(4, 8, 6)]
+    assert movies.items["enabled"].all()
+    for name, path, digest in zip(sorted(data), movies.items["movie_path"], movies.items["blake3"], strict=True):
+        link = movies.file(path)
+        assert link.is_symlink()
+        assert np.array_equal(open_movie(link).read(), data[name])
+        assert digest == blake3((raw / name).read_bytes()).hexdigest()
+    assert movies.optics == [
+        {
+            "optics_group": 1,
+            "optics_group_name": "opticsGroup1",
+            "pixel_size": 1.34,
+            "voltage": 300.0,
+            "cs": 2.0,
+            "amplitude_contrast": 0.1,
+            "magnification": None,
+            "dose_per_frame": 1.5,
+            "pre_exposure": 0.5,
+        }
+    ]
+    assert json.dumps(movies.save(job.folder, "movies"))
+
+
+def test_copies_and_links_inside_the_project(job, raw):
+    movie(raw / "a.mrc")
+    movies = run(job, raw / "a.mrc", copy_files=True)
+    path = movies.file(movies.items["movie_path"][0])
+    assert not path.is_symlink()
+    assert path.read_bytes() == (raw / "a.mrc").read_bytes()
+    inside = job.root / "data"
+    shutil.copytree(raw, inside)
+    movies = run(job, inside / "a.mrc")
+    path = movies.file(movies.items["movie_path"][0])
+    assert not path.readlink().is_absolute()
+    job.root.rename(job.root.with_name("moved"))
+    assert (job.root.with_name("moved") / movies.items["movie_path"][0]).is_file()
+
+
+def test_broken_movies_are_disabled_with_their_reason(job, raw):
+    for name in ("a.mrc", "b.mrc", "c.mrc", "d.mrc", "f.tif", "g.mrc"):
+        movie(raw / name)
+    whole = (raw / "b.mrc").read_bytes()
+    (raw / "b.mrc").write_bytes(whole[:-10])
+    (raw / "c.mrc").write_bytes(b"")
+    (raw / "d.mrc").write_bytes(b"not a movie at all" * 100)
+    (raw / "f.tif").write_bytes((raw / "f.tif").read_bytes()[:-200])
+    (raw / "g.mrc").unlink()
+    (raw / "g.mrc").symlink_to(raw / "gone.mrc")
+    (raw / "h.mrc.gz").write_bytes(gzip.compress(whole)[:-40])
+    items = run(job, raw / "*").items
+    assert items["enabled"].to_list() == [True] + [False] * 6
+    reasons = dict(items.select("movie_name", "fail_reason").rows())
+    assert reasons["a"] == ""
+    assert f"expected {len(whole)} bytes, found {len(whole) - 10}" in reasons["b"]
+    assert "found 0 bytes" in reasons["c"]
+    assert "not an MRC file" in reasons["d"]
+    assert "expected at least" in reasons["f"]
+    assert "no such file" in reasons["g"]
+    assert "h.mrc.gz" in reasons["h"]
+    assert items["frames"].to_list() == [4, 0, 0, 0, 0, 0, 0]
+
+
+def test_the_same_names_in_two_folders(job, raw):
+    movie(raw / "x" / "a.mrc")
+    movie(raw / "y" / "a.mrc")
+    movie(raw / "y" / "b.mrc")
+    movie(raw / "y" / "b.tiff")
+    items = run(job, raw / "**" / "*").items
+    assert items["movie_name"].to_list() == ["x_a", "y_a", "b_mrc", "b_tiff"]
+    assert items["movie_path"].n_unique() == 4
+
+
+def test_patterns(job, raw):
+    for name in ("m1.mrc", "m2.mrc", "m10.mrc", "n1.mrc", "gain.mrc"):
+        movie(raw / name)
+    (raw / "m1.xml").write_text("<a/>")
+    names = lambda movies: movies.items["movie_name"].to_list()  # noqa: E731
+    assert names(run(job, raw / "m#.mrc")) == ["m1", "m2"]
+    assert names(run(job, raw, exclude=("gain.mrc", str(raw / "n*")))) == ["m1", "m10", "m2"]
+    assert names(run(job, "n*", folder=str(raw))) == ["n1"]
+    assert names(ImportMovies(pattern=[str(raw / "n1.mrc"), str(raw / "m1.*")], pixel_size=1.34).run(job).movies) == ["m1", "n1"]
+
+
+def test_a_pattern_without_match_says_what_is_there(job, raw):
+    movie(raw / "a.mrc")
+    with pytest.raises(WrongUse, match=r"no file matches .*/raw/\*\.tif\. Looked in .*/raw, which holds a\.mrc \(1 in all\)") as caught:
+        run(job, raw / "*.tif")
+    assert caught.value.code == "no-files"
+    with pytest.raises(WrongUse, match=r"Looked in .*, which holds .*raw/"):
+        run(job, raw.parent / "none" / "deep" / "*.tif")
+    with pytest.raises(WrongUse, match="left out"):
+        run(job, raw / "*", exclude="*.mrc")
+
+
+def test_mixed_sizes_name_both(job, raw):
+    movie(raw / "a.mrc")
+    movie(raw / "b.mrc")
+    movie(raw / "c.mrc", shape=(8, 6))
+    with pytest.raises(Failure, match=r"2 of 8 × 6 px, 1 of 6 × 8 px such as c\.mrc") as caught:
+        run(job, raw / "*.mrc")
+    assert "run of its own" in caught.value.cure
+
+
+@pytest.mark.parametrize(("header", "fine"), [(1.34, True), (1.345, True), (0.0, True), (1.0, True), (1.36, False), (0.67, False)])
+def test_the_header_may_contradict(job, raw, header, fine):
+    movie(raw / "a.mrc", pixel_size=header)
+    if fine:
+        assert len(run(job, raw / "a.mrc")) == 1
+        return
+    with pytest.raises(Failure, match=f"says {header:g} Å/px, --pixel-size says 1.34 Å/px") as caught:
+        run(job, raw / "a.mrc")
+    assert "--ignore-header-pixel-size" in caught.value.cure
+    assert len(run(job, raw / "a.mrc", ignore_header_pixel_size=True)) == 1
+
+
+def test_gain_and_defects_are_written_as_the_movies_lie(job, raw):
+    for name in ("a.mrc", "b.mrc"):
+        movie(raw / name)
+    reference = RNG.uniform(0.5, 1.5, size=(8, 6)).astype(np.float32)
+    reference[3, 2] = 0
+    write_mrc(raw / "gain.mrc", reference, 1.34)
+    (raw / "defects.txt").write_text("1 2 3 1\n")
+    options = {"gain_rotation": 90, "gain_flip": "left-right", "defects": str(raw / "defects.txt")}
+    movies = run(job, raw / "*.mrc", gain=str(raw / "gain.mrc"), **options)
+    assert len(movies) == 2, "the gain is no movie"
+    written = read_mrc(movies.file(movies.meta["gain_path"]))
+    expected = np.rot90(reference, -1)[:, ::-1]
+    assert written.data / written.data[0, 0] == pytest.approx(expected / expected[0, 0], rel=1e-5)
+    assert written.data.dtype == np.float32
+    assert (written.data == 0).sum() == 1
+    assert any("1 dead pixels" in warning for warning in job.warnings)
+    bad = read_mrc(movies.file(movies.meta["defects_path"])).data
+    assert np.argwhere(bad).tolist() == [[2, 1], [2, 2], [2, 3]]
+    first = movies.meta["gain_blake3"]
+    write_mrc(raw / "gain.mrc", reference[::-1], 1.34)
+    assert run(job, raw / "*.mrc", gain=str(raw / "gain.mrc"), **options).meta["gain_blake3"] != first
+
+
+def test_gains_that_do_not_fit(job, raw):
+    movie(raw / "a.mrc")
+    write_mrc(raw / "gain.mrc", np.ones((8, 6)), 1.34)
+    with pytest.raises(Failure, match=r"6 × 8 px, movies of 8 × 6 px\. A gain rotation of 90 or 270"):
+        run(job, raw / "a.mrc", gain=str(raw / "gain.mrc"))
+    write_mrc(raw / "gain.mrc", np.full((6, 8), np.nan), 1.34)
+    with pytest.raises(Failure, match="48 values of the gain reference are NaN"):
+        run(job, raw / "a.mrc", gain=str(raw / "gain.mrc"))
+
+
+def test_the_fingerprint_notices_a_changed_file(raw):
+    movie(raw / "a.mrc")
+    write_mrc(raw / "g.mrc", np.ones((6, 8)), 1.0)
+    protocol = ImportMovies(pattern=str(raw / "a.mrc"), pixel_size=1.34, gain=str(raw / "g.mrc"))
+    first = protocol.fingerprint()
+    assert [entry[0] for entry in first] == ["a.mrc", "g.mrc"]
+    assert json.loads(json.dumps(first)) == first == protocol.fingerprint()
+    movie(raw / "a.mrc", frames=5)
+    assert protocol.fingerprint() != first
+
+
+def test_parameters(raw, monkeypatch):
+    monkeypatch.chdir(raw)
+    protocol = ImportMovies(pattern="x*.mrc", pixel_size="1.34", gain="~/g.mrc", gain_rotation="90")
+    assert protocol.pattern == (str(raw / "x*.mrc"),)
+    assert protocol.gain.startswith("/")
+    assert protocol.gain_rotation == 90
+    again = ImportMovies(**protocol.parameter_values())
+    assert again == protocol
+    assert [hint.parameter for hint in protocol.check()] == ["gain"]
+    assert [hint.parameter for hint in ImportMovies(pattern="a", pixel_size=1, gain_rotation=90).check() if not hint.error] == ["gain"]
+    for wrong in ({"pixel_size": 0}, {"pixel_size": -1.0}, {"gain_rotation": 45}, {"voltage": 0}, {"unknown": 1}):
+        with pytest.raises(ValidationError):
+            ImportMovies(**{"pattern": "a", "pixel_size": 1.0, **wrong})
+
+
+def test_summary(job, raw):
+    for name, frames in (("a.mrc", 4), ("b.mrc", 5)):
+        movie(raw / name, frames)
+    (raw / "c.mrc").write_bytes(b"")
+    protocol = ImportMovies(pattern=str(raw / "*"), pixel_size=1.34, dose_per_frame=2.0, pre_exposure=1.0)
+    assert protocol.summary(protocol.run(job)) == {
+        "movies": 2,
+        "size (px)": "8 × 6",
+        "frames": "4 to 5",
+        "pixel size (Å)": 1.34,
+        "total dose (e/Å²)": 11.0,
+        "unreadable": 1,
+    }
+
+
+def test_types_do_not_depend_on_failures(job, raw):
+    movie(raw / "a.mrc")
+    first = run(job, raw / "a.mrc").items.schema
+    (raw / "b.mrc").write_bytes(b"")
+    assert run(job, raw / "*").items.schema == first
+    assert first["enabled"] == pl.Boolean
+    assert first["id"] == pl.Int64
