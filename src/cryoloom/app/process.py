@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cryoloom.app import choices
-from cryoloom.app.session import Project, Run
+from cryoloom.app.session import Project, Run, create_project, open_project
 from cryoloom.spec import WrongUse
 
 PLAN_FILE = "process.json"
@@ -85,6 +85,35 @@ class Step:
 
     run: Run
     reused: bool
+
+
+def project_for(folder: Path, plan: Plan) -> Project:
+    """Open the project at `folder` that was made for `plan`, or make it.
+
+    Raises
+    ------
+    WrongUse
+        ``project-exists`` when a project is there that was made otherwise, naming what differs. As long as nothing in it has
+        finished, the new arguments simply replace the old ones.
+    """
+    if not (folder / "project.json").exists():
+        project = create_project(folder)
+        plan.write(project)
+        return project
+    project = open_project(folder)
+    known = Plan.read(project)
+    if known is None:
+        raise WrongUse(
+            "project-exists", f"{folder} is a project that was not made by `cryoloom process`.", "Choose another folder with -o."
+        )
+    before, now = asdict(known), asdict(plan)
+    differing = [name for name in now if name != "until" and before[name] != now[name]]
+    if differing and any(run.state == "finished" for run in project.runs()):
+        changes = ", ".join(f"{name} was {before[name]}, now {now[name]}" for name in differing)
+        raise WrongUse("project-exists", f"{folder} is a project made with other arguments: {changes}.", "Choose another folder with -o.")
+    if known != plan:
+        plan.write(project)
+    return project
 
 
 def process(project: Project, plan: Plan, *, threads: int, observe: Observer | None = None) -> Iterator[Step]:

@@ -1,0 +1,164 @@
+"""The report of a project: resolution and findings first, then every finished run with its panels."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+
+import cryoloom
+from cryoloom.app import catalogue, forms, references
+from cryoloom.app.findings import Facts, findings
+from cryoloom.app.session import Project, Run
+from cryoloom.report.html import Section, render
+from cryoloom.report.panels import Funnel, MapSurface
+from cryoloom.spec import Panel
+
+REPORT_FILE = "report.html"
+
+
+def write_report(project: Project, path: Path | None = None, run: Run | None = None) -> Path:
+    """Write one self-contained HTML page for `project`, or for one `run` of it, and return its path.
+
+    `path` defaults to ``report.html`` in the project.
+    """
+    path = path or project.root / REPORT_FILE
+    runs = [run] if run else [known for known in project.runs() if known.state == "finished"]
+    latest = {known.protocol: known for known in runs}
+    overview: list[Panel] = []
+    if run is None:
+        facts = gather(latest)
+        overview = [*findings(facts), *_funnel(latest), *_first_picture(latest)]
+    page = render(project.name, headline(latest), _about(runs), overview, [_section(known) for known in runs])
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def headline(latest: Mapping[str, Run]) -> str:
+    """Return the resolution in words, or how far the project has come."""
+    if "postprocess.sharpen" in latest:
+        meta = latest["postprocess.sharpen"].outputs.fsc.meta
+        return f"Resolution {meta['resolution']:.2f} Å (half-map FSC 0.143, masked and corrected for the mask; unmasked {meta['resolution_unmasked']:.2f} Å)"
+    if "refine.auto" in latest:
+        return f"Resolution {latest['refine.auto'].outputs.fsc.meta['resolution']:.2f} Å (half-map FSC 0.143, before post-processing)"
+    return f"No refined map yet; last step {list(latest)[-1]}" if latest else "Nothing has been run yet"
+
+
+def gather(latest: Mapping[str, Run]) -> Facts:
+    """Collect what the findings need from the outputs of the latest run of each protocol."""
+    facts: dict[str, Any] = {}
+    if "import.movies" in latest:
+        movies = latest["import.movies"].outputs.movies.items
+        facts |= {"movies": movies.height, "movies_failed": movies.filter(~pl.col("enabled")).height}
+    if "motion.correlation" in latest:
+        micrographs = latest["motion.correlation"].outputs.micrographs
+        good = micrographs.enabled()
+        facts |= {
+            "micrographs": good.height,
+            "pixel_size": micrographs.optics[0]["pixel_size"],
+            "median_motion": good["motion_total"].median(),
+        }
+        facts["movies_failed"] = micrographs.items.height - good.height
+    if "ctf.estimate" in latest:
+        ctfs = latest["ctf.estimate"].outputs.ctfs
+        facts |= {"median_ctf_resolution": ctfs.enabled()["ctf_resolution"].median(), "ctf_rejected": len(ctfs) - ctfs.enabled().height}
+    if "pick.blob" in latest:
+        facts["picked"] = len(latest["pick.blob"].outputs.coordinates)
+    if "classify2d.em" in latest:
+        outputs = latest["classify2d.em"].outputs
+        facts |= {"classified": outputs.particles.enabled().height, "best_class_resolution": outputs.classes.items["resolution"].min()}
+    if "sets.select" in latest and "particles" in latest["sets.select"].outputs:
+        facts["kept"] = len(latest["sets.select"].outputs.particles)
+    if "refine.auto" in latest:
+        facts |= _refinement(latest["refine.auto"])
+    if "postprocess.sharpen" in latest:
+        fsc = latest["postprocess.sharpen"].outputs.fsc
+        facts |= {
+            "resolution": fsc.meta["resolution"],
+            "unmasked_resolution": fsc.meta["resolution_unmasked"],
+            "b_factor": fsc.meta["b_factor"],
+            "fsc_at_nyquist": fsc.items["fsc"][-1],
+            "fsc_recovers": _recovers(fsc.items["fsc"].to_list()),
+        }
+    return Facts(**facts)
+
+
+def _refinement(run: Run) -> dict[str, Any]:
+    import numpy as np
+
+    from cryoloom.numerics.geometry.coverage import fourier_coverage
+    from cryoloom.numerics.geometry.euler import euler_to_matrix
+
+    particles = run.outputs.particles.enabled()
+    rot, tilt = (particles[name].to_numpy() for name in ("rot", "tilt"))
+    directions = euler_to_matrix(rot, tilt, np.zeros_like(rot))[:, 2]
+    return {
+        "refined": particles.height,
+        "mean_max_probability": particles["max_probability"].mean(),
+        "view_coverage": fourier_coverage(directions),
+        "resolution": run.outputs.fsc.meta["resolution"],
+    }
+
+
+def _recovers(fsc: list[float]) -> bool:
+    """Tell whether the curve rises above 0.143 for more than three shells after it fell below."""
+    low = next((shell for shell, value in enumerate(fsc) if shell and value < 0.143), len(fsc))
+    return sum(value > 0.2 for value in fsc[low + 2 :]) > 3
+
+
+def _funnel(latest: Mapping[str, Run]) -> list[Panel]:
+    counted = (
+        ("import.movies", "movies", "movies imported", "movies"),
+        ("motion.correlation", "micrographs", "aligned", "movies"),
+        ("ctf.estimate", "ctfs", "with a believable CTF", "movies"),
+        ("pick.blob", "coordinates", "picked", "particles"),
+        ("classify2d.em", "particles", "classified", "particles"),
+        ("sets.select", "particles", "in good classes", "particles"),
+        ("refine.auto", "particles", "in the map", "particles"),
+    )
+    steps = [
+        (label, getattr(latest[protocol].outputs, output).enabled().height, unit)
+        for protocol, output, label, unit in counted
+        if protocol in latest and output in latest[protocol].outputs
+    ]
+    return [Funnel(title="From movies to map", steps=steps)] if steps else []
+
+
+def _first_picture(latest: Mapping[str, Run]) -> list[Panel]:
+    if "postprocess.sharpen" not in latest:
+        return []
+    pictures = [panel for panel in panels_of(latest["postprocess.sharpen"]) if isinstance(panel, MapSurface)]
+    return [picture.model_copy(update={"title": "The map"}) for picture in pictures]
+
+
+def panels_of(run: Run) -> list[Panel]:
+    """Return what "Analyze results" of a finished run shows."""
+    protocol = catalogue.protocol(run.protocol)
+    built = forms.build(protocol, run.parameters, references.open_inputs(run.project, protocol, run.inputs))
+    made = {output.name: output.dataset for output in run.outputs}
+    return built.report(SimpleNamespace(**{name: made.get(name) for name in run.declared_outputs()}))
+
+
+def _section(run: Run) -> Section:
+    inputs = {f"input {name}": _named(given) for name, given in run.inputs.items()}
+    return Section(
+        anchor=run.id,
+        title=run.label or run.protocol,
+        subtitle=f"{run.id} · {run.protocol}",
+        about=" ".join((catalogue.protocol(run.protocol).__doc__ or "").split()),
+        summary=run.summary,
+        warnings=run.warnings,
+        panels=panels_of(run),
+        details={**run.parameters, **inputs, "seed": run.seed},
+    )
+
+
+def _named(given: dict[str, Any] | list[dict[str, Any]]) -> str:
+    return ", ".join(f"{each['run']}.{each['output']}" for each in (given if isinstance(given, list) else [given]))
+
+
+def _about(runs: list[Run]) -> str:
+    return f"{len(runs)} runs, cryoloom {cryoloom.__version__}. Every figure is drawn from the project's own tables; parameters stand under each step."

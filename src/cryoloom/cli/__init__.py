@@ -1,0 +1,1 @@
+"""The command line: arguments in, session calls, text or JSON out. No decisions here."""

@@ -1,0 +1,63 @@
+"""``cryoloom``: one command per verb; everything heavy is imported by the verb that needs it."""
+
+import os
+import sys
+
+import click
+import typer
+
+from cryoloom.cli import chain, exchange, projects, runs
+from cryoloom.spec.errors import CryoloomError
+
+app = typer.Typer(
+    name="cryoloom",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Movies to map: single-particle cryo-EM. Every command has --help with an example; --debug shows tracebacks.",
+)
+app.add_typer(projects.app, name="project")
+for room in (chain, runs, exchange):
+    room.register(app)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    if version:
+        import cryoloom
+
+        typer.echo(f"cryoloom {cryoloom.__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; errors are one paragraph on stderr, exit code 2 for wrong use and 1 for failure."""
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    debug = len(words) < len(sys.argv) - 1 or bool(os.environ.get("CRYOLOOM_DEBUG"))
+    try:
+        sys.exit(app(words, standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except CryoloomError as error:
+        if debug:
+            raise
+        typer.echo(f"cryoloom: {error}", err=True)
+        sys.exit(error.exit_code)
+    except Exception as error:  # noqa: BLE001 (the last resort: a traceback helps no user)
+        if debug:
+            raise
+        typer.echo(
+            f"cryoloom: unexpected {type(error).__name__}: {error}. Run again with --debug for the traceback. [CL-unexpected]", err=True
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,338 @@
+"""Runs: the catalogue, ``run``, ``status``, ``log``, ``stop``, ``resume``, ``show``, ``select``, ``trace``, ``verify``, trash."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cryoloom.cli.options import Json, ProjectFolder, Threads
+from cryoloom.cli.printing import say, say_json, table
+from cryoloom.spec.errors import WrongUse
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Id or label of a run.")]
+OutputName = Annotated[str, typer.Argument(metavar="RUN.OUTPUT", help="A run's output, such as r002.micrographs.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    protocols = typer.Typer(help="What there is to run.", invoke_without_command=True, rich_markup_mode=None)
+    protocols.callback()(list_protocols)
+    protocols.command("show")(show_protocol)
+    app.add_typer(protocols, name="protocols")
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(run)
+    for command in (status, log, stop, resume, show, select, delete, restore, trace, verify):
+        app.command()(command)
+
+
+def list_protocols(
+    context: typer.Context,
+    search: Annotated[str, typer.Option(help="Words to look for in names, labels and descriptions.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List the protocols.
+
+    Example: cryoloom protocols --search ctf
+    """
+    if context.invoked_subcommand:
+        return
+    from cryoloom.app import catalogue
+
+    found = catalogue.search(search) if search else catalogue.entries()
+    rows = [{"id": entry.id, "title": entry.title or f"cannot be loaded: {entry.error}"} for entry in found]
+    say_json(rows) if as_json else table(rows, ["id", "title"])
+
+
+def show_protocol(protocol: Annotated[str, typer.Argument(metavar="ID", help="Protocol id.")], as_json: Json = False) -> None:
+    """Show a protocol's inputs, parameters and outputs.
+
+    Example: cryoloom protocols show ctf.estimate
+    """
+    from cryoloom.app import catalogue
+    from cryoloom.app.schema import schema_of
+
+    found = catalogue.protocol(protocol)
+    schema = schema_of(found)
+    if as_json:
+        say_json(schema)
+        return
+    say(f"{schema['x-protocol']}: {schema['description']}\n")
+    for name, field in schema["properties"].items():
+        flag = f"--{'input-' if field.get('x-input') else ''}{name.replace('_', '-')}"
+        say(f"  {flag:<26} {_describe(name, field, schema)}")
+        say(f"  {'':<26} {field.get('description', '')}")
+    say(f"\n  gives: {', '.join(f'{name} ({kind})' for name, kind in schema['x-outputs'].items())}")
+
+
+def _describe(name: str, field: dict[str, Any], schema: dict[str, Any]) -> str:
+    if field.get("x-input"):
+        words = [" or ".join(field["x-kinds"])]
+    else:
+        words = [field.get("x-label", name)]
+        if field.get("x-unit"):
+            words.append(f"({field['x-unit']})")
+        if field.get("default") is not None:
+            words.append(f"[{field['default']}]")
+    return " ".join([*words, *(["required"] if name in schema.get("required", ()) else [])])
+
+
+def run(
+    context: typer.Context,
+    project: ProjectFolder,
+    protocol: Annotated[
+        str, typer.Argument(metavar="PROTOCOL", help="Protocol id; its flags follow: --name VALUE, --input-name RUN.OUTPUT.")
+    ],
+    name: Annotated[str, typer.Option("--name", help="Label for the run.")] = "",
+    threads: Threads = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of every random choice.")] = 0,
+    detach: Annotated[bool, typer.Option("--detach", help="Return at once; the run goes on.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a protocol; the last line is the run's id.
+
+    Flags of the protocol: cryoloom protocols show PROTOCOL.
+
+    Example: cryoloom run ribosome ctf.estimate --input-micrographs r002.micrographs --high-res 4 --name ctfs
+    """
+    from cryoloom.app.session import open_project
+    from cryoloom.cli.flags import parse_flags
+    from cryoloom.cli.progress import ProgressView
+
+    parameters, inputs = parse_flags(list(context.args))
+    both = parameters.keys() & inputs.keys()
+    if both:
+        raise WrongUse("given-twice", f"{', '.join(sorted(both))}: given as parameter and as input.", "Give it once.")
+    opened = open_project(project)
+    with ProgressView(silent=as_json) as view:
+        done = opened.run(protocol, {**parameters, **inputs}, name=name, threads=threads or None, seed=seed, wait=not detach, on_event=view)
+        view.finish(done)
+    _tell(done, as_json)
+
+
+def _tell(done: Any, as_json: bool) -> None:
+    described = done.describe()
+    if as_json:
+        say_json({**described, "reused": done.reused})
+        return
+    if done.reused:
+        say(f"Nothing to do: {done.id} did the same work.")
+    for warning in done.warnings:
+        say(f"note: {warning}")
+    for label, value in done.summary.items():
+        say(f"{label}: {value}")
+    for output, about in described["outputs"].items():
+        say(f"{done.id}.{output}: {about['count']} {about['kind']}")
+    say(done.id)
+
+
+def status(
+    project: ProjectFolder, run: Annotated[str, typer.Argument(metavar="[RUN]", help="One run only.")] = "", as_json: Json = False
+) -> None:
+    """List the runs and their states.
+
+    Example: cryoloom status ribosome
+    """
+    from cryoloom.app.session import open_project
+
+    opened = open_project(project)
+    rows = [each.describe() for each in ([opened.find(run)] if run else opened.runs())]
+    if as_json:
+        say_json(rows)
+        return
+    lines = [
+        {**row, "failed items": sum(row["failed_items"].values()) or None, "about": row["reason"] or _progress(row["progress"])}
+        for row in rows
+    ]
+    table(lines, ["run", "protocol", "label", "state", "failed items", "about"])
+
+
+def _progress(progress: dict[str, Any] | None) -> str:
+    if not progress:
+        return ""
+    count = f"{progress['done']:g}/{progress['total']:g} " if progress.get("total") else f"{progress['done']:g} "
+    left = f", {progress['remaining']:.0f} s left" if progress.get("remaining") is not None else ""
+    return f"{count}{progress.get('message') or progress.get('unit') or ''}{left}"
+
+
+def log(project: ProjectFolder, run: RunName) -> None:
+    """Print what a run printed, all attempts.
+
+    Example: cryoloom log ribosome r004
+    """
+    from cryoloom.app.session import open_project
+
+    say(open_project(project).find(run).log().rstrip("\n"))
+
+
+def stop(
+    project: ProjectFolder, run: Annotated[str, typer.Argument(metavar="[RUN]", help="All that are at work without it.")] = ""
+) -> None:
+    """Stop a run; what is finished in it is kept.
+
+    Example: cryoloom stop ribosome r004
+    """
+    from cryoloom.app.session import open_project
+
+    opened = open_project(project)
+    stopped = [each.id for each in ([opened.find(run)] if run else opened.runs()) if each.stop()]
+    say(f"Stopped {', '.join(stopped)}" if stopped else "Nothing was at work")
+
+
+def resume(
+    project: ProjectFolder,
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="One run; without it the whole project goes on.")] = "",
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Go on where a run, or a whole `cryoloom process`, was interrupted.
+
+    Example: cryoloom resume ribosome
+    """
+    from cryoloom.app.process import Plan
+    from cryoloom.app.session import open_project
+    from cryoloom.cli.chain import see_through
+    from cryoloom.cli.progress import ProgressView
+
+    opened = open_project(project)
+    plan = None if run else Plan.read(opened)
+    if plan is not None:
+        see_through(opened, plan, threads, as_json)
+        return
+    chosen = [opened.find(run)] if run else [each for each in opened.runs() if each.state in {"failed", "stopped", "lost"}]
+    with ProgressView(silent=as_json) as view:
+        done = [each if each.state == "finished" else each.resume(threads=threads or None, on_event=view) for each in chosen]
+    if as_json:
+        say_json([each.describe() for each in done] if not run else done[0].describe())
+    elif not done:
+        say("Nothing to resume: no run is failed, stopped or lost.")
+    else:
+        for each in done:
+            say(f"{each.id} {each.protocol} {each.state}")
+
+
+def show(
+    project: ProjectFolder,
+    name: Annotated[str, typer.Argument(metavar="RUN[.OUTPUT]", help="A run, or one of its outputs.")],
+    rows: Annotated[int, typer.Option(help="How many rows of an output to print.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Show a run, or the first rows of an output.
+
+    Example: cryoloom show ribosome r003.ctfs --rows 5
+    """
+    from cryoloom.app.session import open_project
+
+    opened = open_project(project)
+    try:
+        found = opened.find(name)
+    except WrongUse:
+        _show_output(opened.output(name), rows, as_json)
+        return
+    described = found.describe()
+    if as_json:
+        say_json(described)
+        return
+    for key in (
+        "run",
+        "protocol",
+        "label",
+        "state",
+        "reason",
+        "why",
+        "seed",
+        "parameters",
+        "inputs",
+        "outputs",
+        "summary",
+        "warnings",
+        "failed_items",
+    ):
+        if described[key] not in ("", {}, [], None):
+            say(f"{key}: {described[key]}")
+
+
+def _show_output(output: Any, rows: int, as_json: bool) -> None:
+    manifest = output.manifest
+    head = output.to_polars().head(rows)
+    if as_json:
+        say_json({"output": str(output), **manifest, "rows": head.to_dicts()})
+        return
+    say(f"{output}: {manifest['count']} {manifest['kind']}, hash {manifest['hash'][:16]}")
+    columns = [column for column, kind in head.schema.items() if not kind.is_nested()][:10]
+    table(head.select(columns).to_dicts(), columns)
+
+
+def select(
+    project: ProjectFolder,
+    output: OutputName,
+    where: Annotated[str, typer.Option(help='Rule over columns: "score > 0.75 and defocus_u < 30000".')],
+    name: Annotated[str, typer.Option(help="Label for the run.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Keep the rows of an output that follow a rule, as a new run (sets.select).
+
+    Example: cryoloom select ribosome picks.coordinates --where "score > 0.75" --name sure
+    """
+    from cryoloom.app.session import open_project
+
+    opened = open_project(project)
+    _tell(opened.run("sets.select", {"items": opened.output(output), "where": where, "mode": "rule"}, name=name), as_json)
+
+
+def delete(project: ProjectFolder, run: RunName) -> None:
+    """Move a run to the project's trash.
+
+    Example: cryoloom delete ribosome r007
+    """
+    from cryoloom.app.session import open_project
+
+    say(f"{open_project(project).delete(run).id} is in the trash; `cryoloom restore` brings it back")
+
+
+def restore(project: ProjectFolder, run: RunName) -> None:
+    """Bring a run back from the trash.
+
+    Example: cryoloom restore ribosome r007
+    """
+    from cryoloom.app.session import open_project
+
+    say(f"{open_project(project).restore(run).id} is back")
+
+
+def trace(project: ProjectFolder, output: OutputName, as_json: Json = False) -> None:
+    """Show every step that an output rests on, to every movie, parameter and version.
+
+    Example: cryoloom trace ribosome map.volume
+    """
+    from cryoloom.app.session import open_project
+
+    found = open_project(project).trace(output)
+    if as_json:
+        say_json(found)
+        return
+    for step in found["steps"]:
+        say(f"{step['run']}  {step['protocol']} v{step['version']}  seed {step['seed']}  {step['cryoloom']}")
+        for key, value in step["parameters"].items():
+            say(f"        {key} = {value}")
+    files = {Path(source["path"]).name for source in found["sources"]}
+    say(f"begun from {len(files)} files; hash {found['hash']}")
+
+
+def verify(project: ProjectFolder, output: Annotated[str, typer.Argument(metavar="RUN[.OUTPUT]")], as_json: Json = False) -> None:
+    """Hash again every file that an output rests on; exit code 1 when one has changed.
+
+    Example: cryoloom verify ribosome map.volume
+    """
+    from dataclasses import asdict
+
+    from cryoloom.app.session import open_project
+
+    found = open_project(project).verify(output)
+    if as_json:
+        say_json({"ok": found.ok, **asdict(found)})
+    else:
+        for word, names in (("changed", found.changed), ("missing", found.missing), ("forged", found.forged)):
+            for name in names:
+                say(f"{word}: {name}")
+        say(f"{found.files} files, {found.size / 1e6:.0f} MB: {'all as they were made' if found.ok else 'NOT as they were made'}")
+    if not found.ok:
+        raise typer.Exit(1)
