@@ -1,0 +1,166 @@
+"""One pass over the images of a half set: where each one may lie in the reference, and what noise that leaves."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from cryoloom.numerics.align.coarse import Gallery, search
+from cryoloom.numerics.align.coefficients import HalfPlane
+from cryoloom.numerics.align.images import ImageSet
+from cryoloom.numerics.align.levenberg import phase_table
+from cryoloom.numerics.align.posterior import Posterior, refine_candidates
+from cryoloom.numerics.parallel import blocks, ordered
+from cryoloom.numerics.reconstruct.kernels import gather
+
+Array = NDArray[np.float64]
+
+BLOCK = 32
+"""Images a block, whatever the number of threads."""
+STAGES = ((9, 3), (14, 3))
+"""Shell and steps of the narrow bands in which candidates are first refined; the current band with `FINAL_STEPS` follows."""
+FINAL_STEPS = 6
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How widely poses are looked for.
+
+    Attributes
+    ----------
+    band
+        Last shell compared.
+    shifts
+        Lattice ``(T, 2)`` px of the global search.
+    candidates, kept
+        Peaks taken from the global search, and those that reach the full band.
+    prior
+        Precision (1/px²) of the Gaussian prior on shifts.
+    correlate
+        Choose the peaks by correlation, the reference's grey scale being unknown.
+    """
+
+    band: int
+    shifts: Array
+    candidates: int = 8
+    kept: int = 4
+    prior: float = 0.0
+    correlate: bool = False
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """Result of `expect`: the `posterior` of the images in the order of `rows`, and residual power ``(groups, shells)`` with its counts."""
+
+    posterior: Posterior
+    residual: Array
+    counts: Array
+
+
+def expect(
+    images: ImageSet,
+    rows: NDArray[np.int64],
+    grid: NDArray[np.float32],
+    gallery: Gallery | None,
+    noise: Array,
+    effort: Effort,
+    rotations: Array,
+    shifts: Array,
+    known: NDArray[np.bool_],
+    *,
+    threads: int = 1,
+) -> Expectation:
+    """Find the posterior of the poses of some images.
+
+    Parameters
+    ----------
+    images, rows
+        The set, and which of it.
+    grid
+        Reference to slice, out to `effort.band` at least.
+    gallery
+        Slices for a global search; None for a local one from the last pose.
+    noise
+        ``E|N|²`` of the whole image, ``(groups, shells)``.
+    effort
+        How widely to look.
+    rotations, shifts
+        Last poses of all images of the set, ``(n, 3, 3)`` and ``(n, 2)`` px.
+    known
+        Which images have a last pose, ``(n,)``; it competes with those of the global search.
+    threads
+        Blocks worked on at once; the result does not depend on it.
+    """
+    plane = images.plane.within(effort.band)
+    counts, steps, keeps = _stages(plane, effort, local=gallery is None)
+
+    def work(part: slice) -> tuple[Posterior, Array, Array]:
+        chosen = rows[part]
+        data, weight = images.prepare(chosen, plane, noise)
+        start, move = rotations[chosen][:, None], shifts[chosen][:, None]
+        found = np.ones(len(chosen), np.int64)
+        if gallery is not None:
+            turned, moved = search(gallery, data, weight, effort.shifts, effort.candidates, prior=effort.prior, correlate=effort.correlate)
+            start, move = np.concatenate([turned, start], axis=1), np.concatenate([moved, move], axis=1)
+            found = effort.candidates + known[chosen].astype(np.int64)
+        start, move = np.ascontiguousarray(start), np.ascontiguousarray(move)
+        costs, curvatures = np.zeros(start.shape[:2]), np.zeros((*start.shape[:2], 5, 5))
+        refine_candidates(
+            grid, plane.kx, plane.ky, counts, steps, keeps, plane.box, data, weight, effort.prior, start, move, costs, curvatures, found
+        )
+        kept = min(effort.kept, start.shape[1])
+        posterior = Posterior.of(start[:, :kept], move[:, :kept], costs[:, :kept], curvatures[:, :kept], found)
+        residual, total = np.zeros((len(noise), plane.last + 1)), np.zeros((len(noise), plane.last + 1))
+        residual_power(
+            grid, plane.kx, plane.ky, plane.shell, plane.box, images.masked, images.transfers, images.transfer, images.group,
+            np.array(images.premultiplied), chosen, posterior.rotations, posterior.shifts, posterior.weights, residual, total,
+        )  # fmt: skip
+        return posterior, residual, total
+
+    results = list(ordered(work, blocks(len(rows), BLOCK), threads))
+    residual = np.sum([result[1] for result in results], axis=0)
+    total = np.sum([result[2] for result in results], axis=0)
+    return Expectation(_joined([result[0] for result in results]), residual, total)
+
+
+def _stages(plane: HalfPlane, effort: Effort, *, local: bool) -> tuple[NDArray[np.int64], ...]:
+    shells = [] if local else [(shell, steps) for shell, steps in STAGES if shell < plane.last]
+    shells.append((plane.last, FINAL_STEPS))
+    counts = np.array([plane.ends[shell] for shell, _ in shells])
+    return counts, np.array([steps for _, steps in shells]), np.full(len(shells), effort.kept)
+
+
+def _joined(parts: list[Posterior]) -> Posterior:
+    names = ("rotations", "shifts", "weights", "covariances", "log_likelihood")
+    return Posterior(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def residual_power(
+    grid, kx, ky, shell, box, images, transfers, transfer, group, premultiplied, rows, rotations, shifts, weights, residual, total
+):
+    """Add the weighted ``|X - M|²`` of every image to its group's shells, and what one unit of noise would have given to `total`."""
+    count = len(kx)
+    reach = int(np.hypot(kx[count - 1], ky[count - 1]) + 1.5)
+    found = np.empty((1, count, 2), np.float32)
+    for b in range(len(rows)):
+        i = rows[b]
+        g = group[i]
+        for c in range(weights.shape[1]):
+            mass = weights[b, c]
+            if mass <= 0:
+                continue
+            gather(grid, kx, ky, rotations[b, c : c + 1].astype(np.float32), found)
+            across = phase_table(reach, 2 * np.pi / box * shifts[b, c, 0])
+            along = phase_table(reach, 2 * np.pi / box * shifts[b, c, 1])
+            for p in range(count):
+                m, q = int(kx[p]) + reach, int(ky[p]) + reach
+                er = across[m, 0] * along[q, 0] - across[m, 1] * along[q, 1]
+                ei = across[m, 0] * along[q, 1] + across[m, 1] * along[q, 0]
+                t = transfers[transfer[i], p]
+                scale, unit = (t * t, t * t) if premultiplied[g] else (t, np.float32(1.0))
+                re = images[i, p].real - scale * (found[0, p, 0] * er - found[0, p, 1] * ei)
+                im = images[i, p].imag - scale * (found[0, p, 0] * ei + found[0, p, 1] * er)
+                residual[g, shell[p]] += mass * (re * re + im * im)
+                total[g, shell[p]] += mass * unit

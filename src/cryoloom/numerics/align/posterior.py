@@ -1,0 +1,168 @@
+"""From candidate poses to a posterior: widening bands, Laplace weights, and few points that stand for the spread of a pose.
+
+The posterior of an image is taken as a sum of Gaussians, one a peak: its mass is ``exp(-cost) · det(H)^(-1/2)`` with the curvature H of
+the cost, its covariance ``H⁻¹``. The rotation's spread is carried by four points of equal covariance at the corners of a tetrahedron,
+the shift's spread, given the rotation, by the factor ``exp(-½ κᵀ C κ)`` on the data, κ = 2πk / box.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from cryoloom.numerics.align.levenberg import refine_pose
+from cryoloom.numerics.geometry.rotations import rotation_from_vector
+
+Array = NDArray[np.float64]
+
+SAME_POSE = np.cos(np.deg2rad(3.0))
+"""Candidates closer than this are one peak and are counted once."""
+LEAST_WEIGHT = 0.02
+BLUR = 0.3
+"""Radians of phase at the band's edge that a spread of rotations must reach to be worth four slices instead of one."""
+TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3.0)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def refine_candidates(grid, kx, ky, counts, steps, keeps, box, data, weight, prior, rotations, shifts, costs, curvatures, found):
+    """Refine the candidates of every image in bands of growing size, keeping fewer each time; all arrays are changed in place.
+
+    Parameters
+    ----------
+    grid
+        Reference ``(…, 2)``.
+    counts, steps, keeps
+        Of each stage: coefficients used, most steps taken, candidates kept afterwards.
+    data, weight
+        Prepared images ``(B, K)``.
+    rotations, shifts, costs, curvatures
+        Candidates ``(B, C, 3, 3)``, ``(B, C, 2)``, their costs ``(B, C)`` and curvatures ``(B, C, 5, 5)``; best first on return.
+    found
+        ``(B,)``: on entry how many candidates an image has, on return how many distinct ones are left.
+    """
+    for b in range(len(data)):
+        left = found[b]
+        for stage in range(len(counts)):
+            for c in range(left):
+                costs[b, c] = refine_pose(
+                    grid,
+                    kx,
+                    ky,
+                    counts[stage],
+                    box,
+                    data[b],
+                    weight[b],
+                    prior,
+                    steps[stage],
+                    rotations[b, c],
+                    shifts[b, c],
+                    curvatures[b, c],
+                )
+            order = np.argsort(costs[b, :left])
+            rotations[b, :left] = rotations[b][order]
+            shifts[b, :left] = shifts[b][order]
+            curvatures[b, :left] = curvatures[b][order]
+            costs[b, :left] = costs[b][order]
+            kept = 0
+            for c in range(left):
+                fresh = kept < keeps[stage]
+                for other in range(kept):
+                    trace = 0.0
+                    for i in range(3):
+                        for j in range(3):
+                            trace += rotations[b, c, i, j] * rotations[b, other, i, j]
+                    fresh = fresh and (trace - 1.0) / 2.0 < SAME_POSE
+                if fresh:
+                    rotations[b, kept], shifts[b, kept], costs[b, kept] = rotations[b, c], shifts[b, c], costs[b, c]
+                    curvatures[b, kept] = curvatures[b, c]
+                    kept += 1
+            left = kept
+        found[b] = left
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Weighted poses of a number of images.
+
+    Attributes
+    ----------
+    rotations, shifts
+        ``(n, C, 3, 3)`` and ``(n, C, 2)`` px, the heaviest first.
+    weights
+        ``(n, C)``, summing to one an image; 0 where there is no pose.
+    covariances
+        ``(n, C, 5, 5)`` of rotation (radians about the image axes) and shift (px).
+    log_likelihood
+        ``(n,)``: how much more likely the image is as a view of the reference than as noise, at its best pose.
+    """
+
+    rotations: Array
+    shifts: Array
+    weights: Array
+    covariances: Array
+    log_likelihood: Array
+
+    @classmethod
+    def of(cls, rotations: Array, shifts: Array, costs: Array, curvatures: Array, found: NDArray[np.int64]) -> "Posterior":
+        """Weigh the candidates that `refine_candidates` left."""
+        present = np.arange(costs.shape[1]) < found[:, None]
+        safe = np.where(present[..., None, None], curvatures, np.eye(5)) + 1e-9 * np.eye(5)
+        sign, logdet = np.linalg.slogdet(safe)
+        log_weight = np.where(present & (sign > 0), -costs - 0.5 * logdet, -np.inf)
+        peak = np.max(log_weight, axis=1, keepdims=True)
+        weights = np.exp(log_weight - np.where(np.isfinite(peak), peak, 0.0))
+        weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
+        weights = np.where(weights >= LEAST_WEIGHT, weights, 0.0)
+        weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
+        order = np.argsort(-weights, axis=1, kind="stable")
+        rows = np.arange(len(order))[:, None]
+        return cls(rotations[rows, order], shifts[rows, order], weights[rows, order], np.linalg.inv(safe)[rows, order], -costs[:, 0])
+
+
+@dataclass(frozen=True)
+class Points:
+    """What is inserted: entry by entry the image, its rotation ``(3, 3)``, shift (px), weight, and the shift's spread ``(xx, xy, yy)`` in px²."""
+
+    image: NDArray[np.int64]
+    rotations: NDArray[np.float32]
+    shifts: Array
+    weights: Array
+    spreads: Array
+
+
+def insertion_points(posterior: Posterior, box: int, band: int, radius: float) -> Points:
+    """Represent a posterior by one or four points a pose.
+
+    Parameters
+    ----------
+    posterior
+        Of images 0 … n - 1.
+    box
+        Of the images, px.
+    band
+        Last shell inserted.
+    radius
+        Of the particle, px: with the band it says how much a spread of rotations blurs.
+    """
+    image, pose = np.nonzero(posterior.weights > 0)
+    rotations, shifts = posterior.rotations[image, pose], posterior.shifts[image, pose]
+    weights, covariance = posterior.weights[image, pose], posterior.covariances[image, pose]
+    turning, moving, mixed = covariance[:, :3, :3], covariance[:, 3:, 3:], covariance[:, 3:, :3]
+    gain = np.linalg.solve(turning, np.swapaxes(mixed, -1, -2)).swapaxes(-1, -2)
+    given = moving - gain @ np.swapaxes(mixed, -1, -2)
+    widest = np.sqrt(np.linalg.eigvalsh(turning)[:, -1])
+    spread = widest * 2 * np.pi * band * 0.6 * radius / box > BLUR
+    # A peak wider than 30 degrees is no peak; its points stay within what the Gaussian can mean.
+    turning = turning * np.minimum(1.0, np.deg2rad(30.0) / np.maximum(widest, 1e-9))[:, None, None] ** 2
+    corners = np.sqrt(3.0) * np.einsum("nij,pj->npi", np.linalg.cholesky(turning + 1e-12 * np.eye(3)), TETRAHEDRON)
+    sharp, wide = np.flatnonzero(~spread), np.flatnonzero(spread)
+    entries = np.concatenate([sharp, np.repeat(wide, 4)])
+    vectors = np.concatenate([np.zeros((len(sharp), 3)), corners[wide].reshape(-1, 3)])
+    portion = np.concatenate([np.ones(len(sharp)), np.full(4 * len(wide), 0.25)])
+    back = np.argsort(image[entries], kind="stable")
+    entries, vectors, portion = entries[back], vectors[back], portion[back]
+    moved = shifts[entries] + np.einsum("nij,nj->ni", gain[entries], vectors)
+    turned = rotation_from_vector(-vectors) @ rotations[entries]
+    spreads = np.stack([given[:, 0, 0], given[:, 0, 1], given[:, 1, 1]], axis=-1)
+    return Points(image[entries], turned.astype(np.float32), moved, weights[entries] * portion, spreads[entries])

@@ -1,0 +1,243 @@
+"""Gold-standard refinement: two half sets, each with its own reference, aligned and averaged in turn until nothing improves.
+
+Follows Scheres 2012 (doi:10.1016/j.jmb.2011.11.010, doi:10.1016/j.jsb.2012.09.006) and Scheres & Chen 2012 (doi:10.1038/nmeth.2115) in the
+model and in keeping the halves apart; poses are found by a coarse global search and Levenberg-Marquardt instead of ever finer grids.
+The halves share the noise spectrum and the band limit, which are not signal, and the shells below `JOIN`, so that their frames stay one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cryoloom.numerics.align import schedule
+from cryoloom.numerics.align.calibrate import grey_scale
+from cryoloom.numerics.align.coarse import Gallery
+from cryoloom.numerics.align.expectation import Effort, Expectation, expect
+from cryoloom.numerics.align.images import ImageSet
+from cryoloom.numerics.align.maximisation import accumulate
+from cryoloom.numerics.align.posterior import Posterior, insertion_points
+from cryoloom.numerics.filters.maps import lowpass
+from cryoloom.numerics.fourier.transforms import resample_volume
+from cryoloom.numerics.fsc.shells import fourier_shell_correlation
+from cryoloom.numerics.geometry.euler import geodesic_angle, random_rotations
+from cryoloom.numerics.geometry.sphere import disc_lattice, rotation_grid
+from cryoloom.numerics.masks.soft import spherical_mask
+from cryoloom.numerics.reconstruct.grids import Map, reference_grid, working_box
+from cryoloom.numerics.reconstruct.sums import Sums, divided, join_low_shells, joined_ssnr
+
+Array = NDArray[np.float64]
+State = dict[str, Any]
+
+JOIN = 40.0
+"""Å; coarser shells are averaged over the halves."""
+DIRECTIONS, ANGLES = 2, 24
+"""HEALPix order and in-plane steps of the global search: 15 degrees."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What stays the same through a refinement.
+
+    Attributes
+    ----------
+    images, half
+        The set, and which half (0 or 1) an image belongs to, ``(n,)``.
+    pixel_size, mask_diameter
+        Å/px, Å.
+    initial_lowpass
+        Å, of the reference.
+    seed, threads
+        The result depends on the first only.
+    mask
+        Soft mask ``(box, box, box)`` of the references; a sphere of `mask_diameter` when None. The shell correlation always uses the sphere.
+    iterations
+        Most iterations before the last one.
+    """
+
+    images: ImageSet
+    half: NDArray[np.int64]
+    pixel_size: float
+    mask_diameter: float
+    initial_lowpass: float
+    seed: int
+    threads: int = 1
+    mask: Map | None = None
+    iterations: int = 25
+
+    @property
+    def box(self) -> int:
+        """Return the images' box."""
+        return self.images.plane.box
+
+    @property
+    def radius(self) -> float:
+        """Return the mask's radius in px."""
+        return self.mask_diameter / 2 / self.pixel_size
+
+    def sphere(self, box: int) -> Map:
+        """Return the soft sphere at a working box."""
+        scale = box / self.box
+        return spherical_mask(box, self.radius * scale, max(5.0 * scale, 3.0))
+
+    def solvent(self, box: int) -> Map:
+        """Return the mask of the references at a working box."""
+        if self.mask is None:
+            return self.sphere(box)
+        return np.clip(resample_volume(torch.from_numpy(self.mask.astype(np.float32)), box).numpy(), 0.0, 1.0)
+
+    def shell(self, resolution: float) -> int:
+        """Return the shell of a resolution in Å, between 1 and Nyquist."""
+        return int(np.clip(round(self.box * self.pixel_size / resolution), 1, self.images.plane.last))
+
+
+def begin(task: Task, reference: Map) -> State:
+    """Return the state before the first iteration; `reference` has the box and pixel size of the images.
+
+    Raises
+    ------
+    ValueError
+        If the reference is empty inside the mask, or fits the images better with its sign changed.
+    """
+    count, shells = len(task.images), task.images.plane.last + 1
+    band = min(task.shell(task.initial_lowpass) + 2, shells - 1)
+    box = working_box(band, task.box)
+    filtered = lowpass(reference, task.pixel_size, task.initial_lowpass)
+    start = resample_volume(torch.from_numpy(filtered), box).numpy() * task.solvent(box)
+    if not np.abs(start).max() > 0:
+        raise ValueError("the reference is zero inside the mask")
+    noise = task.images.total_power()
+    plane = task.images.plane.within(schedule.coarse_shell(band, task.box, task.radius))
+    grid = reference_grid(start, task.images.plane.within(band).radius, task.box)
+    gallery = Gallery.of(grid, plane, _rotations(task, 0))
+    scale = grey_scale(task.images, gallery, grid, noise, _lattice(task, plane.last, None))
+    return {
+        "iteration": 0,
+        "rotations": np.tile(np.eye(3), (count, 1, 1)),
+        "shifts": np.zeros((count, 2)),
+        "max_probability": np.zeros(count),
+        "log_likelihood": np.zeros(count),
+        "references": np.stack([start * np.float32(scale)] * 2),
+        "noise": noise,
+        "fsc": np.zeros(shells),
+        "band": band,
+        "widening": schedule.start(),
+        "history": [],
+        "finished": False,
+    }
+
+
+def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambda part, message: None) -> State:
+    """Return the state after one more iteration; the one that finds nothing left to improve is followed by a last one to Nyquist.
+
+    `tell` hears the part done of the iteration and what is being done. After the last iteration the state is ``finished`` and also holds
+    ``half_maps`` (unfiltered) and ``combined`` (Wiener-filtered with the curve of the halves), full box.
+    """
+    images, last = task.images, schedule.converged(state["widening"])
+    band, widening = state["band"], state["widening"]
+    expected = []
+    for half in (0, 1):
+        tell(0.4 * half, f"aligning half {half + 1} to {_angstrom(task, band)}")
+        expected.append(_expect_half(task, state, half))
+    posterior, rows = _merged(task, expected)
+    known = state["iteration"] > 0
+    turned = geodesic_angle(posterior.rotations[:, 0], state["rotations"]) if known else np.full(len(images), 180.0)
+    moved = np.linalg.norm(posterior.shifts[:, 0] - state["shifts"], axis=1)
+    noise = _noise(state["noise"], expected, images.coverage)
+    inserted = images.plane.last if last else schedule.insertion_shell(band, images.plane.last)
+    tell(0.8, f"reconstructing to {_angstrom(task, inserted)}")
+    sums = [_sums(task, rows[half], expected[half].posterior, inserted, noise) for half in (0, 1)]
+    box = task.box if last else working_box(inserted, task.box)
+    sphere = task.sphere(box)
+    halves = [divided(one, inserted, box, task.box) for one in sums]
+    fsc = np.zeros(images.plane.last + 1)
+    curve = fourier_shell_correlation(halves[0] * sphere, halves[1] * sphere)[: inserted + 1]
+    fsc[: len(curve)] = curve
+    new: State = {
+        "iteration": state["iteration"] + 1,
+        "rotations": posterior.rotations[:, 0],
+        "shifts": posterior.shifts[:, 0],
+        "max_probability": posterior.weights[:, 0],
+        "log_likelihood": posterior.log_likelihood,
+        "noise": noise,
+        "fsc": fsc,
+        "finished": last,
+    }
+    observed = schedule.Observation.of(fsc, inserted, turned, moved, posterior.weights[:, 0], band, local=widening["local"])
+    new["history"] = [*state["history"], observed.record(task.box, task.pixel_size)]
+    new["widening"] = schedule.advance(widening, observed, task.iterations)
+    new["band"] = schedule.next_band(fsc, inserted)
+    if last:
+        new["references"] = state["references"]
+        new["half_maps"] = np.stack(halves) * spherical_mask(box, box / 2 - 3, 3)
+        ssnr = joined_ssnr(fsc, combined=True)
+        new["combined"] = divided(sums[0] + sums[1], inserted, box, task.box, ssnr=ssnr) * spherical_mask(box, box / 2 - 3, 3)
+        return new
+    join_low_shells(sums[0], sums[1], min(task.shell(JOIN), max(observed.crossing, 1)))
+    solvent = task.solvent(box)
+    new["references"] = np.stack([divided(one, inserted, box, task.box, ssnr=joined_ssnr(fsc)) * solvent for one in sums])
+    return new
+
+
+def _expect_half(task: Task, state: State, half: int) -> Expectation:
+    widening, band = state["widening"], state["band"]
+    plane = task.images.plane.within(band)
+    grid = reference_grid(state["references"][half], plane.radius, task.box)
+    coarse = schedule.coarse_shell(band, task.box, task.radius)
+    first = state["iteration"] == 0
+    spread = None if first else schedule.shift_spread(state["shifts"], task.box)
+    gallery = None
+    if not widening["local"]:
+        gallery = Gallery.of(grid, task.images.plane.within(coarse), _rotations(task, state["iteration"]))
+    lattice = _lattice(task, coarse, None if state["iteration"] < 2 else spread)
+    prior = (1.0 if spread is None else 1.0 / spread**2) if not first else 1.0 / (0.06 * task.box) ** 2
+    effort = Effort(band, lattice, candidates=8, kept=widening["kept"], prior=prior, correlate=first)
+    known = np.full(len(task.images), not first)
+    return expect(
+        task.images, np.flatnonzero(task.half == half), grid, gallery, state["noise"], effort, state["rotations"], state["shifts"], known,
+        threads=task.threads,
+    )  # fmt: skip
+
+
+def _rotations(task: Task, iteration: int) -> Array:
+    """Return the coarse grid, turned anew at random every iteration so that poses cannot lock to it."""
+    turn = random_rotations(1, np.random.default_rng([task.seed, iteration]))[0]
+    return rotation_grid(DIRECTIONS, ANGLES) @ turn
+
+
+def _lattice(task: Task, coarse: int, spread: float | None) -> Array:
+    """Return shifts whose steps the coarse band can bridge, three steps out at first, then as far as shifts have been found."""
+    step = 0.375 * task.box / coarse
+    reach = 3.0 if spread is None else float(np.clip(np.ceil(2.5 * spread / step), 1.0, 3.0))
+    return disc_lattice(reach * step, step)
+
+
+def _merged(task: Task, expected: list[Expectation]) -> tuple[Posterior, list[NDArray[np.int64]]]:
+    """Bring the posteriors of both halves into the order of the set."""
+    rows = [np.flatnonzero(task.half == half) for half in (0, 1)]
+    back = np.argsort(np.concatenate(rows), kind="stable")
+    names = ("rotations", "shifts", "weights", "covariances", "log_likelihood")
+    joined = (np.concatenate([getattr(one.posterior, name) for one in expected])[back] for name in names)
+    return Posterior(*joined), rows
+
+
+def _noise(old: Array, expected: list[Expectation], coverage: float) -> Array:
+    """Take the noise from what the models left of the masked images; beyond the band it stays what it was."""
+    residual, counts = (sum(getattr(one, name) for one in expected) for name in ("residual", "counts"))
+    new = old.copy()
+    shells = residual.shape[1]
+    measured = counts > 0
+    new[:, :shells][measured] = residual[measured] / counts[measured] / coverage
+    return new
+
+
+def _sums(task: Task, rows: NDArray[np.int64], posterior: Posterior, shell: int, noise: Array) -> Sums:
+    points = insertion_points(posterior, task.box, shell, task.radius)
+    return accumulate(task.images, rows, points, task.images.plane.within(shell), noise, threads=task.threads)
+
+
+def _angstrom(task: Task, shell: int) -> str:
+    return f"{task.box * task.pixel_size / shell:.1f} Å"
