@@ -2,8 +2,26 @@
 
 from typing import Any
 
-from cryoloom.spec import Param
+import polars as pl
 
+from cryoloom.spec import Failure, Param
+
+FOLDER: Any = Param(
+    "Folder", "", advanced=True, wizard="file", aliases=("filesPath",),
+    help="Where relative patterns start; empty: where the program was started. A wrong one finds nothing.",
+)  # fmt: skip
+EXCLUDE: Any = Param(
+    "Leave out", (), advanced=True, aliases=("blacklistFile",),
+    help="Files of the pattern not to take: names or paths with wildcards. What is left out here is in no later step.",
+)  # fmt: skip
+COPY_FILES: Any = Param(
+    "Copy files", False, advanced=True, aliases=("copyFiles",),
+    help="Copy the files into the project instead of linking them. Links break when the originals are moved.",
+)  # fmt: skip
+IGNORE_HEADER_PIXEL_SIZE: Any = Param(
+    "Ignore the header's pixel size", False, group="Acquisition", advanced=True,
+    help="Take the pixel size given here even where the files say another. Right only when the headers are known to be wrong.",
+)  # fmt: skip
 PIXEL_SIZE: Any = Param(
     "Pixel size", gt=0, le=100, group="Acquisition", aliases=("samplingRate",),
     help="Å per pixel of these images. Every length that is measured later is wrong by the same factor as this.",
@@ -39,3 +57,30 @@ def optics_group(protocol: Any, **more: Any) -> dict[str, Any]:
     group = {"optics_group": 1, "optics_group_name": "opticsGroup1"}
     names = ("pixel_size", "voltage", "cs", "amplitude_contrast", "magnification", "dose_per_frame", "pre_exposure")
     return {**group, **{name: getattr(protocol, name) for name in names if hasattr(protocol, name)}, **more}
+
+
+def demand_pixel_size(said: pl.DataFrame, pixel_size: float) -> None:
+    """Refuse a pixel size that headers contradict by more than 1 %; 0 and 1.0 in a header mean that its writer did not know.
+
+    Parameters
+    ----------
+    said
+        Columns ``name`` of the file and ``header_pixel_size``, Å.
+    pixel_size
+        Å, as given.
+
+    Raises
+    ------
+    Failure
+        ``pixel-size``, with both values.
+    """
+    size = pl.col("header_pixel_size")
+    other = said.filter((size > 0) & (size != 1.0) & ((size / pixel_size - 1).abs() > 0.01))
+    if other.height:
+        name, value = other.select("name", "header_pixel_size").row(0)
+        raise Failure(
+            "pixel-size",
+            f"The header of {name} says {value:g} Å/px, --pixel-size says {pixel_size:g} Å/px "
+            f"({other.height} of {said.height} files differ by more than 1 %).",
+            "Correct the pixel size, or set ignore_header_pixel_size (--ignore-header-pixel-size) if the headers are wrong.",
+        )

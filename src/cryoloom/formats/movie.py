@@ -41,6 +41,19 @@ class Movie:
         """Return ``(height, width)``."""
         return self.height, self.width
 
+    @property
+    def plain_mrc(self) -> bool:
+        """Return whether any program reads the file as it is: an uncompressed MRC image whose samples mean what its mode says."""
+        source = self.source
+        if not isinstance(source, _MrcFrames) or self.path.suffix.lower() in (".gz", ".bz2"):
+            return False
+        return source.header.mode != mrc.PACKED_MODE and self.dtype.kind != "c" and not (source.header.mode == 0 and self.unsigned)
+
+    @property
+    def unsigned(self) -> bool:
+        """Return whether signed bytes of the file are taken for unsigned counts."""
+        return isinstance(self.source, _MrcFrames) and (self.source.unsigned or self.dtype == np.uint8)
+
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Return frames `start` to `stop` (not included; None: all) as float32 ``(n, height, width)``, MRC row order."""
         stop = self.frames if stop is None else stop

@@ -7,6 +7,9 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from cryoloom.formats.atomic import atomic
 from cryoloom.spec import WrongUse
@@ -19,6 +22,16 @@ _TAILS = re.compile(r"_fractions$", re.IGNORECASE)
 def absolute(text: str) -> str:
     """Return a path or pattern as seen from the root; ``~`` is expanded, symbolic links are kept, an empty text stays empty."""
     return os.path.abspath(os.path.expanduser(text)) if text else ""
+
+
+def listed(value: Any) -> Any:
+    """Return one pattern as a tuple of one; for validators of parameters that take several."""
+    return (value,) if isinstance(value, str) else value
+
+
+def from_folder(folder: str, patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Return patterns as seen from the root; relative ones start at `folder`."""
+    return tuple(absolute(os.path.join(folder, pattern)) for pattern in patterns)
 
 
 def matching_files(patterns: Sequence[str], *, leave_out: Sequence[str] = (), suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
@@ -102,6 +115,12 @@ def item_names(paths: Sequence[Path]) -> list[str]:
             for path, name in zip(paths, names, strict=True)
         ]
     return names
+
+
+def listing(files: Sequence[Path], name: str) -> pl.DataFrame:
+    """Return ``id`` (from 1), ``source`` (absolute path) and the item's name in a column called `name`, one row a file."""
+    columns = {"id": range(1, len(files) + 1), "source": [path.as_posix() for path in files], name: item_names(files)}
+    return pl.DataFrame(columns, schema={"id": pl.Int64, "source": pl.String, name: pl.String})
 
 
 def _stem(path: Path) -> str:

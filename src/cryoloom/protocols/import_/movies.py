@@ -1,6 +1,5 @@
 """import.movies: register movies as recorded, linked rather than copied."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,23 +24,14 @@ class Imported(Outputs):
 class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("ProtImportMovies",)):
     """Link movies into the project, read their headers, and record how they were taken."""
 
-    folder: str = Param(
-        "Folder", "", advanced=True, aliases=("filesPath",), wizard="file",
-        help="Where relative patterns start; empty: where the program was started. A wrong one finds nothing.",
-    )  # fmt: skip
+    folder: str = acquisition.FOLDER
     pattern: tuple[str, ...] = Param(
         "Files", aliases=("filesPattern",), wizard="file-pattern",
         help="Movie files: MRC or TIFF, with the shell's wildcards (`**` any folders, `#` a digit); a folder stands for all in it. "
         "Patterns that match gain or summed images too bring those in as movies.",
     )  # fmt: skip
-    exclude: tuple[str, ...] = Param(
-        "Leave out", (), advanced=True, aliases=("blacklistFile",),
-        help="Files of the pattern not to take: names or paths with wildcards. What is left out here is in no later step.",
-    )  # fmt: skip
-    copy_files: bool = Param(
-        "Copy files", False, advanced=True, aliases=("copyFiles",),
-        help="Copy the movies into the project instead of linking them. Links break when the originals are moved.",
-    )  # fmt: skip
+    exclude: tuple[str, ...] = acquisition.EXCLUDE
+    copy_files: bool = acquisition.COPY_FILES
     pixel_size: AngstromPerPixel = acquisition.PIXEL_SIZE
     voltage: KiloVolts = acquisition.VOLTAGE
     cs: Millimetres = acquisition.CS
@@ -49,10 +39,7 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
     dose_per_frame: ElectronsPerSquareAngstrom | None = acquisition.DOSE_PER_FRAME
     pre_exposure: ElectronsPerSquareAngstrom = acquisition.PRE_EXPOSURE
     magnification: float | None = acquisition.MAGNIFICATION
-    ignore_header_pixel_size: bool = Param(
-        "Ignore the header's pixel size", False, group="Acquisition", advanced=True,
-        help="Take the pixel size above even where the files say another. Right only when the headers are known to be wrong.",
-    )  # fmt: skip
+    ignore_header_pixel_size: bool = acquisition.IGNORE_HEADER_PIXEL_SIZE
     gain: str = Param(
         "Gain reference", "", group="Detector", aliases=("gainFile",), wizard="file",
         help="MRC or TIFF image that frames are multiplied by; empty: the movies are corrected already. A missing one leaves fixed patterns.",
@@ -73,7 +60,7 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
     @field_validator("pattern", "exclude", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+        return sources.listed(value)
 
     @field_validator("folder", "gain", "defects")
     @classmethod
@@ -83,7 +70,7 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
     @field_validator("pattern")
     @classmethod
     def _from_folder(cls, value: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
-        return tuple(sources.absolute(os.path.join(others.data.get("folder", ""), each)) for each in value)
+        return sources.from_folder(others.data.get("folder", ""), value)
 
     @field_validator("gain_rotation", mode="before")
     @classmethod
@@ -108,15 +95,14 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
 
     def run(self, job: Job) -> Imported:
         files = self._files()
-        names = sources.item_names(files)
-        listed = pl.DataFrame({"id": range(1, len(files) + 1), "source": [path.as_posix() for path in files], "movie_name": names})
-        listed = listed.with_columns(pl.col("id").cast(pl.Int64))
+        listed = sources.listing(files, "movie_name")
         meta = self._detector(job, files)
         result = job.map(self.register, Dataset(listed, job.root), name="movies")
         read = result.rows
         _demand_one_size(read)
         if not self.ignore_header_pixel_size:
-            self._demand_pixel_size(read)
+            names = pl.col("movie_path").str.split("/").list.last()
+            acquisition.demand_pixel_size(read.select("header_pixel_size", name=names), self.pixel_size)
         items = listed.drop("source").join(read, on="id", how="left", maintain_order="left")
         counts = [pl.col(name).fill_null(0) for name in ("frames", "width", "height")]
         items = items.with_columns(
@@ -174,18 +160,6 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
         # The files are named in meta, not in a column: their hashes stand there too, so that another gain makes other movies.
         hashes = {name.replace("_path", "_blake3"): blake3(path.read_bytes()).hexdigest() for name, path in meta.items()}
         return {**{name: path.relative_to(job.root).as_posix() for name, path in meta.items()}, **hashes}
-
-    def _demand_pixel_size(self, read: pl.DataFrame) -> None:
-        said = pl.col("header_pixel_size")
-        other = read.filter((said > 0) & (said != 1.0) & ((said / self.pixel_size - 1).abs() > 0.01))
-        if other.height:
-            name, size = other.select("movie_path", "header_pixel_size").row(0)
-            raise Failure(
-                "pixel-size",
-                f"The header of {Path(name).name} says {size:g} Å/px, --pixel-size says {self.pixel_size:g} Å/px "
-                f"({other.height} of {read.height} movies differ by more than 1 %).",
-                "Correct the pixel size, or set ignore_header_pixel_size (--ignore-header-pixel-size) if the headers are wrong.",
-            )
 
     def summary(self, out: Imported) -> Mapping[str, Any]:
         items = out.movies.items

@@ -1,0 +1,115 @@
+"""import.micrographs: register aligned micrographs made elsewhere."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pydantic import ValidationInfo, field_validator
+
+from cryoloom.data import Micrographs, acquisition
+from cryoloom.formats import sources
+from cryoloom.spec import Failure, Hint, Item, Job, Outputs, Param, Protocol
+from cryoloom.tables import Dataset
+from cryoloom.units import AngstromPerPixel, ElectronsPerSquareAngstrom, KiloVolts, Millimetres
+
+
+@dataclass(frozen=True)
+class Imported(Outputs):
+    micrographs: Micrographs
+
+
+class ImportMicrographs(Protocol, id="import.micrographs", outputs=Imported, aliases=("ProtImportMicrographs",)):
+    """Link micrographs into the project, read their headers, and record how they were taken."""
+
+    folder: str = acquisition.FOLDER
+    pattern: tuple[str, ...] = Param(
+        "Files", aliases=("filesPattern",), wizard="file-pattern",
+        help="Aligned sums, protein dark: MRC or TIFF, with the shell's wildcards (`**` any folders, `#` a digit). "
+        "Denoised or contrast-inverted images spoil every later step.",
+    )  # fmt: skip
+    exclude: tuple[str, ...] = acquisition.EXCLUDE
+    copy_files: bool = acquisition.COPY_FILES
+    pixel_size: AngstromPerPixel = acquisition.PIXEL_SIZE
+    voltage: KiloVolts = acquisition.VOLTAGE
+    cs: Millimetres = acquisition.CS
+    amplitude_contrast: float = acquisition.AMPLITUDE_CONTRAST
+    dose_per_frame: ElectronsPerSquareAngstrom | None = acquisition.DOSE_PER_FRAME
+    pre_exposure: ElectronsPerSquareAngstrom = acquisition.PRE_EXPOSURE
+    magnification: float | None = acquisition.MAGNIFICATION
+    ignore_header_pixel_size: bool = acquisition.IGNORE_HEADER_PIXEL_SIZE
+
+    @field_validator("pattern", "exclude", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return sources.listed(value)
+
+    @field_validator("folder")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        return sources.absolute(value)
+
+    @field_validator("pattern")
+    @classmethod
+    def _from_folder(cls, value: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        return sources.from_folder(others.data.get("folder", ""), value)
+
+    def check(self) -> Iterator[Hint]:
+        if not any(self.pattern):
+            yield Hint("pattern", "names no file")
+
+    def fingerprint(self) -> Any:
+        return sources.fingerprint(sources.matching_files(self.pattern, leave_out=self.exclude))
+
+    def run(self, job: Job) -> Imported:
+        files = sources.matching_files(self.pattern, leave_out=self.exclude)
+        listed = sources.listing(files, "micrograph_name")
+        result = job.map(self.register, Dataset(listed, job.root), name="micrographs")
+        if not self.ignore_header_pixel_size:
+            names = pl.col("micrograph_path").str.split("/").list.last()
+            acquisition.demand_pixel_size(result.rows.select("header_pixel_size", name=names), self.pixel_size)
+        items = listed.drop("source").join(result.rows, on="id", how="left", maintain_order="left")
+        items = items.with_columns(
+            pl.col("width", "height").fill_null(0), pl.col("micrograph_path").fill_null(""),
+            weighted_path=pl.lit(None, pl.String), optics_group=pl.lit(1, pl.Int64), enabled=pl.lit(True), fail_reason=pl.lit(""),
+        )  # fmt: skip
+        micrographs = Micrographs(items, job.root, optics=[acquisition.optics_group(self)])
+        return Imported(micrographs.disable(result.failed) if result.failed else micrographs)
+
+    def register(self, item: Item) -> Mapping[str, Any]:
+        """Bring one micrograph in; what is not a plain MRC image is rewritten as one."""
+        from blake3 import blake3
+
+        from cryoloom.formats.movie import open_movie
+        from cryoloom.formats.mrc import write_mrc
+
+        source = Path(item["source"])
+        image = open_movie(source)
+        if image.frames != 1:
+            raise Failure("not-a-micrograph", f"{source}: {image.frames} images, a micrograph is one.", "Import movies with import.movies.")
+        target = item.folder / f"{item['micrograph_name']}.mrc"
+        if image.plain_mrc:
+            sources.bring_in(source, target, item.root, copy=self.copy_files)
+        else:
+            write_mrc(target, image.read(0, 1)[0], self.pixel_size)
+        return {
+            "micrograph_path": target,
+            "width": image.width,
+            "height": image.height,
+            "header_pixel_size": image.pixel_size,
+            "blake3": blake3(max_threads=1).update_mmap(source).hexdigest(),
+        }
+
+    def summary(self, out: Imported) -> Mapping[str, Any]:
+        items = out.micrographs.items
+        good = items.filter("enabled")
+        sizes = sorted(set(good.select("width", "height").rows()))
+        summary = {
+            "micrographs": good.height,
+            "size (px)": ", ".join(f"{width} × {height}" for width, height in sizes),
+            "pixel size (Å)": self.pixel_size,
+        }
+        if items.height > good.height:
+            summary["unreadable"] = items.height - good.height
+        return summary
