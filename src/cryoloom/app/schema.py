@@ -19,7 +19,7 @@ def schema_of(protocol: type[Protocol]) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     required: list[str] = []
     for name, field in protocol.model_fields.items():
-        properties[name] = _input(field) if extra_of(field).get("input") else _parameter(protocol, name, field)
+        properties[name] = _input(field) if extra_of(field).get("input") else _parameter(field)
         if field.is_required():
             required.append(name)
     return {
@@ -51,12 +51,11 @@ def _input(field: FieldInfo) -> dict[str, Any]:
     }
 
 
-def _parameter(protocol: type[Protocol], name: str, field: FieldInfo) -> dict[str, Any]:
+def _parameter(field: FieldInfo) -> dict[str, Any]:
     from pydantic import TypeAdapter
 
     extra = extra_of(field)
-    plain = FieldInfo.from_annotation(field.annotation) if field.annotation else field
-    schema = TypeAdapter(plain.annotation).json_schema()
+    schema = TypeAdapter[Any](field.annotation).json_schema()  # pyright: ignore[reportArgumentType] (an annotation is a type form)
     for constraint in field.metadata:
         for key, word in (
             ("ge", "minimum"),

@@ -111,7 +111,7 @@ class CreateMask(
         }
 
     def report(self, out: Masked) -> list[Panel]:
-        mask = read_mrc(out.mask.file(out.mask.items["mask_path"][0])).data
+        mask = read_mrc(out.mask.file(str(out.mask.items.item(0, "mask_path")))).data
         return [MapSlices(title="Mask", volume=mask, caption="Slices of the soft mask through its centre.")]
 
 

@@ -45,20 +45,18 @@ def shaded_surface(volume: NDArray[np.float32], level: float, size: int) -> NDAr
     """
     volume = _cropped(volume, level)
     box = volume.shape[0]
-    fine = ndimage.zoom(volume, _FINEST / box, order=1) if abs(box - _FINEST) > 0.2 * _FINEST else volume
-    fine = ndimage.gaussian_filter(fine, 0.6 * max(1.0, fine.shape[0] / box))
+    fine = np.asarray(ndimage.zoom(volume, _FINEST / box, order=1)) if abs(box - _FINEST) > 0.2 * _FINEST else volume
+    fine = np.asarray(ndimage.gaussian_filter(fine, 0.6 * max(1.0, fine.shape[0] / box)))
     above = fine > level
-    hit = above.any(axis=0)
-    first = above.argmax(axis=0)
+    hit = np.atleast_2d(above.any(axis=0))
+    first = np.atleast_2d(above.argmax(axis=0))
     rows, columns = np.indices(hit.shape)
     before = np.maximum(first - 1, 0)
     low, high = fine[before, rows, columns], fine[first, rows, columns]
     depth = first - np.clip((high - level) / np.maximum(high - low, 1e-12), 0.0, 1.0)
     where = np.stack([depth[hit], rows[hit], columns[hit]])
     steps = np.eye(3)[:, :, None]
-    normal = np.stack(
-        [ndimage.map_coordinates(fine, where - step, order=1) - ndimage.map_coordinates(fine, where + step, order=1) for step in steps]
-    )
+    normal = np.stack([_sample(fine, where - step) - _sample(fine, where + step) for step in steps])
     normal /= np.maximum(np.linalg.norm(normal, axis=0), 1e-12)
     # Image axes: x to the right, y down, and towards the viewer, which is minus the depth.
     facing = np.stack([normal[2], normal[1], -normal[0]])
@@ -69,8 +67,12 @@ def shaded_surface(volume: NDArray[np.float32], level: float, size: int) -> NDAr
     picture = np.ones((*hit.shape, 3))
     picture[hit] = np.clip(_COLOUR * shade[:, None] + 0.25 * gleam[:, None], 0.0, 1.0)
     factor = size / hit.shape[0]
-    smooth = ndimage.zoom(picture, (factor, factor, 1), order=1)
+    smooth = np.asarray(ndimage.zoom(picture, (factor, factor, 1), order=1))
     return (np.clip(smooth, 0, 1) * 255).astype(np.uint8)
+
+
+def _sample(volume: NDArray[np.floating], where: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.asarray(ndimage.map_coordinates(volume, where, order=1))
 
 
 def _cropped(volume: NDArray[np.float32], level: float) -> NDArray[np.float32]:
