@@ -1,0 +1,62 @@
+"""Simulated experiments with known truth: movies and particle stacks, written in RELION's conventions."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cryoloom.app.simulation.local_map import simulate_local_map
+from cryoloom.app.simulation.movie_set import simulate_movies
+from cryoloom.app.simulation.particle_set import simulate_particles
+from cryoloom.app.simulation.presets import PRESETS, MoviePreset, ParticlePreset, preset_named
+from cryoloom.spec.errors import WrongUse
+
+__all__ = ["PRESETS", "simulate"]
+
+
+def simulate(
+    directory: Path,
+    preset: str,
+    seed: int,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, Any]:
+    """Write the data set `preset` into `directory`, with its truth in ``directory/truth``.
+
+    The bytes written depend on `preset`, `overrides` and `seed` only.
+
+    Parameters
+    ----------
+    directory
+        New or empty.
+    overrides
+        Fields of the preset to change; `PRESETS` holds them with their values.
+    threads
+        How many to compute with; None: as many as there are cores, four at most.
+    progress
+        Called with how many of how many are done, and of what.
+
+    Returns
+    -------
+    dict
+        The settings, counts and paths relative to `directory`.
+
+    Raises
+    ------
+    WrongUse
+        ``simulate-directory`` if `directory` is not empty; ``simulate-preset``, ``simulate-override`` ... for what cannot be made.
+    """
+    settings = preset_named(preset, overrides)
+    directory = Path(directory)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise WrongUse("simulate-directory", f"simulate: {directory} exists and is not an empty folder.", "Name a new folder.")
+    directory.mkdir(parents=True, exist_ok=True)
+    workers = threads or min(4, os.cpu_count() or 1)
+    report = progress or (lambda done, total, what: None)
+    if isinstance(settings, ParticlePreset):
+        return simulate_particles(directory, settings, seed, threads=workers, progress=report)
+    if isinstance(settings, MoviePreset):
+        return simulate_movies(directory, settings, seed, threads=workers, progress=report)
+    return simulate_local_map(directory, settings, seed)

@@ -1,0 +1,132 @@
+"""The truth of movies as STAR tables."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from cryoloom.app.simulation.files import movie_suffix
+from cryoloom.app.simulation.presets import MoviePreset
+from cryoloom.formats.star import write_star
+from cryoloom.numerics.simulate.motion import Motion
+from cryoloom.numerics.simulate.specimen import Specimen
+
+SIGN = -1.0
+"""RELION's shifts are to be *added* to a frame to lay it on the first: minus the displacement of its content (seen with its own program)."""
+
+
+@dataclass(frozen=True)
+class MovieTruth:
+    """All that is known of one movie."""
+
+    name: str
+    motion: Motion
+    specimen: Specimen
+
+
+def write_movie_truth(directory: Path, preset: MoviePreset, movies: list[MovieTruth]) -> None:
+    """Write every table of a movie set."""
+    acquisition = {
+        "rlnOpticsGroupName": ["opticsGroup1"],
+        "rlnOpticsGroup": [1],
+        "rlnMicrographOriginalPixelSize": [preset.pixel_size],
+        "rlnVoltage": [preset.voltage],
+        "rlnSphericalAberration": [preset.cs],
+        "rlnAmplitudeContrast": [preset.amplitude_contrast],
+    }
+    optics = pl.DataFrame(acquisition)
+    paths = [f"movies/{movie.name}{movie_suffix(preset.format)}" for movie in movies]
+    names = [f"movies/{movie.name}.mrc" for movie in movies]
+    table = pl.DataFrame({"rlnMicrographMovieName": paths, "rlnOpticsGroup": np.ones(len(paths), dtype=np.int64)})
+    write_star(directory / "movies.star", {"optics": optics, "movies": table})
+    truth = directory / "truth"
+    metadata = [f"truth/motion/{movie.name}.star" for movie in movies]
+    write_star(truth / "movies.star", {"optics": optics, "movies": table.with_columns(rlnMicrographMetadata=pl.Series(metadata))})
+    for movie, path in zip(movies, paths, strict=True):
+        write_star(truth / "motion" / f"{movie.name}.star", _motion(preset, movie, path))
+
+    of_micrographs = pl.DataFrame(acquisition | {"rlnMicrographPixelSize": [preset.pixel_size]})
+    ctfs = {
+        "rlnMicrographName": names,
+        "rlnOpticsGroup": np.ones(len(names), dtype=np.int64),
+        "rlnDefocusU": [movie.specimen.defocus.u for movie in movies],
+        "rlnDefocusV": [movie.specimen.defocus.v for movie in movies],
+        "rlnCtfAstigmatism": [movie.specimen.defocus.u - movie.specimen.defocus.v for movie in movies],
+        "rlnDefocusAngle": [movie.specimen.defocus.angle for movie in movies],
+        "rlnPhaseShift": [movie.specimen.defocus.plate for movie in movies],
+    }
+    write_star(truth / "micrographs_ctf.star", {"optics": of_micrographs, "micrographs": pl.DataFrame(ctfs)})
+    of_particles = pl.DataFrame(acquisition | {"rlnImagePixelSize": [preset.pixel_size], "rlnImageDimensionality": [2]})
+    write_star(truth / "particles.star", {"optics": of_particles, "particles": _particles(preset, movies, names)})
+    found = [(name, item) for movie, name in zip(movies, names, strict=True) for item in movie.specimen.contaminants]
+    contaminants = pl.DataFrame(
+        {
+            "rlnMicrographName": [name for name, _ in found],
+            "rlnCoordinateX": [item.x for _, item in found],
+            "rlnCoordinateY": [item.y for _, item in found],
+            "cryoloomDiameter": [item.diameter for _, item in found],
+            "cryoloomKind": [item.kind for _, item in found],
+        },
+        schema_overrides={"rlnMicrographName": pl.String, "cryoloomKind": pl.String},
+    )
+    write_star(truth / "contaminants.star", {"contaminants": contaminants})
+
+
+def _motion(preset: MoviePreset, movie: MovieTruth, path: str) -> dict[str, Any]:
+    coefficients = movie.motion.field.ravel()
+    return {
+        "general": {
+            "rlnImageSizeX": preset.width,
+            "rlnImageSizeY": preset.height,
+            "rlnImageSizeZ": preset.frames,
+            "rlnMicrographMovieName": path,
+            "rlnMicrographBinning": 1.0,
+            "rlnMicrographOriginalPixelSize": preset.pixel_size,
+            "rlnMicrographDoseRate": preset.dose_per_frame,
+            "rlnMicrographPreExposure": 0.0,
+            "rlnVoltage": preset.voltage,
+            "rlnMicrographStartFrame": 1,
+            "rlnMotionModelVersion": 1,
+        },
+        "global_shift": pl.DataFrame(
+            {
+                "rlnMicrographFrameNumber": np.arange(1, preset.frames + 1),
+                "rlnMicrographShiftX": SIGN * movie.motion.path[:, 0],
+                "rlnMicrographShiftY": SIGN * movie.motion.path[:, 1],
+            }
+        ),
+        "local_motion_model": pl.DataFrame(
+            {"rlnMotionModelCoeffsIdx": np.arange(len(coefficients)), "rlnMotionModelCoeff": SIGN * coefficients}
+        ),
+    }
+
+
+def _particles(preset: MoviePreset, movies: list[MovieTruth], names: list[str]) -> pl.DataFrame:
+    states = preset.conformations
+    rows = []
+    for number, (movie, name) in enumerate(zip(movies, names, strict=True), start=1):
+        for index, particle in enumerate(movie.specimen.particles):
+            rise = movie.specimen.rise(particle.x, particle.height)
+            rows.append(
+                {
+                    "rlnMicrographName": name,
+                    "rlnOpticsGroup": 1,
+                    "cryoloomParticleId": number << 20 | index,
+                    "rlnCoordinateX": particle.x,
+                    "rlnCoordinateY": particle.y,
+                    "rlnAngleRot": particle.angles[0],
+                    "rlnAngleTilt": particle.angles[1],
+                    "rlnAnglePsi": particle.angles[2],
+                    "rlnOriginXAngst": 0.0,
+                    "rlnOriginYAngst": 0.0,
+                    "rlnDefocusU": movie.specimen.defocus.u + rise,
+                    "rlnDefocusV": movie.specimen.defocus.v + rise,
+                    "rlnDefocusAngle": movie.specimen.defocus.angle,
+                    "rlnPhaseShift": movie.specimen.defocus.plate,
+                    "rlnClassNumber": particle.phantom % states + 1,
+                    "cryoloomJunk": int(particle.junk),
+                }
+            )
+    return pl.DataFrame(rows)
