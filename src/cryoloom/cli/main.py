@@ -3,11 +3,13 @@
 import os
 import sys
 
-import click
 import typer
 
 from cryoloom.cli import chain, exchange, projects, runs
 from cryoloom.spec.errors import CryoloomError
+
+# Newer typers carry a click of their own: what they raise is found through what they export.
+UsageError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 app = typer.Typer(
     name="cryoloom",
@@ -37,10 +39,10 @@ def main() -> None:
     debug = len(words) < len(sys.argv) - 1 or bool(os.environ.get("CRYOLOOM_DEBUG"))
     try:
         sys.exit(app(words, standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except UsageError as error:
+        error.show()  # pyright: ignore[reportAttributeAccessIssue]
+        sys.exit(2)
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,7 +15,7 @@ OutputName = Annotated[str, typer.Argument(metavar="RUN.OUTPUT", help="A run's o
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    protocols = typer.Typer(help="What there is to run.", invoke_without_command=True, rich_markup_mode=None)
+    protocols = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
     protocols.callback()(list_protocols)
     protocols.command("show")(show_protocol)
     app.add_typer(protocols, name="protocols")
