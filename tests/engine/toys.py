@@ -46,11 +46,13 @@ class Source(Protocol, id="toy.source", outputs=Made):
 
     count: int = Param("Count", 6, ge=0, le=100_000, help="How many.")
     file: str = Param("File", "", help="A file outside the project that they are said to come from.")
+    pause: float = Param("Pause", 0.0, ge=0, help="Seconds that it takes.")
 
     def fingerprint(self) -> Any:
         return {"file": self.file, "text": Path(self.file).read_text()} if self.file else None
 
     def run(self, job: Job) -> Made:
+        time.sleep(self.pause)
         items = pl.DataFrame({"id": range(1, self.count + 1), "value": [10.0 * n for n in range(1, self.count + 1)]})
         items = items.with_columns(optics_group=pl.lit(1), enabled=pl.col("id") != 1000, fail_reason=pl.lit(""))
         return Made(Things(items, job.root, optics=[{"optics_group": 1, "step": 0.5}]))
@@ -128,53 +130,25 @@ class Grow(Protocol, id="toy.grow", outputs=Made):
 
 
 class Fail(Protocol, id="toy.fail", outputs=Made):
-    """Fail in many ways."""
+    """Fail as a whole."""
 
-    things: Things = Input("Things", help="What to fail at.")
-    bad: tuple[int, ...] = Param("Bad", (), help="Items that raise.")
-    deadly: tuple[int, ...] = Param("Deadly", (), help="Items that kill their worker.")
-    deadly_times: int = Param("Times", 1000, help="How often they do.")
-    whole: str = Param("Whole", "", help="How the run itself fails.")
-
-    def work(self, item: Item) -> Mapping[str, Any]:
-        folder = item.folder.parent / "calls"
-        called(folder, item.id)
-        if item.id in self.deadly and (folder / str(item.id)).stat().st_size <= self.deadly_times:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if item.id in self.bad:
-            raise ValueError(f"item {item.id} is bad\nin two lines")
-        return {"value": item["value"]}
+    how: str = Param("How", help="How the run itself fails.")
 
     def run(self, job: Job) -> Made:
-        if self.whole == "failure":
+        if self.how == "failure":
             raise Failure("toy-broken", "The toy is broken at value 3.", "Buy another.")
-        if self.whole == "exception":
+        if self.how == "exception":
             raise KeyError("surprise")
-        if self.whole == "segfault":
+        if self.how == "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
-        if self.whole == "silent":
+        if self.how == "silent":
             os._exit(7)
-        if self.whole == "lambda":
-            job.map(lambda item: {}, self.things)
-        if self.whole == "needs-you":
+        if self.how == "needs-you":
             raise Failure("needs-you", "Draw some circles.", "")
-        result = job.map(self.work, self.things)
-        return Made(self.things.disable(result.failed))
-
-
-class Shapes(Protocol, id="toy.shapes", outputs=Made):
-    """Item functions that return rows rather than a mapping."""
-
-    things: Things = Input("Things", help="What to split.")
-    more: tuple[Things, ...] = Input("More", help="Other sets.", many=True, optional=True)
-    frames: bool = Param("Frames", False, help="Return a DataFrame instead of a list.")
-
-    def split(self, item: Item) -> Any:
-        rows = [{"id": (item.id << 20) | k, "value": float(k), "note": None if item.id < 3 else "late"} for k in range(item.id % 3)]
-        return pl.DataFrame(rows, schema={"id": pl.Int64, "value": pl.Float64}) if self.frames else rows
-
-    def run(self, job: Job) -> Made:
-        return Made(Things(job.map(self.split, self.things, name="split").rows, job.root))
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        (job.folder / "deaf").touch()
+        time.sleep(60)
+        raise AssertionError
 
 
 class Shell(Protocol, id="toy.shell", outputs=Made):

@@ -106,6 +106,8 @@ def parsed(field: FieldInfo, value: Any) -> Any:
                 return json.loads(text)
             except ValueError:
                 return value
+        if extra_of(field).get("wizard", "").startswith("file"):
+            return [text]  # file names may hold commas
         return [part.strip() for part in text.split(",") if part.strip()]
     return text
 

@@ -280,11 +280,11 @@ class Run:
         """Return the latest progress: ``name done total unit message``, and ``remaining`` in seconds where it can be told."""
         events = self.events()
         starts = [number for number, event in enumerate(events) if event["kind"] == "state"]
-        told = [event for event in events[starts[-1] if starts else 0 :] if event["kind"] in ("progress", "step")]
+        told = [event for event in events[starts[-1] if starts else 0 :] if event["kind"] == "progress"]
         if not told:
             return None
         last = told[-1]
-        first = next(event for event in told if event["kind"] == last["kind"] and event["name"] == last["name"])
+        first = next(event for event in told if event["name"] == last["name"])
         found = {key: last.get(key) for key in ("name", "done", "total", "unit", "message")}
         done, spent = last["done"] - first["done"], last["t"] - first["t"]
         rest = None if last.get("total") is None else last["total"] - last["done"]

@@ -117,6 +117,7 @@ class Project:
         threads: int | None = None,
         seed: int = 0,
         wait: bool = True,
+        again: bool = False,
         on_event: Observer | None = None,
         **more: Any,
     ) -> Run:
@@ -137,6 +138,8 @@ class Project:
             Of everything random.
         wait
             Return when it has finished rather than when it has been started.
+        again
+            Make a new run although the same work has been done: items that failed then are tried again.
         on_event
             Called with run and event while waiting.
 
@@ -147,19 +150,28 @@ class Project:
         Failure
             It did not finish (only with `wait`).
         """
-        run = self.prepare(protocol, values, name=name, seed=seed, **more)
+        run = self.prepare(protocol, values, name=name, seed=seed, again=again, **more)
         if run.state is State.FINISHED:
             run.reused = True
         elif run.state not in ACTIVE:
             run.start(threads=threads)
         return run.wait(on_event) if wait else run
 
-    def prepare(self, protocol: str, values: Mapping[str, Any] | None = None, *, name: str = "", seed: int = 0, **more: Any) -> Run:
-        """Return a run of equal identity, or a new draft; start nothing."""
+    def prepare(
+        self,
+        protocol: str,
+        values: Mapping[str, Any] | None = None,
+        *,
+        name: str = "",
+        seed: int = 0,
+        again: bool = False,
+        **more: Any,
+    ) -> Run:
+        """Return a run of equal identity, or (always with `again`) a new draft; start nothing."""
         if name:
             self.check_label(name)
         work, inputs, advice = self._work(catalogue.protocol(protocol), {**(values or {}), **more}, seed)
-        for same in sorted(self.folder.same_work(work), key=_preference):
+        for same in [] if again else sorted(self.folder.same_work(work), key=_preference):
             if name and name not in same.labels():
                 append_line(same.path / "labels.jsonl", {"label": name, "show": not same.labels()})
             return Run(self, same)
@@ -172,7 +184,8 @@ class Project:
         return self._explain(work)
 
     def _explain(self, work: Work) -> str:
-        return explain(work, [(run.id, self.folder.work(run)) for run in self.folder.runs()])
+        alike = [run for run in self.folder.runs() if run.record["protocol"] == work.protocol]
+        return explain(work, [(run.id, self.folder.work(run)) for run in alike])
 
     def _work(self, protocol: type[Protocol], values: Mapping[str, Any], seed: int) -> tuple[Work, dict[str, Any], list[str]]:
         given, wanted = forms.sort_values(protocol, values)

@@ -8,17 +8,20 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from cryoloom.spec.errors import Failure
+if TYPE_CHECKING:
+    from cryoloom.spec.errors import Failure
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _numbers = itertools.count()
 
 
-def storage_failure(error: OSError, path: Path) -> Failure | None:
+def storage_failure(error: OSError, path: Path) -> "Failure | None":
     """Return what to tell the user when the disk, not the data, is at fault; None for any other error."""
+    from cryoloom.spec.errors import Failure  # brings pydantic, which supervisors do without
+
     if error.errno in _FULL:
         free = shutil.disk_usage(_existing(path)).free / 1e9
         return Failure(

@@ -6,6 +6,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -17,6 +18,7 @@ from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.item import describe
 from cryoloom.engine.job import RunJob
 from cryoloom.engine.processes import ProcessId
+from cryoloom.engine.reuse import Reuse
 from cryoloom.engine.state import State
 from cryoloom.spec.errors import CryoloomError, Failure
 from cryoloom.spec.protocol import Protocol
@@ -73,7 +75,8 @@ def _start_heartbeat(run: RunFolder, attempt: int) -> None:
 
     def beat() -> None:
         while not pause.wait(HEARTBEAT):
-            path.touch()
+            with suppress(OSError):
+                path.touch()
 
     path.touch()
     threading.Thread(target=beat, name="heartbeat", daemon=True).start()
@@ -106,7 +109,7 @@ def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: i
     for hint in protocol.check():
         if hint.error:
             raise Failure("bad-parameter", f"{record['protocol']}: {hint.parameter} {hint.message}.")
-    job = RunJob(run.path, run.root, seed=record["seed"], threads=threads, journal=journal)
+    job = RunJob(run.path, run.root, seed=record["seed"], threads=threads, journal=journal, reuse=Reuse(run))
     out = protocol.run(job)
     outputs = {name: dataset.save(run.path, name) for name, dataset in out.named().items()}
     published = {

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from cryoloom.engine import atomic
 from cryoloom.engine.events import Journal
 from cryoloom.engine.item import Ticket, compute, enter_worker
 from cryoloom.engine.parts import SHARD, Failed, Parts, write_failure
+from cryoloom.engine.reuse import Reuse
 from cryoloom.spec.errors import Failure
 from cryoloom.spec.job import Item, ItemFunction, MapResult
 from cryoloom.tables import Dataset
@@ -53,15 +55,20 @@ class Fanout:
         As in `Job.map`.
     seed
         Of the run.
+    reuse
+        What earlier runs have to offer, if anything is to be taken over from them.
     """
 
-    def __init__(self, run: Path, root: Path, name: str, function: ItemFunction, items: Dataset, seed: int) -> None:
-        self.run, self.root, self.name, self.function, self.items, self.seed = run, root, name, function, items, seed
+    def __init__(
+        self, run: Path, root: Path, name: str, function: ItemFunction, items: Dataset, seed: int, reuse: Reuse | None = None
+    ) -> None:
+        self.root, self.name, self.function, self.items, self.reuse = root, name, function, items, reuse
         self.frame = items.enabled()
         self.ids: list[int] = self.frame["id"].to_list()
         if len(set(self.ids)) != len(self.ids):
             twice = [item for item, count in Counter(self.ids).items() if count > 1]
             raise Failure("ids-twice", f"{items.kind}: ids occur twice: {twice[:5]}.", "Ids tell rows apart; this set was made wrongly.")
+        self.seeds = [item_seed(seed, name, item) for item in self.ids]
         self.parts = Parts(run / "parts" / name, self.ids)
         self.folder = run / "items" if name == "items" else run / "items" / name
 
@@ -76,6 +83,7 @@ class Fanout:
         done, failed = self.parts.present()
         failed = {item: why for item, why in failed.items() if not why.crash}
         todo = [position for position, item in enumerate(self.ids) if item not in done and item not in failed]
+        todo = self._adopt(todo, done, journal)
         journal.progress(self.name, len(self.ids) - len(todo), len(self.ids), unit="items")
         for position, why in self._compute(todo, threads) if todo else ():
             item = self.ids[position]
@@ -87,9 +95,31 @@ class Fanout:
             journal.progress(self.name, len(done) + len(failed), len(self.ids), unit="items")
         if self.ids and not done:
             first = next(item for item in self.ids if item in failed)
-            message = f"All {len(self.ids)} items failed; item {first}: {failed[first].reason}"
+            for position in range(len(self.ids)):  # what failed all of them may be put right before the run is resumed
+                self.parts.failure_path(position).unlink(missing_ok=True)
+            message = f"All {len(self.ids)} items failed; item {first}: {failed[first].reason.rstrip('.')}."
             raise Failure("all-failed", message, "The log has the full account of each.")
         return MapResult(self.parts.rows(done), {item: failed[item].reason for item in self.ids if item in failed})
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """Return the content key of every item."""
+        if self.reuse is None:
+            return [""] * len(self.ids)
+        return self.reuse.keys(self.name, self.function, self.items, self.frame.iter_rows(named=True), self.seeds)
+
+    def _adopt(self, todo: list[int], done: set[int], journal: Journal) -> list[int]:
+        """Take over from earlier runs what they have, and return the positions that are left."""
+        if self.reuse is None:
+            return todo
+        taken: Counter[str] = Counter()
+        for position in todo:
+            if donor := self.reuse.adopt(self.name, self.ids[position], self.keys[position], self.parts.path(position)):
+                done.add(self.ids[position])
+                taken[donor] += 1
+        for donor, count in taken.items():
+            journal.write("reused", name=self.name, run=donor, count=count)
+        return [position for position in todo if self.ids[position] not in done]
 
     def _compute(self, todo: list[int], threads: int) -> Iterator[Verdict]:
         function = self.parts.folder / "function.pkl"
@@ -164,12 +194,12 @@ class Fanout:
         folder = self.folder if len(self.ids) <= SHARD else self.folder / f"{position // SHARD:03d}"
         folder.mkdir(parents=True, exist_ok=True)
         row = self.frame.row(position, named=True)
-        item = Item(row, self.root, folder, item_seed(self.seed, self.name, self.ids[position]))
-        return Ticket(item, function, self.parts.path(position), self.parts.failure_path(position))
+        item = Item(row, self.root, folder, self.seeds[position])
+        return Ticket(item, function, self.parts.path(position), self.parts.failure_path(position), self.keys[position])
 
     def _pickled(self) -> bytes:
         try:
-            return pickle.dumps(self.function)
+            return pickle.dumps((self.function, self.items))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise Failure(
                 "not-picklable",

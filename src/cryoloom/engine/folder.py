@@ -91,9 +91,11 @@ class RunFolder:
         return derive(self.facts())
 
     def facts(self) -> Facts:
-        """Gather what the state is derived from, processes before the records they write."""
+        """Gather what the state is derived from, processes before the records that they write before they end."""
         attempt = self.attempt()
-        supervisor, process = self.lives(attempt)
+        supervisor = process = None
+        if not self._ended(attempt):
+            supervisor, process = self.lives(attempt)
         return Facts(
             attempt=attempt,
             supervisor=supervisor,
@@ -101,8 +103,11 @@ class RunFolder:
             exit=self.of_attempt("exit", attempt),
             published=(self.path / "outputs.json").exists(),
             stop_asked=self.file("stop", attempt).exists(),
-            waiting_for=() if process is Life.ALIVE else self.waiting_for(),
+            waiting_for=self.waiting_for() if process is None and not self._ended(attempt) else (),
         )
+
+    def _ended(self, attempt: int) -> bool:
+        return (self.path / "outputs.json").exists() or self.file("exit", attempt).exists()
 
     def lives(self, attempt: int) -> tuple[Life | None, Life | None]:
         """Return whether supervisor and run process of an attempt live; None for one that was never there."""

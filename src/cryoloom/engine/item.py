@@ -18,18 +18,32 @@ from cryoloom.engine.parts import Failed, write_failure, write_part
 from cryoloom.engine.processes import die_with_parent
 from cryoloom.spec.errors import CryoloomError, Failure
 from cryoloom.spec.job import Item, ItemFunction
+from cryoloom.tables import Dataset
 
 LOG = logging.getLogger("cryoloom.map")
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """All that a worker needs to compute one item; results go to files, never through the pipe."""
+    """All that a worker needs to compute one item; results go to files, never through the pipe.
+
+    Attributes
+    ----------
+    item
+        The row.
+    function
+        Pickle of the function and the set it is mapped over.
+    part, failure
+        Where to publish.
+    key
+        Of the content that the item depends on, unless the function looks at other rows of the set.
+    """
 
     item: Item
     function: Path
     part: Path
     failure: Path
+    key: str
 
 
 def enter_worker() -> None:
@@ -56,8 +70,9 @@ def compute(ticket: Ticket) -> str:
         The disk is full or not writable: that is no fault of the item.
     """
     try:
-        rows = as_rows(_function(ticket.function)(ticket.item), ticket.item)
-        write_part(ticket.part, rows)
+        function, mapped = _loaded(ticket.function)
+        rows = as_rows(function(ticket.item), ticket.item)
+        write_part(ticket.part, rows, key="" if "items" in vars(mapped) else ticket.key)
     except Exception as error:
         fault = error if isinstance(error, Failure) and error.code in {"disk-full", "not-writable"} else None
         if isinstance(error, OSError):
@@ -72,7 +87,8 @@ def compute(ticket: Ticket) -> str:
 
 
 @lru_cache(maxsize=1)
-def _function(path: Path) -> ItemFunction:
+def _loaded(path: Path) -> tuple[ItemFunction, Dataset]:
+    # The set has no rows until the function asks for them (`Dataset.items` reads them then, and keeps them).
     return pickle.loads(path.read_bytes())
 
 

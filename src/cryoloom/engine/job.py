@@ -10,6 +10,7 @@ from cryoloom.engine.checkpoint import Checkpoints, normal
 from cryoloom.engine.events import Journal
 from cryoloom.engine.fanout import Fanout
 from cryoloom.engine.program import run_program
+from cryoloom.engine.reuse import Reuse
 from cryoloom.spec.errors import Failure
 from cryoloom.spec.job import ItemFunction, MapResult, State
 from cryoloom.tables import Dataset
@@ -28,18 +29,21 @@ class RunJob:
         Of this run.
     journal
         Where progress and warnings go.
+    reuse
+        What earlier runs have to offer.
     """
 
-    def __init__(self, folder: Path, root: Path, *, seed: int, threads: int, journal: Journal) -> None:
+    def __init__(self, folder: Path, root: Path, *, seed: int, threads: int, journal: Journal, reuse: Reuse | None = None) -> None:
         self.folder, self.root, self.seed, self.threads = folder, root, seed, threads
         self.warnings: list[str] = []
         self.failed_items: dict[str, int] = {}
-        self._journal = journal
+        self._journal, self._reuse = journal, reuse
         self._names: set[str] = set()
 
     def map(self, function: ItemFunction, items: Dataset, *, name: str = "items") -> MapResult:
         """Apply `function` to every enabled row of `items`."""
-        result = Fanout(self.folder, self.root, self._claim(name), function, items, self.seed).compute(self._journal, self.threads)
+        fanout = Fanout(self.folder, self.root, self._claim(name), function, items, self.seed, self._reuse)
+        result = fanout.compute(self._journal, self.threads)
         if result.failed:
             self.failed_items[name] = len(result.failed)
         return result
@@ -63,7 +67,8 @@ class RunJob:
             state = normal(step(state))
             number += 1
             checkpoints.save(number, state)
-            self._journal.write("step", name=name, done=number, total=total, seconds=round(time.monotonic() - began, 3))
+            seconds = round(time.monotonic() - began, 3)
+            self._journal.write("progress", name=name, done=number, total=total, unit="iterations", message="", seconds=seconds)
         return state
 
     def run_program(self, command: list[str], *, name: str, environment: Mapping[str, str] | None = None) -> Path:

@@ -11,12 +11,9 @@ from contextlib import suppress
 
 from cryoloom.engine import atomic
 from cryoloom.engine.folder import RunFolder
-from cryoloom.engine.processes import TOKEN, ProcessId, end_marked, marked
+from cryoloom.engine.processes import GRACE, TOKEN, ProcessId, end_marked, marked
 from cryoloom.engine.state import ACTIVE, Life, State
 from cryoloom.spec.errors import Failure, WrongUse
-
-GRACE = 10.0
-"""Seconds that a run has to end after it was asked to, before it is killed."""
 
 
 def start(run: RunFolder, command: Sequence[str], *, threads: int) -> int:

@@ -11,6 +11,7 @@ from cryoloom.engine import atomic
 
 SHARD = 1000
 """Items a folder, by their position in the set: network file systems slow down in large folders."""
+_KEY = "cryoloom.key"
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,17 @@ class Parts:
 
     def present(self) -> tuple[set[int], dict[int, Failed]]:
         """Return the ids of the finished items, and the failed ones with their reason."""
-        done: set[int] = set()
+        done = set(self.published())
         failed: dict[int, Failed] = {}
         for path in self._files():
-            name = path.name
-            if name.endswith(".parquet"):
-                done.add(int(name.removesuffix(".parquet")))
-            elif name.endswith(".failed.json"):
-                record = atomic.read_json(path) or {}
-                failed[int(name.removesuffix(".failed.json"))] = Failed(record["reason"], record["crash"])
-        return done, {item: why for item, why in failed.items() if item not in done}
+            item = path.name.removesuffix(".failed.json")
+            if item != path.name and int(item) not in done and (record := atomic.read_json(path)):
+                failed[int(item)] = Failed(record["reason"], record["crash"])
+        return done, failed
+
+    def published(self) -> dict[int, Path]:
+        """Return the parts of the finished items by id."""
+        return {int(path.stem): path for path in self._files() if path.suffix == ".parquet"}
 
     def _files(self) -> Iterator[Path]:
         for shard in sorted(self.folder.glob("[0-9]*")):
@@ -70,10 +72,15 @@ class Parts:
         return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
 
 
-def write_part(path: Path, rows: pl.DataFrame) -> None:
-    """Publish the rows of an item."""
+def write_part(path: Path, rows: pl.DataFrame, *, key: str = "") -> None:
+    """Publish the rows of an item, with the key of the content they were computed from."""
     with atomic.replacing(path) as handle:
-        rows.write_parquet(handle, compression="zstd")
+        rows.write_parquet(handle, compression="zstd", metadata={_KEY: key} if key else None)
+
+
+def key_of(path: Path) -> str:
+    """Return the key that a part was published with, an empty text when it has none."""
+    return pl.read_parquet_metadata(path).get(_KEY, "")
 
 
 def write_failure(path: Path, failed: Failed) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 TOKEN = "CRYOLOOM_TOKEN"  # noqa: S105 (a label, not a secret)
 """Environment variable that marks every process of one attempt, programs it starts included."""
+GRACE = 10.0
+"""Seconds that a run has to end after it was asked to, before it is killed."""
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ class ProjectFolder:
     def work(self, run: RunFolder) -> Work:
         """Return what a run computes or has computed, its inputs by content as far as that is known."""
         record = run.record
-        published = run.published()
+        published = None if all(reference["hash"] for reference in run.references()) else run.published()
         inputs = published["inputs"] if published else {name: self.content(given) for name, given in record["inputs"].items()}
         return Work(record["protocol"], record["version"], record["parameters"], inputs, record["seed"], record["fingerprint"])
 

@@ -18,8 +18,7 @@ from uuid import uuid4
 
 from cryoloom.engine import atomic
 from cryoloom.engine.folder import RunFolder
-from cryoloom.engine.launch import GRACE
-from cryoloom.engine.processes import TOKEN, ProcessId, end_marked
+from cryoloom.engine.processes import GRACE, TOKEN, ProcessId, end_marked
 from cryoloom.engine.state import State
 
 ALREADY_CLAIMED = 3
@@ -67,11 +66,13 @@ def supervise(run: RunFolder, attempt: int, threads: int, command: Sequence[str]
 
 
 def _end_earlier(run: RunFolder, attempt: int) -> None:
-    """Kill what earlier attempts left behind; an orphan must not publish parts beside this attempt."""
+    """Kill what earlier attempts left behind, and remove the files they were writing; an orphan must not publish beside this attempt."""
     for number in range(1, attempt):
         claim = run.of_attempt("claim", number)
         if claim and ProcessId.from_json(claim["supervisor"]).here:
             end_marked(claim["token"])
+    for unfinished in run.path.rglob(".*.tmp") if attempt > 1 else ():
+        unfinished.unlink(missing_ok=True)
 
 
 def _wait_for_inputs(run: RunFolder, attempt: int) -> None:

@@ -140,6 +140,18 @@ class Dataset:
 
     # -- storage ------------------------------------------------------------------------------------------------
 
+    @property
+    def stored(self) -> TableRef | None:
+        """Return where the rows are on disk; None when some of them, or some columns, are not."""
+        return None if self._added or self._narrowed else self._stored
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: a set that is stored travels as its reference, and its rows are read where they are asked for."""
+        state = dict(self.__dict__)
+        if self.stored is not None:
+            state.pop("items", None)
+        return state
+
     def save(self, folder: Path, name: str) -> dict[str, Any]:
         """Write what is not stored yet into `folder` and return the set's manifest, with its ``hash``."""
         stored = self._stored
