@@ -47,6 +47,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("class_id", "", "class, from 1", "rlnClassNumber", "ref"),
     Column("half_set", "", "independent half, 1 or 2", "rlnRandomSubset", "", "alignments3D/split"),
     Column("max_probability", "", "largest weight of one pose", "rlnMaxValueProbDistribution"),
+    Column("cryosparc_uid", "", "cryoSPARC's own identity of a particle", "", "", "uid"),
     Column("log_likelihood", "", "contribution to the log-likelihood", "rlnLogLikeliContribution"),
 )  # fmt: skip
 

@@ -140,6 +140,18 @@ def _clean(name: str) -> str:
     return re.sub(r"\s+", "_", name)
 
 
+def resolved(file: str, table: Path, folder: str = "") -> Path | None:
+    """Return where a file named in a table lies, None if nowhere.
+
+    Looked for, in this order: as it is; from `folder`; from the table's folder and each folder above it (project paths of RELION and
+    cryoSPARC start there); and by its bare name beside the table.
+    """
+    places = [Path(folder)] if folder else []
+    candidates = [place / file for place in (*places, *table.absolute().parents)]
+    bare = [place / Path(file).name for place in (*places, table.absolute().parent)]
+    return next((path for path in (*candidates, *bare) if path.is_file()), None)
+
+
 def fingerprint(paths: Sequence[Path]) -> list[list[str | int]]:
     """Return name, size and time of last change (ns) of every file: enough to notice that one was replaced."""
     entries: list[list[str | int]] = []

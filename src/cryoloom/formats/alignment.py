@@ -1,0 +1,185 @@
+"""Particle sets as the alignment engine takes them: checked, read in blocks, transformed.
+
+Heavy libraries are imported inside the functions; protocols may import this module at their top.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from cryoloom.data import Particles
+from cryoloom.formats.stack import read_particles
+from cryoloom.spec import Failure, WrongUse
+
+if TYPE_CHECKING:
+    from cryoloom.numerics.align.images import ImageSet
+
+BLOCK = 256
+BAD_FRACTION = 0.01
+"""Images without content or with values that are not finite are left out up to this fraction; more mean that the stack is broken."""
+DEFOCUS = ("defocus_u", "defocus_v", "defocus_angle")
+
+
+@dataclass(frozen=True)
+class Alignable:
+    """Images in memory, and what was found on the way.
+
+    Attributes
+    ----------
+    images
+        See `cryoloom.numerics.align.images`.
+    rows
+        The set's rows of these images, in the same order, with the columns of their optics group.
+    pixel_size, box
+        Å/px and px.
+    mask_diameter
+        Å, at most the box.
+    left_out
+        Id to reason of images that cannot be used.
+    warnings
+        What the user should know.
+    """
+
+    images: "ImageSet"
+    rows: pl.DataFrame
+    pixel_size: float
+    box: int
+    mask_diameter: float
+    left_out: dict[int, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def alignable(particles: Particles, mask_diameter: float, *, finest: float | None = None, least: int = 2) -> Alignable:
+    """Read a particle set for alignment.
+
+    Parameters
+    ----------
+    particles
+        Bright particles of one box and pixel size.
+    mask_diameter
+        Å, of the circle inside which images are compared.
+    finest
+        Å; coefficients beyond are not kept. None keeps all.
+    least
+        Fewest images that will do.
+
+    Raises
+    ------
+    Failure
+        ``particles-dark``, ``particles-few``, ``particles-mixed`` (pixel sizes or boxes), ``particles-broken`` (too many unusable images).
+    WrongUse
+        ``mask-diameter`` when the circle is too small to align anything.
+    """
+    from cryoloom.numerics.align.images import ImageSet, Optics
+
+    rows = particles.enabled()
+    if rows.height < least:
+        raise Failure("particles-few", f"{rows.height} enabled particles; at least {least} are needed.", "Select or pick more.")
+    pixel_size, groups = _acquisition(particles, rows)
+    position = particles.items.with_row_index("position").select("id", "position")
+    where = rows.select("id").join(position, on="id", how="left", maintain_order="left")["position"].to_numpy()
+    box, left_out, scale = _survey(particles, rows, where, mask_diameter / pixel_size)
+    keep = ~rows["id"].is_in(list(left_out))
+    rows, where = rows.filter(keep), where[keep.to_numpy()]
+    warnings = [f"{len(left_out)} images are constant or hold values that are not finite; they are left out."] if left_out else []
+    if mask_diameter > box * pixel_size:
+        warnings.append(f"The mask diameter of {mask_diameter:g} Å exceeds the box of {box * pixel_size:.0f} Å and is cut to it.")
+        mask_diameter = box * pixel_size
+    if mask_diameter < 16 * pixel_size:
+        raise WrongUse(
+            "mask-diameter",
+            f"A mask of {mask_diameter:g} Å is {mask_diameter / pixel_size:.0f} px across.",
+            f"Give the particle's largest diameter plus a tenth, in Å; the box is {box * pixel_size:.0f} Å.",
+        )
+    normalise = not (abs(scale[0]) < 0.2 and 0.5 < scale[1] < 2.0)
+    if normalise:
+        warnings.append(f"Backgrounds have mean {scale[0]:.3g} and deviation {scale[1]:.3g}; every image is normalised to 0 and 1.")
+    known = [name for name in DEFOCUS if name in rows.columns and rows[name].null_count() == 0]
+    if len(known) < len(DEFOCUS):
+        warnings.append("The particles carry no defocus: their transfer function is taken as 1. Estimate CTFs before extraction.")
+    index = {group["optics_group"]: number for number, group in enumerate(groups)}
+    images = ImageSet.of(
+        _blocks(particles, where),
+        rows.height,
+        box,
+        pixel_size,
+        mask_diameter,
+        last=None if finest is None else max(8, int(np.ceil(box * pixel_size / finest))),
+        optics=tuple(
+            Optics(
+                group.get("voltage") or 300.0, group.get("cs") or 0.0, group.get("amplitude_contrast") or 0.1,
+                bool(group.get("phase_flipped")), bool(group.get("ctf_premultiplied")),
+            )
+            for group in groups
+        ),
+        group=rows["optics_group"].replace_strict(index, return_dtype=pl.Int64).to_numpy(),
+        defocus=_defocus(rows) if len(known) == len(DEFOCUS) else None,
+        normalise=normalise,
+    )  # fmt: skip
+    return Alignable(images, rows, pixel_size, box, mask_diameter, left_out, tuple(warnings))
+
+
+def _acquisition(particles: Particles, rows: pl.DataFrame) -> tuple[float, list[dict[str, Any]]]:
+    present = set(rows["optics_group"].unique().to_list())
+    groups = [group for group in particles.optics if group["optics_group"] in present]
+    dark = [group["optics_group"] for group in groups if group.get("contrast") == "dark"]
+    if dark:
+        raise Failure(
+            "particles-dark",
+            f"Particles of optics group {', '.join(map(str, dark))} are dark on bright ground.",
+            "Extract them with inverted contrast, or import them with the right contrast: bright.",
+        )
+    sizes = sorted({round(float(group["pixel_size"]), 4) for group in groups})
+    if len(sizes) != 1:
+        raise Failure(
+            "particles-mixed",
+            f"The particles have {len(sizes)} pixel sizes: {', '.join(f'{size:g}' for size in sizes)} Å.",
+            "Extract all of them to one pixel size and box.",
+        )
+    return float(groups[0]["pixel_size"]), groups
+
+
+def _survey(
+    particles: Particles, rows: pl.DataFrame, where: NDArray[np.int64], diameter: float
+) -> tuple[int, dict[int, str], tuple[float, float]]:
+    """Look at all images once: the box, unusable ones, and the median mean and deviation of the backgrounds."""
+    from cryoloom.numerics.align.coefficients import background
+
+    bad: dict[int, str] = {}
+    means, spreads, box = [], [], 0
+    ids = rows["id"].to_numpy()
+    for start in range(0, len(where), BLOCK):
+        images = read_particles(particles, where[start : start + BLOCK])
+        box = images.shape[-1]
+        if images.shape[-2] != box:
+            raise Failure("particles-mixed", f"Images of {images.shape[-2]} x {box} px; particles must be square.", "Extract them again.")
+        finite = np.isfinite(images).all(axis=(1, 2))
+        with np.errstate(invalid="ignore"):
+            usable = finite & (images.max(axis=(1, 2)) > images.min(axis=(1, 2)))
+        bad.update({int(ids[start + i]): "constant" if finite[i] else "values not finite" for i in np.flatnonzero(~usable)})
+        mean, spread = background(images[usable], diameter)
+        means.append(mean)
+        spreads.append(spread)
+    if len(bad) > BAD_FRACTION * len(where):
+        raise Failure(
+            "particles-broken",
+            f"{len(bad)} of {len(where)} particle images are constant or hold values that are not finite.",
+            "The stack or its table is broken: extract or import the particles again.",
+        )
+    return box, bad, (float(np.median(np.concatenate(means))), float(np.median(np.concatenate(spreads))))
+
+
+def _blocks(particles: Particles, where: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, len(where), BLOCK):
+        yield read_particles(particles, where[start : start + BLOCK])
+
+
+def _defocus(rows: pl.DataFrame) -> Any:
+    from cryoloom.numerics.align.images import Defocus
+
+    plate = rows["phase_shift"].fill_null(0.0) if "phase_shift" in rows.columns else pl.Series([0.0] * rows.height)
+    return Defocus(*(rows[name].cast(pl.Float64).to_numpy() for name in DEFOCUS), plate.cast(pl.Float64).to_numpy())

@@ -1,0 +1,177 @@
+"""Particle tables of other programs in our columns and units, before their images are looked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from cryoloom.data import COLUMNS
+from cryoloom.formats.sources import item_names
+from cryoloom.formats.star import read_star
+from cryoloom.spec import Failure
+
+_FOREIGN = {column.relion: column.name for column in COLUMNS if column.relion}
+# These name files or identities, which an import settles itself.
+_SETTLED = ("cryoloomParticleId", "rlnMicrographName", "rlnMicrographMovieName", "rlnOpticsGroupName")
+_OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+
+
+@dataclass(frozen=True)
+class ParticleTable:
+    """What a program says of its particles.
+
+    Attributes
+    ----------
+    items
+        One row a particle in the file's order: ``image_file`` (as written there), ``stack_index`` (from 0), ``micrograph_file`` (empty
+        if unknown), ``optics_group``, our names of all columns we know, and the others under their own names. ``id`` where the file has it.
+    optics
+        Optics groups; values that the file does not tell are missing or None.
+    """
+
+    items: pl.DataFrame
+    optics: list[dict[str, Any]]
+
+
+def read_particles_star(path: Path) -> ParticleTable:
+    """Read particles of RELION 3.1 and later (optics groups) or 3.0 and earlier (one table, origins in px).
+
+    Raises
+    ------
+    Failure
+        ``star-no-particles`` without ``rlnImageName``, ``star-optics`` when a particle's optics group is not described, and what
+        `read_star` raises.
+    """
+    blocks = read_star(path)
+    rows = next((frame for frame in blocks.values() if "rlnImageName" in frame.columns), None)
+    if rows is None:
+        found = ", ".join(f"data_{name}" for name in blocks)
+        raise Failure("star-no-particles", f"{path}: no table with rlnImageName; it holds {found}.", "Give a particles STAR file.")
+    groups = next((frame for frame in blocks.values() if "rlnOpticsGroup" in frame.columns and frame is not rows), None)
+    rows, optics = _old_optics(rows) if groups is None else (rows, _optics(groups))
+    known = {group["optics_group"] for group in optics}
+    unknown = sorted(set(rows["rlnOpticsGroup"].to_list()) - known)
+    if unknown:
+        raise Failure("star-optics", f"{path}: optics group {unknown[0]} is not in data_optics, which has {sorted(known)}.", "Add it.")
+    rows = _origins_in_angstrom(rows, optics)
+    place = rows["rlnImageName"].str.splitn("@", 2).struct.unnest()
+    number, file = (place["field_0"], place["field_1"])
+    items = rows.rename({name: ours for name, ours in _FOREIGN.items() if name in rows.columns and name not in _SETTLED})
+    items = items.drop("rlnImageName").with_columns(
+        image_file=pl.when(file.is_null()).then(number).otherwise(file),
+        stack_index=pl.when(file.is_null()).then(0).otherwise(number.cast(pl.Int64, strict=False) - 1),
+        micrograph_file=rows["rlnMicrographName"] if "rlnMicrographName" in rows.columns else pl.lit(""),
+    )
+    if items["stack_index"].has_nulls():
+        bad = rows["rlnImageName"].filter(items["stack_index"].is_null())[0]
+        raise Failure("star-image-name", f"{path}: rlnImageName {bad!r} is not number@file.", "Correct the table.")
+    if "cryoloomParticleId" in items.columns:
+        items = items.rename({"cryoloomParticleId": "id"})
+    if "defocus_u" in items.columns and "phase_shift" not in items.columns:
+        items = items.with_columns(phase_shift=pl.lit(0.0))
+    return ParticleTable(items.drop("rlnMicrographName", strict=False), optics)
+
+
+def _optics(groups: pl.DataFrame) -> list[dict[str, Any]]:
+    ours = {
+        "rlnOpticsGroup": "optics_group",
+        "rlnOpticsGroupName": "optics_group_name",
+        "rlnImagePixelSize": "pixel_size",
+        "rlnImageSize": "box_size",
+        "rlnVoltage": "voltage",
+        "rlnSphericalAberration": "cs",
+        "rlnAmplitudeContrast": "amplitude_contrast",
+        "rlnCtfDataArePhaseFlipped": "phase_flipped",
+        "rlnCtfDataAreCtfPremultiplied": "ctf_premultiplied",
+    }
+    optics = [{ours.get(name, name): value for name, value in row.items()} for row in groups.iter_rows(named=True)]
+    for group in optics:
+        group.setdefault("optics_group_name", f"opticsGroup{group['optics_group']}")
+        for flag in ("phase_flipped", "ctf_premultiplied"):
+            group[flag] = bool(group.get(flag, False))
+        group.pop("rlnImageDimensionality", None)
+    return optics
+
+
+def _old_optics(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
+    """Gather what each row of a table without optics groups says of its acquisition into groups."""
+    size = next((name for name in ("rlnImagePixelSize", "rlnPixelSize") if name in rows.columns), None)
+    if size is not None:
+        rows = rows.with_columns(_pixel_size=pl.col(size).cast(pl.Float64))
+    elif {"rlnDetectorPixelSize", "rlnMagnification"} <= set(rows.columns):
+        # µm on the detector over magnification
+        rows = rows.with_columns(_pixel_size=(1e4 * pl.col("rlnDetectorPixelSize") / pl.col("rlnMagnification")).round(6))
+    said = [name for name in ("rlnOpticsGroup", "_pixel_size", *_OPTICS) if name in rows.columns]
+    if not said:
+        return rows.with_columns(rlnOpticsGroup=pl.lit(1, pl.Int64)), [_group(1, {})]
+    groups = rows.select(said).unique().sort(said)
+    if "rlnOpticsGroup" not in said or groups["rlnOpticsGroup"].n_unique() < groups.height:
+        rows, said = rows.drop("rlnOpticsGroup", strict=False), [name for name in said if name != "rlnOpticsGroup"]
+        groups = (
+            rows.select(said).unique().sort(said).with_row_index("rlnOpticsGroup", 1).with_columns(pl.col("rlnOpticsGroup").cast(pl.Int64))
+        )
+        rows = rows.join(groups, on=said, how="left", maintain_order="left", nulls_equal=True)
+    optics = [_group(row["rlnOpticsGroup"], row) for row in groups.iter_rows(named=True)]
+    drop = ["_pixel_size", *_OPTICS, "rlnDetectorPixelSize", "rlnMagnification", "rlnPixelSize", "rlnImagePixelSize"]
+    return rows.drop(drop, strict=False), optics
+
+
+def _group(number: int, row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "optics_group": number,
+        "optics_group_name": f"opticsGroup{number}",
+        "pixel_size": row.get("_pixel_size"),
+        "voltage": row.get("rlnVoltage"),
+        "cs": row.get("rlnSphericalAberration"),
+        "amplitude_contrast": row.get("rlnAmplitudeContrast"),
+        "phase_flipped": False,
+        "ctf_premultiplied": False,
+    }
+
+
+def _origins_in_angstrom(rows: pl.DataFrame, optics: list[dict[str, Any]]) -> pl.DataFrame:
+    """Turn ``rlnOriginX/Y`` in px into ``rlnOriginX/YAngst``; left out where the pixel size is not known."""
+    if "rlnOriginX" not in rows.columns or "rlnOriginXAngst" in rows.columns:
+        return rows
+    sizes = {group["optics_group"]: group.get("pixel_size") for group in optics}
+    if any(size is None for size in sizes.values()):
+        return rows.rename({"rlnOriginX": "origin_x_px", "rlnOriginY": "origin_y_px"})
+    scale = pl.col("rlnOpticsGroup").replace_strict(sizes, return_dtype=pl.Float64)
+    angst = [(pl.col(f"rlnOrigin{axis}") * scale).alias(f"rlnOrigin{axis}Angst") for axis in "XY"]
+    return rows.with_columns(angst).drop("rlnOriginX", "rlnOriginY")
+
+
+def with_identities(items: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with ``id``, ``micrograph_id`` and ``micrograph_name``.
+
+    Ids that the file carries stay if they are whole and unique; their upper bits then are the micrograph's id where each micrograph has
+    one of its own. Otherwise micrographs (or stacks, where the micrograph is not known) are numbered from 1 in order of name, and
+    particles within them in the file's order: ``id = micrograph_id << 20 | number``.
+    """
+    source = pl.when(pl.col("micrograph_file") == "").then("image_file").otherwise("micrograph_file")
+    items = items.with_columns(_source=source)
+    files = sorted(set(items["_source"].to_list()), key=lambda text: (Path(text).name, text))
+    names = pl.DataFrame({"_source": files, "micrograph_name": item_names([Path(file) for file in files])})
+    items = items.join(names.with_row_index("micrograph_id", 1), on="_source", how="left", maintain_order="left")
+    items = items.with_columns(pl.col("micrograph_id").cast(pl.Int64)).drop("_source")
+    if "id" in items.columns:
+        kept = items["id"].dtype == pl.Int64 and not items["id"].has_nulls() and items["id"].is_unique().all()
+        if kept:
+            return _micrographs_of_ids(items)
+        items = items.drop("id")
+    number = pl.int_range(pl.len()).over("micrograph_id")
+    return items.with_columns(id=pl.col("micrograph_id") * (1 << 20) + number)
+
+
+def _micrographs_of_ids(items: pl.DataFrame) -> pl.DataFrame:
+    upper = items.select("micrograph_name", upper=pl.col("id") // (1 << 20)).unique()
+    one_to_one = upper["micrograph_name"].is_unique().all() and upper["upper"].is_unique().all() and (upper["upper"] > 0).all()
+    return items.with_columns(micrograph_id=pl.col("id") // (1 << 20)) if one_to_one else items
+
+
+def wrapped(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return angles in (-180, 180]."""
+    return -((-degrees + 180.0) % 360.0 - 180.0)
