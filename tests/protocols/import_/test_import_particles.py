@@ -76,7 +76,7 @@ def test_relion_31(job, raw, stacks):
     assert items["half_set"].to_list() == [1, 2, 1, 2]
     assert items["phase_shift"].to_list() == [0.0] * 4
     assert items["rlnOwnThing"].to_list() == ["x", "y", "z", "w"]
-    assert items["id"].to_list() == [2 << 20, 1 << 20, (1 << 20) + 1, (2 << 20) + 1]
+    assert items["id"].to_list() == [1 << 20, 2 << 20, (2 << 20) + 1, (1 << 20) + 1]
     assert items["enabled"].all()
     assert particles.optics == [
         {
