@@ -157,7 +157,7 @@ def _survey(
         box = images.shape[-1]
         if images.shape[-2] != box:
             raise Failure("particles-mixed", f"Images of {images.shape[-2]} x {box} px; particles must be square.", "Extract them again.")
-        finite = np.isfinite(images).all(axis=(1, 2))
+        finite = np.asarray(np.isfinite(images).all(axis=(1, 2)))
         with np.errstate(invalid="ignore"):
             usable = finite & (images.max(axis=(1, 2)) > images.min(axis=(1, 2)))
         bad.update({int(ids[start + i]): "constant" if finite[i] else "values not finite" for i in np.flatnonzero(~usable)})
@@ -182,4 +182,5 @@ def _defocus(rows: pl.DataFrame) -> Any:
     from cryoloom.numerics.align.images import Defocus
 
     plate = rows["phase_shift"].fill_null(0.0) if "phase_shift" in rows.columns else pl.Series([0.0] * rows.height)
-    return Defocus(*(rows[name].cast(pl.Float64).to_numpy() for name in DEFOCUS), plate.cast(pl.Float64).to_numpy())
+    u, v, angle, shift = (column.cast(pl.Float64).to_numpy() for column in (*(rows[name] for name in DEFOCUS), plate))
+    return Defocus(u, v, angle, shift)

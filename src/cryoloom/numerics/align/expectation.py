@@ -7,10 +7,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from cryoloom.numerics.align.coarse import Gallery, search
-from cryoloom.numerics.align.coefficients import HalfPlane
 from cryoloom.numerics.align.images import ImageSet
-from cryoloom.numerics.align.levenberg import phase_table
-from cryoloom.numerics.align.posterior import Posterior, refine_candidates
+from cryoloom.numerics.align.levenberg import phase_table, refine_candidates
+from cryoloom.numerics.align.posterior import Candidates, Posterior
 from cryoloom.numerics.parallel import blocks, ordered
 from cryoloom.numerics.reconstruct.kernels import gather
 
@@ -93,7 +92,8 @@ def expect(
         Blocks worked on at once; the result does not depend on it.
     """
     plane = images.plane.within(effort.band)
-    counts, steps, keeps = _stages(plane, effort, local=gallery is None)
+    stages = [] if gallery is None else [stage for stage in STAGES if stage[0] < plane.last]
+    stages.append((plane.last, FINAL_STEPS))
 
     def work(part: slice) -> tuple[Posterior, Array, Array]:
         chosen = rows[part]
@@ -104,13 +104,14 @@ def expect(
             turned, moved = search(gallery, data, weight, effort.shifts, effort.candidates, prior=effort.prior, correlate=effort.correlate)
             start, move = np.concatenate([turned, start], axis=1), np.concatenate([moved, move], axis=1)
             found = effort.candidates + known[chosen].astype(np.int64)
-        start, move = np.ascontiguousarray(start), np.ascontiguousarray(move)
-        costs, curvatures = np.zeros(start.shape[:2]), np.zeros((*start.shape[:2], 5, 5))
-        refine_candidates(
-            grid, plane.kx, plane.ky, counts, steps, keeps, plane.box, data, weight, effort.prior, start, move, costs, curvatures, found
-        )
-        kept = min(effort.kept, start.shape[1])
-        posterior = Posterior.of(start[:, :kept], move[:, :kept], costs[:, :kept], curvatures[:, :kept], found)
+        poses = Candidates.of(start, move, found)
+        for shell, steps in stages:
+            refine_candidates(
+                grid, plane.kx, plane.ky, plane.ends[shell], plane.box, data, weight, effort.prior, steps,
+                poses.rotations, poses.shifts, poses.costs, poses.curvatures, poses.found,
+            )  # fmt: skip
+            poses = poses.distinct(effort.kept)
+        posterior = Posterior.of(poses)
         residual, total = np.zeros((len(noise), plane.last + 1)), np.zeros((len(noise), plane.last + 1))
         residual_power(
             grid, plane.kx, plane.ky, plane.shell, plane.box, images.masked, images.transfers, images.transfer, images.group,
@@ -122,13 +123,6 @@ def expect(
     residual = np.sum([result[1] for result in results], axis=0)
     total = np.sum([result[2] for result in results], axis=0)
     return Expectation(_joined([result[0] for result in results]), residual, total)
-
-
-def _stages(plane: HalfPlane, effort: Effort, *, local: bool) -> tuple[NDArray[np.int64], ...]:
-    shells = [] if local else [(shell, steps) for shell, steps in STAGES if shell < plane.last]
-    shells.append((plane.last, FINAL_STEPS))
-    counts = np.array([plane.ends[shell] for shell, _ in shells])
-    return counts, np.array([steps for _, steps in shells]), np.full(len(shells), effort.kept)
 
 
 def _joined(parts: list[Posterior]) -> Posterior:

@@ -177,9 +177,9 @@ def refine_pose(grid, kx, ky, count, box, data, weight, prior, steps, rotation, 
 
     `prior` is the precision (1/px²) of a Gaussian prior on the shift about zero; it is part of the cost and of the `curvature`. Returns the cost.
     """
-    gradient, trial_gradient = np.empty(PARAMETERS), np.empty(PARAMETERS)
+    gradient, trial_gradient, step = np.empty(PARAMETERS), np.empty(PARAMETERS), np.empty(PARAMETERS)
     trial_curvature = np.empty((PARAMETERS, PARAMETERS))
-    trial_rotation, trial_shift, step = np.empty((3, 3)), np.empty(2), np.empty(PARAMETERS)
+    trial_rotation, trial_shift = np.empty((3, 3)), np.empty(2)
     cost = evaluate(grid, kx, ky, count, box, data, weight, rotation, shift, gradient, curvature)
     cost = with_prior(cost, shift, prior, gradient, curvature)
     damping = START_DAMPING
@@ -188,23 +188,43 @@ def refine_pose(grid, kx, ky, count, box, data, weight, prior, steps, rotation, 
             break
         longest = max(abs(step[0]), abs(step[1]), abs(step[2]))
         if longest > LONGEST_TURN:
-            step *= LONGEST_TURN / longest
+            for i in range(PARAMETERS):
+                step[i] *= LONGEST_TURN / longest
         turned(rotation, step, trial_rotation)
         trial_shift[0], trial_shift[1] = shift[0] + step[3], shift[1] + step[4]
         trial = evaluate(grid, kx, ky, count, box, data, weight, trial_rotation, trial_shift, trial_gradient, trial_curvature)
         trial = with_prior(trial, trial_shift, prior, trial_gradient, trial_curvature)
         gain = cost - trial
         if gain > 0:
-            rotation[:], shift[:], gradient[:], curvature[:] = trial_rotation, trial_shift, trial_gradient, trial_curvature
+            # Element by element: numba compiles slice assignments ten times as long.
+            for i in range(3):
+                for j in range(3):
+                    rotation[i, j] = trial_rotation[i, j]
+            shift[0], shift[1] = trial_shift[0], trial_shift[1]
+            for i in range(PARAMETERS):
+                gradient[i] = trial_gradient[i]
+                for j in range(PARAMETERS):
+                    curvature[i, j] = trial_curvature[i, j]
             cost = trial
             damping *= EASE
-            if gain < ENOUGH_GAIN:
-                break
         else:
             damping *= STIFFEN
-            if -gain < ENOUGH_GAIN:
-                break
+        if abs(gain) < ENOUGH_GAIN:
+            break
     return cost
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def refine_candidates(grid, kx, ky, count, box, data, weight, prior, steps, rotations, shifts, costs, curvatures, found):
+    """Refine the first `found` ``(B,)`` candidates of prepared images ``(B, K)`` over `count` coefficients, all arrays in place.
+
+    `rotations` are ``(B, C, 3, 3)``, `shifts` ``(B, C, 2)``, `costs` ``(B, C)`` and `curvatures` ``(B, C, 5, 5)``.
+    """
+    for b in range(len(data)):
+        for c in range(found[b]):
+            costs[b, c] = refine_pose(
+                grid, kx, ky, count, box, data[b], weight[b], prior, steps, rotations[b, c], shifts[b, c], curvatures[b, c]
+            )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

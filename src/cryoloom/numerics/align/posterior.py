@@ -8,10 +8,8 @@ the shift's spread, given the rotation, by the factor ``exp(-½ κᵀ C κ)`` on
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from cryoloom.numerics.align.levenberg import refine_pose
 from cryoloom.numerics.geometry.rotations import rotation_from_vector
 
 Array = NDArray[np.float64]
@@ -24,61 +22,50 @@ BLUR = 0.3
 TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3.0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def refine_candidates(grid, kx, ky, counts, steps, keeps, box, data, weight, prior, rotations, shifts, costs, curvatures, found):
-    """Refine the candidates of every image in bands of growing size, keeping fewer each time; all arrays are changed in place.
+@dataclass
+class Candidates:
+    """Poses of a block of images on their way to a posterior, best first.
 
-    Parameters
+    Attributes
     ----------
-    grid
-        Reference ``(…, 2)``.
-    counts, steps, keeps
-        Of each stage: coefficients used, most steps taken, candidates kept afterwards.
-    data, weight
-        Prepared images ``(B, K)``.
     rotations, shifts, costs, curvatures
-        Candidates ``(B, C, 3, 3)``, ``(B, C, 2)``, their costs ``(B, C)`` and curvatures ``(B, C, 5, 5)``; best first on return.
+        ``(B, C, 3, 3)``, ``(B, C, 2)`` px, ``(B, C)`` and ``(B, C, 5, 5)``.
     found
-        ``(B,)``: on entry how many candidates an image has, on return how many distinct ones are left.
+        How many of the C an image has, ``(B,)``.
     """
-    for b in range(len(data)):
-        left = found[b]
-        for stage in range(len(counts)):
-            for c in range(left):
-                costs[b, c] = refine_pose(
-                    grid,
-                    kx,
-                    ky,
-                    counts[stage],
-                    box,
-                    data[b],
-                    weight[b],
-                    prior,
-                    steps[stage],
-                    rotations[b, c],
-                    shifts[b, c],
-                    curvatures[b, c],
-                )
-            order = np.argsort(costs[b, :left])
-            rotations[b, :left] = rotations[b][order]
-            shifts[b, :left] = shifts[b][order]
-            curvatures[b, :left] = curvatures[b][order]
-            costs[b, :left] = costs[b][order]
-            kept = 0
-            for c in range(left):
-                fresh = kept < keeps[stage]
-                for other in range(kept):
-                    trace = 0.0
-                    for i in range(3):
-                        for j in range(3):
-                            trace += rotations[b, c, i, j] * rotations[b, other, i, j]
-                    fresh = fresh and (trace - 1.0) / 2.0 < SAME_POSE
-                if fresh:
-                    rotations[b, kept], shifts[b, kept], costs[b, kept] = rotations[b, c], shifts[b, c], costs[b, c]
-                    curvatures[b, kept] = curvatures[b, c]
-                    kept += 1
-            left = kept
-        found[b] = left
+
+    rotations: Array
+    shifts: Array
+    costs: Array
+    curvatures: Array
+    found: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rotations: Array, shifts: Array, found: NDArray[np.int64]) -> "Candidates":
+        """Begin with poses that have no cost yet."""
+        places = rotations.shape[:2]
+        return cls(np.ascontiguousarray(rotations), np.ascontiguousarray(shifts), np.zeros(places), np.zeros((*places, 5, 5)), found)
+
+    def distinct(self, keep: int) -> "Candidates":
+        """Return the `keep` best, one of each peak."""
+        count = self.costs.shape[1]
+        absent = np.arange(count) >= self.found[:, None]
+        order = np.argsort(np.where(absent, np.inf, self.costs), axis=1, kind="stable")
+        rows = np.arange(len(order))[:, None]
+        rotations, present = self.rotations[rows, order], ~absent[rows, order]
+        cosine = (np.einsum("bcij,bdij->bcd", rotations, rotations) - 1.0) / 2.0
+        kept = np.zeros_like(present)
+        for c in range(count):
+            repeated = (kept[:, :c] & (cosine[:, c, :c] > SAME_POSE)).any(axis=1)
+            kept[:, c] = present[:, c] & ~repeated & (kept[:, :c].sum(axis=1) < keep)
+        chosen = order[rows, np.argsort(~kept, axis=1, kind="stable")[:, : min(keep, count)]]
+        return Candidates(
+            self.rotations[rows, chosen],
+            self.shifts[rows, chosen],
+            self.costs[rows, chosen],
+            self.curvatures[rows, chosen],
+            kept.sum(axis=1),
+        )
 
 
 @dataclass(frozen=True)
@@ -104,10 +91,11 @@ class Posterior:
     log_likelihood: Array
 
     @classmethod
-    def of(cls, rotations: Array, shifts: Array, costs: Array, curvatures: Array, found: NDArray[np.int64]) -> "Posterior":
-        """Weigh the candidates that `refine_candidates` left."""
-        present = np.arange(costs.shape[1]) < found[:, None]
-        safe = np.where(present[..., None, None], curvatures, np.eye(5)) + 1e-9 * np.eye(5)
+    def of(cls, candidates: Candidates) -> "Posterior":
+        """Weigh candidates, each refined to its peak."""
+        rotations, shifts, costs = candidates.rotations, candidates.shifts, candidates.costs
+        present = np.arange(costs.shape[1]) < candidates.found[:, None]
+        safe = np.where(present[..., None, None], candidates.curvatures, np.eye(5)) + 1e-9 * np.eye(5)
         sign, logdet = np.linalg.slogdet(safe)
         log_weight = np.where(present & (sign > 0), -costs - 0.5 * logdet, -np.inf)
         peak = np.max(log_weight, axis=1, keepdims=True)

@@ -1,0 +1,189 @@
+"""refine.auto: poses and map of one structure, by gold-standard refinement."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from cryoloom.data import FSC, Mask, Particles, Volume
+from cryoloom.formats.alignment import Alignable, alignable
+from cryoloom.formats.mrc import read_mrc, write_mrc
+from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Param, Protocol
+from cryoloom.units import Angstrom
+
+
+@dataclass(frozen=True)
+class Refined(Outputs):
+    volume: Volume
+    particles: Particles
+    fsc: FSC
+
+
+class AutoRefine(
+    Protocol,
+    id="refine.auto",
+    outputs=Refined,
+    cite=("10.1016/j.jmb.2011.11.010", "10.1016/j.jsb.2012.09.006", "10.1038/nmeth.2115"),
+    aliases=("ProtRelionRefine3D", "ProtRelionAutoRefine"),
+):
+    """Align every particle to a reference and average, in two halves that never see each other, until nothing improves.
+
+    Poses are sought over all orientations first, then improved continuously; each particle enters with the spread its pose has.
+    """
+
+    particles: Particles = Input("Particles", help="Bright particles of one box and pixel size, with their CTF.")
+    reference: Volume = Input(
+        "Reference", help="A map to start from; box, pixel size and grey values are matched. A wrong one is low-passed, not forgotten."
+    )
+    mask: Mask | None = Input(
+        "Reference mask", optional=True,
+        help="Soft mask laid on the references instead of a sphere. It must not cut density; the shell correlation keeps the sphere.",
+    )  # fmt: skip
+    mask_diameter: Angstrom = Param(
+        "Mask diameter", gt=0, wizard="mask-circle", aliases=("maskDiameterA",),
+        help="Soft circle on the images: the particle's largest diameter plus a tenth. Too small cuts the particle, too large adds noise.",
+    )  # fmt: skip
+    symmetry: str = Param(
+        "Symmetry", "C1", aliases=("symmetryGroup",),
+        help="Point group. Only C1 is refined for now; a symmetric particle can be refined so too.",
+    )  # fmt: skip
+    initial_lowpass: Angstrom = Param(
+        "Initial low-pass", 40.0, gt=0, aliases=("initialLowPassFilterA",),
+        help="Resolution of the reference at the start. Too fine and the halves share its detail, which shows in the FSC as signal.",
+    )  # fmt: skip
+    iterations: int = Param(
+        "Most iterations", 25, ge=3, le=100, advanced=True,
+        help="The refinement stops by itself when nothing improves; this is for particles that never settle.",
+    )  # fmt: skip
+
+    def check(self) -> Iterator[Hint]:
+        if self.symmetry.strip().upper() not in ("C1", ""):
+            yield Hint("symmetry", f"{self.symmetry}: only C1 can be refined", fix="C1")
+        if self.initial_lowpass < 15:
+            yield Hint(
+                "initial_lowpass", f"{self.initial_lowpass:g} Å lets the reference decide the detail of both halves", fix=40.0, error=False
+            )
+
+    def run(self, job: Job) -> Refined:
+        import numpy as np
+        import torch
+
+        from cryoloom.numerics.align import refine
+
+        torch.set_num_threads(1)
+        loaded = alignable(self.particles, self.mask_diameter)
+        for warning in loaded.warnings:
+            job.warn(warning)
+        task = refine.Task(
+            loaded.images, self._halves(job, loaded), loaded.pixel_size, loaded.mask_diameter, self.initial_lowpass, job.seed, job.threads,
+            self._on_grid(job, self.mask, "mask_path", loaded), self.iterations,
+        )  # fmt: skip
+        reference = self._on_grid(job, self.reference, "volume_path", loaded)
+
+        def start() -> refine.State:
+            try:
+                return refine.begin(task, reference)
+            except ValueError as problem:
+                raise Failure("reference-unfit", f"{problem}.", "Check that map and particles show the same contrast.") from problem
+
+        def step(state: refine.State) -> refine.State:
+            number = state["iteration"] + 1
+            new = refine.iterate(task, state, lambda part, doing: job.progress(part, 1.0, f"iteration {number}: {doing}"))
+            job.note(iteration=number, **new["history"][-1])
+            return new
+
+        state = job.iterate(start, step, done=lambda state: state["finished"], name="refine")
+        return self._outputs(job, loaded, np.asarray(task.half), state)
+
+    def _halves(self, job: Job, loaded: Alignable) -> Any:
+        import numpy as np
+
+        from cryoloom.numerics.align.halves import random_halves
+
+        rows = loaded.rows
+        if "half_set" in rows.columns and rows["half_set"].null_count() < rows.height:
+            given = rows["half_set"].to_numpy()
+            if rows["half_set"].null_count() or not set(np.unique(given)) <= {1, 2} or len(np.unique(given)) < 2:
+                raise Failure(
+                    "half-sets",
+                    "The column half_set must hold 1 or 2 for every particle, or be absent.",
+                    "Remove the column, or complete it.",
+                )
+            return given.astype(np.int64) - 1
+        return random_halves(np.arange(rows.height), job.seed)
+
+    def _on_grid(self, job: Job, maps: Volume | Mask | None, column: str, loaded: Alignable) -> Any:
+        from cryoloom.numerics.reconstruct.resample import matched
+
+        if maps is None:
+            return None
+        row = maps.items.row(0, named=True)
+        image = read_mrc(maps.file(row[column]))
+        size = float(maps.meta.get("pixel_size") or image.pixel_size)
+        if image.data.shape[0] != loaded.box or abs(size / loaded.pixel_size - 1) > 1e-3:
+            job.warn(
+                f"{row[column]} of {image.data.shape[0]} voxels at {size:g} Å is resampled to {loaded.box} at {loaded.pixel_size:g} Å."
+            )
+        return matched(image.data.astype("float32"), size, loaded.box, loaded.pixel_size)
+
+    def _outputs(self, job: Job, loaded: Alignable, half: Any, state: dict[str, Any]) -> Refined:
+        import numpy as np
+
+        from cryoloom.numerics.fsc.shells import recovered_shell, resolution_at, shell_frequencies
+        from cryoloom.numerics.geometry.euler import matrix_to_euler
+
+        box, size, curve = loaded.box, loaded.pixel_size, state["fsc"]
+        resolution = resolution_at(curve, 0.143, box, size)
+        again = recovered_shell(curve, 0.143)
+        if again:
+            job.warn(f"The FSC falls below 0.143 at {resolution:.1f} Å and recovers to {box * size / again:.1f} Å: look at the curve.")
+        paths = {"volume_path": "volume.mrc", "half_map1_path": "half1_unfil.mrc", "half_map2_path": "half2_unfil.mrc"}
+        for name, data in zip(paths.values(), (state["combined"], *state["half_maps"]), strict=True):
+            write_mrc(job.output(name), np.ascontiguousarray(data, np.float32), size, volume=True)
+        row = {column: job.output(name).relative_to(job.root).as_posix() for column, name in paths.items()}
+        volume = Volume(
+            pl.DataFrame({"id": [1], **{column: [path] for column, path in row.items()}, "box_size": [box]}),
+            job.root,
+            meta={"pixel_size": size, "resolution": resolution, "mask_diameter": loaded.mask_diameter, "symmetry": "C1"},
+        )
+        rot, tilt, psi = matrix_to_euler(state["rotations"])
+        poses = pl.DataFrame(
+            {
+                "id": loaded.rows["id"],
+                "rot": rot, "tilt": tilt, "psi": psi,
+                "origin_x": state["shifts"][:, 0] * size, "origin_y": state["shifts"][:, 1] * size,
+                "half_set": half + 1,
+                "max_probability": state["max_probability"],
+                "log_likelihood": state["log_likelihood"],
+            }
+        )  # fmt: skip
+        particles = self.particles.with_columns(poses, symmetry="C1")
+        if loaded.left_out:
+            particles = particles.disable(loaded.left_out)
+        shells = np.arange(len(curve))
+        fsc = FSC(
+            pl.DataFrame({"id": shells, "shell": shells, "frequency": shell_frequencies(box, size), "fsc": curve}),
+            job.root,
+            meta={
+                "resolution": resolution,
+                "resolution_interpolated": resolution_at(curve, 0.143, box, size, interpolated=True),
+                "threshold": 0.143,
+                "mask": f"sphere of {loaded.mask_diameter:g} Å",
+                "joined_below": 40.0,
+                "iterations": state["history"],
+            },
+        )
+        if resolution > 30:
+            job.warn(f"The halves agree to {resolution:.0f} Å only: no structure was found. Look at the 2D classes and the reference.")
+        return Refined(volume, particles, fsc)
+
+    def summary(self, out: Refined) -> Mapping[str, Any]:
+        last = out.fsc.meta["iterations"][-1]
+        return {
+            "resolution (Å, FSC 0.143)": round(out.fsc.meta["resolution"], 2),
+            "particles": out.particles.enabled().height,
+            "iterations": len(out.fsc.meta["iterations"]),
+            "mean best-pose probability": round(last["max_probability"], 3),
+            "last change of poses (°)": round(last["change_angle"], 2),
+        }

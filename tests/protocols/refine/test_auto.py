@@ -1,0 +1,108 @@
+import hashlib
+
+import numpy as np
+import polars as pl
+import pytest
+
+from cryoloom.data import Particles
+from cryoloom.formats.mrc import read_mrc, write_mrc
+from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
+from cryoloom.numerics.geometry.compare import compare_poses
+from cryoloom.numerics.geometry.euler import euler_to_matrix
+from cryoloom.numerics.reconstruct.resample import matched
+from cryoloom.protocols.refine.auto import AutoRefine
+from cryoloom.spec import Failure
+
+SMALL = {"count": 500, "box": 32, "pixel_size": 7.0, "snr": 0.3}
+
+
+def digest(job):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(job.folder.glob("*.mrc"))}
+
+
+def columns(out):
+    return out.particles.items.select("rot", "tilt", "psi", "origin_x", "origin_y", "max_probability", "half_set").to_numpy()
+
+
+def test_poses_map_and_resolution_are_those_of_the_truth(simulated, checkpoint_job):
+    data, job = simulated(**SMALL), checkpoint_job()
+    out = AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0, initial_lowpass=50.0).run(job)
+    items = out.particles.items
+    matrices = euler_to_matrix(*(items[name].to_numpy() for name in ("rot", "tilt", "psi")))
+    agreement = compare_poses(matrices, items.select("origin_x", "origin_y").to_numpy(), data.matrices, data.origins, either_hand=False)
+    assert np.median(agreement.angles) < 3.0 and np.mean(agreement.angles < 10) > 0.97
+    assert np.median(agreement.shifts) < 1.0
+    row = out.volume.items.row(0, named=True)
+    found = read_mrc(out.volume.file(row["volume_path"])).data
+    against_truth = resolution_at(fourier_shell_correlation(found, data.density), 0.5, 32, 7.0)
+    assert against_truth <= 224 / 13
+    assert out.fsc.meta["resolution"] == pytest.approx(against_truth, rel=0.16)
+    halves = [read_mrc(out.volume.file(row[name])).data for name in ("half_map1_path", "half_map2_path")]
+    scale = np.vdot(halves[0] + halves[1], data.density) / (2 * np.vdot(data.density, data.density))
+    assert 0.7 < scale < 1.1  # in the grey values of the images
+    assert set(items["half_set"].unique()) == {1, 2}
+    assert job.notes[-1]["iteration"] == len(out.fsc.meta["iterations"])
+    assert list(AutoRefine.summary(None, out))[0].startswith("resolution")
+
+
+def test_threads_and_interruption_change_nothing(simulated, checkpoint_job, stopped):
+    data = simulated(**SMALL | {"count": 160})
+    protocol = AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0, initial_lowpass=50.0, iterations=4)
+    whole, two, cut = checkpoint_job("whole"), checkpoint_job("two", threads=2), checkpoint_job("cut", kill_after=2)
+    first, second = protocol.run(whole), protocol.run(two)
+    with pytest.raises(stopped):
+        protocol.run(cut)
+    rest = checkpoint_job("rest", resume=cut.last)
+    third = protocol.run(rest)
+    assert digest(whole) == digest(two) == digest(rest)
+    assert np.array_equal(columns(first), columns(second)) and np.array_equal(columns(first), columns(third))
+
+
+def test_noise_gives_no_structure(simulated, checkpoint_job):
+    data, job = simulated(**SMALL | {"noise_only": True}), checkpoint_job()
+    out = AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0, iterations=8).run(job)
+    assert out.fsc.meta["resolution"] > 30
+    assert any("no structure" in warning for warning in job.warnings)
+
+
+def test_reference_of_another_box_and_pixel_is_matched_and_its_grey_values_ignored(simulated, checkpoint_job):
+    data, job = simulated(**SMALL | {"count": 200}), checkpoint_job()
+    path = data.volume.file("data/truth.mrc")
+    write_mrc(path, 1000 * matched(data.density, 7.0, 50, 5.0) + 3, 5.0, volume=True)
+    data.volume.meta["pixel_size"] = 5.0
+    out = AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0, initial_lowpass=50.0, iterations=4).run(job)
+    assert any("resampled" in warning for warning in job.warnings)
+    found = read_mrc(out.volume.file(out.volume.items.item(0, "volume_path"))).data
+    assert resolution_at(fourier_shell_correlation(found, data.density), 0.5, 32, 7.0) < 25
+
+
+def test_a_reference_of_the_wrong_contrast_is_refused(simulated, checkpoint_job):
+    data = simulated(**SMALL | {"count": 200})
+    write_mrc(data.volume.file("data/truth.mrc"), -data.density, 7.0, volume=True)
+    with pytest.raises(Failure, match="negative"):
+        AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0).run(checkpoint_job())
+
+
+def test_dark_particles_are_refused(simulated, checkpoint_job):
+    data = simulated(**SMALL | {"count": 20}, contrast="dark")
+    with pytest.raises(Failure, match="dark"):
+        AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0).run(checkpoint_job())
+
+
+def test_given_halves_are_kept_and_partial_ones_refused(simulated, checkpoint_job):
+    data = simulated(**SMALL | {"count": 60})
+    half = pl.Series("half_set", np.tile([1, 2, 2], 20))
+    given = Particles(data.particles.items.with_columns(half), data.particles.root, optics=data.particles.optics)
+    settings = {"reference": data.volume, "mask_diameter": 170.0, "iterations": 3}
+    out = AutoRefine(particles=given, **settings).run(checkpoint_job())
+    assert out.particles.items["half_set"].to_list() == half.to_list()
+    partial = pl.Series("half_set", [1, None, 2] * 20)
+    broken = Particles(data.particles.items.with_columns(partial), data.particles.root, optics=data.particles.optics)
+    with pytest.raises(Failure, match="half_set"):
+        AutoRefine(particles=broken, **settings).run(checkpoint_job("second"))
+
+
+def test_symmetry_that_is_not_done_is_refused_in_the_form(simulated):
+    data = simulated(**SMALL | {"count": 4})
+    hints = list(AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0, symmetry="D2").check())
+    assert [hint.parameter for hint in hints] == ["symmetry"] and hints[0].error
