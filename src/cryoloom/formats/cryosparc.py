@@ -84,6 +84,16 @@ def read_particles_cs(path: Path, passthrough: Path | None = None) -> ParticleTa
     return ParticleTable(pl.DataFrame(columns), [_optics(data, names, row, index + 1) for index, row in enumerate(first)])
 
 
+def read_particle_places(path: Path) -> pl.DataFrame:
+    """Read positions only: ``micrograph_file``, ``x``, ``y`` in px of the micrographs, ``score`` where there is one."""
+    data = read_cs(path)
+    names = data.dtype.names or ()
+    columns = _position(data, names)
+    if "x" not in columns or "location/micrograph_path" not in names:
+        raise Failure("coordinates-invalid", f"{path}: no location fields.", "Give the .cs file of the picks, or its passthrough file.")
+    return pl.DataFrame({"micrograph_file": [_text(value) for value in data["location/micrograph_path"].tolist()], **columns})
+
+
 def _text(value: bytes | str) -> str:
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     return text.removeprefix(">")

@@ -15,6 +15,7 @@ from cryoloom.formats.atomic import atomic
 from cryoloom.spec import WrongUse
 
 IMAGE_SUFFIXES = (".mrc", ".mrcs", ".st", ".tif", ".tiff", ".eer")
+_TABLE_SUFFIXES = (".star", ".box", ".cbox", ".cs")
 _COMPRESSED = (".gz", ".bz2")
 _TAILS = re.compile(r"_fractions$", re.IGNORECASE)
 
@@ -117,6 +118,28 @@ def item_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
+def matching_names(files: Sequence[str], names: Sequence[str]) -> dict[str, str | None]:
+    """Return which of `names` each file is about, None if none.
+
+    A name matches a file of that name, then one that only adds an ending to it (``mic_DW.mrc``, ``mic_autopick.star`` are about
+    ``mic``; the longest such name counts), then the one name that adds an ending to the file's.
+    """
+    known = set(names)
+    ending = re.compile(r"[_.\-]")
+    longer: dict[str, list[str]] = {}
+    for name in names:
+        for cut in ending.finditer(name):
+            longer.setdefault(name[: cut.start()], []).append(name)
+    found: dict[str, str | None] = {}
+    for file in files:
+        stem = _stem(Path(file))
+        cuts = [stem, *(stem[: cut.start()] for cut in reversed(list(ending.finditer(stem))))]
+        match = next((cut for cut in cuts if cut in known), None)
+        only = longer.get(stem, [])
+        found[file] = match if match is not None else only[0] if len(only) == 1 else None
+    return found
+
+
 def listing(files: Sequence[Path], name: str) -> pl.DataFrame:
     """Return ``id`` (from 1), ``source`` (absolute path) and the item's name in a column called `name`, one row a file."""
     columns = {"id": range(1, len(files) + 1), "source": [path.as_posix() for path in files], name: item_names(files)}
@@ -128,7 +151,7 @@ def _stem(path: Path) -> str:
     for suffix in reversed(path.suffixes):
         if suffix.lower() in _COMPRESSED:
             name = name[: -len(suffix)]
-        elif suffix.lower() in IMAGE_SUFFIXES:
+        elif suffix.lower() in (*IMAGE_SUFFIXES, *_TABLE_SUFFIXES):
             name = name[: -len(suffix)]
             break
         else:
