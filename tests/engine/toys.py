@@ -151,6 +151,16 @@ class Fail(Protocol, id="toy.fail", outputs=Made):
         raise AssertionError
 
 
+class Join(Protocol, id="toy.join", outputs=Made):
+    """Take several sets."""
+
+    things: Things = Input("Things", help="The first.")
+    more: tuple[Things, ...] = Input("More", help="Other sets.", many=True)
+
+    def run(self, job: Job) -> Made:
+        return Made(Things(pl.concat([each.items.select("id", "value") for each in (self.things, *self.more)]), job.root))
+
+
 class Shell(Protocol, id="toy.shell", outputs=Made):
     """Run an external program."""
 

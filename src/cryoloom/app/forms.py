@@ -70,7 +70,8 @@ def sort_values(protocol: type[Protocol], values: Mapping[str, Any]) -> tuple[di
         if name in found:
             raise WrongUse("given-twice", f"{protocol.id}: {name} is given twice, once as {given}.", "Give it once.")
         found[name] = value
-    inputs = {name: found.pop(name) for name in protocol.inputs() if found.get(name) is not None or found.pop(name, None)}
+    inputs = {name: found.pop(name) for name in protocol.inputs() if name in found}
+    inputs = {name: value for name, value in inputs.items() if value is not None}
     for name, field in protocol.inputs().items():
         if name not in inputs and field.is_required():
             kinds = " or ".join(kind.kind for kind in kinds_of(field))

@@ -1,5 +1,6 @@
 """Every verb that command line, browser and notebook share. Plain data in and out; no state but the project's folder."""
 
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -270,7 +271,9 @@ def _preference(run: RunFolder) -> int:
 
 
 def _fingerprint(protocol: Protocol) -> Any:
-    import json
-
-    # as it will come back from run.json, or it would never compare equal again
-    return json.loads(json.dumps(protocol.fingerprint()))
+    """Return a protocol's fingerprint as it will come back from ``run.json``, or it would never compare equal again."""
+    try:
+        return json.loads(json.dumps(protocol.fingerprint()))
+    except OSError as error:
+        where = error.filename or "a file"
+        raise WrongUse("file-missing", f"{protocol.id}: {where} cannot be read: {error.strerror}.", "Check the path.") from error
