@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cryoloom.app.simulation.local_map import simulate_local_map
@@ -52,11 +53,18 @@ def simulate(
     directory = Path(directory)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise WrongUse("simulate-directory", f"simulate: {directory} exists and is not an empty folder.", "Name a new folder.")
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.parent.mkdir(parents=True, exist_ok=True)
     workers = threads or min(4, os.cpu_count() or 1)
     report = progress or (lambda done, total, what: None)
-    if isinstance(settings, ParticlePreset):
-        return simulate_particles(directory, settings, seed, threads=workers, progress=report)
-    if isinstance(settings, MoviePreset):
-        return simulate_movies(directory, settings, seed, threads=workers, progress=report)
-    return simulate_local_map(directory, settings, seed)
+    # The folder appears whole or not at all: what was interrupted can simply be started again.
+    with TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as parent:
+        work = Path(parent) / "set"
+        work.mkdir()
+        if isinstance(settings, ParticlePreset):
+            result = simulate_particles(work, settings, seed, threads=workers, progress=report)
+        elif isinstance(settings, MoviePreset):
+            result = simulate_movies(work, settings, seed, threads=workers, progress=report)
+        else:
+            result = simulate_local_map(work, settings, seed)
+        os.replace(work, directory)
+    return {"preset": preset, "seed": seed, **result}

@@ -44,7 +44,7 @@ def simulate_local_map(directory: Path, preset: LocalMapPreset, seed: int) -> di
     }
     for name, volume in files.items():
         write_volume(directory / name, volume.astype(np.float32), preset.pixel_size)
-    return {"preset": asdict(preset), "paths": {"volume": "map.mrc", "truth": "truth/volume.mrc", "resolution": "truth/resolution.mrc"}}
+    return {"settings": asdict(preset), "paths": {"volume": "map.mrc", "truth": "truth/volume.mrc", "resolution": "truth/resolution.mrc"}}
 
 
 def _band_limited(transform: NDArray[np.complex128], limit: float) -> Array:

@@ -107,7 +107,7 @@ def simulate_movies(
     }
     (directory / "acquisition.json").write_text(json.dumps(acquisition, indent=2) + "\n")
     return {
-        "preset": asdict(preset),
+        "settings": asdict(preset),
         "movies": len(movies),
         "particles": sum(not particle.junk for movie in movies for particle in movie.specimen.particles),
         "junk": sum(particle.junk for movie in movies for particle in movie.specimen.particles),

@@ -84,7 +84,7 @@ def simulate_particles(
     write_phantoms(truth, phantoms[:conformations])
     _write_tables(directory, preset, particles, conformations)
     return {
-        "preset": asdict(preset),
+        "settings": asdict(preset),
         "particles": len(particles),
         "conformations": conformations,
         "signal_scale": scale,

@@ -15,8 +15,9 @@ class Sample:
 
     Parameters
     ----------
-    phantom_seed, phantom_diameter, phantom_atoms
-        Without a diameter: P80 of that seed (80 is the reference P80). With one (Å): a random assembly of that size.
+    phantom_seed, phantom_diameter, phantom_atoms, phantom_shape
+        Without a diameter: P80 of that seed (80 is the reference P80). With one (Å): a random assembly of that size, a ``cluster``, ``rod`` or
+        ``ring``.
     conformations
         1: the particle; 2: also without its last domain; 3: also with its second domain swung by 20°.
     symmetry
@@ -28,6 +29,7 @@ class Sample:
     phantom_seed: int = 80
     phantom_diameter: float | None = None
     phantom_atoms: int | None = None
+    phantom_shape: str = "cluster"
     conformations: int = 1
     symmetry: str = "C1"
     b_factor: float | None = None
@@ -145,11 +147,11 @@ PRESETS: dict[str, Preset] = {
     ),
     "80s-like": MoviePreset(
         movies=50, frames=16, width=2048, height=2048, pixel_size=1.34, dose_per_frame=1.25, particles_per_movie=34, contaminants=3.0,
-        defocus_min=10000.0, defocus_max=30000.0, phantom_diameter=280.0, junk_fraction=0.05, separation=1.05,
+        defocus_min=10000.0, defocus_max=30000.0, phantom_seed=82, phantom_diameter=280.0, junk_fraction=0.05, separation=1.05,
     ),
     "full": MoviePreset(
         movies=600, frames=16, width=4096, height=4096, pixel_size=1.34, dose_per_frame=1.25, particles_per_movie=160, contaminants=8.0,
-        defocus_min=10000.0, defocus_max=30000.0, phantom_diameter=280.0, junk_fraction=0.05, separation=1.05,
+        defocus_min=10000.0, defocus_max=30000.0, phantom_seed=82, phantom_diameter=280.0, junk_fraction=0.05, separation=1.05,
     ),
     "s0": ParticlePreset(box=32, pixel_size=8.0, particles=500, snr=0.5, clean_copy=True, ctf=False, shift_sigma=0.0),
     "s1": ParticlePreset(),

@@ -11,21 +11,21 @@ from cryoloom.spec.errors import WrongUse
 
 def phantoms_of(sample: Sample) -> list[Phantom]:
     """Return one phantom for each conformation of `sample`."""
-    if sample.phantom_diameter is None:
-        whole = p80(sample.phantom_seed, sample.phantom_atoms or 1500)
-    else:
-        whole = random_phantom(sample.phantom_seed, sample.phantom_diameter, sample.phantom_atoms)
-    if sample.b_factor is not None:
-        whole = whole.with_b_factor(sample.b_factor)
     if not 1 <= sample.conformations <= 3:
         raise WrongUse(
             "simulate-conformations", f"simulate: conformations must be 1 to 3; got {sample.conformations}.", "Choose 1, 2 or 3."
         )
-    states = [whole, without_lobe(whole, int(whole.lobes.max())), swung(whole, 1)][: sample.conformations]
     try:
+        if sample.phantom_diameter is None:
+            whole = p80(sample.phantom_seed, sample.phantom_atoms or 1500)
+        else:
+            whole = random_phantom(sample.phantom_seed, sample.phantom_diameter, sample.phantom_atoms, sample.phantom_shape)
+        if sample.b_factor is not None:
+            whole = whole.with_b_factor(sample.b_factor)
+        states = [whole, without_lobe(whole, int(whole.lobes.max())), swung(whole, 1)][: sample.conformations]
         return states if sample.symmetry.upper() == "C1" else [symmetrised(state, sample.symmetry) for state in states]
     except ValueError as error:
-        raise WrongUse("simulate-symmetry", f"simulate: {error}.", "Choose one of these.") from error
+        raise WrongUse("simulate-phantom", f"simulate: {error}.", "Choose one of these.") from error
 
 
 def write_phantoms(directory: Path, phantoms: list[Phantom]) -> None:

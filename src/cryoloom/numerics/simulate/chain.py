@@ -27,20 +27,26 @@ def grow_chain(atoms: int, centre: Array, radius: float, compactness: float, rng
     """
     placed = np.empty((0, 3))
     tail: Array | None = None
+    misses = 0
     while len(placed) < atoms:
         tree = cKDTree(placed) if len(placed) else None
         if tail is None:
             tail = _empty_spot(tree, centre, radius, rng)
-        helix = rng.random() < 0.55
-        length = min(int(rng.integers(9, 22)) if helix else int(rng.integers(3, 9)), atoms - len(placed))
+        # Where nothing fits, what is tried gets shorter and may come nearer, until it does fit.
+        room = 0.9 ** (misses // 6)
+        helix = rng.random() < 0.55 * room
+        length = int(rng.integers(9, 22)) if helix else int(rng.integers(3, 9))
+        length = max(1, min(int(length * room), atoms - len(placed)))
         trials = [_element(tail, length, helix, rng) for _ in range(candidates)]
-        scores = [_score(points, tree, centre, radius, compactness) for points in trials]
+        scores = [_score(points, tree, centre, radius, compactness, room) for points in trials]
         best = int(np.argmin(scores))
         if not np.isfinite(scores[best]):
             tail = None
+            misses += 1
             continue
         placed = np.concatenate([placed, trials[best]])
         tail = trials[best][-1]
+        misses //= 2
     return placed
 
 
@@ -57,16 +63,16 @@ def _element(start: Array, length: int, helix: bool, rng: np.random.Generator) -
     return start + np.cumsum(LOOP_STEP * steps / np.linalg.norm(steps, axis=1, keepdims=True), axis=0)
 
 
-def _score(points: Array, tree: cKDTree | None, centre: Array, radius: float, compactness: float) -> float:
+def _score(points: Array, tree: cKDTree | None, centre: Array, radius: float, compactness: float, room: float) -> float:
     distance = np.linalg.norm(points - centre, axis=1)
-    if distance.max() > radius or (len(points) > 1 and pdist(points).min() < CLASH):
+    if distance.max() > radius or (len(points) > 1 and pdist(points).min() < CLASH * room):
         return np.inf
     pull = compactness * distance.mean() / radius
     if tree is None:
         return pull
     # The first two residues lie beside the chain they continue.
     gaps = tree.query(points)[0]
-    if gaps.min() < CLASH or gaps[2:].min(initial=np.inf) < CONTACT:
+    if gaps.min() < CLASH * room or gaps[2:].min(initial=np.inf) < CONTACT * room:
         return np.inf
     return float(np.mean(tree.query_ball_point(points, CROWD, return_length=True))) + pull
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from cryoloom.numerics.simulate.contaminants import KINDS, carbon_film, draw_contaminant, phase_and_outline
 from cryoloom.numerics.simulate.fourier import backward, forward, frequencies
 from cryoloom.numerics.simulate.optics import Defocus, Microscope, ice_amplitude
-from cryoloom.numerics.simulate.phantom import Phantom, without_lobe
+from cryoloom.numerics.simulate.phantom import Phantom, broken
 from cryoloom.numerics.simulate.poses import uniform_poses
 from cryoloom.numerics.simulate.projection import box_for
 from cryoloom.numerics.simulate.specimen import Placed, Specimen
@@ -105,7 +105,7 @@ def draw_specimen(recipe: Recipe, phantoms: list[Phantom], microscope: Microscop
         pixel_size=pixel_size,
         background=background,
         particles=_particles(places, len(phantoms), recipe, rng),
-        phantoms=[*phantoms, *(without_lobe(phantom, 0) for phantom in phantoms)],
+        phantoms=[*phantoms, *(broken(phantom) for phantom in phantoms)],
         defocus=Defocus(mean + astigmatism / 2.0, mean - astigmatism / 2.0, rng.uniform(-90.0, 90.0)),
         tilt=recipe.tilt,
         slope=(rise * np.cos(bearing), rise * np.sin(bearing)),

@@ -17,6 +17,7 @@ P80_MASS = 700_000.0
 P80_CENTRES = np.array([(0.0, 0.0, 0.0), (45.0, 20.0, -10.0), (-30.0, 35.0, 25.0)])
 P80_RADII = (50.0, 32.0, 26.0)
 P80_SHARES = (0.60, 0.25, 0.15)
+SHAPES = ("cluster", "rod", "ring")
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,16 @@ def swung(phantom: Phantom, lobe: int, degrees: float = 20.0) -> Phantom:
     """Return `phantom` with one domain swung about the centre of domain 0, the others where they were; P80-C swings lobe 1 by 20°."""
     moves = phantom.lobes == lobe
     hinge = phantom.positions[phantom.lobes == 0].mean(axis=0)
-    axis = np.cross(phantom.positions[moves].mean(axis=0) - hinge, np.array([0.0, 0.0, 1.0]))
+    towards = phantom.positions[moves].mean(axis=0) - hinge
+    axis = np.cross(towards, np.eye(3)[np.abs(towards).argmin()])
     turned = (phantom.positions - hinge) @ rotation_about(axis, degrees).T + hinge
     return replace(phantom, positions=np.where(moves[:, None], turned, phantom.positions))
+
+
+def broken(phantom: Phantom) -> Phantom:
+    """Return the pieces that are left when the largest domain is lost, or one half if that was nearly all."""
+    left = phantom.lobes != np.bincount(phantom.lobes).argmax()
+    return phantom.keep(left if left.mean() > 0.15 else phantom.positions[:, 0] > 0.0)
 
 
 def symmetrised(phantom: Phantom, group: str) -> Phantom:
@@ -111,29 +119,57 @@ def symmetrised(phantom: Phantom, group: str) -> Phantom:
     )
 
 
-def random_phantom(seed: int, diameter: float = 160.0, atoms: int | None = None) -> Phantom:
-    """Return a particle of no known shape: two to five touching lobes, grown from `seed`, `diameter` Å across.
+def random_phantom(seed: int, diameter: float = 160.0, atoms: int | None = None, shape: str = "cluster") -> Phantom:
+    """Return a particle of no known shape, grown from `seed`, in a sphere of `diameter` Å about its centre of mass.
 
-    `atoms` defaults to one for each 490 Å³ of the lobes, between 300 and 8000; the mass fills two thirds of them.
+    Parameters
+    ----------
+    atoms
+        None: one for each 490 Å³ of its lobes, between 60 and 8000. The mass fills two thirds of the lobes.
+    shape
+        One of `SHAPES`: two to five lobes of different size that overlap; three to six in a bent row; five to nine in a ring.
+
+    Raises
+    ------
+    ValueError
+        If `shape` is none of them.
     """
     rng = np.random.default_rng((seed, 1))
+    if shape not in SHAPES:
+        raise ValueError(f"phantom shape {shape!r}: expected one of {', '.join(SHAPES)}")
+    centres, radii = _cluster(rng) if shape == "cluster" else _rod(rng) if shape == "rod" else _ring(rng)
+    volumes = 4.0 / 3.0 * np.pi * radii**3
+    centres -= np.average(centres, axis=0, weights=volumes)
+    scale = 0.5 * diameter / (np.linalg.norm(centres, axis=1) + radii).max()
+    centres, radii, volumes = centres * scale, radii * scale, volumes * scale**3
+    size = atoms if atoms is not None else int(np.clip(volumes.sum() / 490.0, 60, 8000))
+    return _assembly(centres, radii, volumes / volumes.sum(), size, volumes.sum() / 1.5, rng)
+
+
+def _cluster(rng: np.random.Generator) -> tuple[Array, Array]:
     count = int(rng.integers(2, 6))
-    radii = np.sort(rng.uniform(0.45, 1.0, count))[::-1]
+    radii = np.sort(rng.uniform(0.5, 1.0, count))[::-1]
     centres = np.zeros((count, 3))
     for lobe in range(1, count):
-        neighbour = int(rng.integers(0, lobe))
+        neighbour = int(rng.integers(0, min(lobe, 2)))
         direction = rng.normal(size=3)
-        centres[lobe] = centres[neighbour] + 0.8 * (radii[neighbour] + radii[lobe]) * direction / np.linalg.norm(direction)
-    span = max(
-        np.linalg.norm(first - second) + ra + rb
-        for first, ra in zip(centres, radii, strict=True)
-        for second, rb in zip(centres, radii, strict=True)
-    )
-    scale = diameter / span
-    centres, radii = centres * scale, radii * scale
-    volumes = 4.0 / 3.0 * np.pi * radii**3
-    size = atoms if atoms is not None else int(np.clip(volumes.sum() / 490.0, 300, 8000))
-    return _assembly(centres, radii, volumes / volumes.sum(), size, volumes.sum() / 1.5, rng)
+        reach = rng.uniform(0.55, 0.85) * (radii[neighbour] + radii[lobe])
+        centres[lobe] = centres[neighbour] + reach * direction / np.linalg.norm(direction)
+    return centres, radii
+
+
+def _rod(rng: np.random.Generator) -> tuple[Array, Array]:
+    count = int(rng.integers(3, 7))
+    along = 1.3 * np.arange(count, dtype=np.float64)
+    bend = rng.uniform(-0.08, 0.08) * along**2
+    return np.stack([bend, rng.normal(0.0, 0.15, count), along], axis=1), rng.uniform(0.8, 1.0, count)
+
+
+def _ring(rng: np.random.Generator) -> tuple[Array, Array]:
+    count = int(rng.integers(5, 10))
+    bearing = 2.0 * np.pi * np.arange(count) / count
+    radius = 0.75 / np.sin(np.pi / count)
+    return np.stack([radius * np.cos(bearing), radius * np.sin(bearing), rng.normal(0.0, 0.1, count)], axis=1), rng.uniform(0.8, 1.0, count)
 
 
 def _assembly(centres: Array, radii: Array, shares: Array, atoms: int, mass: float, rng: np.random.Generator) -> Phantom:
