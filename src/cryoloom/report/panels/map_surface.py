@@ -53,7 +53,7 @@ def shaded_surface(volume: NDArray[np.float32], level: float, size: int) -> NDAr
     rows, columns = np.indices(hit.shape)
     before = np.maximum(first - 1, 0)
     low, high = fine[before, rows, columns], fine[first, rows, columns]
-    depth = first - np.clip((high - level) / np.maximum(high - low, 1e-12), 0.0, 1.0)
+    depth: NDArray[np.floating] = first - np.clip((high - level) / np.maximum(high - low, 1e-12), 0.0, 1.0)
     where = np.stack([depth[hit], rows[hit], columns[hit]])
     steps = np.eye(3)[:, :, None]
     normal = np.stack([_sample(fine, where - step) - _sample(fine, where + step) for step in steps])

@@ -1,0 +1,1 @@
+"""From micrographs to boxed particles: exact binning, dust, boxes, background."""

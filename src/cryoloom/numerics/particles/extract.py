@@ -1,0 +1,73 @@
+"""Binning whole micrographs by an exact ratio, and cutting boxes out of them."""
+
+from fractions import Fraction
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cryoloom.numerics.ctf.model import ctf
+from cryoloom.numerics.fourier.grids import frequencies_2d
+from cryoloom.numerics.fourier.transforms import crop_rfft2
+
+Image = NDArray[np.float32]
+
+
+def exact_ratio(factor: float, *, largest: int = 64) -> Fraction:
+    """Return the fraction nearest to `factor` whose denominator is at most `largest`; binning by it is exact on both axes.
+
+    Raises
+    ------
+    ValueError
+        For a factor below 1.
+    """
+    if factor < 1:
+        raise ValueError(f"micrographs cannot be enlarged: the factor is {factor}")
+    return Fraction(factor).limit_denominator(largest)
+
+
+def bin_image(image: Image, ratio: Fraction) -> Image:
+    """Bin a micrograph ``(h, w)`` by `ratio` through Fourier cropping; pixel (0, 0) keeps its place, grey values stay.
+
+    Both axes are continued by mirroring to the next multiple of the ratio's numerator, so that one pixel of the result is exactly
+    `ratio` pixels of the image on either axis; the continued part is cut off again.
+    """
+    if ratio == 1:
+        return image
+    height, width = image.shape
+    over, under = ratio.numerator, ratio.denominator
+    # An even number of pixels in both grids, and room for the mirror to be smooth.
+    step = over if under % 2 == 0 else 2 * over
+    padded_h, padded_w = (-(-side // step) * step for side in image.shape)
+    padded = np.pad(image, ((0, padded_h - height), (0, padded_w - width)), mode="symmetric")
+    new = (padded_h * under // over, padded_w * under // over)
+    transform = crop_rfft2(torch.fft.rfft2(torch.from_numpy(padded)), (padded_h, padded_w), new)
+    small = torch.fft.irfft2(transform, s=new).numpy()
+    return np.ascontiguousarray(small[: int(height / ratio), : int(width / ratio)])
+
+
+def flip_phases(
+    image: Image, pixel_size: float, defocus: tuple[float, float, float, float], *, voltage: float, cs: float, ac: float
+) -> Image:
+    """Multiply the transform of a micrograph by the sign of its CTF (``sin χ``), which keeps its contrast.
+
+    `defocus` is (u, v, angle, phase shift) in Å and degrees.
+    """
+    ky, kx = frequencies_2d(*image.shape, dtype=torch.float64)
+    transfer = ctf(kx / pixel_size, ky / pixel_size, *defocus, voltage=voltage, cs=cs, amplitude_contrast=ac)
+    flipped = torch.fft.rfft2(torch.from_numpy(image)) * torch.where(transfer < 0, -1.0, 1.0)
+    return torch.fft.irfft2(flipped, s=image.shape).numpy()
+
+
+def cut_boxes(image: Image, centres: NDArray[np.int64], box: int) -> Image:
+    """Return the boxes ``(n, box, box)`` whose pixel ``box // 2`` lies on `centres` ``(n, 2)``, (x, y); beyond the border the nearest pixel."""
+    offsets = np.arange(box) - box // 2
+    rows = np.clip(centres[:, 1, None] + offsets, 0, image.shape[0] - 1)
+    columns = np.clip(centres[:, 0, None] + offsets, 0, image.shape[1] - 1)
+    return image[rows[:, :, None], columns[:, None, :]]
+
+
+def inside(centres: NDArray[np.int64], box: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tell which boxes lie wholly within an image of `shape` ``(h, w)``."""
+    low = centres - box // 2
+    return np.all((low >= 0) & (low + box <= np.array([shape[1], shape[0]])), axis=1)
