@@ -11,7 +11,8 @@ from pydantic import ValidationInfo, field_validator
 
 from cryoloom.data import Movies, acquisition
 from cryoloom.formats import sources
-from cryoloom.spec import Failure, Hint, Item, Job, Outputs, Param, Protocol, WrongUse
+from cryoloom.report.panels import ImageGrid, TableView
+from cryoloom.spec import Failure, Hint, Item, Job, Outputs, Panel, Param, Protocol, WrongUse
 from cryoloom.tables import Dataset
 from cryoloom.units import AngstromPerPixel, ElectronsPerSquareAngstrom, KiloVolts, Millimetres
 
@@ -177,6 +178,28 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
         if items.height > good.height:
             summary["unreadable"] = items.height - good.height
         return summary
+
+    def report(self, out: Imported) -> list[Panel]:
+        from cryoloom.formats.movie import open_movie
+        from cryoloom.formats.mrc import read_mrc
+
+        items = out.movies.items
+        first = items.filter("enabled").row(0, named=True)
+        images, captions = [open_movie(out.movies.file(first["movie_path"])).read(0).sum(axis=0)], [f"sum of {first['movie_name']}"]
+        if "gain_path" in out.movies.meta:
+            images.append(read_mrc(out.movies.file(out.movies.meta["gain_path"])).data)
+            captions.append("gain reference")
+        columns = {name: items[name].to_list() for name in ("movie_name", "frames", "width", "height", "enabled", "fail_reason")}
+        return [
+            ImageGrid(
+                title="Raw sum and gain",
+                images=images,
+                captions=captions,
+                size=260,
+                caption="Structure of the gain must not show in both alike.",
+            ),
+            TableView(title="Movies", columns=columns),
+        ]
 
 
 def _first_shape(files: list[Path]) -> tuple[int, int]:

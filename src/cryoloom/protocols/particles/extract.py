@@ -7,7 +7,8 @@ from typing import Any, Literal
 import polars as pl
 
 from cryoloom.data import Coordinates, CTFs, Micrographs, Particles
-from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Param, Protocol
+from cryoloom.report.panels import Histogram, ImageGrid
+from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
 from cryoloom.tables import Dataset
 from cryoloom.units import Pixels, Sigmas
 
@@ -223,3 +224,21 @@ class Extract(
             "pixel size (Å)": round(optics["pixel_size"], 4),
             "box (Å)": round(self.box_size * optics["pixel_size"], 1),
         }
+
+    def report(self, out: Extracted) -> list[Panel]:
+        import numpy as np
+
+        from cryoloom.formats.stack import read_particles
+
+        particles = out.particles
+        shown = read_particles(particles, np.linspace(0, len(particles) - 1, min(len(particles), 24)).astype(np.int64))
+        some = read_particles(particles, np.linspace(0, len(particles) - 1, min(len(particles), 1000)).astype(np.int64))
+        counts = particles.items.group_by("micrograph_id").len()["len"].to_list()
+        return [
+            ImageGrid(title="Particles", images=list(shown), size=80, caption=f"{len(shown)} of {len(particles)}, evenly chosen."),
+            ImageGrid(
+                title="Mean and deviation", images=[some.mean(axis=0), some.std(axis=0)], captions=["mean", "standard deviation"], size=140,
+                caption="The mean of centred particles is a round blob in the middle; a ring in the deviation is a neighbour.",
+            ),
+            Histogram(title="Particles in a micrograph", values=[float(count) for count in counts], label="particles", bins=20),
+        ]  # fmt: skip

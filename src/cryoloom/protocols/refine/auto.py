@@ -9,7 +9,8 @@ import polars as pl
 from cryoloom.data import FSC, Mask, Particles, Volume
 from cryoloom.formats.alignment import Alignable, alignable
 from cryoloom.formats.mrc import read_mrc, write_mrc
-from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Param, Protocol
+from cryoloom.report.panels import AngularDistribution, Histogram, LinePlot, MapSlices, Series
+from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom
 
 
@@ -187,3 +188,28 @@ class AutoRefine(
             "mean best-pose probability": round(last["max_probability"], 3),
             "last change of poses (°)": round(last["change_angle"], 2),
         }
+
+    def report(self, out: Refined) -> list[Panel]:
+        table, meta, size = out.fsc.items, out.fsc.meta, float(out.volume.meta["pixel_size"])
+        poses = out.particles.enabled()
+        data = read_mrc(out.volume.file(str(out.volume.items.item(0, "volume_path")))).data
+        history = meta["iterations"]
+        numbers = list(range(1, len(history) + 1))
+        curves = [
+            Series(name, numbers, [step[name] for step in history]) for name in ("max_probability", "change_angle") if name in history[-1]
+        ]
+        return [
+            LinePlot(
+                title="Gold-standard FSC", series=[Series("half maps", table["frequency"].to_list(), table["fsc"].to_list())],
+                x_label="resolution (Å)", y_label="FSC", resolution_axis=True, levels={"0.143": 0.143},
+                marks={f"{meta['resolution']:.2f} Å": 1 / meta["resolution"]}, y_range=(-0.1, 1.05), caption=f"Under a soft {meta['mask']}.",
+            ),
+            AngularDistribution(
+                title="Viewing directions", rot=poses["rot"].to_list(), tilt=poses["tilt"].to_list(),
+                caption="Equal areas of the map are equal areas of the sphere. Empty regions are views that the ice did not offer.",
+            ),
+            LinePlot(title="Convergence", series=curves, x_label="iteration", y_label="probability, degrees",
+                     caption="Mean probability of the best pose, and how far poses moved."),
+            Histogram(title="Certainty of poses", values=poses["max_probability"].to_list(), label="probability of the best pose"),
+            MapSlices(title="Combined map", volume=data, caption=f"Filtered by its FSC, {size:g} Å a voxel."),
+        ]  # fmt: skip
