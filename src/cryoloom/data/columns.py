@@ -25,8 +25,34 @@ COLUMNS: tuple[Column, ...] = (
     Column("voltage", "kV", "acceleration voltage", "rlnVoltage", "ctfVoltage", "ctf/accel_kv"),
     Column("cs", "mm", "spherical aberration", "rlnSphericalAberration", "ctfSphericalAberration", "ctf/cs_mm"),
     Column("amplitude_contrast", "", "fraction of amplitude contrast", "rlnAmplitudeContrast", "ctfQ0", "ctf/amp_contrast"),
+    Column("movie_name", "", "name of the movie, which joins it to all that is made from it", "", "micrographName"),
+    Column("micrograph_name", "", "name of the movie or micrograph an item comes from", "", "micrographName"),
+    Column("frames", "", "frames of a movie"),
+    Column("width", "px", "columns of an image"),
+    Column("height", "px", "rows of an image"),
+    Column("header_pixel_size", "Å/px", "pixel size as the file's header says, 0 if it does not"),
+    Column("blake3", "", "BLAKE3 of the file as imported"),
+    Column("pixel_size", "Å/px", "of the set's own images", "", "ctfSamplingRate", "blob/psize_A"),
+    Column("box_size", "px", "side of a particle box or a map"),
+    Column("dose_per_frame", "e/Å²", "exposure of one frame", "rlnMicrographDoseRate"),
+    Column("pre_exposure", "e/Å²", "exposure before the first frame", "rlnMicrographPreExposure"),
+    Column("contrast", "", "bright or dark protein", "", "", "blob/sign"),
+    Column("phase_flipped", "", "whether phases are flipped already", "rlnCtfDataArePhaseFlipped"),
+    Column("ctf_premultiplied", "", "whether images are multiplied by their CTF already", "rlnCtfDataAreCtfPremultiplied"),
     Column("movie_path", "", "movie file", "rlnMicrographMovieName", "micrographMovie", "movie_blob/path"),
     Column("micrograph_path", "", "aligned sum, unweighted", "rlnMicrographName", "micrograph", "micrograph_blob/path"),
+    Column("weighted_path", "", "aligned sum, dose-weighted"),
+    Column("stack_path", "", "file of a particle's or class average's image", "", "", "blob/path"),
+    Column("stack_index", "", "number of the image in its file, from 0", "", "", "blob/idx"),
+    Column("volume_path", "", "map", "rlnReferenceImage"),
+    Column("half_map1_path", "", "unfiltered map of the first half", "rlnUnfilteredMapHalf1"),
+    Column("half_map2_path", "", "unfiltered map of the second half", "rlnUnfilteredMapHalf2"),
+    Column("mask_path", "", "soft mask in [0, 1]", "rlnMaskName"),
+    Column("count", "", "members of a class", "", "classCount"),
+    Column("shift_x", "px", "shift of each frame, unbinned movie px, RELION's sign", "rlnMicrographShiftX"),
+    Column("shift_y", "px", "shift of each frame, unbinned movie px, RELION's sign", "rlnMicrographShiftY"),
+    Column("motion_model", "", "36 coefficients of RELION's local motion model, x then y", "rlnMotionModelCoeff"),
+    Column("first_frame", "", "first frame used, from 1", "rlnMicrographStartFrame"),
     Column("defocus_u", "Å", "largest defocus, underfocus positive", "rlnDefocusU", "ctfDefocusU", "ctf/df1_A"),
     Column("defocus_v", "Å", "smallest defocus", "rlnDefocusV", "ctfDefocusV", "ctf/df2_A"),
     Column("defocus_angle", "°", "azimuth of defocus_u, +x towards +y", "rlnDefocusAngle", "ctfDefocusAngle", "ctf/df_angle_rad"),
@@ -51,7 +77,21 @@ COLUMNS: tuple[Column, ...] = (
     Column("log_likelihood", "", "contribution to the log-likelihood", "rlnLogLikeliContribution"),
 )  # fmt: skip
 
+OF_THE_SET = frozenset(
+    (
+        "optics_group_name", "voltage", "cs", "amplitude_contrast", "dose_per_frame", "pre_exposure", "phase_flipped", "ctf_premultiplied",
+        "first_frame", "shift_x", "shift_y", "motion_model",
+    )
+)  # fmt: skip
+"""Columns that RELION keeps in tables of their own (optics groups, motion files), not in the rows of particles and micrographs."""
+
 _BY_NAME = {name: column for column in COLUMNS for name in (column.name, column.relion, column.xmipp, column.cryosparc) if name}
+
+
+def relion_names() -> dict[str, str]:
+    """Return our names of the values that RELION's rows of particles, coordinates and micrographs hold, with RELION's labels."""
+    values = (column for column in COLUMNS if column.relion and column.name not in OF_THE_SET)
+    return {column.name: column.relion for column in values if not column.name.endswith("_path")}
 
 
 def column_named(name: str) -> Column | None:

@@ -1,8 +1,9 @@
 """The kinds of sets a protocol takes and gives.
 
 Optics groups carry ``optics_group``, ``optics_group_name``, ``pixel_size`` (Å/px of the set's own images), ``voltage`` (kV), ``cs`` (mm),
-``amplitude_contrast``; movies also ``dose_per_frame`` and ``pre_exposure`` (e/Å²) and ``gain_path``; particles also ``box_size``,
-``contrast`` ("bright" or "dark"), ``phase_flipped`` and ``ctf_premultiplied``.
+``amplitude_contrast``; movies and micrographs also ``dose_per_frame`` (None: unknown) and ``pre_exposure`` (e/Å²); particles also
+``box_size``, ``contrast`` ("bright" or "dark"), ``phase_flipped`` and ``ctf_premultiplied``. Groups imported from RELION keep its further
+columns (``rlnBeamTiltX`` ...) under its names, and so do rows.
 """
 
 from cryoloom.tables import Dataset
@@ -13,7 +14,11 @@ class Movies(
     kind="movies",
     required=("movie_name", "movie_path", "frames", "width", "height", "optics_group", "enabled", "fail_reason"),
 ):
-    """Movies as recorded; ``movie_name`` joins them to everything made from them."""
+    """Movies as recorded; ``movie_name`` joins them to everything made from them.
+
+    Meta: ``gain_path``, a float32 image of the movies' shape and orientation that frames are multiplied by, 0 at dead pixels;
+    ``defects_path``, an image that is 1 at bad pixels; each with the BLAKE3 of its content (``gain_blake3``, ``defects_blake3``).
+    """
 
 
 class Micrographs(
@@ -24,7 +29,8 @@ class Micrographs(
     """Aligned micrographs, protein dark; ``id`` is the movie's.
 
     ``micrograph_path`` is the unweighted sum, for CTF estimation; ``weighted_path`` (null without dose) the dose-weighted one, for
-    picking and extraction.
+    picking and extraction. Where the motion is known: ``shift_x``, ``shift_y`` (lists, px of the unbinned movie, RELION's sign),
+    ``first_frame`` (from 1) and ``motion_model`` (36 coefficients of RELION's model, or null).
     """
 
 

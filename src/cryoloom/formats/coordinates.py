@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from cryoloom.data import COLUMNS
+from cryoloom.data.columns import relion_names
 from cryoloom.formats.sources import resolved
 from cryoloom.formats.star import read_star
 from cryoloom.spec import Failure
 
 SUFFIXES = (".star", ".box", ".cbox", ".cs")
-_KEPT = {column.relion: column.name for column in COLUMNS if column.name in ("score", "psi", "class_id", "id")}
+_KEPT = {relion_names()[name]: name for name in ("score", "psi", "class_id", "id")}
 
 
 def read_coordinates(path: Path) -> pl.DataFrame:

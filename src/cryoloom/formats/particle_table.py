@@ -8,14 +8,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from cryoloom.data import COLUMNS
+from cryoloom.data.columns import relion_names
 from cryoloom.formats.sources import item_names
 from cryoloom.formats.star import read_star
 from cryoloom.spec import Failure
 
-_FOREIGN = {column.relion: column.name for column in COLUMNS if column.relion}
-# These name files or identities, which an import settles itself.
-_SETTLED = ("cryoloomParticleId", "rlnMicrographName", "rlnMicrographMovieName", "rlnOpticsGroupName")
+_OURS = {relion: ours for ours, relion in relion_names().items()}
 _OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 
 
@@ -59,7 +57,7 @@ def read_particles_star(path: Path) -> ParticleTable:
     rows = _origins_in_angstrom(rows, optics)
     place = rows["rlnImageName"].str.splitn("@", 2).struct.unnest()
     number, file = (place["field_0"], place["field_1"])
-    items = rows.rename({name: ours for name, ours in _FOREIGN.items() if name in rows.columns and name not in _SETTLED})
+    items = rows.rename({name: ours for name, ours in _OURS.items() if name in rows.columns})
     items = items.drop("rlnImageName").with_columns(
         image_file=pl.when(file.is_null()).then(number).otherwise(file),
         stack_index=pl.when(file.is_null()).then(0).otherwise(number.cast(pl.Int64, strict=False) - 1),
@@ -68,8 +66,6 @@ def read_particles_star(path: Path) -> ParticleTable:
     if items["stack_index"].has_nulls():
         bad = rows["rlnImageName"].filter(items["stack_index"].is_null())[0]
         raise Failure("star-image-name", f"{path}: rlnImageName {bad!r} is not number@file.", "Correct the table.")
-    if "cryoloomParticleId" in items.columns:
-        items = items.rename({"cryoloomParticleId": "id"})
     if "defocus_u" in items.columns and "phase_shift" not in items.columns:
         items = items.with_columns(phase_shift=pl.lit(0.0))
     return ParticleTable(items.drop("rlnMicrographName", strict=False), optics)

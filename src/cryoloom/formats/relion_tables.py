@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cryoloom.data import COLUMNS
+from cryoloom.data.columns import relion_names
 from cryoloom.formats.atomic import atomic
 from cryoloom.formats.mrc import MrcWriter, open_mrc, read_mrc_header
 from cryoloom.spec import Failure
@@ -29,10 +29,9 @@ _OPTICS = {
     "phase_flipped": "rlnCtfDataArePhaseFlipped",
     "ctf_premultiplied": "rlnCtfDataAreCtfPremultiplied",
 }
-_RELION = {column.name: column.relion for column in COLUMNS if column.relion and not column.name.endswith("_path")}
+_RELION = relion_names()
 _FOREIGN = ("rln", "cryoloom")
 """Columns that RELION or an earlier export of ours named; they go out as they came in."""
-_NOT_ITEMS = {"optics_group_name", "voltage", "cs", "amplitude_contrast"}
 
 
 def optics_table(optics: list[dict[str, Any]], **sizes: Mapping[int, float | int] | float | int) -> pl.DataFrame:
@@ -68,7 +67,7 @@ def original_sizes(sizes: Mapping[int, float], related: Mapping[str, Dataset]) -
 
 def item_table(items: pl.DataFrame, *, leave_out: tuple[str, ...] = ()) -> pl.DataFrame:
     """Return the columns that RELION has names for, under those, and those that were RELION's all along."""
-    names = {ours: relion for ours, relion in _RELION.items() if ours in items.columns and ours not in _NOT_ITEMS and ours not in leave_out}
+    names = {ours: relion for ours, relion in _RELION.items() if ours in items.columns and ours not in leave_out}
     foreign = [name for name in items.columns if name.startswith(_FOREIGN) and name not in names.values()]
     kept = [ours for ours in names if not items[ours].is_null().all()]
     return whole_numbers(items.select([pl.col(ours).alias(names[ours]) for ours in kept] + [pl.col(name) for name in foreign]))
