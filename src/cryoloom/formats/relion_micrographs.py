@@ -96,7 +96,7 @@ def _motion_files(micrographs: Micrographs, items: pl.DataFrame, directory: Path
     if not {"shift_x", "shift_y"} <= set(items.columns):
         return {}
     movies = related.get("movies")
-    known = {row["id"]: row for row in movies.to_polars().iter_rows(named=True)} if movies is not None else {}
+    known = {(row["id"], row["movie_name"]): row for row in movies.to_polars().iter_rows(named=True)} if movies is not None else {}
     gain = {"rlnMicrographGainName": "gain.mrc"} if movies is not None and movies.meta.get("gain_path") else {}
     groups = {group["optics_group"]: group for group in micrographs.optics}
     files = {}
@@ -104,7 +104,7 @@ def _motion_files(micrographs: Micrographs, items: pl.DataFrame, directory: Path
         if row["shift_x"] is None:
             continue
         files[row["id"]] = f"motion/{row['micrograph_name']}.star"
-        blocks = _motion_blocks(row, groups[row["optics_group"]], known.get(row["id"]), gain)
+        blocks = _motion_blocks(row, groups[row["optics_group"]], known.get((row["id"], row["micrograph_name"])), gain)
         write_star(directory / files[row["id"]], blocks)
     return files
 

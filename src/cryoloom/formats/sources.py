@@ -5,14 +5,15 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from cryoloom.formats.atomic import atomic
-from cryoloom.spec import WrongUse
+from cryoloom.spec import Failure, WrongUse
 
 IMAGE_SUFFIXES = (".mrc", ".mrcs", ".st", ".tif", ".tiff", ".eer")
 _TABLE_SUFFIXES = (".star", ".box", ".cbox", ".cs")
@@ -173,6 +174,15 @@ def resolved(file: str, table: Path, folder: str = "") -> Path | None:
     candidates = [place / file for place in (*places, *table.absolute().parents)]
     bare = [place / Path(file).name for place in (*places, table.absolute().parent)]
     return next((path for path in (*candidates, *bare) if path.is_file()), None)
+
+
+@contextmanager
+def named_only(source: Path) -> Iterator[None]:
+    """Keep the folder of `source` out of failures raised inside: reasons stand in tables, which must not say where a user's data lie."""
+    try:
+        yield
+    except Failure as error:
+        raise Failure(error.code, error.message.replace(source.as_posix(), source.name), error.cure) from error
 
 
 def fingerprint(paths: Sequence[Path]) -> list[list[str | int]]:

@@ -98,6 +98,7 @@ def test_broken_movies_are_disabled_with_their_reason(job, raw):
     assert "no such file" in reasons["g"]
     assert "h.mrc.gz" in reasons["h"]
     assert items["frames"].to_list() == [4, 0, 0, 0, 0, 0, 0]
+    assert not any(str(raw) in reason for reason in reasons.values()), "tables do not say where a user's data lie"
 
 
 def test_the_same_names_in_two_folders(job, raw):

@@ -85,14 +85,16 @@ class ImportMicrographs(Protocol, id="import.micrographs", outputs=Imported, ali
         from cryoloom.formats.mrc import write_mrc
 
         source = Path(item["source"])
-        image = open_movie(source)
-        if image.frames != 1:
-            raise Failure("not-a-micrograph", f"{source}: {image.frames} images, a micrograph is one.", "Import movies with import.movies.")
         target = item.folder / f"{item['micrograph_name']}.mrc"
-        if image.plain_mrc:
-            sources.bring_in(source, target, item.root, copy=self.copy_files)
-        else:
-            write_mrc(target, image.read(0, 1)[0], self.pixel_size)
+        with sources.named_only(source):
+            image = open_movie(source)
+            if image.frames != 1:
+                message = f"{source}: {image.frames} images, a micrograph is one."
+                raise Failure("not-a-micrograph", message, "Import movies with import.movies.")
+            if image.plain_mrc:
+                sources.bring_in(source, target, item.root, copy=self.copy_files)
+            else:
+                write_mrc(target, image.read(0, 1)[0], self.pixel_size)
         return {
             "micrograph_path": target,
             "width": image.width,

@@ -119,9 +119,10 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
         from cryoloom.formats.movie import open_movie
 
         source = Path(item["source"])
-        movie = open_movie(source)
-        if source.suffix.lower() in (".gz", ".bz2"):
-            movie.read(movie.frames - 1)  # only unpacking tells whether a compressed file is whole
+        with sources.named_only(source):
+            movie = open_movie(source)
+            if source.suffix.lower() in (".gz", ".bz2"):
+                movie.read(movie.frames - 1)  # only unpacking tells whether a compressed file is whole
         ending = "".join(source.suffixes[-2:]) if source.suffix.lower() in (".gz", ".bz2") else source.suffix
         target = sources.bring_in(source, item.folder / f"{item['movie_name']}{ending}", item.root, copy=self.copy_files)
         return {

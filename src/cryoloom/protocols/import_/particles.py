@@ -120,30 +120,26 @@ class ImportParticles(Protocol, id="import.particles", outputs=Imported, aliases
         """Bring one stack in, inverted if its particles are dark, and look at every image."""
         import numpy as np
 
-        from cryoloom.formats.mrc import STACK_SUFFIXES, MrcWriter, open_mrc
+        from cryoloom.formats.mrc import MrcWriter, open_mrc
 
         source = sources.resolved(item["image_file"], Path(self.path), self.folder)
         if source is None:
-            raise Failure(
-                "stack-missing",
-                f"{item['image_file']}: not found from {Path(self.path).parent} or a folder above it.",
-                "Say where the paths start: --folder.",
-            )
-        image = open_mrc(source)
-        images = image.data.reshape(image.header.shape)
-        if images.shape[1] != images.shape[2] or images.dtype.kind == "c":
-            raise Failure(
-                "not-particles", f"{source}: images of {images.shape[2]} × {images.shape[1]} px, not square boxes.", "Check the path."
-            )
-        target = item.output(f"_{Path(sources.item_names([source])[0]).name}.mrcs")
-        plain = source.suffix.lower() in (".mrc", *STACK_SUFFIXES) and isinstance(images, np.memmap)
-        broken = [number for number, each in enumerate(images) if not np.isfinite(each.sum(dtype=np.float64))]
-        if item["dark"] or not plain:
-            with MrcWriter(target, images.shape[1:], image.pixel_size, mode=12 if image.header.mode == 12 else 2) as writer:
-                for each in images:
-                    writer.append(np.float32(-1 if item["dark"] else 1) * each.astype(np.float32))
-        else:
-            sources.bring_in(source, target, item.root, copy=self.copy_files)
+            message = f"{item['image_file']}: not found from the table's folder or a folder above it."
+            raise Failure("stack-missing", message, "Say where the paths start: --folder.")
+        target = item.output(f"_{sources.item_names([source])[0]}.mrcs")
+        with sources.named_only(source):
+            image = open_mrc(source)
+            images = image.data.reshape(image.header.shape)
+            if images.shape[1] != images.shape[2] or images.dtype.kind == "c":
+                size = f"{images.shape[2]} × {images.shape[1]}"
+                raise Failure("not-particles", f"{source}: images of {size} px, not square boxes.", "Check the path.")
+            broken = [number for number, each in enumerate(images) if not np.isfinite(each.sum(dtype=np.float64))]
+            if item["dark"] or not isinstance(images, np.memmap):
+                with MrcWriter(target, images.shape[1:], image.pixel_size, mode=12 if image.header.mode == 12 else 2) as writer:
+                    for each in images:
+                        writer.append(np.float32(-1 if item["dark"] else 1) * each.astype(np.float32))
+            else:
+                sources.bring_in(source, target, item.root, copy=self.copy_files)
         return {
             "stack_path": target,
             "images": len(images),
