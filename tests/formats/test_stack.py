@@ -4,7 +4,7 @@ import pytest
 
 from cryoloom.data import Particles
 from cryoloom.formats.mrc import read_mrc, write_mrc
-from cryoloom.formats.stack import read_particles, stack_columns, write_stack
+from cryoloom.formats.stack import read_particles, write_stack
 from cryoloom.spec import Failure
 
 
@@ -52,4 +52,3 @@ def test_small_stacks_in_half_precision(tmp_path, stacks):
     assert read_particles(particles(tmp_path, [("h.mrcs", 1)]))[0] == pytest.approx(stacks["a.mrcs"][1], rel=1e-3)
     with pytest.raises(ValueError, match="3 axes"):
         write_stack(tmp_path / "i.mrcs", np.zeros((4, 4)), 1.0)
-    assert stack_columns("x.mrcs", 3).rows() == [("x.mrcs", 0), ("x.mrcs", 1), ("x.mrcs", 2)]

@@ -47,12 +47,8 @@ class Movie:
         source = self.source
         if not isinstance(source, _MrcFrames) or self.path.suffix.lower() in (".gz", ".bz2"):
             return False
-        return source.header.mode != mrc.PACKED_MODE and self.dtype.kind != "c" and not (source.header.mode == 0 and self.unsigned)
-
-    @property
-    def unsigned(self) -> bool:
-        """Return whether signed bytes of the file are taken for unsigned counts."""
-        return isinstance(self.source, _MrcFrames) and (self.source.unsigned or self.dtype == np.uint8)
+        counts = source.header.mode == 0 and (source.unsigned or self.dtype == np.uint8)
+        return source.header.mode in (0, 1, 2, 6, 12) and not counts
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Return frames `start` to `stop` (not included; None: all) as float32 ``(n, height, width)``, MRC row order."""

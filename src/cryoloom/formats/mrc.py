@@ -18,7 +18,6 @@ from cryoloom.formats.mrc_writer import MrcWriter, write_mrc
 from cryoloom.spec import Failure
 
 __all__ = [
-    "PACKED_MODE",
     "STACK_SUFFIXES",
     "MrcHeader",
     "MrcImage",

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from cryoloom.data import Classes2D, Particles
@@ -68,10 +67,3 @@ def write_stack(path: Path | str, array: NDArray[Any], pixel_size: float, *, mod
         raise ValueError(f"a stack has 3 axes; got shape {array.shape}")
     with MrcWriter(path, (array.shape[1], array.shape[2]), pixel_size, mode=mode) as writer:
         writer.append(array)
-
-
-def stack_columns(path: str, count: int) -> pl.DataFrame:
-    """Return the columns ``stack_path`` and ``stack_index`` of the images of one stack."""
-    return pl.DataFrame(
-        {"stack_path": [path] * count, "stack_index": range(count)}, schema={"stack_path": pl.String, "stack_index": pl.Int64}
-    )
