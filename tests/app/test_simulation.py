@@ -67,12 +67,16 @@ def test_wrong_use_is_refused_and_leaves_nothing(tmp_path):
         ("x", "tiny", {"pixel_size": 0}, "simulate-override"),
         ("x", "tiny", {"ice": -1.0}, "simulate-override"),
         ("x", "tiny", {"dose_per_frame": float("nan")}, "simulate-override"),
+        ("x", "tiny", {"amplitude_contrast": 1.5}, "simulate-override"),
+        ("x", "tiny", {"defocus_min": 30000.0}, "simulate-override"),
+        ("x", "s6", {"snr": 20.0}, "simulate-override"),
+        ("x", "tiny", {"width": 60}, "simulate-room"),
+        ("x", "tiny", {"phantom_atoms": 5}, "simulate-phantom"),
         ("x", "tiny", {"format": "png"}, "simulate-format"),
         ("x", "tiny", {"dose_per_frame": 100.0}, "simulate-format"),
         ("x", "tiny", {"particles_per_movie": 500}, "simulate-room"),
         ("x", "s1", {"box": 32}, "simulate-box"),
         ("x", "s1", {"box": 65}, "simulate-box"),
-        ("x", "s1", {"noise_fraction": 1.0}, "simulate-noise"),
         ("x", "s1", {"symmetry": "I5"}, "simulate-phantom"),
         ("x", "s1", {"phantom_diameter": 100.0, "phantom_shape": "cube"}, "simulate-phantom"),
         ("x", "s1", {"conformations": 4}, "simulate-conformations"),
@@ -82,6 +86,17 @@ def test_wrong_use_is_refused_and_leaves_nothing(tmp_path):
             simulate(tmp_path / name, preset, 0, overrides=overrides)
         assert caught.value.code == code, overrides
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+def test_a_movie_may_be_empty(tmp_path):
+    result = simulate(tmp_path / "set", "tiny", 0, overrides=MOVIES | {"particles_per_movie": 0, "contaminants": 0.0})
+    assert result["particles"] == 0
+    assert "rlnAngleRot" in (tmp_path / "set/truth/particles.star").read_text()
+
+
+def test_a_negative_seed_is_refused(tmp_path):
+    with pytest.raises(WrongUse, match="seed"):
+        simulate(tmp_path / "set", "tiny", -1)
 
 
 def test_texts_are_read_as_values():
@@ -185,6 +200,11 @@ def test_particles_have_unit_noise_and_the_snr(particles):
     assert stack[~junk].var(axis=(1, 2)).mean() - 1.0 == pytest.approx(0.1, rel=0.1)
 
 
+def test_a_set_may_be_noise_alone(tmp_path):
+    simulate(tmp_path / "set", "s1", 0, overrides={"particles": 60, "noise_fraction": 1.0})
+    assert mrcfile.read(tmp_path / "set/particles.mrcs").var() == pytest.approx(1.0, abs=0.01)
+
+
 def test_a_clean_copy_shows_what_the_volume_projects_to(tmp_path):
     simulate(tmp_path / "set", "s0", 0, overrides={"particles": 40})
     clean, noisy = (mrcfile.read(tmp_path / "set" / name) for name in ("clean.mrcs", "particles.mrcs"))
@@ -229,26 +249,9 @@ def test_relion_finds_the_motion_with_the_sign_of_the_truth(tmp_path):
     folder = tmp_path / "set"
     changes = {"movies": 1, "frames": 6, "dose_per_frame": 8.0, "drift_local": 0.0, "contaminants": 0.0, "hot_pixels": 0, "format": "mrc6"}
     simulate(folder, "tiny", 4, overrides=changes)
-    command = [
-        "relion_run_motioncorr",
-        "--i",
-        "movies.star",
-        "--o",
-        "mc/",
-        "--use_own",
-        "--j",
-        "1",
-        "--bin_factor",
-        "1",
-        "--bfactor",
-        "50",
-        "--patch_x",
-        "1",
-        "--patch_y",
-        "1",
-    ]
-    command += ["--gainref", "gain.mrc", "--gain_rot", "0", "--gain_flip", "0", "--dose_per_frame", "8", "--preexposure", "0"]
-    command += ["--first_frame_sum", "1", "--last_frame_sum", "-1"]
+    options = {"bin_factor": 1, "bfactor": 50, "patch_x": 1, "patch_y": 1, "dose_per_frame": 8, "preexposure": 0, "first_frame_sum": 1}
+    options |= {"last_frame_sum": -1, "gainref": "gain.mrc", "gain_rot": 0, "gain_flip": 0, "i": "movies.star", "o": "mc/", "j": 1}
+    command = ["relion_run_motioncorr", "--use_own", *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=300)
     columns = [pl.col("rlnMicrographShiftX"), pl.col("rlnMicrographShiftY")]
     found, true = (

@@ -78,7 +78,7 @@ def test_icosahedral_axes_are_relions():
 @pytest.mark.parametrize("seed", range(4))
 def test_random_phantoms_have_the_size_asked_for(seed):
     phantom = random_phantom(seed, 120.0)
-    assert 0.85 * 60.0 < phantom.radius < 1.05 * 60.0
+    assert 0.8 * 60.0 < phantom.radius < 1.05 * 60.0
     assert len(np.unique(phantom.lobes)) >= 2
 
 

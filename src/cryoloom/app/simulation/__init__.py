@@ -47,9 +47,12 @@ def simulate(
     Raises
     ------
     WrongUse
-        ``simulate-directory`` if `directory` is not empty; ``simulate-preset``, ``simulate-override`` ... for what cannot be made.
+        ``simulate-directory`` if `directory` is not empty; ``simulate-seed``, ``simulate-preset``, ``simulate-override`` ... for what cannot
+        be made.
     """
     settings = preset_named(preset, overrides)
+    if seed < 0:
+        raise WrongUse("simulate-seed", f"simulate: the seed must be zero or more; got {seed}.", "Give another seed.")
     directory = Path(directory)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise WrongUse("simulate-directory", f"simulate: {directory} exists and is not an empty folder.", "Name a new folder.")

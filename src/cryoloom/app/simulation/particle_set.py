@@ -6,7 +6,7 @@ along its view, CTF applied, plus noise. Class 0 is pure noise; the class after 
 """
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def simulate_particles(
     Raises
     ------
     WrongUse
-        ``simulate-box`` for an odd box, or one smaller than the particle; ``simulate-noise`` if no image would show a particle.
+        ``simulate-box`` for an odd box, or one smaller than the particle.
     """
     phantoms = phantoms_of(preset)
     if preset.box % 2 or 2.0 * phantoms[0].radius > preset.box * preset.pixel_size:
@@ -52,9 +52,9 @@ def simulate_particles(
         phantoms.append(random_phantom(preset.phantom_seed + 1, 0.75 * 2.0 * phantoms[0].radius))
     microscope = Microscope(preset.voltage, preset.cs, preset.amplitude_contrast)
     particles = draw_particles(preset, conformations, np.random.default_rng((seed, 0)))
-    if all(particle.phantom < 0 for particle in particles):
-        raise WrongUse("simulate-noise", "simulate: no image would show a particle.", "Choose a noise_fraction below 1, or more particles.")
-    scale = float(np.sqrt(preset.snr / signal_variance(particles, phantoms, microscope, preset.box, preset.pixel_size)))
+    # The scale is that of a set in which every image shows the particle, so it exists for noise alone.
+    shown = [replace(particle, phantom=particle.phantom if 0 <= particle.phantom < conformations else 0) for particle in particles]
+    scale = float(np.sqrt(preset.snr / signal_variance(shown, phantoms, microscope, preset.box, preset.pixel_size)))
     truth = directory / "truth"
     truth.mkdir(parents=True)
 

@@ -183,7 +183,14 @@ def preset_named(name: str, overrides: Mapping[str, Any] | None = None) -> Prese
         if key not in hints:
             raise WrongUse("simulate-override", f"simulate: preset {name} has no setting {key!r}.", f"It has {', '.join(hints)}.")
         values[key] = _value(f"{name}.{key}", key, value, hints[key])
-    return replace(preset, **values)
+    preset = replace(preset, **values)
+    for low, high in (("defocus_min", "defocus_max"), ("snr", "snr_max")):
+        least, most = getattr(preset, low, None), getattr(preset, high, None)
+        if least is not None and most is not None and least > most:
+            raise WrongUse(
+                "simulate-override", f"simulate: {name}.{low} is {least:g}, above {high}, {most:g}.", f"Give both {low} and {high}."
+            )
+    return preset
 
 
 _POSITIVE = {
@@ -191,6 +198,7 @@ _POSITIVE = {
     "phantom_diameter", "pixel_size", "radius", "separation", "signal_to_noise", "snr", "snr_max", "voltage", "width",
 }  # fmt: skip
 _SIGNED = {"defocus_max", "defocus_min", "tilt"}
+_FRACTIONS = {"amplitude_contrast", "gain", "gradient"}
 _BOOLEANS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
@@ -212,4 +220,6 @@ def _value(where: str, key: str, value: Any, hint: Any) -> Any:
     if wanted in (int, float) and not (math.isfinite(number) and (number > 0 or key in _SIGNED or (number == 0 and key not in _POSITIVE))):
         least = "positive" if key in _POSITIVE else "finite" if key in _SIGNED else "zero or more"
         raise WrongUse("simulate-override", f"simulate: {where} must be {least}; got {value!r}.", "Give another value.")
+    if key in _FRACTIONS and number > 0.99:
+        raise WrongUse("simulate-override", f"simulate: {where} is a fraction below 1; got {value!r}.", "Give a smaller value.")
     return number

@@ -15,6 +15,8 @@ def phantoms_of(sample: Sample) -> list[Phantom]:
         raise WrongUse(
             "simulate-conformations", f"simulate: conformations must be 1 to 3; got {sample.conformations}.", "Choose 1, 2 or 3."
         )
+    if sample.phantom_atoms is not None and sample.phantom_atoms < 50:
+        raise WrongUse("simulate-phantom", f"simulate: {sample.phantom_atoms} atoms make no particle.", "Ask for 50 or more phantom_atoms.")
     try:
         if sample.phantom_diameter is None:
             whole = p80(sample.phantom_seed, sample.phantom_atoms or 1500)

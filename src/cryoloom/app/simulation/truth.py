@@ -69,7 +69,13 @@ def write_movie_truth(directory: Path, preset: MoviePreset, movies: list[MovieTr
             "cryoloomDiameter": [item.diameter for _, item in found],
             "cryoloomKind": [item.kind for _, item in found],
         },
-        schema_overrides={"rlnMicrographName": pl.String, "cryoloomKind": pl.String},
+        schema={
+            "rlnMicrographName": pl.String,
+            "rlnCoordinateX": pl.Float64,
+            "rlnCoordinateY": pl.Float64,
+            "cryoloomDiameter": pl.Float64,
+            "cryoloomKind": pl.String,
+        },
     )
     write_star(truth / "contaminants.star", {"contaminants": contaminants})
 
@@ -104,29 +110,27 @@ def _motion(preset: MoviePreset, movie: MovieTruth, path: str) -> dict[str, Any]
 
 
 def _particles(preset: MoviePreset, movies: list[MovieTruth], names: list[str]) -> pl.DataFrame:
-    states = preset.conformations
-    rows = []
-    for number, (movie, name) in enumerate(zip(movies, names, strict=True), start=1):
-        for index, particle in enumerate(movie.specimen.particles):
-            rise = movie.specimen.rise(particle.x, particle.height)
-            rows.append(
-                {
-                    "rlnMicrographName": name,
-                    "rlnOpticsGroup": 1,
-                    "cryoloomParticleId": number << 20 | index,
-                    "rlnCoordinateX": particle.x,
-                    "rlnCoordinateY": particle.y,
-                    "rlnAngleRot": particle.angles[0],
-                    "rlnAngleTilt": particle.angles[1],
-                    "rlnAnglePsi": particle.angles[2],
-                    "rlnOriginXAngst": 0.0,
-                    "rlnOriginYAngst": 0.0,
-                    "rlnDefocusU": movie.specimen.defocus.u + rise,
-                    "rlnDefocusV": movie.specimen.defocus.v + rise,
-                    "rlnDefocusAngle": movie.specimen.defocus.angle,
-                    "rlnPhaseShift": movie.specimen.defocus.plate,
-                    "rlnClassNumber": particle.phantom % states + 1,
-                    "cryoloomJunk": int(particle.junk),
-                }
-            )
-    return pl.DataFrame(rows)
+    found = [
+        (name, number << 20 | index, movie.specimen.defocus.raised(movie.specimen.rise(particle.x, particle.height)), particle)
+        for number, (movie, name) in enumerate(zip(movies, names, strict=True), start=1)
+        for index, particle in enumerate(movie.specimen.particles)
+    ]
+    columns: dict[str, tuple[type[pl.DataType], list[Any]]] = {
+        "rlnMicrographName": (pl.String, [name for name, *_ in found]),
+        "rlnOpticsGroup": (pl.Int64, [1] * len(found)),
+        "cryoloomParticleId": (pl.Int64, [identity for _, identity, *_ in found]),
+        "rlnCoordinateX": (pl.Float64, [particle.x for *_, particle in found]),
+        "rlnCoordinateY": (pl.Float64, [particle.y for *_, particle in found]),
+        "rlnAngleRot": (pl.Float64, [particle.angles[0] for *_, particle in found]),
+        "rlnAngleTilt": (pl.Float64, [particle.angles[1] for *_, particle in found]),
+        "rlnAnglePsi": (pl.Float64, [particle.angles[2] for *_, particle in found]),
+        "rlnOriginXAngst": (pl.Float64, [0.0] * len(found)),
+        "rlnOriginYAngst": (pl.Float64, [0.0] * len(found)),
+        "rlnDefocusU": (pl.Float64, [defocus.u for *_, defocus, _ in found]),
+        "rlnDefocusV": (pl.Float64, [defocus.v for *_, defocus, _ in found]),
+        "rlnDefocusAngle": (pl.Float64, [defocus.angle for *_, defocus, _ in found]),
+        "rlnPhaseShift": (pl.Float64, [defocus.plate for *_, defocus, _ in found]),
+        "rlnClassNumber": (pl.Int64, [particle.phantom % preset.conformations + 1 for *_, particle in found]),
+        "cryoloomJunk": (pl.Int64, [int(particle.junk) for *_, particle in found]),
+    }
+    return pl.DataFrame({name: pl.Series(values, dtype=kind) for name, (kind, values) in columns.items()})

@@ -68,7 +68,7 @@ def carbon_film(
     covered = along > np.quantile(along, 1.0 - cover)
     # Amorphous carbon scatters strongly: its own grain beside its mean thickness.
     grain = rng.standard_normal(shape, dtype=np.float32)
-    return (covered * (150.0 * CARBON_POTENTIAL * microscope.phase_per_volt + 0.12 * grain)).astype(np.float32), covered
+    return (covered * (150.0 * CARBON_POTENTIAL * microscope.phase_per_volt + 0.05 * grain)).astype(np.float32), covered
 
 
 def _lump(radius: float, box: int, pixel_size: float, rng: np.random.Generator) -> Image:

@@ -94,7 +94,10 @@ def draw_specimen(recipe: Recipe, phantoms: list[Phantom], microscope: Microscop
 
     taken = [(item.x, item.y, 0.5 * item.diameter / pixel_size + 1.1 * radius) for item in contaminants]
     places = _places(recipe.particles, 2.0 * recipe.separation * radius, recipe, 1.2 * radius, taken, rng)
-    places = np.array([(x, y) for x, y in places if not carbon[round(y) + margin, round(x) + margin]]).reshape(-1, 2)
+    # The whole outline of a particle must be clear of the film.
+    turns = np.linspace(0.0, 2.0 * np.pi, 16, endpoint=False)
+    around = np.rint(places[:, None, ::-1] + radius * np.stack([np.sin(turns), np.cos(turns)], axis=1) + margin).astype(int)
+    places = places[~carbon[around[..., 0], around[..., 1]].any(axis=1)]
     frame = (slice(margin, margin + height), slice(margin, margin + width))
     mean, astigmatism = rng.uniform(recipe.defocus_min, recipe.defocus_max), rng.uniform(0.0, recipe.astigmatism)
     bearing, rise = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.0, recipe.gradient)
@@ -142,10 +145,12 @@ def _places(
     Darts are thrown until 2000 in a row found no room.
     """
     places = np.empty((0, 2))
+    if 2.0 * edge > min(recipe.width, recipe.height) - 1:
+        return places
     keep_off = np.array(taken).reshape(-1, 3)
     misses = 0
     while len(places) < count and misses < 2000:
-        dart = rng.uniform((edge, edge), (max(edge, recipe.width - 1 - edge), max(edge, recipe.height - 1 - edge)))
+        dart = rng.uniform((edge, edge), (recipe.width - 1 - edge, recipe.height - 1 - edge))
         clear = ((places - dart) ** 2).sum(axis=1).min(initial=np.inf) >= distance**2
         clear = clear and bool(np.all(((keep_off[:, :2] - dart) ** 2).sum(axis=1) >= keep_off[:, 2] ** 2))
         misses = 0 if clear else misses + 1
