@@ -9,11 +9,9 @@ import math
 import torch
 from torch import Tensor
 
+from cryoloom.numerics.ctf.electron import amplitude_phase, electron_wavelength
 
-def electron_wavelength(voltage: float) -> float:
-    """Return the relativistic electron wavelength in Å for an acceleration `voltage` in kV (300 kV: 0.0196875 Å)."""
-    volts = voltage * 1e3
-    return 12.2643247 / math.sqrt(volts * (1.0 + 0.978466e-6 * volts))
+__all__ = ["ctf", "ctf_phase", "electron_wavelength"]
 
 
 def ctf_phase(
@@ -51,9 +49,8 @@ def ctf_phase(
     )
     azimuth = torch.atan2(y, x) - torch.deg2rad(angle)
     defocus = 0.5 * (u + v + (u - v) * torch.cos(2.0 * azimuth))
-    amplitude_phase = math.atan2(amplitude_contrast, math.sqrt(1.0 - amplitude_contrast**2))
     chi = math.pi * wavelength * squared * (defocus - 0.5 * wavelength**2 * squared * (cs * 1e7))
-    return chi + torch.deg2rad(plate) + amplitude_phase
+    return chi + torch.deg2rad(plate) + amplitude_phase(amplitude_contrast)
 
 
 def ctf(

@@ -1,0 +1,192 @@
+"""Refinement of a CTF against the cells of a spectrum: Levenberg-Marquardt with analytic derivatives.
+
+The power of a cell, over its smooth background, is ``β(s, θ) + α(s) sin² χ`` with smooth splines β (background, with a two-fold
+variation in azimuth) and α ≥ 0 (signal). Both are linear: they are solved for and projected out of the derivatives at every step
+(variable projection; Kaufman, BIT 15:49, 1975), so that neither the background nor the decay of the signal pulls on the rings.
+Cells count by the inverse of their variance, which is that of a power: in proportion to its square.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.optimize import nnls
+
+from cryoloom.numerics.ctf.rings import Astigmatic, Cells, Optics, spline_basis
+from cryoloom.numerics.ctf.spectrum import CORRELATED, Array, taper_autocorrelation
+
+SIGNAL = 5
+"""Splines of α over the band."""
+
+SETTLED = 3e-4
+"""Radians: a step that moves no phase by more is the last."""
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A refined CTF.
+
+    Attributes
+    ----------
+    ctf
+        The parameters.
+    error
+        Standard errors of ``(mean, a, b, plate)``, in Å and radians; zero for a plate that was not refined.
+    gain
+        Log-likelihood gained over a background without rings.
+    signal
+        α of every ring of the cells: the power that rings add at their crests, over the background.
+    """
+
+    ctf: Astigmatic
+    error: Array
+    gain: float
+    signal: Array
+
+
+def refine_ctf(
+    cells: Cells,
+    optics: Optics,
+    starts: Sequence[Astigmatic],
+    *,
+    background: int,
+    restraint: float = 0.0,
+    with_plate: bool = False,
+) -> Refined:
+    """Climb from every start with even weights, and from the best optimum again with the weights of the model found.
+
+    Parameters
+    ----------
+    background
+        How many radial splines make β.
+    restraint
+        Log-likelihood lost per Å² of ``(U - V)²``.
+    with_plate
+        Refine the phase shift as well.
+    """
+    problem = _Problem(cells, optics, background)
+    unit = cells.noise * CORRELATED
+    stiff = np.diag([0.0, 8.0, 8.0, 0.0]) * restraint * unit
+    free = 4 if with_plate else 3
+    climbed = [_climb(problem, start.vector(), stiff, free, 15) for start in starts]
+    vector = min(climbed, key=lambda at: problem.at(at).cost + at @ stiff @ at)
+    problem.weigh(problem.expected(vector))
+    problem.blur(vector)
+    vector = _climb(problem, vector, stiff, free, 40)
+    state = problem.at(vector)
+    error = np.zeros(4)
+    error[:free] = np.sqrt(np.diag(np.linalg.pinv((state.derivative.T @ state.derivative + stiff)[:free, :free])) * unit)
+    return Refined(
+        ctf=Astigmatic(*(float(value) for value in vector)),
+        error=error,
+        gain=0.5 * (float(problem.data @ problem.data) - state.cost) / unit,
+        signal=problem.ring_envelope @ state.signal,
+    )
+
+
+def _climb(problem: "_Problem", vector: Array, stiff: Array, free: int, iterations: int) -> Array:
+    damping = 1e-3
+    state = problem.at(vector)
+    for _ in range(iterations):
+        normal = (state.derivative.T @ state.derivative + stiff)[:free, :free]
+        downhill = (state.derivative.T @ state.residual - stiff @ vector)[:free]
+        move = np.zeros(4)
+        move[:free] = np.linalg.solve(normal + np.diag(damping * np.diag(normal) + 1e-30), downhill)
+        trial = problem.at(vector + move)
+        gained = state.cost + vector @ stiff @ vector - trial.cost - (vector + move) @ stiff @ (vector + move)
+        if gained >= 0:
+            vector, state = vector + move, trial
+            damping = max(damping / 5, 1e-9)
+        else:
+            damping *= 6
+        if np.abs(problem.steepest * move).max() < SETTLED:
+            break
+    return vector
+
+
+@dataclass(frozen=True)
+class _State:
+    residual: Array
+    derivative: Array
+    signal: Array
+    cost: float
+
+
+class _Problem:
+    """The least-squares problem of one spectrum: what does not change with the CTF, and its linearisation at one CTF."""
+
+    def __init__(self, cells: Cells, optics: Optics, background: int) -> None:
+        low, high = cells.rings[0], cells.rings[-1]
+        double = 2 * cells.azimuth
+        squared = cells.radius**2
+        slope = optics.phase_per_defocus(squared)
+        self.cells = cells
+        self.optics = optics
+        self.slopes = np.stack([slope, slope * np.cos(double), slope * np.sin(double), np.ones_like(slope)], axis=1)
+        self.steepest = np.abs(self.slopes).max(axis=0)
+        self.offset = optics.phase_in_focus(squared)
+        self.contrast = np.ones_like(slope)
+        radial = spline_basis(cells.radius, low, high, background)
+        folded = spline_basis(cells.radius, low, high, 3, degree=2)
+        self.fixed = np.concatenate([radial, folded * np.cos(double)[:, None], folded * np.sin(double)[:, None]], axis=1)
+        self.envelope = spline_basis(cells.radius, low, high, SIGNAL, degree=2)
+        self.ring_envelope = spline_basis(cells.rings, low, high, SIGNAL, degree=2)
+        self.weigh(np.ones_like(slope))
+
+    def weigh(self, power: Array) -> None:
+        """Set the weights for cells whose expected power, over the background, is `power`."""
+        self.weight = np.sqrt(self.cells.pixels) / power
+        self.basis = np.linalg.qr(self.fixed * self.weight[:, None])[0]
+        self.data = self._project(self.cells.excess * self.weight)
+
+    def blur(self, vector: Array) -> None:
+        """Let the taper of the tiles wash out and displace the rings as it does at the CTF `vector`.
+
+        A taper multiplies the spectrum's own transform, where rings of period p lie at the lag 1/p, by its autocorrelation r. Since
+        rings grow narrower and weaker outwards, it also moves them: their phase 2χ by ``-r''/r (2χ)''/2 - r'/r (ln α)'`` an axis.
+        """
+        if self.cells.taper == 0:
+            return
+        cells, length = self.cells, self.cells.taper
+        density = 2 * self.optics.wavelength * vector[0] / length
+        decay = self._decay(vector) / length
+        self.contrast, shift = np.ones_like(cells.radius), np.zeros_like(cells.radius)
+        for part in (np.abs(np.cos(cells.azimuth)), np.abs(np.sin(cells.azimuth))):
+            lag = np.minimum(np.abs(density) * cells.radius * part, 0.8)
+            value, slope, curvature = taper_autocorrelation(lag)
+            self.contrast *= value
+            shift -= (density / (4 * np.pi * length) * curvature + np.sign(density) * decay * part / (2 * np.pi) * slope) / value
+        self.offset = self.optics.phase_in_focus(cells.radius**2) + 0.5 * shift
+
+    def _decay(self, vector: Array) -> Array:
+        """Return the derivative of the logarithm of the rings' power by frequency, in Å."""
+        rings = self.cells.rings
+        power = self.ring_envelope @ self.at(vector).signal * self.cells.background
+        slope = np.gradient(np.log(np.maximum(power, 1e-3 * power.max())), rings)
+        return np.interp(self.cells.radius, rings, slope)
+
+    def at(self, vector: Array) -> _State:
+        """Solve for β and α; return the residual and its derivative by the four parameters, both without what β and α explain."""
+        rise, slope = self._rings(vector)
+        rings = self._project(self.envelope * (rise * self.weight)[:, None])
+        gram = rings.T @ rings
+        lower = np.linalg.cholesky(gram + 1e-9 * np.trace(gram) * np.eye(SIGNAL))
+        signal = nnls(lower.T, solve_triangular(lower, rings.T @ self.data, lower=True))[0]
+        residual = self.data - rings @ signal
+        columns = self._project(self.slopes * (self.envelope @ signal * slope * self.weight)[:, None])
+        unit = solve_triangular(lower, rings.T, lower=True)
+        return _State(residual, columns - unit.T @ (unit @ columns), signal, float(residual @ residual))
+
+    def expected(self, vector: Array) -> Array:
+        """Return the fitted power of every cell over the background, at least a fifth."""
+        return np.maximum(1 + self.cells.excess - self.at(vector).residual / self.weight, 0.2)
+
+    def _rings(self, vector: Array) -> tuple[Array, Array]:
+        """Return ``sin² χ`` as the taper leaves it, and its derivative by χ."""
+        phase = self.slopes @ vector + self.offset
+        reduced = (2 * (phase - np.pi * np.rint(phase / np.pi))).astype(np.float32)
+        return 0.5 - 0.5 * self.contrast * np.cos(reduced), self.contrast * np.sin(reduced)
+
+    def _project(self, columns: Array) -> Array:
+        return columns - self.basis @ (self.basis.T @ columns)
