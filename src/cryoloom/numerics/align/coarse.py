@@ -59,13 +59,14 @@ def shift_factors(plane: HalfPlane, shifts: NDArray[np.float64]) -> Coefficients
     return np.exp(1j * angle).astype(np.complex64)
 
 
-def cross_terms(gallery: Gallery, data: Coefficients, factors: Coefficients) -> Tensor:
-    """Return ``Re Σ Y* P`` of prepared images ``(B, K)`` at every shift and rotation, ``(B · T, R)``."""
-    rows = torch.empty((len(data) * len(factors), gallery.slices.shape[0]))
-    shifted = (data[:, None, :] * factors).reshape(len(rows), -1)
+def shifted_rows(data: Coefficients, factors: Coefficients) -> Tensor:
+    """Return prepared images ``(B, K)`` at every shift as rows ``(B · T, 2K)``, real parts before imaginary ones."""
+    count = data.shape[1]
+    rows = torch.empty((len(data) * len(factors), 2 * count))
+    shifted = (data[:, None, :] * factors).reshape(len(rows), count)
     view = rows.numpy()
-    view[:, : shifted.shape[1]], view[:, shifted.shape[1] :] = shifted.real, shifted.imag
-    return rows @ gallery.slices
+    view[:, :count], view[:, count:] = shifted.real, shifted.imag
+    return rows
 
 
 def norm_terms(gallery: Gallery, weight: NDArray[np.float32]) -> Tensor:
@@ -115,7 +116,7 @@ def search(
     shift_index = np.empty((len(data), wanted), np.int64)
     for start in range(0, len(data), IMAGES):
         part = slice(start, start + IMAGES)
-        cross = cross_terms(gallery, data[part, :count], factors).numpy()
+        cross = (shifted_rows(data[part, :count], factors) @ gallery.slices).numpy()
         norm = norm_terms(gallery, weight[part, :count]).numpy()
         peaks(cross, norm, penalty, directions, angles, correlate, rotation_index[part], shift_index[part])
     return gallery.rotations.reshape(-1, 3, 3)[rotation_index], shifts[shift_index]

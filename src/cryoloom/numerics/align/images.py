@@ -5,7 +5,7 @@ distinct transfer function.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -129,6 +129,10 @@ class ImageSet:
         transfers, transfer = _transfers(plane, pixel_size, optics, group, defocus)
         premultiplied = tuple(entry.premultiplied for entry in optics)
         return cls(plane, masked, whole, transfers, transfer, group, premultiplied, float((mask.astype(np.float64) ** 2).mean()))
+
+    def subset(self, rows: NDArray[np.int64]) -> "ImageSet":
+        """Return some of the images; their coefficients are copied."""
+        return replace(self, masked=self.masked[rows], whole=self.whole[rows], transfer=self.transfer[rows], group=self.group[rows])
 
     def total_power(self) -> Array:
         """Return the mean ``E|X|²`` a shell and group of the masked images scaled to the whole image, ``(groups, last + 1)``."""

@@ -30,8 +30,8 @@ def coarse_shell(band: int, box: int, radius: float) -> int:
 
 
 def insertion_shell(band: int, last: int) -> int:
-    """Return how far images compared to `band` are averaged: a quarter beyond, so that the next band can grow."""
-    return min(last, band + max(MARGIN, band // 4))
+    """Return how far images compared to `band` are averaged: far enough beyond that the next band can grow by half."""
+    return min(last, band + max(2 * MARGIN, band // 2))
 
 
 def next_band(fsc: Array, inserted: int) -> int:
