@@ -1,0 +1,51 @@
+"""Local maxima of a score map, kept apart, placed between the pixels."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Map = NDArray[np.float32]
+Index = NDArray[np.int64]
+Array = NDArray[np.float64]
+
+
+def find_peaks(score: Map, lowest: float, distance: float, *, border: float = 0.0) -> tuple[Index, Index]:
+    """Return row and column of the local maxima above `lowest`, strongest first, none closer than `distance` px to a stronger one.
+
+    Parameters
+    ----------
+    border
+        Maxima closer than this to an edge (px) are left out, after they have kept others away.
+    """
+    top = ndimage.maximum_filter(score, size=3, mode="nearest")
+    rows, columns = np.nonzero((score == top) & (score > lowest))
+    order = np.argsort(-score[rows, columns], kind="stable")
+    rows, columns = rows[order], columns[order]
+    kept = keep_apart(columns.astype(np.float64), rows.astype(np.float64), distance)
+    rows, columns = rows[kept], columns[kept]
+    height, width = score.shape
+    inside = (rows >= border) & (columns >= border) & (rows <= height - 1 - border) & (columns <= width - 1 - border)
+    return rows[inside], columns[inside]
+
+
+def keep_apart(x: Array, y: Array, distance: float) -> NDArray[np.bool_]:
+    """Return which points ``(n,)`` stay when each, in order, removes all later ones within `distance`."""
+    alive = np.ones(len(x), dtype=bool)
+    for index in range(len(x)):
+        if alive[index]:
+            near = (x[index + 1 :] - x[index]) ** 2 + (y[index + 1 :] - y[index]) ** 2 < distance**2
+            alive[index + 1 :] &= ~near
+    return alive
+
+
+def refine_peaks(score: Map, rows: Index, columns: Index) -> tuple[Array, Array]:
+    """Return row and column of peaks to a fraction of a pixel, from parabolas through each and its two neighbours along either axis."""
+    height, width = score.shape
+    y, x = np.clip(rows, 1, height - 2), np.clip(columns, 1, width - 2)
+    return y + _vertex(score[y - 1, x], score[y, x], score[y + 1, x]), x + _vertex(score[y, x - 1], score[y, x], score[y, x + 1])
+
+
+def _vertex(before: Map, centre: Map, after: Map) -> Array:
+    curvature = np.asarray(before, dtype=np.float64) - 2.0 * centre + after
+    slope = 0.5 * (np.asarray(before, dtype=np.float64) - after)
+    return np.clip(np.divide(slope, curvature, out=np.zeros_like(slope), where=curvature < 0), -0.5, 0.5)

@@ -1,0 +1,111 @@
+"""A micrograph at the scale of its particles: few pixels, particles bright, free of hot pixels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cryoloom.numerics.ctf.model import ctf
+from cryoloom.numerics.fourier.grids import frequencies_2d
+from cryoloom.numerics.fourier.transforms import crop_rfft2
+
+GRAIN = 24.0
+"""Working pixels across a particle."""
+
+CLAMP = 8.0
+"""Pixels farther than this many robust standard deviations from the median are pulled back to there: hot pixels, cosmic rays."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """The transfer function of a micrograph; units as in `numerics.ctf.model.ctf`."""
+
+    defocus_u: float
+    defocus_v: float
+    defocus_angle: float
+    phase_shift: float
+    voltage: float
+    cs: float
+    amplitude_contrast: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A reduced micrograph.
+
+    Attributes
+    ----------
+    pixels
+        ``(h, w)`` float32, particles bright.
+    scale
+        Micrograph pixels for one of these, (y, x).
+    diameter
+        Of the particle, in these pixels.
+    """
+
+    pixels: Tensor
+    scale: tuple[float, float]
+    diameter: float
+
+
+def reduce_micrograph(
+    image: NDArray[np.generic], pixel_size: float, diameter: float, *, dark: bool = True, transfer: Transfer | None = None
+) -> Scene:
+    """Bring `image` ``(h, w)`` to about `GRAIN` pixels across a particle of `diameter` Å by Fourier cropping, never to finer pixels.
+
+    Parameters
+    ----------
+    dark
+        Particles are darker than their surroundings.
+    transfer
+        If given, phases are flipped where it is negative.
+
+    Raises
+    ------
+    ValueError
+        If the diameter is above half the short side.
+    """
+    height, width = image.shape
+    if diameter > 0.5 * min(height, width) * pixel_size:
+        raise ValueError(f"diameter {diameter:g} Å is above half the short side, {0.5 * min(height, width) * pixel_size:.0f} Å")
+    factor = max(1.0, diameter / pixel_size / GRAIN)
+    shape = (_fast_even(height / factor), _fast_even(width / factor)) if factor > 1.0 else (height, width)
+    transform = crop_rfft2(torch.fft.rfft2(torch.from_numpy(_clamped(image, -1.0 if dark else 1.0))), (height, width), shape)
+    scale = (height / shape[0], width / shape[1])
+    if transfer is not None:
+        ky, kx = frequencies_2d(*shape)
+        signs = ctf(
+            kx / (pixel_size * scale[1]), ky / (pixel_size * scale[0]),
+            transfer.defocus_u, transfer.defocus_v, transfer.defocus_angle, transfer.phase_shift,
+            voltage=transfer.voltage, cs=transfer.cs, amplitude_contrast=transfer.amplitude_contrast,
+        )  # fmt: skip
+        transform = transform * torch.where(signs < 0, -1.0, 1.0)
+    pixels = torch.fft.irfft2(transform, s=shape)
+    return Scene(pixels, scale, diameter / (pixel_size * (scale[0] * scale[1]) ** 0.5))
+
+
+def _clamped(image: NDArray[np.generic], sign: float) -> NDArray[np.float32]:
+    """Return `image` times `sign`, its median taken off, outliers and non-numbers tamed; median and spread come from one pixel in 16."""
+    pixels = np.asarray(image, dtype=np.float32)
+    sample = pixels[::4, ::4]
+    sample = sample[np.isfinite(sample)]
+    middle = np.float32(np.median(sample)) if sample.size else np.float32(0.0)
+    spread = np.float32(1.4826 * np.median(np.abs(sample - middle))) if sample.size else np.float32(0.0)
+    out = np.nan_to_num((pixels - middle) * np.float32(sign), nan=0.0, posinf=0.0, neginf=0.0)
+    limit = np.float32(CLAMP) * spread
+    return np.clip(out, -limit, limit) if limit > 0 else out
+
+
+def _fast_even(size: float) -> int:
+    """Return the even number next to `size` from above that has no prime factor above 5."""
+    number = 2 * int(np.ceil(size / 2 - 1e-9))
+    while True:
+        rest = number
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return number
+        number += 2
