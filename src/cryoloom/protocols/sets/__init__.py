@@ -1,0 +1,1 @@
+"""Sets out of sets."""
