@@ -85,7 +85,7 @@ def test_run_process_killed_in_a_map(started: Callable[..., Run], reference: Pro
     assert "signal 9 (SIGKILL)" in run.reason and run.error and "out of memory" in run.error.cure
     assert marked(token(run)) == [], "pool workers die with the run process"
     kept = parts(run)
-    assert 2 <= len(kept) < COUNT
+    assert 2 <= len(kept) < COUNT and set(run.partial()["id"]) == kept
     assert_same(run.resume(threads=1), reference, kept)
 
 

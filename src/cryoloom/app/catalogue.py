@@ -72,18 +72,24 @@ def protocol(name: str) -> type[Protocol]:
     WrongUse
         ``unknown-protocol``, or ``broken-protocol``: its file cannot be loaded.
     """
-    known = next((each for each in _own_modules(OWN) if protocol_id(each, OWN) == name), None)
-    entry = _entry_of(known, OWN) if known else None  # loads this file only
+    entry = _by_id(name)
     if entry is None:
         everything = entries()
-        entry = next((each for each in everything if each.id == name), None)
-        entry = entry or next((each for each in everything if folded(name) in _other_names(each)), None)
+        entry = next((each for each in everything if folded(name) in _other_names(each)), None)
         if entry is None:
             cure = did_you_mean(name, [each.id for each in everything]) or "`cryoloom protocols` lists them."
             raise WrongUse("unknown-protocol", f"There is no protocol {name!r}.", cure)
     if entry.protocol is None:
         raise WrongUse("broken-protocol", f"{entry.id} cannot be loaded from {entry.origin}: {entry.error}.", "Repair or remove that file.")
     return entry.protocol
+
+
+def _by_id(name: str) -> Entry | None:
+    """Return the protocol of an id, loading no more of ours than its own file."""
+    for module in _own_modules(OWN):
+        if protocol_id(module, OWN) == name:
+            return _entry_of(module, OWN)
+    return next((each for origin in (*_installed(), *_extra()) for each in _entries_of(origin) if each.id == name), None)
 
 
 def search(text: str) -> list[Entry]:

@@ -236,7 +236,9 @@ class Run:
     @property
     def failed_items(self) -> dict[str, int]:
         """Return how many items of each map have failed."""
-        published = self.folder.published()
+        return self._failed_items(self.folder.published())
+
+    def _failed_items(self, published: dict[str, Any] | None) -> dict[str, int]:
         if published:
             return published["failed_items"]
         counts: dict[str, set[int]] = {}
@@ -289,6 +291,12 @@ class Run:
         done, spent = last["done"] - first["done"], last["t"] - first["t"]
         rest = None if last.get("total") is None else last["total"] - last["done"]
         return {**found, "remaining": spent / done * rest if done > 0 and rest is not None else None}
+
+    def partial(self, name: str = "items") -> "pl.DataFrame":
+        """Return the rows that a map of it has finished so far, by id; readable while it works."""
+        from cryoloom.engine.parts import Parts, concatenated
+
+        return concatenated(path for _, path in sorted(Parts(self.folder.path / "parts" / name, ()).published().items()))
 
     # -- what can be done with it -------------------------------------------------------------------------------
 
@@ -354,8 +362,8 @@ class Run:
             "parameters": self.parameters,
             "inputs": self.inputs,
             "outputs": outputs,
-            "summary": self.summary,
+            "summary": published["summary"] if published else {},
             "warnings": self.warnings,
-            "failed_items": self.failed_items,
+            "failed_items": self._failed_items(published),
             "progress": self.progress() if standing.state in ACTIVE else None,
         }

@@ -230,7 +230,7 @@ class Project:
             run, name = found.run, found.name
         result = verify(self.folder, run.id, name)
         for step in ancestry(self.folder, run.id):
-            if step.record["fingerprint"] is not None and not self._unchanged(step):
+            if self.folder.work(step).fingerprint is not None and not self._unchanged(step):
                 result.changed.append(f"the files that {step.id} ({step.record['protocol']}) imported")
         return result
 
@@ -239,7 +239,7 @@ class Project:
         protocol = catalogue.protocol(record["protocol"])
         try:
             built = forms.build(protocol, record["parameters"], references.open_inputs(self, protocol, record["inputs"]))
-            return _fingerprint(built) == record["fingerprint"]
+            return _fingerprint(built) == self.folder.work(run).fingerprint
         except (Failure, WrongUse):
             return False
 

@@ -27,7 +27,7 @@ def storage_failure(error: OSError, path: Path) -> "Failure | None":
         return Failure(
             "disk-full",
             f"No space left while writing {path}; {free:.2f} GB free there.",
-            "Free some space (`cryoloom info` shows what each run uses), then resume the run; what is finished is kept.",
+            "Free some space (`cryoloom project info` shows what each run uses), then resume the run; what is finished is kept.",
         )
     if error.errno in _FORBIDDEN:
         return Failure("not-writable", f"{path} cannot be written: {error.strerror}.", "Give yourself write access to the project folder.")

@@ -1,5 +1,7 @@
 """The run process: from ``run.json`` to ``outputs.json`` and an exit record."""
 
+import faulthandler
+import json
 import logging
 import os
 import signal
@@ -29,6 +31,10 @@ HEARTBEAT = 15.0
 """Seconds between two signs of life, which readers on other computers look for."""
 
 
+RESERVE = 1 << 16
+"""Bytes kept aside while a run works, so that on a full disk it can still say what happened."""
+
+
 class Stopped(BaseException):
     """SIGTERM arrived; not an `Exception`, so that no protocol catches it by accident."""
 
@@ -49,8 +55,11 @@ def execute(run: RunFolder, find: Callable[[str], type[Protocol]]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.captureWarnings(True)
     warnings.simplefilter("default")
+    faulthandler.enable()
+    reserve = run.path / f"reserve.{attempt}"
     outcome: dict[str, Any]
     try:
+        reserve.write_bytes(bytes(RESERVE))
         journal = Journal(run.path / f"events.{attempt}.jsonl")
         _start_heartbeat(run, attempt)
         _carry_out(run, find, attempt, threads, journal)
@@ -61,6 +70,7 @@ def execute(run: RunFolder, find: Callable[[str], type[Protocol]]) -> int:
         LOG.exception("the run failed")
         outcome = _failure(run, error)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    reserve.unlink(missing_ok=True)
     atomic.write_json(run.file("exit", attempt), outcome)
     return 0 if outcome["state"] == State.FINISHED else 1
 
@@ -109,7 +119,11 @@ def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: i
     for hint in protocol.check():
         if hint.error:
             raise Failure("bad-parameter", f"{record['protocol']}: {hint.parameter} {hint.message}.")
-    job = RunJob(run.path, run.root, seed=record["seed"], threads=threads, journal=journal, reuse=Reuse(run))
+    known = all(reference["hash"] for reference in run.references())
+    fingerprint = record["fingerprint"] if known else json.loads(json.dumps(protocol.fingerprint()))
+    # What depends on more than the project holds is not taken over item by item.
+    reuse = Reuse(run) if fingerprint is None else None
+    job = RunJob(run.path, run.root, seed=record["seed"], threads=threads, journal=journal, reuse=reuse)
     out = protocol.run(job)
     outputs = {name: dataset.save(run.path, name) for name, dataset in out.named().items()}
     published = {
@@ -118,6 +132,7 @@ def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: i
         "warnings": job.warnings,
         "failed_items": job.failed_items,
         "inputs": hashes,
+        "fingerprint": fingerprint,
     }
     atomic.write_json(run.path / "outputs.json", published)
     remove_all(run.path)

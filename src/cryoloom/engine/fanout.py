@@ -30,8 +30,8 @@ ATTEMPTS = 3
 """Times that an item is tried whose worker died, the last time alone; an item that raised is not tried again."""
 BREAKDOWNS = 3
 """Pools that may break one after the other without any item finished between."""
-STALL = 60.0
-"""Seconds without any task at work after which a pool counts as broken."""
+STALL = 300.0
+"""Seconds without any task at work after which a pool counts as broken; cold network disks take a minute to start Python."""
 
 Verdict = tuple[int, Failed | None]
 """Position of an item and, if it failed, why."""
@@ -151,7 +151,11 @@ class Fanout:
         try:
             while waiting or running:
                 while waiting and len(running) <= workers:  # one in reserve, so that no worker waits for this loop
-                    running[pool.schedule(compute, args=(self._ticket(waiting[-1], function),))] = waiting[-1]
+                    ticket = self._ticket(waiting[-1], function)
+                    try:
+                        running[pool.schedule(compute, args=(ticket,))] = waiting[-1]
+                    except RuntimeError:
+                        return  # pebble's word for a pool that is no more
                     waiting.pop()
                 finished, _ = wait(running, timeout=5.0, return_when=FIRST_COMPLETED)
                 for future in sorted(finished, key=lambda future: running[future]):
@@ -160,8 +164,6 @@ class Fanout:
                     stalled_since = time.monotonic()
                 if not pool.active or time.monotonic() - stalled_since > STALL:
                     return
-        except RuntimeError:
-            return  # pebble's word for a pool that is no more
         finally:
             waiting.extend(sorted(running.values(), reverse=True))
             pool.stop()

@@ -1,5 +1,6 @@
 """The inside of a worker process: compute one item, publish its part, answer with a word."""
 
+import faulthandler
 import logging
 import pickle
 import signal
@@ -48,6 +49,7 @@ class Ticket:
 
 def enter_worker() -> None:
     """Prepare a worker process: it must not outlive the run process, whatever kills that."""
+    faulthandler.enable()
     die_with_parent()
     parent = parent_process()
     if parent is not None:

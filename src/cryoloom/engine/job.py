@@ -8,7 +8,6 @@ from typing import Any
 
 from cryoloom.engine.checkpoint import Checkpoints, normal
 from cryoloom.engine.events import Journal
-from cryoloom.engine.fanout import Fanout
 from cryoloom.engine.program import run_program
 from cryoloom.engine.reuse import Reuse
 from cryoloom.spec.errors import Failure
@@ -42,6 +41,8 @@ class RunJob:
 
     def map(self, function: ItemFunction, items: Dataset, *, name: str = "items") -> MapResult:
         """Apply `function` to every enabled row of `items`."""
+        from cryoloom.engine.fanout import Fanout  # brings pebble and asyncio, which runs without a map do not need
+
         fanout = Fanout(self.folder, self.root, self._claim(name), function, items, self.seed, self._reuse)
         result = fanout.compute(self._journal, self.threads)
         if result.failed:

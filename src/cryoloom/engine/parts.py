@@ -1,7 +1,7 @@
 """The parts of a map: one file an item, there once the item is finished. Readable while the map runs."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,10 +66,14 @@ class Parts:
                     yield Path(entry.path)
 
     def rows(self, done: set[int]) -> pl.DataFrame:
-        """Return the rows of the finished items, in the order of the set; columns that some items lack are null there."""
-        frames = [pl.read_parquet(self.path(position)) for position, item in enumerate(self.ids) if item in done]
-        frames = [frame for frame in frames if frame.width]
-        return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+        """Return the rows of the finished items, in the order of the set."""
+        return concatenated(self.path(position) for position, item in enumerate(self.ids) if item in done)
+
+
+def concatenated(paths: Iterable[Path]) -> pl.DataFrame:
+    """Return the rows of parts one after the other; columns that some lack are null there."""
+    frames = [frame for frame in map(pl.read_parquet, paths) if frame.width]
+    return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
 
 
 def write_part(path: Path, rows: pl.DataFrame, *, key: str = "") -> None:

@@ -134,7 +134,8 @@ class ProjectFolder:
         record = run.record
         published = None if all(reference["hash"] for reference in run.references()) else run.published()
         inputs = published["inputs"] if published else {name: self.content(given) for name, given in record["inputs"].items()}
-        return Work(record["protocol"], record["version"], record["parameters"], inputs, record["seed"], record["fingerprint"])
+        fingerprint = (published or record)["fingerprint"]
+        return Work(record["protocol"], record["version"], record["parameters"], inputs, record["seed"], fingerprint)
 
     def content(self, given: dict[str, Any] | list[dict[str, Any]]) -> list[str]:
         """Return the hashes of an input; the identity of its producer stands in for a set that does not exist yet."""

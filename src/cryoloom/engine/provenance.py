@@ -40,7 +40,7 @@ def trace(project: ProjectFolder, run_id: str, output: str) -> dict[str, Any]:
         environment; ``sources``, the files that the first steps brought in.
     """
     manifest = manifest_of(project.run(run_id), output)
-    steps = [_step(run) for run in ancestry(project, run_id)]
+    steps = [_step(project, run) for run in ancestry(project, run_id)]
     sources = [source for run in ancestry(project, run_id) if not run.record["inputs"] for source in _sources(project.path, run)]
     return {"output": f"{run_id}.{output}", "hash": manifest["hash"], "steps": steps, "sources": sources}
 
@@ -62,8 +62,8 @@ def manifest_of(run: RunFolder, output: str) -> dict[str, Any]:
     return published["outputs"][output]
 
 
-def _step(run: RunFolder) -> dict[str, Any]:
-    record = run.record
+def _step(project: ProjectFolder, run: RunFolder) -> dict[str, Any]:
+    record = run.record | {"fingerprint": project.work(run).fingerprint}
     published = run.published() or {"outputs": {}}
     environments = [event["environment"] for event in EventReader(run.path).new() if "environment" in event]
     kept = ("protocol", "version", "parameters", "inputs", "seed", "fingerprint", "identity", "cryoloom")

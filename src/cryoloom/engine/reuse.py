@@ -120,8 +120,6 @@ class Reuse:
         """Return the key of every item; empty texts where the content cannot be told."""
         record = self.run.record
         rows = list(rows)
-        if record["fingerprint"] is not None:  # the result depends on more than the project holds
-            return [""] * len(rows)
         buffer = io.BytesIO()
         try:
             _Digest(buffer, self._contents, items).dump(function)
@@ -175,12 +173,15 @@ def _link(source: Path, target: Path) -> bool:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        try:
-            os.link(source, temporary, follow_symlinks=False)
-        except FileNotFoundError:
+        if source.is_symlink():
+            temporary.symlink_to(source.resolve())
+        elif not source.exists():
             return False
-        except OSError:
-            shutil.copyfile(source, temporary)
+        else:
+            try:
+                os.link(source, temporary)
+            except OSError:
+                shutil.copyfile(source, temporary)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
