@@ -11,7 +11,7 @@ import numpy as np
 from cryoloom.numerics.ctf.rings import Astigmatic, Optics, band_pixels
 from cryoloom.numerics.ctf.spectrum import Array, Spectrum
 
-FOLLOWED, LOST = 0.66, 0.6
+FOLLOWED, LOST = 0.66, 0.5
 """Quality that a fit must reach once, over more than three bins, and below which it then ends."""
 
 
@@ -32,7 +32,7 @@ class Curves:
     resolution
         In Å; the coarse end of the curves where nothing was followed.
     aliased
-        In Å: beyond it rings are narrower than four bins; None if nowhere.
+        In Å: beyond it rings are narrower than four bins; 0 if nowhere.
     """
 
     frequency: Array
@@ -41,7 +41,7 @@ class Curves:
     fit: Array
     quality: Array
     resolution: float
-    aliased: float | None
+    aliased: float
 
 
 def fit_curves(spectrum: Spectrum, ctf: Astigmatic, optics: Optics, coarse: float, *, cross: int) -> Curves:
@@ -65,9 +65,7 @@ def fit_curves(spectrum: Spectrum, ctf: Astigmatic, optics: Optics, coarse: floa
     frequency = bins[kept] * spectrum.step
     phase = optics.phase(frequency**2, ctf.mean, ctf.plate)
     fit = np.square(np.sin(phase))
-    rotational, equiphase, quality = _compare(
-        np.log(circles[kept] / level[kept].mean()), np.log(level[kept] / level[kept].mean()), fit, phase
-    )
+    rotational, equiphase, quality = _compare(circles[kept], level[kept], fit, phase)
     lobe = _lobe(phase)
     end = _end(quality, lobe)
     narrow = np.flatnonzero(lobe < 4)
@@ -78,7 +76,7 @@ def fit_curves(spectrum: Spectrum, ctf: Astigmatic, optics: Optics, coarse: floa
         fit=fit,
         quality=quality,
         resolution=float(1 / frequency[end]),
-        aliased=float(1 / frequency[narrow[0]]) if len(narrow) else None,
+        aliased=float(1 / frequency[narrow[0]]) if len(narrow) else 0.0,
     )
 
 
@@ -114,6 +112,8 @@ def _compare(circles: Array, level: Array, fit: Array, phase: Array) -> tuple[Ar
     lobe = _lobe(phase)
     shortest = max(len(fit) / 40, 3)
     near = _Neighbourhood(np.maximum(lobe, shortest))
+    background = near.mean(level)
+    circles, level = circles / background, level / background
     height = near.deviation(fit) / near.deviation(level)
     middle = near.mean(fit)
     circles, level = (middle + near.detrended(values) * height for values in (circles, level))
