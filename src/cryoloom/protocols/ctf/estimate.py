@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -12,7 +12,11 @@ from cryoloom.report.panels import Histogram, ImageGrid, LinePlot, Series, Table
 from cryoloom.spec import Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom, Degrees, Pixels
 
-NUMBERS = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift", "ctf_score", "ctf_resolution", "astigmatism")
+if TYPE_CHECKING:
+    from cryoloom.numerics.ctf.estimate import Settings
+
+RESAMPLED = 1.4
+"""Å/px: spectra of finer micrographs are kept to this only, as no ring is seen beyond."""
 
 
 @dataclass(frozen=True)
@@ -27,111 +31,118 @@ class CTFEstimate(
     cite=("10.1016/S1047-8477(03)00069-8", "10.1016/j.jsb.2015.08.008"),
     aliases=("CistemProtCTFFind", "ProtCTFFind"),
 ):
-    """Fit the Thon rings of each micrograph's power spectrum: exhaustive search, then least squares with background and decay."""
+    """Fit the Thon rings of each micrograph's spectrum: an exhaustive search, then least squares with background and decay.
+
+    Micrographs without a believable fit stay in the set, disabled, with the reason.
+    """
 
     micrographs: Micrographs = Input(
-        "Micrographs", help="Aligned micrographs; the sums without dose weights are used, which keep the rings."
+        "Micrographs", help="Aligned micrographs. Their unweighted sums are used, which keep the rings that dose weighting takes away."
     )
+    bin_factor: float = Param(
+        "Downsampling", 1.0, ge=1, le=16, aliases=("ctfDownFactor",),
+        help="Of the spectrum only: its fine end is dropped. So large that rings lie beyond the new Nyquist frequency, precision is lost.",
+    )  # fmt: skip
     low_res: Angstrom = Param(
         "Coarse limit", 30.0, gt=0, group="Band", wizard="psd-band", aliases=("lowRes",),
-        help="Low-resolution end of the fit. Too coarse and the fit follows the ice gradient.",
+        help="Where the fit begins; a value below 0.5 is a fraction of the (downsampled) sampling rate, as in Scipion. "
+        "Too coarse and the shape of particles is taken for rings.",
     )  # fmt: skip
     high_res: Angstrom = Param(
         "Fine limit", 5.0, gt=0, group="Band", wizard="psd-band", aliases=("highRes",),
-        help="High-resolution end; finer than the pixels allow means their limit. Too coarse loses precision.",
+        help="Where the fit ends, in Å or, below 0.5, as a fraction of the sampling rate; never beyond Nyquist. Too coarse costs precision.",
     )  # fmt: skip
     min_defocus: Angstrom = Param(
-        "Least defocus", 3000.0, gt=0, group="Search", aliases=("minDefocus",), help="Underfocus searched from here."
-    )
+        "Least defocus", 3000.0, ge=0, group="Search", aliases=("minDefocus",),
+        help="Underfocus searched from here; a value below 100 is taken as µm. Micrographs outside of the range are disabled.",
+    )  # fmt: skip
     max_defocus: Angstrom = Param(
-        "Most defocus", 50000.0, gt=0, group="Search", aliases=("maxDefocus",), help="Underfocus searched to here. Outside, fits are wrong."
-    )
+        "Greatest defocus", 50000.0, gt=0, group="Search", aliases=("maxDefocus",),
+        help="Underfocus searched to here; a value below 100 is taken as µm. Micrographs outside of the range are disabled.",
+    )  # fmt: skip
     defocus_step: Angstrom = Param(
-        "Step",
-        100.0,
-        gt=0,
-        group="Search",
-        advanced=True,
-        aliases=("stepDefocus",),
-        help="Of the exhaustive search. Too coarse slips a ring.",
-    )
+        "Defocus step", 100.0, gt=0, group="Search", advanced=True, aliases=("stepDefocus",),
+        help="Of the search; refined by itself where a ring would slip between two nodes, so a coarse one costs nothing.",
+    )  # fmt: skip
     astigmatism: Angstrom = Param(
         "Expected astigmatism", 200.0, group="Search", advanced=True, aliases=("tolerated_astigmatism",),
-        help="A soft restraint on the difference of the two defoci; zero or negative for none. Too tight hides a bad alignment of the microscope.",
+        help="Soft restraint on the difference of the two defoci, zero or negative for none. Too small a value hides weak astigmatism.",
+    )  # fmt: skip
+    slow_search: bool = Param(
+        "Exhaustive search", True, group="Search", advanced=True, aliases=("slowSearch", "exhaustive"),
+        help="Search all astigmatisms to 3000 Å at all angles, not only no astigmatism. Without it, strongly astigmatic micrographs fail.",
     )  # fmt: skip
     window: Pixels = Param(
         "Spectrum window", 512, ge=64, le=4096, multiple_of=2, advanced=True, aliases=("windowSize",),
-        help="Rows of the power spectrum; smaller ones are taken of small micrographs. Too small and rings of high defocus alias.",
+        help="Rows of the spectrum; smaller micrographs get smaller ones. Too small a window blurs the rings of large defoci.",
+    )  # fmt: skip
+    resample: bool = Param(
+        "Resample to 1.4 Å", True, advanced=True, aliases=("resamplePix",),
+        help="Keep the spectra of finer micrographs to 2.8 Å only. Without it the window covers less of them and blurs their rings.",
     )  # fmt: skip
     find_phase_shift: bool = Param(
-        "Phase plate",
-        False,
-        group="Phase plate",
-        aliases=("findPhaseShift",),
-        help="Search a phase shift too. Without a plate it only adds noise.",
-    )
+        "Phase plate", False, group="Phase plate", aliases=("findPhaseShift",),
+        help="Fit a phase shift as well. Without a plate it only costs precision of the defocus.",
+    )  # fmt: skip
     min_phase_shift: Degrees = Param(
-        "Least shift", 0.0, ge=0, le=180, group="Phase plate", when="find_phase_shift", advanced=True, aliases=("minPhaseShift",),
-        help="Phase shift searched from here.",
+        "Least shift", 0.0, ge=0, le=180, group="Phase plate", when="find_phase_shift", advanced=True,
+        help="Phase shift searched from here. What the search does not begin near, it may miss.",
     )  # fmt: skip
     max_phase_shift: Degrees = Param(
-        "Most shift", 180.0, ge=0, le=180, group="Phase plate", when="find_phase_shift", advanced=True, aliases=("maxPhaseShift",),
-        help="Phase shift searched to here.",
+        "Greatest shift", 180.0, ge=0, le=180, group="Phase plate", when="find_phase_shift", advanced=True,
+        help="Phase shift searched to here. What the search does not begin near, it may miss.",
     )  # fmt: skip
-    exhaustive: bool = Param(
-        "Search astigmatism", True, advanced=True, aliases=("slowSearch",), help="From the start, not only around the best round fit."
-    )
+    phase_shift_step: Degrees = Param(
+        "Shift step", 10.0, gt=0, le=90, group="Phase plate", when="find_phase_shift", advanced=True,
+        help="Of the search; the shift is refined after it. Steps above 30° may miss the right one.",
+    )  # fmt: skip
 
     def check(self) -> Iterator[Hint]:
-        if self.high_res >= self.low_res:
-            yield Hint("high_res", f"must be finer than low_res = {self.low_res:g} Å; got {self.high_res:g} Å", fix=self.low_res / 6)
-        if self.min_defocus >= self.max_defocus:
-            yield Hint(
-                "min_defocus", f"must be below max_defocus = {self.max_defocus:g} Å; got {self.min_defocus:g} Å", fix=self.max_defocus / 10
-            )
+        low, high = (self._angstrom(value, self._finest_pixel()) for value in (self.low_res, self.high_res))
+        if high >= low:
+            yield Hint("high_res", f"must be finer than low_res = {low:.3g} Å; got {high:.3g} Å", fix=round(low / 6, 1))
+        if _defocus(self.min_defocus) >= _defocus(self.max_defocus):
+            yield Hint("max_defocus", f"must be above min_defocus = {self.min_defocus:g}; got {self.max_defocus:g}", fix=50000.0)
         if self.find_phase_shift and self.min_phase_shift >= self.max_phase_shift:
-            yield Hint("min_phase_shift", f"must be below max_phase_shift = {self.max_phase_shift:g}°", fix=0.0)
+            yield Hint("max_phase_shift", f"must be above min_phase_shift = {self.min_phase_shift:g}°", fix=180.0)
+        for group in self.micrographs.optics:
+            for name, least in (("pixel_size", 1e-6), ("voltage", 1e-6), ("cs", 0.0)):
+                if not group[name] >= least:
+                    yield Hint("micrographs", f"optics group {group['optics_group']} says {name} = {group[name]}: import them anew")
 
     def run(self, job: Job) -> Estimated:
-        finest = max(2 * float(group["pixel_size"]) for group in self.micrographs.optics)
-        if self.high_res < finest:
-            job.warn(f"The fine limit of {self.high_res:g} Å lies beyond what the pixels can hold; {finest:.2f} Å is used.")
+        nyquist = max((2 * group["pixel_size"] * self.bin_factor for group in self.micrographs.optics), default=0.0)
+        if 0.5 <= self.high_res < nyquist:
+            job.warn(f"The fine limit of {self.high_res:g} Å lies beyond Nyquist; {nyquist:.3g} Å is used.")
         result = job.map(self.estimate, self.micrographs)
-        base = self.micrographs.enabled().select("id", "micrograph_name", "optics_group", micrograph_id="id")
-        items = base.join(result.rows, on="id", how="left", maintain_order="left")
-        items = items.with_columns(
-            *[pl.col(name).cast(pl.Float64) for name in NUMBERS],
-            enabled=pl.col("doubt").fill_null("no fit") == "",
-            fail_reason=pl.col("doubt").fill_null(""),
-        ).drop("doubt")
-        ctfs = CTFs(items, job.root, optics=self.micrographs.optics)
-        doubtful = items.filter(~pl.col("enabled")).height
-        if doubtful:
-            job.warn(f"{doubtful} of {items.height} micrographs have no believable fit and are disabled; their reasons stand in the table.")
-        return Estimated(ctfs.disable(result.failed) if result.failed else ctfs)
+        kept = ("id", "micrograph_name", "optics_group", "enabled", "fail_reason")
+        items = self.micrographs.items.select(*kept, micrograph_id="id")
+        items = items.join(result.rows.drop("doubt"), on="id", how="left", maintain_order="left")
+        doubts = dict(result.rows.filter(pl.col("doubt") != "").select("id", "doubt").rows())
+        if doubts:
+            job.warn(f"{len(doubts)} of {result.rows.height} micrographs have no believable fit and are disabled, with the reason.")
+        aliased = result.rows.filter(pl.col("ctf_aliasing") > pl.col("ctf_resolution")).height
+        if aliased > result.rows.height / 2:
+            job.warn(f"The rings of {aliased} micrographs are narrower than 4 px of the spectrum: a window above {self.window} shows more.")
+        return Estimated(CTFs(items, job.root, optics=self.micrographs.optics).disable({**result.failed, **doubts}))
 
     def estimate(self, item: Item) -> Mapping[str, Any]:
         """Fit one micrograph."""
         import numpy as np
 
         from cryoloom.formats.mrc import read_mrc, write_mrc
-        from cryoloom.numerics.ctf.estimate import Settings, estimate_ctf
+        from cryoloom.numerics.ctf.estimate import estimate_ctf
         from cryoloom.numerics.ctf.picture import spectrum_picture
         from cryoloom.numerics.ctf.rings import Optics
 
-        image = read_mrc(item.file("micrograph_path")).data
-        if not np.isfinite(image).all():
-            raise ValueError(f"{item['micrograph_name']}: {np.count_nonzero(~np.isfinite(image))} pixels are not numbers")
         optics = Optics(item["voltage"], item["cs"], item["amplitude_contrast"])
-        plates = np.deg2rad(np.linspace(self.min_phase_shift, self.max_phase_shift, 16)) if self.find_phase_shift else None
-        settings = Settings(
-            self.low_res, self.high_res, self.min_defocus, self.max_defocus, self.defocus_step, self.astigmatism,
-            None if plates is None else tuple(plates), self.window, exhaustive=self.exhaustive,
-        )  # fmt: skip
-        found = estimate_ctf(image.astype(np.float64), item["pixel_size"], optics, settings)
+        settings = self._settings(item["pixel_size"])
+        image = np.squeeze(read_mrc(item.file("micrograph_path")).data)
+        found = estimate_ctf(image, item["pixel_size"], optics, settings)
         ctf, curves = found.ctf, found.curves
+        picture = spectrum_picture(found.spectrum, ctf, optics, settings.low_res, settings.high_res)
         path = item.output("_psd.mrc")
-        write_mrc(path, spectrum_picture(found.spectrum, ctf, optics), found.spectrum.pixel_size)
+        write_mrc(path, np.rint(127 * picture), 1 / (found.spectrum.step * len(picture)), mode=0)
         return {
             "defocus_u": ctf.mean + ctf.astigmatism / 2,
             "defocus_v": ctf.mean - ctf.astigmatism / 2,
@@ -139,57 +150,100 @@ class CTFEstimate(
             "phase_shift": math.degrees(ctf.plate),
             "astigmatism": ctf.astigmatism,
             "defocus_error": float(found.error[0]),
-            "ctf_score": float(found.score),
-            "ctf_resolution": float(curves.resolution),
+            "ctf_score": found.score,
+            "ctf_resolution": curves.resolution,
+            "ctf_aliasing": curves.aliased,
             "psd_path": path,
             "ctf_frequency": curves.frequency.tolist(),
-            "ctf_average": curves.equiphase.tolist(),
+            "ctf_rotational": curves.rotational.tolist(),
+            "ctf_equiphase": curves.equiphase.tolist(),
             "ctf_fit": curves.fit.tolist(),
             "ctf_quality": curves.quality.tolist(),
             "doubt": "; ".join(found.doubts),
         }
 
+    def _settings(self, pixel_size: float) -> "Settings":
+        from cryoloom.numerics.ctf.estimate import Settings
+
+        plates = None
+        if self.find_phase_shift:
+            count = math.ceil((self.max_phase_shift - self.min_phase_shift) / self.phase_shift_step) + 1
+            step = (self.max_phase_shift - self.min_phase_shift) / (count - 1)
+            plates = tuple(math.radians(self.min_phase_shift + step * number) for number in range(count))
+        return Settings(
+            low_res=self._angstrom(self.low_res, pixel_size),
+            high_res=self._angstrom(self.high_res, pixel_size),
+            min_defocus=_defocus(self.min_defocus),
+            max_defocus=_defocus(self.max_defocus),
+            defocus_step=self.defocus_step,
+            astigmatism=self.astigmatism,
+            plates=plates,
+            window=self.window,
+            spectral_pixel=max(pixel_size * self.bin_factor, RESAMPLED if self.resample else 0.0),
+            exhaustive=self.slow_search,
+        )
+
+    def _finest_pixel(self) -> float:
+        return min((float(group["pixel_size"]) for group in self.micrographs.optics), default=1.0)
+
+    def _angstrom(self, limit: float, pixel_size: float) -> float:
+        """Return a limit of the band in Å; fractions of the sampling rate are at most 50 Å coarse, as in Scipion's forms."""
+        return limit if limit >= 0.5 else min(pixel_size * self.bin_factor / limit, 50.0)
+
     def summary(self, out: Estimated) -> Mapping[str, Any]:
-        good = out.ctfs.enabled()
-        mean = (good["defocus_u"] + good["defocus_v"]) / 2
-        return {
-            "micrographs": good.height,
-            "not believable": len(out.ctfs) - good.height,
-            "defocus (Å)": f"{mean.min():.0f} to {mean.max():.0f}" if good.height else "-",
-            "median astigmatism (Å)": round(float(good["astigmatism"].median() or 0)),  # pyright: ignore[reportArgumentType]
-            "median fit resolution (Å)": round(float(good["ctf_resolution"].median() or 0), 2),  # pyright: ignore[reportArgumentType]
-        }
+        good = out.ctfs.enabled().filter(pl.col("defocus_u").is_not_null())
+        mean = 0.5 * (good["defocus_u"] + good["defocus_v"])
+        summary: dict[str, Any] = {"micrographs": good.height}
+        if good.height:
+            low, high = mean.to_numpy().min(), mean.to_numpy().max()
+            summary["defocus (µm)"] = f"{low / 1e4:.2f} to {high / 1e4:.2f}"
+            for column, label, digits in (("astigmatism", "median astigmatism (Å)", 0), ("ctf_resolution", "median fit resolution (Å)", 2)):
+                summary[label] = round(float(good.select(pl.col(column).median()).item()), digits)
+        if len(out.ctfs) > good.height:
+            summary["without a believable fit"] = len(out.ctfs) - good.height
+        return summary
 
     def report(self, out: Estimated) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
 
-        rows = out.ctfs.items.filter(pl.col("psd_path").is_not_null())
+        rows = out.ctfs.items.filter(pl.col("defocus_u").is_not_null()).with_columns(mean=(pl.col("defocus_u") + pl.col("defocus_v")) / 2)
         shown = rows.head(12).to_dicts()
-        captions = [
-            f"{row['micrograph_name']}: {(row['defocus_u'] + row['defocus_v']) / 2:.0f} Å, {row['ctf_resolution']:.1f} Å" for row in shown
-        ]
         panels: list[Panel] = [
             ImageGrid(
-                title="Power spectra", images=[read_mrc(out.ctfs.file(row["psd_path"])).data[::-1] for row in shown], captions=captions, size=150,
+                title="Power spectra",
+                images=[read_mrc(out.ctfs.file(row["psd_path"])).data for row in shown],
+                captions=[f"{row['micrograph_name']}: {row['mean']:.0f} Å, to {row['ctf_resolution']:.1f} Å" for row in shown],
                 good=[bool(row["enabled"]) for row in shown],
-                caption="One quadrant is the model: its rings must run on into the measured ones. Captions: mean defocus, fit resolution.",
+                size=150,
+                caption="The lower left quarter is the model: its rings must run on into the measured ones. Captions: mean defocus, end of the fit.",
             )
         ]  # fmt: skip
         if shown:
             first = shown[0]
-            names = {"ctf_average": "spectrum", "ctf_fit": "fit", "ctf_quality": "quality"}
-            curves = [Series(label, first["ctf_frequency"], first[name]) for name, label in names.items()]
+            names = {"ctf_rotational": "circular mean", "ctf_equiphase": "equal-phase mean", "ctf_fit": "fit", "ctf_quality": "quality"}
             panels.append(
                 LinePlot(
-                    title=f"Fit of {first['micrograph_name']}", series=curves, x_label="resolution (Å)", y_label="", resolution_axis=True,
-                    marks={f"{first['ctf_resolution']:.1f} Å": 1 / first["ctf_resolution"]}, y_range=(-0.3, 1.3),
-                    caption="Average along lines of equal phase, which takes astigmatism out; the fit is believed up to the mark.",
+                    title=f"Fit of {first['micrograph_name']}",
+                    series=[Series(label, first["ctf_frequency"], first[name]) for name, label in names.items()],
+                    x_label="resolution (Å)",
+                    y_label="",
+                    resolution_axis=True,
+                    marks={f"{first['ctf_resolution']:.1f} Å": 1 / first["ctf_resolution"]},
+                    y_range=(-0.3, 1.3),
+                    caption="Means along lines of equal phase are free of astigmatism; every ring is drawn at full height. The fit holds to the mark.",
                 )
             )  # fmt: skip
-        columns = ("micrograph_name", *NUMBERS, "enabled", "fail_reason")
+        columns = (
+            "micrograph_name", "defocus_u", "defocus_v", "defocus_angle", "phase_shift", "astigmatism", "defocus_error",
+            "ctf_score", "ctf_resolution", "enabled", "fail_reason",
+        )  # fmt: skip
         return [
             *panels,
-            Histogram(title="Defocus", values=((rows["defocus_u"] + rows["defocus_v"]) / 2).to_list(), label="mean defocus (Å)"),
+            Histogram(title="Defocus", values=rows["mean"].to_list(), label="mean defocus (Å)"),
             Histogram(title="Fit resolution", values=rows["ctf_resolution"].to_list(), label="Å"),
             TableView(title="CTFs", columns={name: out.ctfs.items[name].to_list() for name in columns}),
         ]
+
+
+def _defocus(value: float) -> float:
+    return value * 1e4 if value < 100 else value

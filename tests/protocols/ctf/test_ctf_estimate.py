@@ -1,0 +1,190 @@
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from pydantic import ValidationError
+from thon_micrographs import Optics, Truth, micrograph
+
+from cryoloom.data import Micrographs
+from cryoloom.formats.mrc import read_mrc, write_mrc
+from cryoloom.protocols.ctf.estimate import CTFEstimate
+from cryoloom.spec import Item, MapResult
+
+PIXEL_SIZE = 2.4
+DEFOCI = {1: (15300, 14900, 30), 2: (9000, 8500, -60), 3: (22000, 21900, 0)}
+
+
+@dataclass
+class LoopJob:
+    """A job that maps in a plain loop."""
+
+    folder: Path
+    root: Path
+    seed: int = 0
+    threads: int = 1
+    warnings: list[str] = field(default_factory=list)
+
+    def map(self, function, items, *, name="items"):
+        rows, failed = [], {}
+        for row in items.enabled().iter_rows(named=True):
+            try:
+                result = function(Item(row, self.root, self.folder, 0))
+            except Exception as error:  # noqa: BLE001 (as the engine does)
+                failed[row["id"]] = str(error)
+                continue
+            plain = {key: value.relative_to(self.root).as_posix() if isinstance(value, Path) else value for key, value in result.items()}
+            rows.append({"id": row["id"], **plain})
+        return MapResult(pl.DataFrame(rows, infer_schema_length=None), failed)
+
+    def warn(self, message):
+        self.warnings.append(message)
+
+
+def registered(root, images, **group):
+    """Write `images` under `root` and return them as a set, ids from 1."""
+    (root / "mics").mkdir(parents=True)
+    for number, image in images.items():
+        write_mrc(root / "mics" / f"m{number}.mrc", image, PIXEL_SIZE)
+    ids = list(images)
+    items = pl.DataFrame(
+        {
+            "id": ids,
+            "micrograph_name": [f"m{number}" for number in ids],
+            "micrograph_path": [f"mics/m{number}.mrc" for number in ids],
+            "width": [image.shape[1] for image in images.values()],
+            "height": [image.shape[0] for image in images.values()],
+            "optics_group": [1] * len(ids),
+            "enabled": [True] * len(ids),
+            "fail_reason": [""] * len(ids),
+        }
+    )
+    optics = {
+        "optics_group": 1,
+        "optics_group_name": "one",
+        "pixel_size": PIXEL_SIZE,
+        "voltage": 300.0,
+        "cs": 2.7,
+        "amplitude_contrast": 0.1,
+    }
+    return Micrographs(items, root, optics=[optics | group])
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Three good micrographs, one of noise, one not finite, one that was disabled before."""
+    root = tmp_path_factory.mktemp("project")
+    images = {
+        number: micrograph((700, 800), Truth(*defocus), Optics(pixel_size=PIXEL_SIZE), number, dose=30)
+        for number, defocus in DEFOCI.items()
+    }
+    images[4] = np.random.default_rng(4).poisson(60, (700, 800)).astype(np.float32)
+    images[5] = np.full((700, 800), np.nan, np.float32)
+    images[6] = images[1]
+    return registered(root, images).disable({6: "no ice"})
+
+
+@pytest.fixture(scope="module")
+def run(project):
+    folder = project.root / "runs" / "r001"
+    folder.mkdir(parents=True)
+    job = LoopJob(folder, project.root)
+    protocol = CTFEstimate(micrographs=project)
+    return protocol, job, protocol.run(job)
+
+
+def test_every_micrograph_has_a_row_and_the_good_ones_their_defocus(run):
+    _, _, out = run
+    rows = out.ctfs.items
+    assert rows["id"].to_list() == rows["micrograph_id"].to_list() == [1, 2, 3, 4, 5, 6]
+    assert rows["enabled"].to_list() == [True, True, True, False, False, False]
+    assert out.ctfs.optics[0]["pixel_size"] == PIXEL_SIZE
+    for row in rows.head(3).iter_rows(named=True):
+        u, v, angle = DEFOCI[row["id"]]
+        assert 0.5 * (row["defocus_u"] + row["defocus_v"]) == pytest.approx(0.5 * (u + v), abs=60)
+        assert row["defocus_u"] - row["defocus_v"] == pytest.approx(row["astigmatism"])
+        if u - v > 300:
+            assert abs((row["defocus_angle"] - angle + 90) % 180 - 90) < 10
+        assert row["phase_shift"] == 0
+        assert row["ctf_resolution"] < 7
+        assert row["micrograph_name"] == f"m{row['id']}"
+
+
+def test_the_bad_ones_say_why(run):
+    _, job, out = run
+    reasons = dict(out.ctfs.items.select("id", "fail_reason").rows())
+    assert "no Thon rings" in reasons[4]
+    assert "score" in reasons[4]
+    assert "not finite" in reasons[5]
+    assert reasons[6] == "no ice"
+    assert out.ctfs.items.filter(pl.col("id") >= 5)["defocus_u"].null_count() == 2
+    assert any("1 of 4" in warning for warning in job.warnings)
+
+
+def test_picture_and_curves(run):
+    _, _, out = run
+    row = out.ctfs.items.row(0, named=True)
+    picture = read_mrc(out.ctfs.file(row["psd_path"]))
+    assert picture.data.shape[0] == picture.data.shape[1] <= 512
+    assert 0 <= picture.data.min() < picture.data.max() <= 127
+    nyquist_of_picture = 0.5 / picture.pixel_size
+    assert 1 / 5.0 < nyquist_of_picture < 1.3 / 5.0
+    lengths = {len(row[name]) for name in ("ctf_frequency", "ctf_rotational", "ctf_equiphase", "ctf_fit", "ctf_quality")}
+    assert len(lengths) == 1
+    assert row["ctf_frequency"][-1] == pytest.approx(0.5 / PIXEL_SIZE, rel=0.02)
+
+
+def test_summary_and_report(run):
+    protocol, _, out = run
+    summary = protocol.summary(out)
+    assert summary["micrographs"] == 3
+    assert summary["without a believable fit"] == 3
+    assert [panel.title for panel in protocol.report(out)][:2] == ["Power spectra", "Fit of m1"]
+
+
+def test_scipion_s_numbers_mean_the_same(project):
+    ours = CTFEstimate(micrographs=project, bin_factor=1.5, low_res=50, high_res=2.4 * 1.5 / 0.42, min_defocus=2500, max_defocus=40000)
+    theirs = CTFEstimate(micrographs=project, bin_factor=1.5, low_res=0.06, high_res=0.42, min_defocus=0.25, max_defocus=4.0)
+    assert theirs._settings(PIXEL_SIZE) == ours._settings(PIXEL_SIZE)
+
+
+def test_a_phase_plate_s_range(project):
+    settings = CTFEstimate(
+        micrographs=project, find_phase_shift=True, min_phase_shift=30, max_phase_shift=150, phase_shift_step=25
+    )._settings(1)
+    np.testing.assert_allclose(np.rad2deg(settings.plates), [30, 54, 78, 102, 126, 150])
+
+
+@pytest.mark.parametrize(
+    ("values", "parameter"),
+    [
+        ({"low_res": 5.0, "high_res": 8.0}, "high_res"),
+        ({"low_res": 0.4, "high_res": 0.1}, "high_res"),
+        ({"min_defocus": 20000, "max_defocus": 10000}, "max_defocus"),
+        ({"find_phase_shift": True, "min_phase_shift": 90, "max_phase_shift": 30}, "max_phase_shift"),
+    ],
+)
+def test_contradictions_are_found_before_the_run(project, values, parameter):
+    hints = list(CTFEstimate(micrographs=project, **values).check())
+    assert [hint.parameter for hint in hints if hint.error] == [parameter]
+    assert CTFEstimate(micrographs=project, **{**values, parameter: hints[0].fix}).model_fields_set
+
+
+def test_bad_optics_are_found_before_the_run(tmp_path):
+    bad = registered(tmp_path, {1: np.zeros((64, 64), np.float32)}, cs=-1.0)
+    assert [hint.parameter for hint in CTFEstimate(micrographs=bad).check()] == ["micrographs"]
+
+
+def test_impossible_values_are_refused(project):
+    for values in ({"window": 100.5}, {"window": 65}, {"low_res": -3}, {"bin_factor": 0.5}, {"resolution": 5}):
+        with pytest.raises(ValidationError):
+            CTFEstimate(micrographs=project, **values)
+
+
+def test_defaults_pass_and_a_limit_beyond_nyquist_is_told(project, tmp_path):
+    assert list(CTFEstimate(micrographs=project).check()) == []
+    one = registered(tmp_path / "p", {1: micrograph((400, 400), Truth(12000, 12000), Optics(pixel_size=PIXEL_SIZE), 1)})
+    job = LoopJob(tmp_path / "p", tmp_path / "p")
+    CTFEstimate(micrographs=one, high_res=3.0).run(job)
+    assert any("Nyquist" in warning for warning in job.warnings)
