@@ -46,13 +46,11 @@ class Source(Protocol, id="toy.source", outputs=Made):
 
     count: int = Param("Count", 6, ge=0, le=100_000, help="How many.")
     file: str = Param("File", "", help="A file outside the project that they are said to come from.")
-    pause: float = Param("Pause", 0.0, ge=0, help="Seconds that it takes.")
 
     def fingerprint(self) -> Any:
         return {"file": self.file, "text": Path(self.file).read_text()} if self.file else None
 
     def run(self, job: Job) -> Made:
-        time.sleep(self.pause)
         items = pl.DataFrame({"id": range(1, self.count + 1), "value": [10.0 * n for n in range(1, self.count + 1)]})
         items = items.with_columns(optics_group=pl.lit(1), enabled=pl.col("id") != 1000, fail_reason=pl.lit(""))
         return Made(Things(items, job.root, optics=[{"optics_group": 1, "step": 0.5}]))

@@ -7,7 +7,7 @@ from pydantic.fields import FieldInfo
 
 from cryoloom.app import catalogue
 from cryoloom.app.forms import kinds_of
-from cryoloom.app.runs import OutputRef, Run
+from cryoloom.app.runs import OutputRef, Run, register_kinds
 from cryoloom.app.suggest import did_you_mean
 from cryoloom.engine.folder import RUN_ID
 from cryoloom.engine.state import ACTIVE, State
@@ -146,8 +146,7 @@ def _kind(output: OutputRef) -> type[Dataset]:
     """Return the class of an output, declared or published."""
     published = output.run.folder.published()
     if published:
-        import cryoloom.data  # noqa: F401 (registers the kinds)
-
+        register_kinds(output.run)
         return dataset_kind(published["outputs"][output.name]["kind"])
     outputs = catalogue.protocol(output.run.protocol).outputs
     return kinds_of(FieldInfo(annotation=get_type_hints(outputs)[output.name]))[0]

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cryoloom.data  # noqa: F401 (makes its kinds of sets known)
 from cryoloom.app.suggest import did_you_mean
 from cryoloom.engine import launch
 from cryoloom.engine.events import EventReader, append_line
@@ -14,6 +15,7 @@ from cryoloom.engine.provenance import manifest_of
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import CryoloomError, Failure, WrongUse
 from cryoloom.tables import Dataset
+from cryoloom.tables.dataset import known_kind
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,6 +24,20 @@ if TYPE_CHECKING:
 
 Observer = Callable[["Run", dict[str, Any]], None]
 """Called with every event of a run while it works."""
+
+
+def register_kinds(run: "Run") -> None:
+    """Make the kinds of a run's outputs known; those of plugins come with the protocol that gives them.
+
+    Raises
+    ------
+    WrongUse
+        ``unknown-protocol``: it came from a plugin that is not installed.
+    """
+    from cryoloom.app import catalogue
+
+    if not all(known_kind(manifest["kind"]) for manifest in (run.folder.published() or {"outputs": {}})["outputs"].values()):
+        catalogue.protocol(run.protocol)
 
 
 class OutputRef:
@@ -62,8 +78,7 @@ class OutputRef:
     @property
     def dataset(self) -> Dataset:
         """Return the set."""
-        import cryoloom.data  # noqa: F401 (registers the kinds)
-
+        register_kinds(self.run)
         return Dataset.load(self.manifest, self.run.folder.root)
 
     @property
@@ -328,6 +343,7 @@ class Run:
                 break
             time.sleep(pause)
             pause = min(pause * 1.2, 0.5)
+        launch.settle(self.folder)
         if problem := self.error:
             raise problem
         return self

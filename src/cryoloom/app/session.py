@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from cryoloom.app import catalogue, forms, references
-from cryoloom.app.runs import Observer, OutputRef, Run
+from cryoloom.app.runs import Observer, OutputRef, Run, register_kinds
+from cryoloom.engine import launch
 from cryoloom.engine.events import append_line
 from cryoloom.engine.folder import RUN_ID, RunFolder
 from cryoloom.engine.identity import Work, explain
 from cryoloom.engine.project import ProjectFolder, disk_use
 from cryoloom.engine.provenance import Verification, ancestry, trace, verify
 from cryoloom.engine.state import ACTIVE, State
-from cryoloom.spec import Failure, Protocol, WrongUse
+from cryoloom.spec import Protocol, WrongUse
 
 __all__ = ["Observer", "OutputRef", "Project", "Run", "create_project", "list_projects", "open_project"]
 
@@ -218,36 +219,27 @@ class Project:
     def trace(self, output: "str | OutputRef") -> dict[str, Any]:
         """Return every step an output rests on, first to last, with parameters, seeds and versions, and the files it began with."""
         found = self.output(output)
+        for step in ancestry(self.folder, found.run.id):
+            register_kinds(Run(self, step))
         return trace(self.folder, found.run.id, found.name)
 
     def verify(self, output: "str | OutputRef | Run") -> Verification:
-        """Hash again every file that an output (or all outputs of a run) rests on, and look at the files outside the project."""
+        """Hash again every file that an output, or all outputs of a run, rests on; linked files are followed out of the project."""
         name = None
         if isinstance(output, Run) or references.names_run(self, output):
             run = references.find_run(self, output)
         else:
             found = self.output(output)
             run, name = found.run, found.name
-        result = verify(self.folder, run.id, name)
-        for step in ancestry(self.folder, run.id):
-            if self.folder.work(step).fingerprint is not None and not self._unchanged(step):
-                result.changed.append(f"the files that {step.id} ({step.record['protocol']}) imported")
-        return result
-
-    def _unchanged(self, run: RunFolder) -> bool:
-        record = run.record
-        protocol = catalogue.protocol(record["protocol"])
-        try:
-            built = forms.build(protocol, record["parameters"], references.open_inputs(self, protocol, record["inputs"]))
-            return _fingerprint(built) == self.folder.work(run).fingerprint
-        except (Failure, WrongUse):
-            return False
+        return verify(self.folder, run.id, name)
 
     # -- trash --------------------------------------------------------------------------------------------------
 
     def delete(self, name: "str | Run") -> Run:
         """Move a run to the trash."""
         run = self.find(name)
+        if run.state not in ACTIVE:
+            launch.settle(run.folder)
         self.folder.delete(run.id)
         return run
 

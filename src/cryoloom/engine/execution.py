@@ -25,6 +25,7 @@ from cryoloom.engine.state import State
 from cryoloom.spec.errors import CryoloomError, Failure
 from cryoloom.spec.protocol import Protocol
 from cryoloom.tables import Dataset
+from cryoloom.tables.dataset import known_kind
 
 LOG = logging.getLogger("cryoloom.run")
 HEARTBEAT = 15.0
@@ -114,7 +115,7 @@ def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: i
             f"{run.id} was made for version {record['version']} of {record['protocol']}; this program has version {protocol_class.version}.",
             "Start a new run; its results will differ.",
         )
-    inputs, hashes = _open_inputs(run)
+    inputs, hashes = _open_inputs(run, find)
     protocol = protocol_class(**record["parameters"], **inputs)
     for hint in protocol.check():
         if hint.error:
@@ -138,12 +139,13 @@ def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: i
     remove_all(run.path)
 
 
-def _open_inputs(run: RunFolder) -> tuple[dict[str, Any], dict[str, list[str]]]:
+def _open_inputs(run: RunFolder, find: Callable[[str], type[Protocol]]) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """Return the input sets by name, and their hashes as found now."""
     hashes: dict[str, list[str]] = {}
 
     def opened(name: str, reference: Mapping[str, Any]) -> Dataset:
-        manifest = RunFolder(run.root / "runs" / reference["run"]).published()
+        producer = RunFolder(run.root / "runs" / reference["run"])
+        manifest = producer.published()
         if manifest is None or reference["output"] not in manifest["outputs"]:
             message = f"Input {name}: {reference['run']}.{reference['output']} does not exist."
             raise Failure("input-missing", message, "Restore the run that made it, or start anew from another one.")
@@ -152,6 +154,8 @@ def _open_inputs(run: RunFolder) -> tuple[dict[str, Any], dict[str, list[str]]]:
             message = f"Input {name}: {reference['run']}.{reference['output']} is not what it was when {run.id} was made."
             raise Failure("input-changed", message, "Start a new run.")
         hashes.setdefault(name, []).append(manifest["hash"])
+        if not known_kind(manifest["kind"]):
+            find(producer.record["protocol"])  # a plugin's kinds come with its protocols
         return Dataset.load(manifest, run.root)
 
     inputs: dict[str, Any] = {}

@@ -103,3 +103,10 @@ def stop(run: RunFolder, *, grace: float = GRACE) -> bool:
             "not-stopped", f"{run.id}: processes {survivors} cannot be killed.", "Wait for the file system, or restart the computer."
         )
     return True
+
+
+def settle(run: RunFolder, *, patience: float = 5.0) -> None:
+    """Wait until the processes of a run that has ended are gone; its supervisor looks around for a moment after the last record."""
+    deadline = time.monotonic() + patience
+    while Life.ALIVE in run.lives(run.attempt()) and time.monotonic() < deadline:
+        time.sleep(0.02)

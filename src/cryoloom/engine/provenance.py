@@ -10,6 +10,7 @@ from blake3 import blake3
 from cryoloom.engine.events import EventReader
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.project import ProjectFolder
+from cryoloom.engine.state import ACTIVE
 from cryoloom.spec.errors import WrongUse
 from cryoloom.tables import Dataset
 
@@ -53,13 +54,21 @@ def manifest_of(run: RunFolder, output: str) -> dict[str, Any]:
     WrongUse
         ``no-outputs`` or ``unknown-output``.
     """
+    outputs = outputs_of(run)
+    if output not in outputs:
+        there = ", ".join(outputs) or "none"
+        raise WrongUse("unknown-output", f"{run.id} has no output {output!r}; it has {there}.", "Name one of those.")
+    return outputs[output]
+
+
+def outputs_of(run: RunFolder) -> dict[str, Any]:
+    """Return the manifests of a run's outputs; raises `WrongUse`, ``no-outputs``, while it has none."""
     published = run.published()
     if published is None:
-        raise WrongUse("no-outputs", f"{run.id} is {run.standing().state} and has no outputs yet.", "Wait until it has finished.")
-    if output not in published["outputs"]:
-        there = ", ".join(published["outputs"]) or "none"
-        raise WrongUse("unknown-output", f"{run.id} has no output {output!r}; it has {there}.", "Name one of those.")
-    return published["outputs"][output]
+        state = run.standing().state
+        cure = "Wait until it has finished." if state in ACTIVE else "Resume it first."
+        raise WrongUse("no-outputs", f"{run.id} is {state} and has no outputs yet.", cure)
+    return published["outputs"]
 
 
 def _step(project: ProjectFolder, run: RunFolder) -> dict[str, Any]:
@@ -116,7 +125,7 @@ def verify(project: ProjectFolder, run_id: str, output: str | None = None) -> Ve
     for run in runs:
         for reference in run.references():
             wanted[reference["run"], reference["output"]] = reference["hash"]
-    names = [output] if output else list((project.run(run_id).published() or {"outputs": {}})["outputs"])
+    names = [output] if output else list(outputs_of(project.run(run_id)))
     wanted.update({(run_id, name): None for name in names})
     found = Verification()
     files: dict[str, dict[str, Any]] = {}

@@ -19,6 +19,11 @@ def dataset_kind(kind: str) -> type["Dataset"]:
     return _KINDS[kind]
 
 
+def known_kind(kind: str) -> bool:
+    """Return whether a class of this kind name has been declared."""
+    return kind in _KINDS
+
+
 class Dataset:
     """Rows with an ``id``, immutable. Subclasses are the kinds of data; they add columns they require, not state.
 
