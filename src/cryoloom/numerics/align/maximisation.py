@@ -9,37 +9,61 @@ from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.levenberg import phase_table
 from cryoloom.numerics.align.posterior import Points
 from cryoloom.numerics.parallel import blocks, ordered
-from cryoloom.numerics.reconstruct.grids import with_mates
 from cryoloom.numerics.reconstruct.kernels import empty_grid, scatter
 from cryoloom.numerics.reconstruct.sums import Sums
 
 BLOCK = 64
-LANES = 2
-"""Parts of a half set that are summed by themselves, whatever the number of threads; each holds a grid while it is at work."""
 
 
 def accumulate(
-    images: ImageSet, rows: NDArray[np.int64], points: Points, plane: HalfPlane, noise: NDArray[np.float64], *, threads: int = 1
-) -> Sums:
-    """Sum the images `rows` at `points` (whose `image` counts within `rows`) out to the band of `plane`; Hermitian mates are added."""
+    images: ImageSet,
+    rows: NDArray[np.int64],
+    points: Points,
+    plane: HalfPlane,
+    noise: NDArray[np.float64],
+    lanes: NDArray[np.int64],
+    *,
+    threads: int = 1,
+) -> list[Sums]:
+    """Sum images at the points of their posteriors, lane by lane.
+
+    Parameters
+    ----------
+    images, rows
+        The set, and which of it.
+    points
+        Where to insert; `points.image` counts within `rows`.
+    plane
+        The coefficients inserted.
+    noise
+        ``E|N|²``, ``(groups, shells)``.
+    lanes
+        Lane of each row, ``(len(rows),)`` from 0; each is summed by itself and in the order of `rows`, whatever the number of threads.
+    threads
+        Lanes at work at once.
+
+    Returns
+    -------
+    list of ndarray
+        A grid a lane, Hermitian mates not yet added.
+    """
     first = np.searchsorted(points.image, np.arange(len(rows) + 1))
 
     def lane(part: slice) -> Sums:
         sums = empty_grid(plane.radius, 4)
-        for start in range(part.start, part.stop, BLOCK):
-            stop = min(start + BLOCK, part.stop)
-            data, weight = images.prepare(rows[start:stop], plane, noise, whole=True)
-            here = slice(first[start], first[stop])
+        members = np.flatnonzero(lanes == part.start)
+        for start in range(0, len(members), BLOCK):
+            block = members[start : start + BLOCK]
+            data, weight = images.prepare(rows[block], plane, noise, whole=True)
+            entries = np.concatenate([np.arange(first[b], first[b + 1]) for b in block])
+            local = np.repeat(np.arange(len(block)), first[block + 1] - first[block])
             insert(
-                sums, plane.kx, plane.ky, plane.box, data, weight, points.image[here] - start,
-                points.rotations[here], points.shifts[here], points.weights[here], points.spreads[here],
+                sums, plane.kx, plane.ky, plane.box, data, weight, local,
+                points.rotations[entries], points.shifts[entries], points.weights[entries], points.spreads[entries],
             )  # fmt: skip
         return sums
 
-    total: Sums | None = None
-    for sums in ordered(lane, blocks(len(rows), -(-len(rows) // LANES)), threads):
-        total = sums if total is None else np.add(total, sums, out=total)
-    return with_mates(empty_grid(plane.radius, 4) if total is None else total)
+    return list(ordered(lane, blocks(int(lanes.max()) + 1, 1), threads))
 
 
 @njit(nogil=True, cache=True, fastmath=True, error_model="numpy")

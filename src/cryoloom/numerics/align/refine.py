@@ -7,6 +7,7 @@ The halves share the noise spectrum and the band limit, which are not signal, an
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from cryoloom.numerics.fsc.shells import fourier_shell_correlation
 from cryoloom.numerics.geometry.euler import geodesic_angle, random_rotations
 from cryoloom.numerics.geometry.sphere import disc_lattice, rotation_grid
 from cryoloom.numerics.masks.soft import spherical_mask
-from cryoloom.numerics.reconstruct.grids import Map, reference_grid, working_box
+from cryoloom.numerics.reconstruct.grids import Map, reference_grid, with_mates, working_box
 from cryoloom.numerics.reconstruct.sums import Sums, divided, join_low_shells, joined_ssnr
 
 Array = NDArray[np.float64]
@@ -56,6 +57,9 @@ class Task:
         Soft mask ``(box, box, box)`` of the references; a sphere of `mask_diameter` when None. The shell correlation always uses the sphere.
     iterations
         Most iterations before the last one.
+    folds
+        Parts of a half set. An image is compared with a reference made from the other parts of its half: its own noise, averaged into the
+        reference at its last pose, would otherwise hold it there. 1 for no parts.
     """
 
     images: ImageSet
@@ -67,6 +71,7 @@ class Task:
     threads: int = 1
     mask: Map | None = None
     iterations: int = 25
+    folds: int = 4
 
     @property
     def box(self) -> int:
@@ -78,6 +83,16 @@ class Task:
         """Return the mask's radius in px."""
         return self.mask_diameter / 2 / self.pixel_size
 
+    @cached_property
+    def fold(self) -> NDArray[np.int64]:
+        """Return the fold of every image, random within its half, ``(n,)``."""
+        fold = np.zeros(len(self.images), np.int64)
+        rng = np.random.default_rng([self.seed, 1 << 16])
+        for half in (0, 1):
+            rows = rng.permutation(np.flatnonzero(self.half == half))
+            fold[rows] = np.arange(len(rows)) % self.folds
+        return fold
+
     def sphere(self, box: int) -> Map:
         """Return the soft sphere at a working box."""
         scale = box / self.box
@@ -88,6 +103,10 @@ class Task:
         if self.mask is None:
             return self.sphere(box)
         return np.clip(resample_volume(torch.from_numpy(self.mask.astype(np.float32)), box).numpy(), 0.0, 1.0)
+
+    def rows(self, half: int, fold: int) -> NDArray[np.int64]:
+        """Return the images of a fold of a half."""
+        return np.flatnonzero((self.half == half) & (self.fold == fold))
 
     def shell(self, resolution: float) -> int:
         """Return the shell of a resolution in Å, between 1 and Nyquist."""
@@ -120,7 +139,7 @@ def begin(task: Task, reference: Map) -> State:
         "shifts": np.zeros((count, 2)),
         "max_probability": np.zeros(count),
         "log_likelihood": np.zeros(count),
-        "references": np.stack([start * np.float32(scale)] * 2),
+        "references": np.broadcast_to(start * np.float32(scale), (2, task.folds, *start.shape)).copy(),
         "noise": noise,
         "fsc": np.zeros(shells),
         "band": band,
@@ -138,18 +157,20 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     """
     images, last = task.images, schedule.converged(state["widening"])
     band, widening = state["band"], state["widening"]
-    expected = []
-    for half in (0, 1):
-        tell(0.4 * half, f"aligning half {half + 1} to {_angstrom(task, band)}")
-        expected.append(_expect_half(task, state, half))
-    posterior, rows = _merged(task, expected)
+    parts = [(half, fold) for half in (0, 1) for fold in range(task.folds)]
+    expected: list[Expectation] = []
+    for number, (half, fold) in enumerate(parts):
+        tell(0.8 * number / len(parts), f"aligning half {half + 1} to {_angstrom(task, band)}")
+        expected.append(_expect_part(task, state, half, fold))
+    posterior = _merged(task, parts, expected)
     known = state["iteration"] > 0
     turned = geodesic_angle(posterior.rotations[:, 0], state["rotations"]) if known else np.full(len(images), 180.0)
     moved = np.linalg.norm(posterior.shifts[:, 0] - state["shifts"], axis=1)
     noise = _noise(state["noise"], expected, images.coverage)
     inserted = images.plane.last if last else schedule.insertion_shell(band, images.plane.last)
     tell(0.8, f"reconstructing to {_angstrom(task, inserted)}")
-    sums = [_sums(task, rows[half], expected[half].posterior, inserted, noise) for half in (0, 1)]
+    lanes = _sums(task, posterior, inserted, noise)
+    sums = [_total(lanes[half]) for half in (0, 1)]
     box = task.box if last else working_box(inserted, task.box)
     sphere = task.sphere(box)
     halves = [divided(one, inserted, box, task.box) for one in sums]
@@ -176,16 +197,27 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         ssnr = joined_ssnr(fsc, combined=True)
         new["combined"] = divided(sums[0] + sums[1], inserted, box, task.box, ssnr=ssnr) * spherical_mask(box, box / 2 - 3, 3)
         return new
-    join_low_shells(sums[0], sums[1], min(task.shell(JOIN), max(observed.crossing, 1)))
-    solvent = task.solvent(box)
-    new["references"] = np.stack([divided(one, inserted, box, task.box, ssnr=joined_ssnr(fsc)) * solvent for one in sums])
+    joined = min(task.shell(JOIN), max(observed.crossing, 1))
+    new["references"] = _references(task, sums, lanes, joined, inserted, box, fsc)
     return new
 
 
-def _expect_half(task: Task, state: State, half: int) -> Expectation:
+def _references(task: Task, sums: list[Sums], lanes: list[list[Sums]], joined: int, inserted: int, box: int, fsc: Array) -> Map:
+    """Return the reference of every half and fold, ``(2, folds, b, b, b)``: the sums of its half less those of the fold itself."""
+    solvent, ssnr = task.solvent(box), joined_ssnr(fsc)
+    references = np.empty((2, task.folds, box, box, box), np.float32)
+    for fold in range(task.folds):
+        pair = [sums[half] - lanes[half][fold] if task.folds > 1 else sums[half] for half in (0, 1)]
+        join_low_shells(pair[0], pair[1], joined)
+        for half in (0, 1):
+            references[half, fold] = divided(pair[half], inserted, box, task.box, ssnr=ssnr) * solvent
+    return references
+
+
+def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
     widening, band = state["widening"], state["band"]
     plane = task.images.plane.within(band)
-    grid = reference_grid(state["references"][half], plane.radius, task.box)
+    grid = reference_grid(state["references"][half, fold], plane.radius, task.box)
     coarse = schedule.coarse_shell(band, task.box, task.radius)
     first = state["iteration"] == 0
     spread = None if first else schedule.shift_spread(state["shifts"], task.box)
@@ -197,7 +229,7 @@ def _expect_half(task: Task, state: State, half: int) -> Expectation:
     effort = Effort(band, lattice, candidates=8, kept=widening["kept"], prior=prior, correlate=first)
     known = np.full(len(task.images), not first)
     return expect(
-        task.images, np.flatnonzero(task.half == half), grid, gallery, state["noise"], effort, state["rotations"], state["shifts"], known,
+        task.images, task.rows(half, fold), grid, gallery, state["noise"], effort, state["rotations"], state["shifts"], known,
         threads=task.threads,
     )  # fmt: skip
 
@@ -215,13 +247,11 @@ def _lattice(task: Task, coarse: int, spread: float | None) -> Array:
     return disc_lattice(reach * step, step)
 
 
-def _merged(task: Task, expected: list[Expectation]) -> tuple[Posterior, list[NDArray[np.int64]]]:
-    """Bring the posteriors of both halves into the order of the set."""
-    rows = [np.flatnonzero(task.half == half) for half in (0, 1)]
-    back = np.argsort(np.concatenate(rows), kind="stable")
+def _merged(task: Task, parts: list[tuple[int, int]], expected: list[Expectation]) -> Posterior:
+    """Bring the posteriors of all parts into the order of the set."""
+    back = np.argsort(np.concatenate([task.rows(*part) for part in parts]), kind="stable")
     names = ("rotations", "shifts", "weights", "covariances", "log_likelihood")
-    joined = (np.concatenate([getattr(one.posterior, name) for one in expected])[back] for name in names)
-    return Posterior(*joined), rows
+    return Posterior(*(np.concatenate([getattr(one.posterior, name) for one in expected])[back] for name in names))
 
 
 def _noise(old: Array, expected: list[Expectation], coverage: float) -> Array:
@@ -234,9 +264,21 @@ def _noise(old: Array, expected: list[Expectation], coverage: float) -> Array:
     return new
 
 
-def _sums(task: Task, rows: NDArray[np.int64], posterior: Posterior, shell: int, noise: Array) -> Sums:
+def _sums(task: Task, posterior: Posterior, shell: int, noise: Array) -> list[list[Sums]]:
+    """Return the sums of every half and fold, mates added."""
     points = insertion_points(posterior, task.box, shell, task.radius)
-    return accumulate(task.images, rows, points, task.images.plane.within(shell), noise, threads=task.threads)
+    every = np.arange(len(task.images))
+    lane = task.half * task.folds + task.fold
+    found = accumulate(task.images, every, points, task.images.plane.within(shell), noise, lane, threads=task.threads)
+    found = [with_mates(sums) for sums in found]
+    return [found[: task.folds], found[task.folds :]]
+
+
+def _total(lanes: list[Sums]) -> Sums:
+    total = lanes[0].copy()
+    for sums in lanes[1:]:
+        total += sums
+    return total
 
 
 def _angstrom(task: Task, shell: int) -> str:

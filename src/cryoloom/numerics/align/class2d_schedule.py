@@ -1,0 +1,377 @@
+"""2D classification by regularised maximum likelihood: the model, and one iteration after another.
+
+Scheres et al., J. Mol. Biol. 348:139 (2005), doi:10.1016/j.jmb.2005.02.031; Scheres, J. Mol. Biol. 415:406 (2012),
+doi:10.1016/j.jmb.2011.11.010; online expectation-maximisation after Punjani et al., Nat. Methods 14:290 (2017), doi:10.1038/nmeth.4169,
+and Cappé & Moulines, J. R. Stat. Soc. B 71:593 (2009), doi:10.1111/j.1467-9868.2009.00698.x.
+
+An iteration takes a batch of images, finds the posterior of their classes and poses under the current references, adds them to running
+sums, and makes new references from these. Likelihoods are tempered at first, and the band grows with what the half sets support.
+The state is a flat dictionary of arrays and numbers: the same state gives the same next state, whatever the number of threads.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cryoloom.numerics.align.class2d_assign import Assignments, assign, polished
+from cryoloom.numerics.align.class2d_averages import Averages, Frame, average, crossing, mass_centres, moved
+from cryoloom.numerics.align.class2d_estep import Posterior, References, Search, posterior
+from cryoloom.numerics.align.class2d_mstep import Sums, accumulate
+from cryoloom.numerics.align.class2d_observations import Observations
+from cryoloom.numerics.align.class2d_poses import Children, PoseGrid
+from cryoloom.numerics.parallel import blocks
+
+State = dict[str, Any]
+
+CHUNK = 8192  # images whose candidates are held at once
+_COARSE = 16  # rings of the coarse search, at most
+_MARGIN = 6  # rings beyond the last correlated one that are compared
+_GROWTH = 1.25  # of the band in one iteration, at most
+_LEAST = 0.01  # poses less probable are not averaged
+_DEAD = 0.2  # of the mean size: a smaller class is dying
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user decides.
+
+    Attributes
+    ----------
+    classes
+        K.
+    iterations, final_iterations
+        With `batch` images each, then with all images, untempered.
+    batch
+        Images an iteration; all of them: full expectation-maximisation.
+    uncertainty, annealing_start, annealing_length
+        Log-weights are divided by ``a²``: a = `uncertainty` before iteration `annealing_start`, falling to 1 over `annealing_length`.
+    hard
+        Average each image in its best pose of every class instead of all poses.
+    frc_regularised, tau_fudge
+        See `average`.
+    white_noise
+        One σ² for all rings.
+    recentre, recentre_threshold, recentre_binary
+        Move the centre of mass above a fraction of the maximum to the box centre, every iteration.
+    initial_scale
+        Factor on the random first references.
+    start_band
+        Rings compared at first.
+    reach
+        Largest shift, px.
+    """
+
+    classes: int
+    iterations: int
+    final_iterations: int
+    batch: int
+    start_band: int
+    reach: float
+    uncertainty: float = 2.0
+    annealing_start: int = 2
+    annealing_length: int = 15
+    hard: bool = True
+    frc_regularised: bool = True
+    tau_fudge: float = 1.0
+    white_noise: bool = False
+    recentre: bool = True
+    recentre_threshold: float = 0.2
+    recentre_binary: bool = False
+    initial_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a classification works on.
+
+    Attributes
+    ----------
+    group, half
+        Optics group (from 0) and half set (0, 1) of every image, int64 ``(n,)``.
+    """
+
+    observations: Observations
+    group: Tensor
+    half: Tensor
+    frame: Frame
+    settings: Settings
+    seed: int
+    threads: int
+
+    @property
+    def count(self) -> int:
+        """Return the number of images."""
+        return len(self.group)
+
+    @property
+    def groups(self) -> int:
+        """Return the number of optics groups."""
+        return int(self.group.max()) + 1
+
+    @property
+    def iterations(self) -> int:
+        """Return the number of all iterations."""
+        return self.settings.iterations + self.settings.final_iterations
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What an expectation over a batch found."""
+
+    sums: Sums
+    assigned: Assignments
+    shift_sigma: float
+
+
+def begin(task: Task) -> State:
+    """Return the state before the first iteration: references from random images in random poses."""
+    settings, layout = task.settings, task.frame.sampler.layout
+    rng = np.random.default_rng([task.seed, 1])
+    rows = torch.from_numpy(batch_rows(task, 0))
+    labels = torch.from_numpy(rng.permutation(np.arange(len(rows)) % settings.classes))
+    angles = torch.from_numpy(rng.uniform(0, 2 * math.pi, len(rows)))
+    nowhere = torch.zeros((len(rows), 2))
+    noise = _image_power(task) / 2.0
+    poses = Posterior(rows, rows, labels, angles, nowhere, torch.ones(len(rows)), torch.zeros(len(rows), dtype=torch.float64))
+    sums = _no_sums(task)
+    band = min(settings.start_band, layout.rings)
+    accumulate(layout, task.observations, poses, 2 * task.group + task.half, sums, task.threads, band=band)
+    weight = sums.transfer.sum(dim=1).t()
+    samples = sums.images.sum(dim=3) / (weight + 1e-3 * weight[:band].mean())
+    ring = torch.arange(1, layout.rings + 1)
+    fall = 0.5 + 0.5 * torch.cos(math.pi * ((ring - band + 2) / 3.0).clamp(0, 1))
+    images = task.frame.masked(task.frame.sampler.images(samples * (settings.initial_scale * fall[:, None])))
+    return {
+        "iteration": 0,
+        "band": band,
+        "images": images.numpy(),
+        "noise": noise.numpy(),
+        "counts": np.full(settings.classes, task.count / settings.classes, dtype=np.float32),
+        "shift_sigma": settings.reach / 2.0,
+        "poor": np.zeros(settings.classes, dtype=np.int64),
+        "labels": np.full(task.count, -1, dtype=np.int64),
+        "history": [],
+        **_stored(_no_sums(task)),
+    }
+
+
+def iterate(task: Task, state: State) -> State:
+    """Return the state after one more iteration."""
+    settings, number = task.settings, state["iteration"]
+    final = number >= settings.iterations
+    rows = torch.arange(task.count) if final else torch.from_numpy(batch_rows(task, number))
+    temperature = 1.0 if final else annealing(settings, number, state)
+    fine = final or 2 * number >= settings.iterations
+    search = _search(task, references(task, state), state["band"], fine=fine, temperature=temperature)
+    found = _expect(task, search, rows, report=number + 1 == task.iterations)
+    labels = state["labels"].copy()
+    labels[rows.numpy()] = found.assigned.label.numpy()
+    rate = 1.0 if final or len(rows) == task.count else learning_rate(number)
+    sums = _mixed(stored_sums(state), found.sums, rate, task.count / len(rows))
+    noise = (1.0 - rate) * torch.from_numpy(state["noise"]) + rate * _residual_noise(task, search, found.sums, rows)
+    averages = average(sums, noise, task.frame, frc_regularised=settings.frc_regularised, tau_fudge=settings.tau_fudge)
+    raw = averages.raw
+    images = task.frame.masked(task.frame.sampler.images(raw))
+    if settings.recentre and not final:
+        away = -mass_centres(images, settings.recentre_threshold, binary=settings.recentre_binary)
+        away *= (settings.reach / away.norm(dim=1, keepdim=True).clamp(min=1e-6)).clamp(max=1.0)
+        sums = replace(sums, images=moved(sums.images, away, task.frame))
+        images = task.frame.masked(task.frame.sampler.images(moved(raw, away, task.frame)))
+    poor, reseeded = state["poor"], 0
+    if not final and 2 <= number < settings.iterations - 3:
+        images, poor, reseeded = _reseed(task, sums, images, averages, poor)
+    counts = sums.counts.sum(dim=1)
+    ring = supported_ring(averages.frc, counts)
+    record = {
+        "images": len(rows),
+        "temperature": temperature,
+        "band": search.band,
+        "ring": ring,
+        "evidence": float(found.assigned.evidence.mean()) * temperature,
+        "certainty": float(found.assigned.certainty.mean(dtype=torch.float64)),
+        "changed": float(np.mean(labels[rows.numpy()] != state["labels"][rows.numpy()])),
+        "shift_sigma": found.shift_sigma,
+        "smallest": float(counts.min()),
+        "largest": float(counts.max()),
+        "reseeded": reseeded,
+    }
+    return {
+        "iteration": number + 1,
+        "band": next_band(state["band"], ring, settings.start_band, task.frame.sampler.layout.rings),
+        "images": images.numpy(),
+        "noise": noise.numpy(),
+        "counts": counts.numpy(),
+        "shift_sigma": found.shift_sigma,
+        "poor": poor,
+        "labels": labels,
+        "history": [*state["history"], record],
+        **_stored(sums),
+        **(_reported(found.assigned) if number + 1 == task.iterations else {}),
+    }
+
+
+# -- the schedule -----------------------------------------------------------------------------------------------------
+
+
+def batch_rows(task: Task, number: int) -> np.ndarray:
+    """Return the images of iteration `number`, rising: batches without replacement, an epoch after the other."""
+    count, size = task.count, min(task.settings.batch, task.count)
+    epoch, place = divmod(number, max(1, count // size))
+    order = np.random.default_rng([task.seed, 2, epoch]).permutation(count)
+    return np.sort(order[place * size : (place + 1) * size])
+
+
+import os
+MODE=os.environ.get('ANN','a1')
+def annealing(settings: Settings, number: int, state) -> float:
+    """Return the factor a by which standard deviations are thought larger in iteration `number`."""
+    left = 1.0 - max(0, number - settings.annealing_start + 1) / max(1, settings.annealing_length)
+    a = settings.uncertainty ** max(0.0, left)
+    if MODE=='a1': return a
+    if MODE=='a2': return a*a
+    base,growth=map(float,MODE.split(','))
+    if not state["history"]: return 2.0
+    e=state["history"][-1]["evidence"]
+    return max(1.0, e/(base*growth**number))
+
+
+def learning_rate(number: int) -> float:
+    """Return the weight of a new batch in the running sums."""
+    return 1.0 if number < 3 else max(0.1, (number - 1) ** -0.6)
+
+
+def supported_ring(frc: Tensor, counts: Tensor) -> int:
+    """Return the last ring with FRC above 0.143 in the classes that hold the better-resolved seventh of the images."""
+    rings = crossing(frc, 0.143)
+    order = torch.argsort(rings, descending=True, stable=True)
+    held = torch.cumsum(counts[order], dim=0) >= counts.sum() / 7.0
+    return int(rings[order][int(held.to(torch.int64).argmax())])
+
+
+def next_band(band: int, ring: int, start: int, rings: int) -> int:
+    """Return the band after one of `band` rings that is supported up to `ring`: slow to grow, slower to fall."""
+    wanted = max(ring + _MARGIN, start, math.ceil(0.9 * band))
+    return min(rings, wanted, math.ceil(_GROWTH * band))
+
+
+# -- the steps --------------------------------------------------------------------------------------------------------
+
+
+def references(task: Task, state: State) -> References:
+    """Return the model of a state."""
+    counts = torch.from_numpy(state["counts"])
+    share = (counts + 1.0) / (counts.sum() + len(counts))
+    samples = task.frame.sampler.samples(torch.from_numpy(state["images"]))
+    return References(samples, torch.log(share), torch.from_numpy(state["noise"]), max(1.0, float(state["shift_sigma"])))
+
+
+def _search(task: Task, model: References, band: int, *, fine: bool, temperature: float) -> Search:
+    layout = task.frame.sampler.layout
+    coarse = min(band, _COARSE)
+    grid = PoseGrid.of(layout, task.frame.radius, coarse, task.settings.reach)
+    children = grid.children(1) if fine else Children.none()
+    return Search(layout, task.observations, task.group, model, grid, coarse, band if fine else coarse, children, temperature)
+
+
+def _expect(task: Task, search: Search, rows: Tensor, *, report: bool) -> _Pass:
+    """Find the posterior of `rows`, chunk by chunk, and sum it up; `report` asks for the poses that the user will see."""
+    settings, layout = task.settings, task.frame.sampler.layout
+    sums, assigned, squares, weights = _no_sums(task), [], 0.0, 0.0
+    band = layout.rings if report else min(layout.rings, search.band + _MARGIN + 2)
+    for chunk in blocks(len(rows), CHUNK):
+        part = rows[chunk]
+        cells = search.search(part, task.threads)
+        found = posterior(search, cells, part, hard=settings.hard, least=_LEAST)
+        accumulate(layout, task.observations, found, 2 * task.group + task.half, sums, task.threads, band=band)
+        squares += float((found.weight * found.shift.square().sum(dim=1)).sum(dtype=torch.float64))
+        weights += float(found.weight.sum(dtype=torch.float64))
+        if report:
+            told = assign(posterior(search, cells, part, hard=False, least=_LEAST / 10), settings.classes)
+            assigned.append(polished(search, part, told, task.threads, level=2))
+        else:
+            assigned.append(assign(found, settings.classes))
+    return _Pass(sums, Assignments.join(assigned), math.sqrt(squares / max(weights, 1e-12) / 2.0))
+
+
+def _residual_noise(task: Task, search: Search, sums: Sums, rows: Tensor) -> Tensor:
+    """Return σ² from what the references leave of the images `rows`, by optics group and ring."""
+    model, observations = search.references, task.observations
+    cross = (sums.images * model.samples[..., None].conj()).real.mean(dim=0).sum(dim=1)  # (R, Q)
+    explained = (sums.transfer * model.power[:, None]).sum(dim=0)  # (Q, R)
+    left = (2.0 * cross.t() - explained).unflatten(0, (-1, 2)).sum(dim=1)  # (G, R)
+    left[:, search.band :] = 0.0
+    one = torch.nn.functional.one_hot(task.group[rows], task.groups).to(torch.float32)
+    power, number = one.t() @ observations.power[rows], one.sum(dim=0)[:, None]
+    before = search.references.noise
+    residual = torch.maximum(power - left, 0.2 * power) / (2.0 * number.clamp(min=1.0))
+    residual = torch.where(number >= 1.0, residual, before)
+    if task.settings.white_noise:
+        areas = task.frame.sampler.layout.areas
+        residual = ((residual * areas).sum(dim=1, keepdim=True) / areas.sum()).expand_as(residual).contiguous()
+    return residual
+
+
+def _reseed(task: Task, sums: Sums, images: Tensor, averages: Averages, poor: np.ndarray) -> tuple[Tensor, np.ndarray, int]:
+    """Give classes that died twice running half of the class with most signal: each gets the average of one half set."""
+    counts = sums.counts.sum(dim=1)
+    poor = np.where(counts.numpy() < _DEAD * task.count / task.settings.classes, poor + 1, 0)
+    signal = images.square().mean(dim=(1, 2))
+    worth = torch.minimum(signal, 2.0 * signal.median())
+    images, dead = images.clone(), np.flatnonzero(poor >= 2).tolist()
+    for label in dead:
+        most = int(torch.argmax(sums.counts.sum(dim=1) * worth))
+        for field in (sums.transfer, sums.counts):
+            field[most] *= 0.5
+            field[label] = field[most]
+        sums.images[:, :, most] *= 0.5
+        sums.images[:, :, label] = sums.images[:, :, most]
+        centre = images[most].clone()
+        apart = 0.5 * (averages.halves[most, 0] - averages.halves[most, 1])
+        apart *= 0.5 * centre.norm() / apart.norm().clamp(min=1e-12)
+        images[most], images[label] = centre + apart, centre - apart
+        poor[label] = 0
+    return images, poor, len(dead)
+
+
+def _image_power(task: Task) -> Tensor:
+    """Return the mean power of the images, by optics group and ring."""
+    one = torch.nn.functional.one_hot(task.group, task.groups).to(torch.float32)
+    return (one.t() @ task.observations.power) / one.sum(dim=0)[:, None].clamp(min=1.0)
+
+
+def _no_sums(task: Task) -> Sums:
+    layout = task.frame.sampler.layout
+    return Sums.zeros(layout.half_angles, layout.rings, task.settings.classes, 2 * task.groups)
+
+
+def stored_sums(state: State) -> Sums:
+    """Return the running sums that a state keeps."""
+    return Sums(*(torch.from_numpy(state[f"sum_{field}"]) for field in ("images", "transfer", "counts")))
+
+
+def _stored(sums: Sums) -> State:
+    return {f"sum_{field}": getattr(sums, field).numpy() for field in ("images", "transfer", "counts")}
+
+
+def _reported(assigned: Assignments) -> State:
+    """Return what `conclude` needs beside the model."""
+    return {
+        "angle": assigned.angle.numpy(),
+        "shift": assigned.shift.numpy(),
+        "certainty": assigned.certainty.numpy(),
+        "choices": assigned.choices.numpy(),
+        "evidence": assigned.evidence.numpy(),
+    }
+
+
+def _mixed(old: Sums, new: Sums, rate: float, scale: float) -> Sums:
+    """Return running sums, in which `new` stands for all images with weight `rate`."""
+    return Sums(
+        (1.0 - rate) * old.images + (rate * scale) * new.images,
+        (1.0 - rate) * old.transfer + (rate * scale) * new.transfer,
+        (1.0 - rate) * old.counts + (rate * scale) * new.counts,
+    )

@@ -1,0 +1,82 @@
+"""Which class averages show particles: a quality from 0 to 1 out of resolution, size, place, reach and contrast."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+GOOD = 0.5
+"""Quality from which a class is kept."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Scores from 0 (bad) to 1 of each class ``(K,)``; `total` is the product of the others."""
+
+    resolution: Array
+    size: Array
+    centre: Array
+    reach: Array
+    contrast: Array
+
+    @property
+    def total(self) -> Array:
+        """Return the quality."""
+        return self.resolution * self.size * self.centre * self.reach * self.contrast
+
+
+def class_quality(averages: NDArray[np.float32], counts: NDArray[np.integer], rings: Array, diameter: float) -> Quality:
+    """Judge class averages.
+
+    Parameters
+    ----------
+    averages
+        ``(K, box, box)``, bright, background 0.
+    counts
+        Images of each class.
+    rings
+        Ring at which the correlation of half sets falls below 0.5, ``(K,)``; a higher one is a finer resolution.
+    diameter
+        Of the particle, px.
+
+    Notes
+    -----
+    Every score compares a class with what most images of the set belong to, so that no absolute number has to be known: noise classes
+    resolve less, ice and edges have another contrast, pairs and edges reach out of the circle or lie beside the centre.
+    """
+    box = averages.shape[-1]
+    axis = np.arange(box) - box // 2
+    radius = np.hypot(axis[:, None], axis[None, :])
+    weight = counts.astype(np.float64)
+    share = weight / max(weight.sum(), 1.0)
+    typical_ring = _weighted_quantile(rings, weight, 0.6)
+    inside = radius <= diameter / 2
+    mass = averages[:, inside].mean(axis=1).astype(np.float64)
+    middle = _weighted_quantile(mass, weight, 0.5)
+    positive = np.clip(averages, 0.0, None).astype(np.float64)
+    total = positive.sum(axis=(1, 2)) + 1e-12
+    beside = np.hypot((positive * axis[None, :, None]).sum(axis=(1, 2)) / total, (positive * axis[None, None, :]).sum(axis=(1, 2)) / total)
+    out = positive[:, radius > 0.55 * diameter].sum(axis=1) / total
+    expected = _weighted_quantile(out, weight, 0.5)
+    ratio = np.where(middle > 0, mass / max(middle, 1e-12), 0.0)
+    return Quality(
+        resolution=_rise(rings / max(typical_ring, 1.0), 0.45, 0.75),
+        size=_rise(share * len(counts), 0.05, 0.2),
+        centre=1.0 - _rise(beside / diameter, 0.08, 0.2),
+        reach=1.0 - _rise(out, expected + 0.1, expected + 0.3),
+        contrast=_rise(ratio, 0.25, 0.6) * (1.0 - _rise(ratio, 1.7, 2.5)),
+    )
+
+
+def _rise(values: Array, low: float, high: float) -> Array:
+    """Return 0 up to `low`, 1 from `high` on, smooth in between."""
+    part = np.clip((values - low) / (high - low), 0.0, 1.0)
+    return part * part * (3.0 - 2.0 * part)
+
+
+def _weighted_quantile(values: Array, weights: Array, level: float) -> float:
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, level * total[-1])])

@@ -1,0 +1,271 @@
+"""classify2d.em: centred class averages by regularised maximum likelihood."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import polars as pl
+
+from cryoloom.data import Classes2D, Particles
+from cryoloom.report.panels import ImageGrid, LinePlot, Series
+from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
+from cryoloom.units import Angstrom
+
+CTF_COLUMNS = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift")
+
+
+@dataclass(frozen=True)
+class Classified(Outputs):
+    classes: Classes2D
+    particles: Particles
+
+
+class Classify2D(
+    Protocol,
+    id="classify2d.em",
+    outputs=Classified,
+    cite=("10.1016/j.jmb.2005.02.031", "10.1016/j.jmb.2011.11.010", "10.1038/nmeth.4169"),
+    aliases=("ProtCryo2D", "ProtRelionClassify2D"),
+):
+    """Sort particles into classes of equal views under unknown in-plane rotation and shift, and average each.
+
+    Online expectation-maximisation: batches of images, running sums, likelihoods tempered at first, averages weighted by the correlation
+    of their own half sets, centred in every iteration; classes that die are given half of a large one.
+    """
+
+    particles: Particles = Input("Particles", help="Bright particles of one box and pixel size, with their CTF.")
+    classes: int = Param(
+        "Classes", 50, ge=1, le=1000, aliases=("numberOfClasses",),
+        help="About one for 80 to 500 particles. Too few mix views, too many leave noisy averages.",
+    )  # fmt: skip
+    mask_diameter: Angstrom = Param(
+        "Mask diameter", gt=0, wizard="mask-circle", aliases=("particle_diameter", "maskDiameterA"),
+        help="Circle on the averages: the particle's diameter plus a fifth. Too large lets neighbours in.",
+    )  # fmt: skip
+    max_resolution: Angstrom = Param(
+        "Finest resolution", 8.0, gt=0, aliases=("maximunResolution", "highres_limit"),
+        help="Up to which images are compared; what the pixels hold at most. Finer costs time and sorts no better.",
+    )  # fmt: skip
+    method: Literal["online", "full"] = Param(
+        "Method",
+        "online",
+        advanced=True,
+        aliases=("engine",),
+        help="Batches, or all images in each iteration, which is slower and seldom better.",
+    )
+    iterations: int = Param(
+        "Iterations",
+        20,
+        ge=1,
+        le=200,
+        advanced=True,
+        aliases=("numberOnlineEMIterator",),
+        help="40 for low contrast. Too few leave views mixed.",
+    )
+    batch_per_class: int = Param(
+        "Images a class and batch",
+        100,
+        ge=10,
+        advanced=True,
+        aliases=("batchSizeClass",),
+        help="200 for low contrast. Small batches make noise.",
+    )
+    uncertainty: float = Param(
+        "Initial uncertainty", 2.0, ge=1, le=10, advanced=True, aliases=("initialClassification",),
+        help="How much less sure the first assignments are than the noise says; higher commits later and finds more good classes.",
+    )  # fmt: skip
+    recentre: bool = Param(
+        "Centre averages", True, advanced=True, aliases=("reCenter2D",), help="In every iteration. Off, off-centre picks stay so."
+    )
+    force_max_over_poses: bool = Param(
+        "Best pose only",
+        True,
+        advanced=True,
+        aliases=("forceMaxover",),
+        help="Average each image in its best pose rather than in all likely ones.",
+    )
+    frc_regularised: bool = Param(
+        "Weight by half-set correlation", True, advanced=True, aliases=("useFRCRegularized",),
+        help="Otherwise by the averages' own power, as RELION does, which lets noise of small classes grow.",
+    )  # fmt: skip
+    flip_phases_only: bool = Param(
+        "CTF phases only", False, advanced=True, aliases=("ctfFlipPhases",), help="Take the CTF as a sign. Averages are then coarser."
+    )
+
+    def check(self) -> Iterator[Hint]:
+        count = self.particles.enabled().height
+        if self.classes > count / 5:
+            yield Hint(
+                "classes", f"{self.classes} classes of {count} particles leave fewer than 5 particles a class", fix=max(1, count // 50)
+            )
+        for group in self.particles.optics:
+            if group.get("contrast") == "dark":
+                yield Hint("particles", "are dark; extract them with inverted contrast")
+            box = group.get("box_size")
+            if box and box < 32:
+                yield Hint("particles", f"have a box of {box} px; 32 or more are needed")
+            if box and self.mask_diameter > box * group["pixel_size"]:
+                yield Hint(
+                    "mask_diameter", f"{self.mask_diameter:g} Å is wider than the box of {box * group['pixel_size']:.0f} Å", error=False
+                )
+
+    def run(self, job: Job) -> Classified:
+        import numpy as np
+        import torch
+
+        from cryoloom.numerics.align import class2d_prepare as prepare
+        from cryoloom.numerics.align import class2d_schedule as schedule
+
+        torch.set_num_threads(1)
+        rows = self.particles.enabled()
+        groups = self.particles.optics
+        sizes = {(group.get("box_size"), round(float(group["pixel_size"]), 5)) for group in groups}
+        if len(sizes) != 1:
+            raise Failure(
+                "optics-differ", f"Particles of different boxes or pixel sizes: {sorted(sizes, key=str)}.", "Extract them alike first."
+            )
+        pixel_size = float(groups[0]["pixel_size"])
+        box = int(groups[0].get("box_size") or 0) or self._box()
+        diameter = min(self.mask_diameter, 0.98 * box * pixel_size)
+        shape = prepare.geometry(box, pixel_size, diameter, max(self.max_resolution, 2.05 * pixel_size))
+        if not all(name in rows.columns for name in CTF_COLUMNS):
+            job.warn("The particles have no CTF; classification goes on without.")
+        observed = prepare.observations(self._blocks(job, rows), shape, pixel_size, diameter)
+        usable = observed.usable.numpy()
+        if not usable.all():
+            job.warn(f"{np.count_nonzero(~usable)} particles are constant or hold values that are not numbers; they are disabled.")
+        numbers = {group["optics_group"]: number for number, group in enumerate(groups)}
+        group = torch.from_numpy(rows["optics_group"].replace_strict(numbers, return_dtype=pl.Int64).to_numpy().copy())
+        settings = schedule.Settings(
+            classes=self.classes, iterations=self.iterations, final_iterations=1,
+            batch=rows.height if self.method == "full" else min(rows.height, self.batch_per_class * self.classes),
+            start_band=shape.start_band, reach=shape.reach, uncertainty=self.uncertainty, hard=self.force_max_over_poses,
+            annealing_length=max(1, min(15, self.iterations - 4)), frc_regularised=self.frc_regularised, recentre=self.recentre,
+        )  # fmt: skip
+        task = schedule.Task(observed, group, prepare.half_sets(rows.height, job.seed), shape.frame, settings, job.seed, job.threads)
+
+        def step(state: schedule.State) -> schedule.State:
+            new = schedule.iterate(task, state)
+            job.note(iteration=new["iteration"], **new["history"][-1])
+            return new
+
+        state = job.iterate(
+            lambda: schedule.begin(task),
+            step,
+            done=lambda state: state["iteration"] >= task.iterations,
+            name="classify",
+            total=task.iterations,
+        )
+        return self._outputs(job, rows, usable, prepare.outcome(task, state, shape), shape, diameter, state["history"])
+
+    def _box(self) -> int:
+        from cryoloom.formats.stack import read_particles
+
+        return int(read_particles(self.particles, slice(0, 1)).shape[-1])
+
+    def _blocks(self, job: Job, rows: pl.DataFrame) -> Iterator[Any]:
+        """Yield images, defoci and optics, block by block in the order of `rows`; a block is of one optics group."""
+        import numpy as np
+
+        from cryoloom.formats.stack import read_particles
+        from cryoloom.numerics.align.class2d_observations import Optics
+        from cryoloom.numerics.align.class2d_prepare import BLOCK
+
+        chosen = self.particles.select(rows["id"])
+        groups = {group["optics_group"]: group for group in self.particles.optics}
+        of_row = rows["optics_group"].to_numpy()
+        starts = [0, *(np.flatnonzero(np.diff(of_row)) + 1).tolist(), rows.height]
+        with_ctf = all(name in rows.columns for name in CTF_COLUMNS)
+        for low, high in zip(starts[:-1], starts[1:], strict=True):
+            group = groups[of_row[low]]
+            optics = Optics(
+                float(group.get("voltage") or 300.0), float(group.get("cs") or 0.0), float(group.get("amplitude_contrast") or 0.1),
+                bool(group.get("phase_flipped")), bool(group.get("ctf_premultiplied")), self.flip_phases_only,
+            )  # fmt: skip
+            for start in range(low, high, BLOCK):
+                stop = min(start + BLOCK, high)
+                job.progress(stop, rows.height, "reading particles")
+                images = read_particles(chosen, slice(start, stop))
+                yield images, rows[start:stop].select(CTF_COLUMNS).to_numpy().astype(np.float64) if with_ctf else None, optics
+
+    def _outputs(
+        self, job: Job, rows: pl.DataFrame, usable: Any, found: Any, shape: Any, diameter: float, history: list[Any]
+    ) -> Classified:
+        import numpy as np
+
+        from cryoloom.formats.stack import write_stack
+        from cryoloom.numerics.align.class_quality import GOOD, class_quality
+
+        label = found.label
+        counts = np.bincount(label[usable], minlength=self.classes)
+        choices = np.bincount(label, found.choices, minlength=self.classes) / np.maximum(np.bincount(label, minlength=self.classes), 1)
+        path = job.output("class_averages.mrcs")
+        write_stack(path, found.averages, shape.pixel_size)
+        particle = float(self.particles.meta.get("diameter") or diameter / 1.2)
+        quality = class_quality(found.averages, counts, shape.box * shape.pixel_size / found.resolution, particle / shape.pixel_size)
+        total = np.where(counts > 0, quality.total, 0.0)
+        classes = pl.DataFrame(
+            {
+                "id": np.arange(1, self.classes + 1),
+                "class_id": np.arange(1, self.classes + 1),
+                "stack_path": [path.relative_to(job.root).as_posix()] * self.classes,
+                "stack_index": np.arange(self.classes),
+                "count": counts,
+                "resolution": found.resolution,
+                "resolution_0143": found.resolution_0143,
+                "eca": choices,
+                "distribution": counts / max(counts.sum(), 1),
+                "quality": total,
+                "good": total >= GOOD,
+                **{f"quality_{name}": getattr(quality, name) for name in ("resolution", "size", "centre", "reach", "contrast")},
+                "pixel_size": np.full(self.classes, shape.pixel_size),
+                "frc": pl.Series(found.frc.astype(np.float64).tolist(), dtype=pl.List(pl.Float64)),
+            }
+        )
+        poses = pl.DataFrame(
+            {
+                "id": rows["id"], "class_id": label + 1, "psi": found.psi, "origin_x": found.origin[:, 0], "origin_y": found.origin[:, 1],
+                "max_probability": found.certainty.astype(np.float64), "log_likelihood": found.evidence.astype(np.float64),
+            }
+        )  # fmt: skip
+        particles = self.particles.with_columns(poses)
+        if not usable.all():
+            particles = particles.disable({int(each): "constant, or not a number" for each in rows["id"].to_numpy()[~usable]})
+        meta = {"pixel_size": shape.pixel_size, "box_size": shape.box, "mask_diameter": diameter, "iterations": history}
+        return Classified(Classes2D(classes, job.root, meta=meta), particles)
+
+    def summary(self, out: Classified) -> Mapping[str, Any]:
+        classes = out.classes.items
+        good = classes.filter("good")
+        return {
+            "classes": f"{classes.filter(pl.col('count') > 0).height} of {classes.height} in use",
+            "suggested good": good.height,
+            "particles in them": good["count"].sum(),
+            "best resolution (Å)": round(float(classes.filter(pl.col("count") > 0)["resolution"].min() or 0), 1),  # pyright: ignore[reportArgumentType]
+        }
+
+    def report(self, out: Classified) -> list[Panel]:
+        from cryoloom.formats.stack import read_particles
+
+        table = out.classes.items.sort("count", descending=True)
+        averages = read_particles(out.classes)
+        history = out.classes.meta["iterations"]
+        numbers = list(range(1, len(history) + 1))
+        best = table.sort("resolution").head(4)
+        extent = out.classes.meta["box_size"] * out.classes.meta["pixel_size"]
+        curves = [
+            Series(f"class {row['class_id']}", [(ring + 1) / extent for ring in range(len(row["frc"]))], row["frc"])
+            for row in best.iter_rows(named=True)
+        ]
+        return [
+            ImageGrid(
+                title="Class averages", images=[averages[row - 1] for row in table["class_id"]], good=table["good"].to_list(), size=100,
+                captions=[f"{row['count']}, {row['resolution']:.0f} Å, {row['quality']:.2f}" for row in table.iter_rows(named=True)],
+                caption="Largest first. Captions: particles, resolution (half-set FRC 0.5), quality. Green frames are suggested as good.",
+            ),
+            LinePlot(title="Half-set correlation of the best", series=curves, x_label="resolution (Å)", y_label="FRC", resolution_axis=True,
+                     levels={"0.5": 0.5}, y_range=(-0.2, 1.05)),
+            LinePlot(title="Convergence", x_label="iteration", y_label="fraction", y_range=(0, 1.05),
+                     series=[Series("pose probability", numbers, [step["certainty"] for step in history]),
+                             Series("changed class", numbers, [step["changed"] for step in history])]),
+        ]  # fmt: skip
