@@ -1,0 +1,1 @@
+"""Filters of maps: low-pass and sharpening."""
