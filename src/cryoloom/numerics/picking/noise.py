@@ -1,4 +1,4 @@
-"""The noise that particles stand in, measured where there are none, and the score it reaches by chance."""
+"""The noise that particles stand in, measured where there are none, and the height it reaches by chance."""
 
 import math
 
@@ -9,39 +9,34 @@ from scipy.stats import chi2
 from torch import Tensor
 
 from cryoloom.numerics.fourier.grids import radius_2d
+from cryoloom.numerics.picking.bank import fine_detail
 
 QUIET = 0.1
 """Share of the field that is taken to be free of particles and contaminants."""
 
 
 def noise_variance(pixels: Tensor, diameter: float) -> float:
-    """Return the variance a pixel of `pixels` ``(h, w)`` would have were it white noise alone.
+    """Return the variance that `pixels` ``(h, w)`` would have were they white noise alone; 0 for an image without detail.
 
-    The energy beyond one cycle in a sixth of the particle is averaged over windows half a particle wide; the lowest tenth of
-    the windows lies between the particles. That a low quantile of noise is below its mean is corrected for.
-
-    Parameters
-    ----------
-    diameter
-        Of the particle in px.
+    The energy of fine detail is averaged over windows half a particle (`diameter` px) wide; the quietest tenth of the windows lies
+    between particles. What a low quantile falls short of the mean is known for white noise and corrected.
     """
     height, width = pixels.shape
-    radius = radius_2d(height, width)
-    gain = (1.0 - torch.exp(-0.5 * (radius / (4.0 / diameter)) ** 2)) ** 2
-    fine = torch.fft.irfft2(torch.fft.rfft2(pixels) * torch.sqrt(gain), s=(height, width)).numpy()
+    passed = fine_detail(radius_2d(height, width), diameter)
+    detail = torch.fft.irfft2(torch.fft.rfft2(pixels) * passed, s=(height, width)).numpy()
     window = max(3, round(diameter / 2))
-    energy = uniform_filter(fine * fine, size=window, mode="nearest")
     half = window // 2
-    quiet = float(np.quantile(energy[half:-half:half, half:-half:half], QUIET))
-    share = float(gain.mean())
-    freedom = window**2 * share**2 / float((gain * gain).mean())
-    return quiet / share / float(chi2.ppf(QUIET, freedom) / freedom)
+    energy = uniform_filter(detail * detail, size=window, mode="nearest")[half:-half:half, half:-half:half]
+    power = passed**2
+    share = float(power.mean())
+    freedom = window**2 * share**2 / float((power**2).mean())
+    return float(np.quantile(energy, QUIET)) / share / float(chi2.ppf(QUIET, freedom) / freedom)
 
 
 def chance_peak(area: float, curvature: float) -> float:
-    """Return the height in σ that one maximum of a Gaussian random field of `area` px² is expected to exceed by chance.
+    """Return the height in σ that one maximum of a Gaussian random field of `area` px² is expected to exceed.
 
-    Expected number of maxima above u: ``area · curvature · (2π)^(-3/2) · u · exp(-u²/2)`` (Adler 1981, The Geometry of Random Fields).
+    Expected number of maxima above u: ``area · curvature · (2π)^(-3/2) · u · exp(-u² / 2)`` (Adler 1981, The Geometry of Random Fields).
 
     Parameters
     ----------

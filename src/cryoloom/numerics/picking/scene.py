@@ -7,28 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cryoloom.numerics.ctf.model import ctf
-from cryoloom.numerics.fourier.grids import frequencies_2d
-from cryoloom.numerics.fourier.transforms import crop_rfft2
+from cryoloom.numerics.fourier.transforms import resample_images
 
 GRAIN = 24.0
 """Working pixels across a particle."""
 
 CLAMP = 8.0
 """Pixels farther than this many robust standard deviations from the median are pulled back to there: hot pixels, cosmic rays."""
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """The transfer function of a micrograph; units as in `numerics.ctf.model.ctf`."""
-
-    defocus_u: float
-    defocus_v: float
-    defocus_angle: float
-    phase_shift: float
-    voltage: float
-    cs: float
-    amplitude_contrast: float
 
 
 @dataclass(frozen=True)
@@ -50,17 +35,13 @@ class Scene:
     diameter: float
 
 
-def reduce_micrograph(
-    image: NDArray[np.generic], pixel_size: float, diameter: float, *, dark: bool = True, transfer: Transfer | None = None
-) -> Scene:
+def reduce_micrograph(image: NDArray[np.generic], pixel_size: float, diameter: float, *, dark: bool = True) -> Scene:
     """Bring `image` ``(h, w)`` to about `GRAIN` pixels across a particle of `diameter` Å by Fourier cropping, never to finer pixels.
 
     Parameters
     ----------
     dark
         Particles are darker than their surroundings.
-    transfer
-        If given, phases are flipped where it is negative.
 
     Raises
     ------
@@ -68,21 +49,13 @@ def reduce_micrograph(
         If the diameter is above half the short side.
     """
     height, width = image.shape
-    if diameter > 0.5 * min(height, width) * pixel_size:
-        raise ValueError(f"diameter {diameter:g} Å is above half the short side, {0.5 * min(height, width) * pixel_size:.0f} Å")
+    limit = 0.5 * min(height, width) * pixel_size
+    if diameter > limit:
+        raise ValueError(f"diameter {diameter:g} Å is above half the short side of the micrograph, {limit:.0f} Å")
     factor = max(1.0, diameter / pixel_size / GRAIN)
     shape = (_fast_even(height / factor), _fast_even(width / factor)) if factor > 1.0 else (height, width)
-    transform = crop_rfft2(torch.fft.rfft2(torch.from_numpy(_clamped(image, -1.0 if dark else 1.0))), (height, width), shape)
+    pixels = resample_images(torch.from_numpy(_clamped(image, -1.0 if dark else 1.0)), shape)
     scale = (height / shape[0], width / shape[1])
-    if transfer is not None:
-        ky, kx = frequencies_2d(*shape)
-        signs = ctf(
-            kx / (pixel_size * scale[1]), ky / (pixel_size * scale[0]),
-            transfer.defocus_u, transfer.defocus_v, transfer.defocus_angle, transfer.phase_shift,
-            voltage=transfer.voltage, cs=transfer.cs, amplitude_contrast=transfer.amplitude_contrast,
-        )  # fmt: skip
-        transform = transform * torch.where(signs < 0, -1.0, 1.0)
-    pixels = torch.fft.irfft2(transform, s=shape)
     return Scene(pixels, scale, diameter / (pixel_size * (scale[0] * scale[1]) ** 0.5))
 
 

@@ -1,70 +1,29 @@
 """Which blobs are particles, told without a threshold from the candidates of the whole set.
 
-A mixture of three normal densities over the features of `blob.FEATURES`: particles (compact, because they are all the same thing), noise,
-and the rest (broad: ice, carbon, aggregates). It is fitted by expectation-maximisation (Dempster, Laird & Rubin 1977). Blobs of the
-other sign are *decoys*: no particle makes them, so they teach the mixture what is not a particle (target-decoy, Elias & Gygi 2007,
-doi:10.1038/nmeth1019).
+Particles are all the same thing, so they lie close together in the space of `blob.FEATURES`; ice, carbon, gold and aggregates lie
+scattered. Blobs of the other sign are decoys: no particle makes them, so they teach the mixture what noise and the surroundings of
+contaminants look like (target and decoy, Elias & Gygi 2007, doi:10.1038/nmeth1019). No constant here is a contrast or a score.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cryoloom.numerics.picking.blob import FEATURES
+from cryoloom.numerics.picking.mixture import Candidates, Mixture, Normal
+from cryoloom.numerics.picking.peaks import keep_apart
+
 Array = NDArray[np.float64]
 
 SPREAD = np.array([0.1, 0.03, 0.25, 0.25, 0.1, 0.1, 0.15])
-"""Standard deviations, in the order of `blob.FEATURES`, that particles of one kind have at the least: the prior of their covariance."""
+"""Standard deviations, in the order of `FEATURES`, that particles of one kind have at the least."""
 
-PRIOR_COUNT = 5.0
-"""Candidates that the priors of covariances and of the offsets of micrographs count for."""
+OFFSET_FEATURES = (FEATURES.index("log_strength"), FEATURES.index("log_texture"))
+"""Strength and texture follow defocus and ice thickness, so micrographs may differ in them."""
 
-BREADTH = 4.0
-"""Covariance of the rest over that of all candidates."""
+STRENGTH, GRADIENT, WIDE = (FEATURES.index(name) for name in ("log_strength", "log_gradient", "wide"))
 
-LEAST_SHARE = 0.02
-"""Share of the candidates that the rest has at the least."""
-
-OFFSET_FEATURES = (0, 4)
-"""Strength and texture follow defocus and ice thickness: their mean may differ from micrograph to micrograph."""
-
-GRADIENT = 2
-STEEP, STEEPEST = -1.6, 0.3
-"""Mean log gradient from which a cluster is suspected of being an edge, and at which it is one."""
-
-W1,W2=0.25,0.15
-ITERATIONS = 60
-STARTS = 4
-SAMPLE = 1500
-
-
-@dataclass(frozen=True)
-class _Normal:
-    mean: Array
-    covariance: Array
-
-    @classmethod
-    def fit(cls, points: Array, weights: Array) -> "_Normal":
-        """Return the density of weighted `points` ``(n, k)``, its covariance drawn to `SPREAD`."""
-        total = weights.sum()
-        mean = np.einsum("n,nk->k", weights, points) / total
-        away = points - mean
-        scatter = np.einsum("nj,nk->jk", away * weights[:, None], away)
-        return cls(mean, (scatter + PRIOR_COUNT * np.diag(SPREAD**2)) / (total + PRIOR_COUNT))
-
-    def log_density(self, points: Array) -> Array:
-        """Return the natural logarithm of the density at `points` ``(n, k)``."""
-        lower = np.linalg.cholesky(self.covariance)
-        whitened = np.einsum("jk,nk->nj", np.linalg.inv(lower), points - self.mean)
-        constant = np.log(np.diag(lower)).sum() + 0.5 * len(self.mean) * np.log(2.0 * np.pi)
-        return -0.5 * np.einsum("nj,nj->n", whitened, whitened) - constant
-
-
-@dataclass(frozen=True)
-class _Fit:
-    particles: _Normal
-    probability: Array
-    log_likelihood: float
+SAMPLE, CROWD = 20_000, 1500
+STARTS, ITERATIONS = 4, 60
 
 
 def particle_probability(features: Array, micrograph: NDArray[np.int64], strong: NDArray[np.bool_], decoys: Array) -> Array:
@@ -81,20 +40,29 @@ def particle_probability(features: Array, micrograph: NDArray[np.int64], strong:
     decoys
         ``(m, k)`` features of the decoys of all micrographs.
     """
-    nothing = np.zeros(len(features))
     if np.count_nonzero(strong) < 3:
-        return nothing
-    weakest = float(features[strong, 0].min())
-    best: tuple[float, Array] | None = None
-    for start in _dense_places(features[strong], decoys):
-        fit = _expectation_maximisation(features, micrograph, strong, decoys, start)
-        mean = fit.particles.mean
-        if mean[GRADIENT] > 0.3 or mean[0] < weakest + 0.05:
-            continue
-        merit = fit.log_likelihood - 0.5 * (max(0.0, mean[GRADIENT] +1.6) / W1) ** 2 - 0.5 * ((mean[5] - 0.7) / W2) ** 2
+        return np.zeros(len(features))
+    weakest = float(features[strong, STRENGTH].min())
+    data = Candidates(features, micrograph, int(micrograph.max()) + 1, decoys, SPREAD)
+    sample = data.thinned(SAMPLE)
+    best: tuple[float, Mixture] | None = None
+    for place in _dense_places(features[strong], decoys):
+        mixture, _, likelihood = Mixture.start(sample, place, weakest).converged(sample, OFFSET_FEATURES, ITERATIONS)
+        merit = likelihood + _plausibility(mixture.particles, weakest)
         if best is None or merit > best[0]:
-            best = (merit, fit.probability)
-    return np.where(strong, best[1], 0.0) if best else nothing
+            best = (merit, mixture)
+    if best is None or best[0] == -np.inf:
+        return np.zeros(len(features))
+    _, probability, _ = best[1].converged(data, OFFSET_FEATURES, ITERATIONS)
+    return np.where(strong, probability, 0.0)
+
+
+def _plausibility(particles: Normal, weakest: float) -> float:
+    """Return the log prior of a cluster: as wide as asked for and without a slope, or it is edges, halos or ripples; not mere noise."""
+    if particles.mean[STRENGTH] < weakest + 0.05:
+        return -np.inf
+    slope, wide = max(0.0, particles.mean[GRADIENT] + 1.6), particles.mean[WIDE] - 0.7
+    return -np.inf if slope > 1.9 else -0.5 * (slope**2 + wide**2) / 0.15**2
 
 
 def _dense_places(candidates: Array, decoys: Array) -> list[Array]:
@@ -103,10 +71,8 @@ def _dense_places(candidates: Array, decoys: Array) -> list[Array]:
     own, own_step = _thinned(candidates / unit)
     other, other_step = _thinned(decoys / unit)
     apart = _squared_distances(own, own)
-    density = own_step * np.exp(-0.5 * apart).sum(axis=1)
-    if len(other):
-        density -= other_step * np.exp(-0.5 * _squared_distances(own, other)).sum(axis=1)
-    places = []
+    density = own_step * np.exp(-0.5 * apart).sum(axis=1) - other_step * np.exp(-0.5 * _squared_distances(own, other)).sum(axis=1)
+    places: list[Array] = []
     while len(places) < STARTS and density.max() > 0.0:
         peak = int(density.argmax())
         places.append(own[peak] * unit)
@@ -115,7 +81,7 @@ def _dense_places(candidates: Array, decoys: Array) -> list[Array]:
 
 
 def _thinned(points: Array) -> tuple[Array, int]:
-    step = max(1, -(-len(points) // SAMPLE))
+    step = max(1, -(-len(points) // CROWD))
     return points[::step], step
 
 
@@ -123,49 +89,23 @@ def _squared_distances(first: Array, second: Array) -> Array:
     return np.sum([(first[:, None, axis] - second[None, :, axis]) ** 2 for axis in range(first.shape[1])], axis=0)
 
 
-def _expectation_maximisation(
-    features: Array, micrograph: NDArray[np.int64], strong: NDArray[np.bool_], decoys: Array, start: Array
-) -> _Fit:
-    count = len(features)
-    everything = np.concatenate([features, decoys])
-    about = features - features.mean(axis=0)
-    breadth = BREADTH * (np.einsum("nj,nk->jk", about, about) / count + np.diag(SPREAD**2))
-    rest = _Normal(features[strong].mean(axis=0), breadth).log_density(everything)
-    weak = everything[:, 0] < features[strong, 0].min()
-    noise = _Normal.fit(everything, weak + 1e-6)
-    halo = _Normal.fit(decoys, (~weak[count:]) + 1e-6) if len(decoys) else noise
-    particles = _Normal(start, np.diag((2.0 * SPREAD) ** 2))
-    offsets = np.zeros((int(micrograph.max()) + 1, features.shape[1]))
-    shares = np.log([0.3, 0.3, 0.2, 0.2])
-    decoy_shares = np.log([0.5, 0.3, 0.2])
-    for step in range(ITERATIONS):
-        level = features - offsets[micrograph]
-        background = np.stack([noise.log_density(everything), halo.log_density(everything), rest])
-        of_candidates, evidence = _posterior(shares[:, None] + np.concatenate([particles.log_density(level)[None], background[:, :count]]))
-        of_decoys, decoy_evidence = _posterior(decoy_shares[:, None] + background[:, count:])
-        mine = of_candidates[0]
-        if step == ITERATIONS - 1 or mine.sum() < 2.0:
-            break
-        particles = _Normal.fit(level, mine)
-        noise = _Normal.fit(everything, np.concatenate([of_candidates[1], of_decoys[0]]) + 1e-6)
-        halo = _Normal.fit(everything, np.concatenate([of_candidates[2], of_decoys[1]]) + 1e-6)
-        shares = _log_shares(of_candidates)
-        decoy_shares = _log_shares(of_decoys) if len(decoys) else decoy_shares
-        for feature in OFFSET_FEATURES:
-            total = np.bincount(micrograph, mine * (features[:, feature] - particles.mean[feature]), minlength=len(offsets))
-            offsets[:, feature] = total / (np.bincount(micrograph, mine, minlength=len(offsets)) + PRIOR_COUNT)
-    return _Fit(particles, mine, float(evidence.sum() + decoy_evidence.sum()))
+def best_apart(
+    x: Array, y: Array, probability: Array, strength: Array, *, least: float, distance: float, most: int | None = None
+) -> NDArray[np.int64]:
+    """Return which candidates ``(n,)`` of one micrograph to keep, the most probable first.
 
+    Of two that are too near, the likelier stays; when their probabilities differ by less than 0.001, the stronger.
 
-def _posterior(joint: Array) -> tuple[Array, Array]:
-    """Return the probabilities ``(classes, n)`` and the log evidence ``(n,)`` of log joint densities ``(classes, n)``."""
-    top = joint.max(axis=0, initial=-np.inf)
-    evidence = top + np.log(np.exp(joint - top).sum(axis=0))
-    return np.exp(joint - evidence), evidence
-
-
-def _log_shares(posterior: Array) -> Array:
-    """Return the log share of each class, the last (the rest) kept above `LEAST_SHARE`."""
-    weight = posterior.sum(axis=1)
-    weight[-1] = max(weight[-1], LEAST_SHARE * weight.sum())
-    return np.log(np.maximum(weight / weight.sum(), 1e-300))
+    Parameters
+    ----------
+    least
+        Smallest probability.
+    distance
+        In px.
+    most
+        Largest number to keep.
+    """
+    order = np.lexsort((-strength, -np.round(probability, 3)))
+    order = order[(probability[order] >= least) & (probability[order] > 0)]
+    kept = order[keep_apart(x[order], y[order], distance)]
+    return kept[np.lexsort((-strength[kept], -probability[kept]))][:most]

@@ -8,11 +8,13 @@ import polars as pl
 
 from cryoloom.data import Coordinates, CTFs, Micrographs
 from cryoloom.report.panels import Histogram, MarkedImage
-from cryoloom.spec import Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
-from cryoloom.tables import Dataset
+from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom
 
-CTF_COLUMNS = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift")
+PICK = {
+    "id": pl.Int64, "micrograph_id": pl.Int64, "micrograph_name": pl.String, "x": pl.Float64, "y": pl.Float64, "score": pl.Float64,
+    "strength": pl.Float64, "diameter": pl.Float64, "optics_group": pl.Int64,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -24,80 +26,102 @@ class BlobPick(
     Protocol,
     id="pick.blob",
     outputs=Picked,
-    cite=("10.1016/j.jsb.2009.01.004", "10.1016/S0304-3991(02)00333-9"),
+    cite=("10.1016/j.jsb.2009.01.004", "10.1016/S0304-3991(02)00333-9", "10.1038/nmeth1019"),
     aliases=("ProtRelionAutopickLoG", "SparxGaussianProtPicking"),
 ):
     """Find blobs of the particle's size by matched filters of several sizes, then tell particles from noise, ice and edges.
 
     What a particle looks like is learnt from the candidates of the whole set, by a mixture model; blobs of the wrong sign, which no
-    particle makes, teach it what noise and contamination look like. No threshold on grey values is needed.
+    particle makes, teach it what noise and contamination look like. The score is the probability of being a particle: no threshold on
+    grey values is needed.
     """
 
     micrographs: Micrographs = Input("Micrographs", help="The dose-weighted sums are used where there are any.")
-    ctfs: CTFs | None = Input("CTFs", optional=True, help="With them phases are flipped first, which sharpens blobs at high defocus.")
+    ctfs: CTFs | None = Input("CTFs", optional=True, help="With them, micrographs without a believable CTF are left out.")
     diameter: Angstrom = Param(
-        "Particle diameter", gt=0, wizard="particle-size", aliases=("boxSize", "LoG_diam_max", "particle_diameter"),
-        help="Of the particle's longest view. Half or twice the true value finds parts, or pairs.",
-    )  # fmt: skip
-    smallest: float = Param(
-        "Smallest blob", 0.7, gt=0.2, le=1, advanced=True, aliases=("LoG_diam_min",),
-        help="As a fraction of the diameter: the shortest view. Too small picks fragments.",
+        "Particle diameter", gt=0, wizard="particle-size", aliases=("LoG_diam_max", "particle_diameter", "boxSize"),
+        help="Of the particle's longest view. A quarter more or less does no harm; half or twice the true value finds parts, or pairs.",
     )  # fmt: skip
     probability: float = Param(
         "Least probability", 0.5, ge=0, le=1, aliases=("threshold",),
         help="Picks that are less likely to be particles are left out. Low values bring noise, high ones lose faint particles.",
     )  # fmt: skip
+    bright: bool = Param(
+        "Bright particles", False, aliases=("invert",),
+        help="Particles are brighter than their surroundings, as in negative stain. Wrong, and what is picked lies between them.",
+    )  # fmt: skip
+    smallest: float = Param(
+        "Smallest blob", 0.7, gt=0.2, le=1, advanced=True, aliases=("LoG_diam_min",),
+        help="Size of the smallest filter as a fraction of the diameter: the shortest view. Too small picks fragments.",
+    )  # fmt: skip
+    largest: float = Param(
+        "Largest blob", 1.0, gt=0.2, le=2, advanced=True,
+        help="Size of the largest filter as a fraction of the diameter. Too large picks pairs and blurs centres.",
+    )  # fmt: skip
     distance: float = Param(
-        "Least distance", 0.5, ge=0.3, le=2, advanced=True, aliases=("min_distance",),
+        "Least distance", 0.6, ge=0.3, le=2, advanced=True, aliases=("min_distance", "minInterparticleDistance"),
         help="Between picks, in diameters; of two that are nearer the less likely one goes. Too small picks a particle twice.",
+    )  # fmt: skip
+    border: float = Param(
+        "Border", 0.3, ge=0, le=2, advanced=True,
+        help="Centres nearer than this to an edge, in diameters, are left out. Too small picks halves of particles.",
+    )  # fmt: skip
+    most: int | None = Param(
+        "Most per micrograph", None, ge=1, advanced=True, aliases=("max_per_micrograph",),
+        help="Keep at most this many, the likeliest. Empty keeps all; too small a number throws particles away.",
     )  # fmt: skip
 
     def check(self) -> Iterator[Hint]:
-        items = self.micrographs.items
-        if items.height == 0:
-            return
-        sizes = {group["optics_group"]: float(group["pixel_size"]) for group in self.micrographs.optics}
-        sides = items.select(
-            side=pl.min_horizontal("width", "height") * pl.col("optics_group").replace_strict(sizes, return_dtype=pl.Float64, default=1.0)
-        )["side"]
-        short = min((float(side) for side in sides if side), default=0.0)
-        if short and self.diameter > short / 2:
-            yield Hint("diameter", f"{self.diameter:g} Å does not fit micrographs whose short side is {short:.0f} Å", fix=round(short / 10))
+        if self.largest < self.smallest:
+            yield Hint("largest", f"must not be below smallest = {self.smallest:g}; got {self.largest:g}", fix=self.smallest)
+        sizes = self._pixel_sizes()
+        sides = [
+            min(width, height) * sizes[group]
+            for width, height, group in self.micrographs.items.select("width", "height", "optics_group").iter_rows()
+            if width and height
+        ]
+        if sides and self.diameter > min(sides) / 2:
+            yield Hint(
+                "diameter",
+                f"{self.diameter:g} Å is larger than half the micrograph, whose short side is {min(sides):.0f} Å",
+                fix=float(int(min(sides) / 2)),
+            )
 
     def run(self, job: Job) -> Picked:
-        result = job.map(self.candidates, self._work())
-        rows = result.rows.sort("id")
-        picks = self._select(rows)
+        work = self.micrographs
+        if self.ctfs is not None:
+            good = self.ctfs.enabled()["micrograph_id"]
+            work = work.select(good)
+            if without := self.micrographs.enabled().height - work.enabled().height:
+                job.warn(f"{without} micrographs have no believable CTF and were not picked.")
+        if work.enabled().is_empty():
+            raise Failure("no-micrographs", "pick.blob: no micrograph is left to be picked.", "Give micrographs that are not disabled.")
+        result = job.map(self.candidates, work)
         for micrograph, reason in result.failed.items():
             job.warn(f"Micrograph {micrograph} was not picked: {reason}")
-        if picks.height < 5 * max(rows.height, 1):
+        rows = result.rows.sort("id")
+        picks = self._select(rows)
+        if picks.height < 5 * rows.height:
             job.warn(f"Only {picks.height} particles in {rows.height} micrographs: is the diameter of {self.diameter:g} Å right?")
-        coordinates = Coordinates(picks, job.root, optics=self.micrographs.optics, meta={"diameter": self.diameter})
-        return Picked(coordinates)
-
-    def _work(self) -> Dataset:
-        """Return the micrographs, with their CTF where it is known."""
-        items = self.micrographs.items
-        if self.ctfs is not None:
-            ctf = self.ctfs.enabled().select("micrograph_id", *CTF_COLUMNS)
-            items = items.join(ctf, left_on="id", right_on="micrograph_id", how="left", maintain_order="left")
-        return Dataset(items, self.micrographs.root, optics=self.micrographs.optics)
+        meta = {"diameter": self.diameter, "candidates": int(rows["x"].list.len().sum()), "picked_micrographs": rows.height}
+        return Picked(Coordinates(picks, job.root, optics=self.micrographs.optics, meta=meta))
 
     def candidates(self, item: Item) -> Mapping[str, Any]:
         """List the blobs of one micrograph and measure their surroundings."""
+        import numpy as np
         import torch
 
         from cryoloom.formats.mrc import read_mrc
         from cryoloom.numerics.picking.blob import find_blobs
-        from cryoloom.numerics.picking.scene import Transfer, reduce_micrograph
+        from cryoloom.numerics.picking.scene import reduce_micrograph
 
         torch.set_num_threads(1)
-        path = item.file("weighted_path" if item.row.get("weighted_path") else "micrograph_path")
-        transfer = None
-        if item.row.get("defocus_u") is not None:
-            transfer = Transfer(*(item[name] for name in CTF_COLUMNS), item["voltage"], item["cs"], item["amplitude_contrast"])
-        scene = reduce_micrograph(read_mrc(path).data, item["pixel_size"], self.diameter, transfer=transfer)
-        blobs = find_blobs(scene, smallest=self.smallest)
+        image = np.squeeze(read_mrc(item.file("weighted_path" if item.row.get("weighted_path") else "micrograph_path")).data)
+        try:
+            scene = reduce_micrograph(image, item["pixel_size"], self.diameter, dark=not self.bright)
+        except ValueError as problem:
+            raise Failure("diameter-too-large", f"{item['micrograph_name']}: {problem}.", "Give the diameter in Å.") from problem
+        blobs = find_blobs(scene, smallest=self.smallest, largest=self.largest, border=self.border)
         return {
             "x": blobs.x.tolist(),
             "y": blobs.y.tolist(),
@@ -108,50 +132,51 @@ class BlobPick(
         }
 
     def _select(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Sort the candidates of all micrographs, `rows`, into particles and others; return the particles."""
         import numpy as np
 
         from cryoloom.numerics.picking.blob import FEATURES
-        from cryoloom.numerics.picking.peaks import keep_apart
-        from cryoloom.numerics.picking.selection import particle_probability
+        from cryoloom.numerics.picking.selection import best_apart, particle_probability
 
-        def stacked(column: str) -> Any:
-            return np.concatenate([np.asarray(values, dtype=np.float64).reshape(-1, len(FEATURES)) for values in rows[column]])
+        def joined(column: str) -> Any:
+            return np.concatenate([np.asarray(values, dtype=np.float64) for values in rows[column]])
 
-        counts = np.array([len(values) for values in rows["x"]])
+        counts = rows["x"].list.len().to_numpy()
         owner = np.repeat(np.arange(rows.height), counts)
-        x, y, strength = (
-            np.concatenate([np.asarray(values, dtype=np.float64) for values in rows[name]]) for name in ("x", "y", "strength")
-        )
-        strong = strength > np.repeat(rows["chance"].to_numpy(), counts)
-        score = particle_probability(stacked("features"), owner, strong, stacked("decoys"))
-        names = dict(self.micrographs.items.select("id", "micrograph_name").iter_rows())
-        groups = dict(self.micrographs.items.select("id", "optics_group").iter_rows())
-        sizes = {group["optics_group"]: float(group["pixel_size"]) for group in self.micrographs.optics}
-        frames = []
-        for number, micrograph in enumerate(rows["id"]):
-            mine = np.flatnonzero((owner == number) & (score >= self.probability) & (score > 0))
-            mine = mine[np.lexsort((-strength[mine], -score[mine]))]
-            mine = mine[keep_apart(x[mine], y[mine], self.distance * self.diameter / sizes[groups[micrograph]])]
-            frames.append(
-                pl.DataFrame(
-                    {
-                        "id": (micrograph << 20) | np.arange(len(mine), dtype=np.int64),
-                        "micrograph_id": np.full(len(mine), micrograph, dtype=np.int64),
-                        "micrograph_name": pl.Series([names[micrograph]] * len(mine), dtype=pl.String),
-                        "x": x[mine],
-                        "y": y[mine],
-                        "score": score[mine],
-                        "strength": strength[mine],
-                        "optics_group": np.full(len(mine), groups[micrograph], dtype=np.int64),
-                    }
-                )  # fmt: skip
+        x, y, strength = (joined(name) for name in ("x", "y", "strength"))
+        features, decoys = (joined(name).reshape(-1, len(FEATURES)) for name in ("features", "decoys"))
+        score = particle_probability(features, owner, strength > np.repeat(rows["chance"].to_numpy(), counts), decoys)
+        about = {row[0]: row[1:] for row in self.micrographs.items.select("id", "micrograph_name", "optics_group").iter_rows()}
+        sizes = self._pixel_sizes()
+        frames = [pl.DataFrame(schema=PICK)]
+        for micrograph, end, count in zip(rows["id"], np.cumsum(counts), counts, strict=True):
+            name, group = about[micrograph]
+            mine = slice(int(end - count), int(end))
+            distance = self.distance * self.diameter / sizes[group]
+            best = best_apart(x[mine], y[mine], score[mine], strength[mine], least=self.probability, distance=distance, most=self.most)
+            frame = pl.DataFrame({"x": x[mine][best], "y": y[mine][best], "score": score[mine][best], "strength": strength[mine][best]})
+            frame = frame.with_row_index("place").with_columns(
+                id=(micrograph << 20) + pl.col("place").cast(pl.Int64),
+                micrograph_id=pl.lit(micrograph, pl.Int64),
+                micrograph_name=pl.lit(name),
+                diameter=pl.lit(self.diameter),
+                optics_group=pl.lit(group, pl.Int64),
             )
+            frames.append(frame.select(*PICK))
         return pl.concat(frames)
 
+    def _pixel_sizes(self) -> dict[int, float]:
+        return {group["optics_group"]: float(group["pixel_size"]) for group in self.micrographs.optics}
+
     def summary(self, out: Picked) -> Mapping[str, Any]:
-        count = len(out.coordinates)
-        micrographs = out.coordinates.items["micrograph_id"].n_unique()
-        return {"particles": count, "micrographs": micrographs, "particles a micrograph": round(count / max(micrographs, 1), 1)}
+        count, micrographs = len(out.coordinates), out.coordinates.meta["picked_micrographs"]
+        sure = out.coordinates.items["score"].mean() if count else None
+        return {
+            "particles": count,
+            "micrographs": micrographs,
+            "particles a micrograph": round(count / max(micrographs, 1), 1),
+            "expected share of true picks": None if sure is None else round(float(sure), 3),  # pyright: ignore[reportArgumentType]
+        }
 
     def report(self, out: Picked) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
