@@ -3,6 +3,7 @@
 import faulthandler
 import json
 import logging
+import math
 import os
 import signal
 import threading
@@ -30,8 +31,6 @@ from cryoloom.tables.dataset import known_kind
 LOG = logging.getLogger("cryoloom.run")
 HEARTBEAT = 15.0
 """Seconds between two signs of life, which readers on other computers look for."""
-
-
 RESERVE = 1 << 16
 """Bytes kept aside while a run works, so that on a full disk it can still say what happened."""
 
@@ -166,4 +165,6 @@ def _open_inputs(run: RunFolder, find: Callable[[str], type[Protocol]]) -> tuple
 
 def _plain(value: Any) -> Any:
     value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it
     return value if isinstance(value, str | int | float | bool | None) else str(value)

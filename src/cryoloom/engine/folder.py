@@ -8,6 +8,7 @@
     heartbeat.<n>             touched while the attempt lives, for readers on other computers
     events.<n>.jsonl          progress, warnings, notes
     log.<n>.txt               everything printed, programs included
+    reserve.<n>               bytes kept for the exit record, should the disk become full
     stop.<n>.json             somebody asked it to stop
     exit.<n>.json             how it ended
     parts/ checkpoints/       finished items, last iterations

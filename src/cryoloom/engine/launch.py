@@ -12,7 +12,7 @@ from contextlib import suppress
 from cryoloom.engine import atomic
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.processes import GRACE, TOKEN, ProcessId, end_marked, marked
-from cryoloom.engine.state import ACTIVE, Life, State
+from cryoloom.engine.state import ACTIVE, Life, State, derive
 from cryoloom.spec.errors import Failure, WrongUse
 
 
@@ -36,7 +36,7 @@ def start(run: RunFolder, command: Sequence[str], *, threads: int) -> int:
         ``not-started``: the supervisor ended before it could claim the run.
     """
     facts = run.facts()
-    state = run.standing().state
+    state = derive(facts).state
     if state is State.FINISHED:
         raise WrongUse("run-finished", f"{run.id} has finished; there is nothing left to do.", "Start a new run with other parameters.")
     if state in ACTIVE:

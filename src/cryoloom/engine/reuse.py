@@ -58,7 +58,7 @@ class Contents:
         status = path.stat()
         if status.st_size > LARGE:
             return f"{path.resolve()} {status.st_size} {status.st_mtime_ns}"
-        return blake3(path.read_bytes()).hexdigest()
+        return blake3(max_threads=1).update_mmap(path).hexdigest() if status.st_size else ""
 
     def replaced(self, value: Any, name: str = "") -> Any:
         """Return JSON `value` with every text under a ``*_path`` name replaced by the content of that file."""
@@ -87,7 +87,9 @@ class _Digest(pickle.Pickler):
         return None
 
     def _input(self, value: Any) -> Any:
-        return [self._input(each) for each in value] if isinstance(value, tuple) else value and self._set(value)
+        if isinstance(value, tuple):
+            return [self._input(each) for each in value]
+        return None if value is None else self._set(value)
 
     def _set(self, dataset: Dataset) -> str:
         head = [dataset.kind, self._contents.replaced(dataset.optics), self._contents.replaced(dataset.meta)]
@@ -123,7 +125,7 @@ class Reuse:
         buffer = io.BytesIO()
         try:
             _Digest(buffer, self._contents, items).dump(function)
-        except OSError:
+        except (OSError, pickle.PicklingError, AttributeError, TypeError):
             return [""] * len(rows)
         head = [record["protocol"], record["version"], name, blake3(buffer.getvalue()).hexdigest()]
         return [self._key(head, row, seed) for row, seed in zip(rows, seeds, strict=True)]

@@ -58,6 +58,7 @@ def supervise(run: RunFolder, attempt: int, threads: int, command: Sequence[str]
             _end(child)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     end_marked(token)
+    (run.path / f"reserve.{attempt}").unlink(missing_ok=True)
     if run.of_attempt("exit", attempt) is None and run.published() is None:
         code = child.returncode if child else None
         asked = asked or run.file("stop", attempt).exists()
@@ -77,7 +78,8 @@ def _end_earlier(run: RunFolder, attempt: int) -> None:
 
 def _wait_for_inputs(run: RunFolder, attempt: int) -> None:
     while run.waiting_for():
-        (run.path / f"heartbeat.{attempt}").touch()
+        with suppress(OSError):
+            (run.path / f"heartbeat.{attempt}").touch()
         time.sleep(1.0)
 
 
