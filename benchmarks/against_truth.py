@@ -93,7 +93,11 @@ def picking(data: Path, project: Project) -> dict[str, float]:
             rows = rows.with_columns(x=pl.col("x") - pl.col("origin_x") / pixel_size, y=pl.col("y") - pl.col("origin_y") / pixel_size)
             assert binned.optics
         found, _ = matched(rows, truth, radius)
-        figures |= {f"{name}_recall": len(found) / truth.height, f"{name}_precision": len(found) / max(rows.height, 1), f"{name}_count": rows.height}
+        figures |= {
+            f"{name}_recall": len(found) / truth.height,
+            f"{name}_precision": len(found) / max(rows.height, 1),
+            f"{name}_count": rows.height,
+        }
     return figures
 
 
@@ -117,9 +121,10 @@ def map_agreement(data: Path, project: Project) -> dict[str, Any]:
     mask = spherical_mask(box, 0.62 * project.find("picks").parameters["diameter"] / pixel_size, 5)
     atoms = np.load(data / "truth/atoms.npy")
     mirror = np.diag([1.0, 1.0, -1.0]) if agreement.mirrored else np.eye(3)
+    frame = (atoms[:, :3] @ mirror) @ agreement.rotation
     best = max(
         (
-            fourier_shell_correlation(volume * mask, density(_atoms(atoms, (atoms[:, :3] @ mirror) @ agreement.rotation + sign * agreement.offset), box, pixel_size) * mask)
+            fourier_shell_correlation(volume * mask, density(_atoms(atoms, frame + sign * agreement.offset), box, pixel_size) * mask)
             for sign in (-1.0, 1.0)
         ),
         key=lambda curve: curve[: box // 4].mean(),

@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
-COMMANDS = (
-    "process demo simulate run status log stop resume show select delete restore trace verify export report doctor "
-    "project,new project,list project,info project,copy project,delete project,rename project,note protocols protocols,show"
-).split()
+COMMANDS = [
+    *("process", "demo", "simulate", "run", "status", "log", "stop", "resume", "show", "select", "delete", "restore", "trace", "verify"),
+    *("export", "report", "doctor", "protocols", "protocols,show"),
+    *("project,new", "project,list", "project,info", "project,copy", "project,delete", "project,rename", "project,note"),
+]
 
 
 def cryoloom(*words, cwd=None):

@@ -7,7 +7,10 @@ from cryoloom.spec import WrongUse
 
 
 def test_parameters_and_inputs_are_told_apart():
-    assert parse_flags(["--low-res", "30", "--input-micrographs", "r002.micrographs"]) == ({"low_res": "30"}, {"micrographs": "r002.micrographs"})
+    assert parse_flags(["--low-res", "30", "--input-micrographs", "r002.micrographs"]) == (
+        {"low_res": "30"},
+        {"micrographs": "r002.micrographs"},
+    )
 
 
 def test_yes_no_negative_numbers_and_equals():

@@ -9,7 +9,7 @@ from cryoloom.cli import chain, exchange, projects, runs
 from cryoloom.spec.errors import CryoloomError
 
 # Newer typers carry a click of their own: what they raise is found through what they export.
-UsageError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+UsageError: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")  # pyright: ignore[reportAssignmentType]
 
 app = typer.Typer(
     name="cryoloom",

@@ -164,7 +164,7 @@ def iterate(task: Task, state: State) -> State:
     settings, number = task.settings, state["iteration"]
     final = number >= settings.iterations
     rows = torch.arange(task.count) if final else torch.from_numpy(batch_rows(task, number))
-    temperature = 1.0 if final else annealing(settings, number, state)
+    temperature = 1.0 if final else annealing(settings, number)
     fine = final or 2 * number >= settings.iterations
     search = _search(task, references(task, state), state["band"], fine=fine, temperature=temperature)
     found = _expect(task, search, rows, report=number + 1 == task.iterations)
@@ -225,18 +225,10 @@ def batch_rows(task: Task, number: int) -> np.ndarray:
     return np.sort(order[place * size : (place + 1) * size])
 
 
-import os
-MODE=os.environ.get('ANN','a1')
-def annealing(settings: Settings, number: int, state) -> float:
+def annealing(settings: Settings, number: int) -> float:
     """Return the factor a by which standard deviations are thought larger in iteration `number`."""
     left = 1.0 - max(0, number - settings.annealing_start + 1) / max(1, settings.annealing_length)
-    a = settings.uncertainty ** max(0.0, left)
-    if MODE=='a1': return a
-    if MODE=='a2': return a*a
-    base,growth=map(float,MODE.split(','))
-    if not state["history"]: return 2.0
-    e=state["history"][-1]["evidence"]
-    return max(1.0, e/(base*growth**number))
+    return settings.uncertainty ** max(0.0, left)
 
 
 def learning_rate(number: int) -> float:

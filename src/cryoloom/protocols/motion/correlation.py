@@ -140,9 +140,11 @@ class Correlation(
         ratio = exact_ratio(self.bin_factor)
         size = pixel_size * float(ratio)
         spectrum = tile_power(plain)
-        raw = np.mean([frames.get(number).numpy() for number in range(frames.count)], axis=0, dtype=np.float32)
+        raw = torch.zeros(frames.shape)
+        for number in range(frames.count):
+            raw += frames.get(number)
         middle = spectrum.shape[1] // 2
-        spectrum[:, middle:] = tile_power(raw)[:, middle:]
+        spectrum[:, middle:] = tile_power(raw.numpy())[:, middle:]
         micrograph = bin_image(plain, ratio)
         paths = {"micrograph_path": item.output(".mrc"), "weighted_path": item.output("_DW.mrc") if weighted is not None else None}
         write_mrc(paths["micrograph_path"], micrograph, size)

@@ -77,7 +77,8 @@ class Select(
             return Selected()
         chosen = self.items.select(keep, selected_by=self._reason(), selected_from=len(self.items))
         name = "classes" if isinstance(chosen, Classes2D | Classes3D) else chosen.kind
-        return Selected(**{name: chosen})
+        kept: dict[str, Any] = {name: chosen}
+        return Selected(**kept)
 
     def _keep(self, job: Job) -> pl.Series:
         rows = self.items.to_polars()

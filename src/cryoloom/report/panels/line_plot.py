@@ -1,5 +1,6 @@
 """Curves in one pair of axes: FSC, Thon ring profiles, convergence."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from cryoloom.report.figure import chart
@@ -10,8 +11,8 @@ class Series(NamedTuple):
     """One curve."""
 
     name: str
-    x: list[float]
-    y: list[float]
+    x: Sequence[float]
+    y: Sequence[float]
 
 
 class LinePlot(Panel):
