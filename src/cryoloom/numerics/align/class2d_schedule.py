@@ -164,7 +164,7 @@ def iterate(task: Task, state: State) -> State:
     settings, number = task.settings, state["iteration"]
     final = number >= settings.iterations
     rows = torch.arange(task.count) if final else torch.from_numpy(batch_rows(task, number))
-    temperature = 1.0 if final else annealing(settings, number)
+    temperature = 1.0 if final else annealing(settings, number) ** 2
     fine = final or 2 * number >= settings.iterations
     search = _search(task, references(task, state), state["band"], fine=fine, temperature=temperature)
     found = _expect(task, search, rows, report=number + 1 == task.iterations)
