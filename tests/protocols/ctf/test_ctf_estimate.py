@@ -161,6 +161,7 @@ def test_a_phase_plate_s_range(project):
     [
         ({"low_res": 5.0, "high_res": 8.0}, "high_res"),
         ({"low_res": 0.4, "high_res": 0.1}, "high_res"),
+        ({"bin_factor": 6.0}, "bin_factor"),
         ({"min_defocus": 20000, "max_defocus": 10000}, "max_defocus"),
         ({"find_phase_shift": True, "min_phase_shift": 90, "max_phase_shift": 30}, "max_phase_shift"),
     ],

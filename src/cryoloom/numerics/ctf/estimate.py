@@ -20,7 +20,7 @@ BACKGROUND = 5
 """Splines of the background over the band."""
 
 LEAST_GAIN = 30.0
-"""Log-likelihood that rings must gain; 200 spectra of pure noise reached 20."""
+"""Log-likelihood that rings must gain; hundreds of spectra of pure noise reached 16."""
 
 LEAST_SCORE = 0.03
 """Correlation below which a fit is not to be believed, whatever its gain."""

@@ -163,9 +163,9 @@ def gather(spectrum: Spectrum, low: float, high: float, *, cross: int, smoothnes
     profile = np.bincount(ring, power)[present] / count[present]
     smooth = _smooth(rings, profile, count[present], low, high, smoothness)
     background = np.interp(mean[0], rings, smooth)
-    full = pixels[kept] >= min(6, pixels.max())
-    scatter = np.bincount(cell, power * power, minlength=size)[kept] / pixels[kept] - np.square(mean[2])
-    scatter *= pixels[kept] / np.maximum(pixels[kept] - 1, 1) / np.square(background)
+    spread = np.bincount(cell, power * power, minlength=size)[kept] - pixels[kept] * np.square(mean[2])
+    # Neighbours in a cell share a quarter of their variance through the taper, which their scatter therefore lacks.
+    freedom = (pixels[kept] - 1) * (1 - 0.5 / pixels[kept])
     return Cells(
         radius=mean[0],
         azimuth=mean[1],
@@ -175,7 +175,7 @@ def gather(spectrum: Spectrum, low: float, high: float, *, cross: int, smoothnes
         ring=np.searchsorted(present, kept // SECTORS),
         rings=rings,
         background=smooth,
-        noise=max(float(scatter[full].mean()), 1e-12),
+        noise=max(float((spread / np.square(background)).sum() / max(freedom.sum(), 1.0)), 1e-12),
         taper=spectrum.taper,
     )
 

@@ -74,7 +74,7 @@ def mean_spectrum(image: Array, pixel_size: float, *, window: int = 512, spectra
     The taper is half a sine wave: the squares of overlapping ones add up to a constant, and it wastes less of the image's border,
     and blurs fine rings less, than Hann's. Every tile loses its plane and its outliers (5 σ: hot pixels, gold), and is scaled to
     unit mean amplitude, so that neither a gradient of ice nor a contaminant rules the average. Amplitudes rather than powers, for
-    the same reason (Mindell & Grigorieff, 2003). Memory: one row of tiles.
+    the same reason (Mindell & Grigorieff, 2003). Memory: a strip one tile high.
 
     Parameters
     ----------
@@ -106,15 +106,15 @@ def mean_spectrum(image: Array, pixel_size: float, *, window: int = 512, spectra
         rows = np.asarray(image[y : y + tile], dtype=np.float32)
         if not np.isfinite(rows).all():
             raise ValueError(f"values that are not finite in rows {y} to {y + tile - 1}")
-        tiles = np.stack([rows[:, x : x + tile] for x in _starts(image.shape[1], tile)])
-        tiles, varied = _flattened(tiles)
-        amplitudes = np.abs(fft.rfft2(tiles[varied] * taper))
-        amplitudes = np.concatenate([amplitudes[:, :high, : kept // 2 + 1], amplitudes[:, tile - low :, : kept // 2 + 1]], axis=1)
-        amplitudes[:, 0, 0] = 0.0
-        level = amplitudes.mean(axis=(1, 2), dtype=np.float64)
-        for amplitude, scale in zip(amplitudes, level, strict=True):
-            total += amplitude / scale
-        count += len(level)
+        for x in _starts(image.shape[1], tile):
+            part = _flattened(rows[:, x : x + tile])
+            if part is None:
+                continue
+            whole = fft.rfft2(part * taper)
+            amplitude = np.abs(np.concatenate([whole[:high, : kept // 2 + 1], whole[tile - low :, : kept // 2 + 1]]))
+            amplitude[0, 0] = 0.0
+            total += amplitude * (1 / amplitude.mean(dtype=np.float64))
+            count += 1
     if count == 0:
         raise ValueError("no variance in the image")
     return Spectrum(total / count, tile * pixel_size / kept, count, tile * pixel_size)
@@ -146,22 +146,22 @@ def _starts(length: int, tile: int) -> list[int]:
     return [round(start) for start in np.linspace(0, length - tile, count)]
 
 
-def _flattened(tiles: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Subtract the least-squares plane of every tile, clip twice at 5 σ, for outliers widen σ; say which tiles vary at all."""
-    side = tiles.shape[-1]
+def _flattened(tile: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Subtract the least-squares plane and clip at 5 σ, twice if need be, for outliers widen σ; None for a tile that does not vary."""
+    side = len(tile)
     slope = (np.arange(side) - (side - 1) / 2) / side
     norm = (slope**2).sum()
-    mean = tiles.mean(axis=(1, 2), dtype=np.float64)
-    down = tiles.mean(axis=2, dtype=np.float64) @ slope / norm
-    across = tiles.mean(axis=1, dtype=np.float64) @ slope / norm
-    ramp = slope.astype(np.float32)
-    tiles -= mean[:, None, None].astype(np.float32)
-    tiles -= down[:, None, None].astype(np.float32) * ramp[:, None]
-    tiles -= across[:, None, None].astype(np.float32) * ramp
-    deviation = np.sqrt(np.square(tiles).mean(axis=(1, 2), dtype=np.float64))
-    varied = deviation > 1e-6 * np.maximum(np.abs(mean), 1e-30)
+    across, down = tile.mean(axis=0, dtype=np.float64), tile.mean(axis=1, dtype=np.float64)
+    mean = across.mean()
+    plane_x = (mean + (across @ slope) / norm * slope).astype(np.float32)
+    plane_y = ((down @ slope) / norm * slope).astype(np.float32)
+    flat = tile - plane_x
+    flat -= plane_y[:, None]
     for _ in range(2):
-        limit = (5 * deviation)[:, None, None].astype(np.float32)
-        np.clip(tiles, -limit, limit, out=tiles)
-        deviation = np.sqrt(np.square(tiles).mean(axis=(1, 2), dtype=np.float64))
-    return tiles, varied
+        deviation = math.sqrt(np.square(flat).mean(dtype=np.float64))
+        if deviation <= 1e-6 * max(abs(mean), 1e-30):
+            return None
+        if max(flat.max(), -flat.min()) <= 5 * deviation:
+            break
+        np.clip(flat, -5 * deviation, 5 * deviation, out=flat)
+    return flat

@@ -101,6 +101,8 @@ class CTFEstimate(
         low, high = (self._angstrom(value, self._finest_pixel()) for value in (self.low_res, self.high_res))
         if high >= low:
             yield Hint("high_res", f"must be finer than low_res = {low:.3g} Å; got {high:.3g} Å", fix=round(low / 6, 1))
+        elif 2 * self._finest_pixel() * self.bin_factor >= 0.7 * low:
+            yield Hint("bin_factor", f"leaves no rings between low_res = {low:.3g} Å and the new Nyquist frequency", fix=1.0)
         if _defocus(self.min_defocus) >= _defocus(self.max_defocus):
             yield Hint("max_defocus", f"must be above min_defocus = {self.min_defocus:g}; got {self.max_defocus:g}", fix=50000.0)
         if self.find_phase_shift and self.min_phase_shift >= self.max_phase_shift:
