@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from cryoloom.report.raster import png_address
 from cryoloom.spec import Panel
@@ -43,6 +42,8 @@ def shaded_surface(volume: NDArray[np.float32], level: float, size: int) -> NDAr
     One ray a column of the map, resampled to about 160 voxels an axis; the crossing is placed linearly between the two samples
     around it and the normal is the gradient there. The picture is scaled to `size`. Returns ``(size, size, 3)``.
     """
+    from scipy import ndimage  # a second that only those who draw a surface pay
+
     volume = _cropped(volume, level)
     box = volume.shape[0]
     fine = np.asarray(ndimage.zoom(volume, _FINEST / box, order=1)) if abs(box - _FINEST) > 0.2 * _FINEST else volume
@@ -72,6 +73,8 @@ def shaded_surface(volume: NDArray[np.float32], level: float, size: int) -> NDAr
 
 
 def _sample(volume: NDArray[np.floating], where: NDArray[np.floating]) -> NDArray[np.floating]:
+    from scipy import ndimage
+
     return np.asarray(ndimage.map_coordinates(volume, where, order=1))
 
 

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from cryoloom.numerics.align.images import Defocus, ImageSet, Optics
+
+
+def one_set(images, *, optics, group=None, defocus=None, **settings):
+    count, box = len(images), images.shape[-1]
+    group = np.zeros(count, np.int64) if group is None else group
+    return ImageSet.of(iter([images[:3], images[3:]]), count, box, 3.0, 60.0, optics=optics, group=group, defocus=defocus, **settings)
+
+
+@pytest.fixture
+def noise_images():
+    return np.random.default_rng(0).normal(size=(40, 24, 24)).astype(np.float32)
+
+
+def test_power_is_that_of_the_whole_image_though_measured_in_the_mask(noise_images):
+    images = one_set(noise_images, optics=(Optics(300.0, 2.7, 0.1),))
+    assert images.total_power()[0, 3:].mean() == pytest.approx(24**2, rel=0.05)
+    assert images.coverage == pytest.approx(np.pi * 12**2 / 24**2, abs=0.2)
+
+
+def test_transfer_functions_follow_the_optics_of_each_group(noise_images, project):
+    from conftest import transfer  # the formula of tests/numerics/conftest.py
+
+    count = len(noise_images)
+    group = np.arange(count) % 2
+    defocus = np.linspace(8000, 20000, count)
+    zeros = np.zeros(count)
+    optics = (Optics(300.0, 2.7, 0.1), Optics(200.0, 1.4, 0.07, phase_flipped=True))
+    images = one_set(noise_images, optics=optics, group=group, defocus=Defocus(defocus, defocus, zeros, zeros))
+    plane = images.plane
+    for number in (0, 1):
+        settings = {} if number == 0 else {"voltage": 200.0, "cs": 1.4, "amplitude": 0.07}
+        wanted = transfer(24, 3.0, defocus[number : number + 1], **settings)[0]
+        wanted = wanted[plane.ky.astype(int) % 24, plane.kx.astype(int)]
+        found = images.transfers[images.transfer[number]]
+        assert np.allclose(found, np.abs(wanted) if number else wanted, atol=2e-4)
+
+
+def test_images_multiplied_by_their_transfer_function_prepare_alike(noise_images):
+    count = len(noise_images)
+    defocus = Defocus(np.full(count, 12000.0), np.full(count, 12000.0), np.zeros(count), np.zeros(count))
+    plain = one_set(noise_images, optics=(Optics(300.0, 2.7, 0.1),), defocus=defocus)
+    multiplied = one_set(noise_images, optics=(Optics(300.0, 2.7, 0.1, premultiplied=True),), defocus=defocus)
+    multiplied.whole[:] *= multiplied.transfers[multiplied.transfer]
+    noise = np.full((1, 13), 24.0**2)
+    for one, other in zip(*(images.prepare(np.arange(4), images.plane, noise, whole=True) for images in (plain, multiplied)), strict=True):
+        assert np.allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_broken_images_are_named(noise_images):
+    noise_images[7, 3, 3] = np.nan
+    with pytest.raises(ValueError, match="image 7"):
+        one_set(noise_images, optics=(Optics(300.0, 2.7, 0.1),))
+
+
+def test_normalising_makes_backgrounds_alike(noise_images):
+    images = one_set(20 * noise_images + 7, optics=(Optics(300.0, 2.7, 0.1),), normalise=True)
+    assert images.total_power()[0, 3:].mean() == pytest.approx(24**2, rel=0.05)
+
+
+def test_no_defocus_means_no_transfer_function(noise_images):
+    images = one_set(noise_images, optics=(Optics(300.0, 2.7, 0.1),))
+    assert (images.transfers == 1).all()
