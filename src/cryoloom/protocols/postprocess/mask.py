@@ -119,7 +119,7 @@ def _mean_map(volume: Volume, row: dict[str, Any]) -> tuple[Any, float]:
     import numpy as np
 
     paths = [row.get("half_map1_path"), row.get("half_map2_path")]
-    maps = [read_mrc(volume.file(path)) for path in (paths if all(paths) else [row["volume_path"]])]
+    maps = [read_mrc(volume.file(str(path))) for path in (paths if all(paths) else [row["volume_path"]])]
     data = np.mean([image.data for image in maps], axis=0, dtype=np.float32)
     if not np.isfinite(data).all():
         bad = int(np.count_nonzero(~np.isfinite(data)))

@@ -49,12 +49,12 @@ def shaded_surface(volume: NDArray[np.float32], level: float, size: int) -> NDAr
     fine = np.asarray(ndimage.zoom(volume, _FINEST / box, order=1)) if abs(box - _FINEST) > 0.2 * _FINEST else volume
     fine = np.asarray(ndimage.gaussian_filter(fine, 0.6 * max(1.0, fine.shape[0] / box)))
     above = fine > level
-    hit = np.atleast_2d(above.any(axis=0))
-    first = np.atleast_2d(above.argmax(axis=0))
+    hit: Any = above.any(axis=0)
+    first: Any = above.argmax(axis=0)
     rows, columns = np.indices(hit.shape)
     before = np.maximum(first - 1, 0)
     low, high = fine[before, rows, columns], fine[first, rows, columns]
-    depth: NDArray[np.floating] = first - np.clip((high - level) / np.maximum(high - low, 1e-12), 0.0, 1.0)
+    depth: Any = first - np.clip((high - level) / np.maximum(high - low, 1e-12), 0.0, 1.0)
     where = np.stack([depth[hit], rows[hit], columns[hit]])
     steps = np.eye(3)[:, :, None]
     normal = np.stack([_sample(fine, where - step) - _sample(fine, where + step) for step in steps])
