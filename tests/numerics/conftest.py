@@ -97,3 +97,8 @@ def blobs():
 @pytest.fixture(scope="session")
 def project():
     return simulate
+
+
+@pytest.fixture(scope="session")
+def textbook_transfer():
+    return transfer

@@ -87,7 +87,7 @@ def simulate_set(root: Path, *, count, box, pixel_size, snr, diameter=150.0, shi
     folder = root / "data"
     folder.mkdir(parents=True, exist_ok=True)
     write_stack(folder / "particles.mrcs", images, pixel_size)
-    volume = density(phantom, box, pixel_size) * scale
+    volume = density(phantom, box, pixel_size) * scale * pixel_size  # images are sums over voxels
     write_mrc(folder / "truth.mrc", volume, pixel_size, volume=True)
     items = pl.DataFrame(
         {

@@ -24,6 +24,7 @@ def columns(out):
     return out.particles.items.select("rot", "tilt", "psi", "origin_x", "origin_y", "max_probability", "half_set").to_numpy()
 
 
+@pytest.mark.slow
 def test_poses_map_and_resolution_are_those_of_the_truth(simulated, checkpoint_job):
     data, job = simulated(**SMALL), checkpoint_job()
     out = AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0, initial_lowpass=50.0).run(job)
@@ -46,7 +47,7 @@ def test_poses_map_and_resolution_are_those_of_the_truth(simulated, checkpoint_j
 
 
 def test_threads_and_interruption_change_nothing(simulated, checkpoint_job, stopped):
-    data = simulated(**SMALL | {"count": 160})
+    data = simulated(**SMALL | {"count": 80})
     protocol = AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0, initial_lowpass=50.0, iterations=4)
     whole, two, cut = checkpoint_job("whole"), checkpoint_job("two", threads=2), checkpoint_job("cut", kill_after=2)
     first, second = protocol.run(whole), protocol.run(two)
@@ -58,6 +59,7 @@ def test_threads_and_interruption_change_nothing(simulated, checkpoint_job, stop
     assert np.array_equal(columns(first), columns(second)) and np.array_equal(columns(first), columns(third))
 
 
+@pytest.mark.slow
 def test_noise_gives_no_structure(simulated, checkpoint_job):
     data, job = simulated(**SMALL | {"noise_only": True}), checkpoint_job()
     out = AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0, iterations=8).run(job)
