@@ -39,7 +39,7 @@ class Drawing:
 
 
 @contextmanager
-def chart(width: float = 5.2, height: float = 3.2, *, polar: bool = False) -> Iterator[tuple["Axes", Drawing]]:
+def chart(width: float = 4.8, height: float = 3.1, *, polar: bool = False) -> Iterator[tuple["Axes", Drawing]]:
     """Open axes `width` × `height` inches; on leaving, ``drawing.svg`` holds the finished SVG element."""
     import matplotlib as mpl
     from cycler import cycler
