@@ -21,9 +21,7 @@ def test_power_is_that_of_the_whole_image_though_measured_in_the_mask(noise_imag
     assert images.coverage == pytest.approx(np.pi * 12**2 / 24**2, abs=0.2)
 
 
-def test_transfer_functions_follow_the_optics_of_each_group(noise_images, project):
-    from conftest import transfer  # the formula of tests/numerics/conftest.py
-
+def test_transfer_functions_follow_the_optics_of_each_group(noise_images, textbook_transfer):
     count = len(noise_images)
     group = np.arange(count) % 2
     defocus = np.linspace(8000, 20000, count)
@@ -33,7 +31,7 @@ def test_transfer_functions_follow_the_optics_of_each_group(noise_images, projec
     plane = images.plane
     for number in (0, 1):
         settings = {} if number == 0 else {"voltage": 200.0, "cs": 1.4, "amplitude": 0.07}
-        wanted = transfer(24, 3.0, defocus[number : number + 1], **settings)[0]
+        wanted = textbook_transfer(24, 3.0, defocus[number : number + 1], **settings)[0]
         wanted = wanted[plane.ky.astype(int) % 24, plane.kx.astype(int)]
         found = images.transfers[images.transfer[number]]
         assert np.allclose(found, np.abs(wanted) if number else wanted, atol=2e-4)
