@@ -10,7 +10,7 @@ from cryoloom.numerics.ctf.model import ctf
 from cryoloom.numerics.ctf.picture import spectrum_picture
 from cryoloom.numerics.ctf.refine import refine_ctf
 from cryoloom.numerics.ctf.resolution import fit_curves
-from cryoloom.numerics.ctf.rings import Astigmatic, gather, spline_basis
+from cryoloom.numerics.ctf.rings import Astigmatic, astigmatism_loss, gather, spline_basis
 from cryoloom.numerics.ctf.rings import Optics as Column
 from cryoloom.numerics.ctf.search import search_defocus
 from cryoloom.numerics.ctf.spectrum import Spectrum
@@ -149,12 +149,30 @@ def test_the_picture_shows_the_spectrum_and_in_one_quarter_the_model():
     np.testing.assert_allclose(picture[128:, :128][ring[128:, :128]], model[128:, :128][ring[128:, :128]], atol=1e-2)
 
 
-def test_a_restraint_holds_astigmatism_back_and_a_plate_is_refined():
+def test_clear_rings_overrule_the_restraint_and_a_plate_is_refined():
     optics, truth = Optics(pixel_size=2.0), Truth(12300, 11700, 20, 60)
     cells = gather(ideal(truth, optics, 256), 1 / 30, 1 / 5, cross=5, smoothness=5)
     near = astigmatic(Truth(12500, 11800, 30, 50))
-    free = refine_ctf(cells, column(optics), [near], background=5, with_plate=True)
-    assert np.rad2deg(free.ctf.plate) == pytest.approx(60, abs=0.5)
-    assert free.ctf.astigmatism == pytest.approx(600, abs=3)
-    held = refine_ctf(cells, column(optics), [near], background=5, with_plate=True, restraint=1.0)
-    assert held.ctf.astigmatism < 300
+    for tolerance in (0.0, 100.0):
+        found = refine_ctf(cells, column(optics), [near], background=5, with_plate=True, tolerance=tolerance)
+        assert np.rad2deg(found.ctf.plate) == pytest.approx(60, abs=0.5)
+        assert found.ctf.astigmatism == pytest.approx(600, abs=6)
+
+
+def test_astigmatism_is_lost_by_its_logarithm():
+    assert astigmatism_loss(0.0, 200.0) == 0.0 == astigmatism_loss(900.0, 0.0)
+    assert astigmatism_loss(200.0, 200.0) == pytest.approx(1.5 * np.log(2))
+    assert astigmatism_loss(2000.0, 200.0) < 2.1 * astigmatism_loss(600.0, 200.0)
+
+
+@pytest.mark.parametrize("mean", [8000.0, 14000.0, 18000.0])
+def test_an_edge_damped_by_interpolation_feigns_no_astigmatism(rng, mean):
+    optics, truth = Optics(pixel_size=3.0), Truth(mean + 50, mean - 50, 20)
+    fx, fy = grid((512, 512), optics.pixel_size)
+    power = 1 + 0.15 * np.exp(-30 * (fx**2 + fy**2)) * transfer(fx, fy, truth, optics) ** 2
+    power = power * rng.gamma(12, 1 / 12, power.shape)
+    lost = np.clip((np.abs(fx) * optics.pixel_size - 0.44) / 0.06, 0, 1) * 0.6
+    spectrum = Spectrum(np.sqrt(power) * (1 - lost), optics.pixel_size, 12)
+    found = estimate_from_spectrum(spectrum, column(optics), Settings(high_res=6.0, spectral_pixel=3.0))
+    assert found.ctf.mean == pytest.approx(mean, abs=200)
+    assert found.ctf.astigmatism < 400

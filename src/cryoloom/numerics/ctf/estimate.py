@@ -14,10 +14,13 @@ from cryoloom.numerics.ctf.refine import refine_ctf
 from cryoloom.numerics.ctf.resolution import Curves, fit_curves
 from cryoloom.numerics.ctf.rings import Astigmatic, Cells, Optics, band_pixels, gather
 from cryoloom.numerics.ctf.search import search_defocus
-from cryoloom.numerics.ctf.spectrum import CORRELATED, Array, Spectrum, mean_spectrum, without_spikes
+from cryoloom.numerics.ctf.spectrum import Array, Spectrum, mean_spectrum, without_spikes
 
 BACKGROUND = 5
 """Splines of the background over the band."""
+
+USABLE = 0.86
+"""Part of Nyquist's frequency that is fitted: beyond it interpolation of moved frames has damped the spectrum along x and y."""
 
 LEAST_GAIN = 30.0
 """Log-likelihood that rings must gain; hundreds of spectra of pure noise reached 16."""
@@ -71,7 +74,7 @@ class Estimate:
     error
         Standard errors of ``(mean, a, b, plate)``, Å and radians.
     score
-        Correlation of amplitude spectrum and ``|CTF|`` over the pixels of the band, less the restraint on astigmatism.
+        Correlation of amplitude spectrum and ``|CTF|`` over the pixels of the band.
     gain
         Log-likelihood gained over no rings at all.
     curves, spectrum
@@ -104,7 +107,7 @@ def estimate_ctf(image: Array, pixel_size: float, optics: Optics, settings: Sett
 def estimate_from_spectrum(spectrum: Spectrum, optics: Optics, settings: Settings) -> Estimate:
     """Estimate the CTF behind an amplitude spectrum."""
     measured, spectrum = spectrum, without_spikes(spectrum)
-    low, high = 1 / settings.low_res, min(1 / settings.high_res, 0.5 / spectrum.pixel_size)
+    low, high = 1 / settings.low_res, min(1 / settings.high_res, USABLE * 0.5 / spectrum.pixel_size)
     cross = max(2, spectrum.window // 50)
     cells = gather(spectrum, low, high, cross=cross, smoothness=BACKGROUND)
     landscape = search_defocus(
@@ -118,19 +121,16 @@ def estimate_from_spectrum(spectrum: Spectrum, optics: Optics, settings: Setting
         smoothness=BACKGROUND,
         tolerance=settings.astigmatism,
     )
-    correlation = math.sqrt(2 * max(float(landscape.gain.max()), 0.0) * CORRELATED / cells.pixels.sum())
     refined = refine_ctf(
         cells,
         optics,
         landscape.best,
         background=BACKGROUND,
-        restraint=min(correlation, 1.0) / (2 * CORRELATED * settings.astigmatism**2) if settings.astigmatism > 0 else 0.0,
+        tolerance=settings.astigmatism,
         with_plate=settings.plates is not None,
     )
     ctf = _within_plates(refined.ctf, settings.plates)
-    score, pixels = _correlation(spectrum, cells, ctf, optics, low, high, cross)
-    if settings.astigmatism > 0:
-        score -= ctf.astigmatism**2 / (2 * settings.astigmatism**2 * pixels)
+    score = _correlation(spectrum, cells, ctf, optics, low, high, cross)
     curves = fit_curves(spectrum, ctf, optics, settings.low_res, cross=cross)
     if refined.gain < LEAST_GAIN:
         curves = replace(curves, resolution=settings.low_res)
@@ -146,17 +146,15 @@ def _within_plates(ctf: Astigmatic, plates: tuple[float, ...] | None) -> Astigma
     return Astigmatic(ctf.mean, ctf.a, ctf.b, middle + (ctf.plate - middle + math.pi / 2) % math.pi - math.pi / 2)
 
 
-def _correlation(
-    spectrum: Spectrum, cells: Cells, ctf: Astigmatic, optics: Optics, low: float, high: float, cross: int
-) -> tuple[float, int]:
-    """Return Pearson's correlation of whitened amplitude and |CTF|, and the number of pixels."""
+def _correlation(spectrum: Spectrum, cells: Cells, ctf: Astigmatic, optics: Optics, low: float, high: float, cross: int) -> float:
+    """Return Pearson's correlation of whitened amplitude and |CTF|."""
     chosen, radius, azimuth = band_pixels(spectrum, low, high, cross)
     amplitude = spectrum.amplitude[chosen] / np.sqrt(np.interp(radius, cells.rings, cells.background))
     model = np.abs(np.sin(optics.phase(radius**2, ctf.along(azimuth), ctf.plate)))
     amplitude -= amplitude.mean()
     model -= model.mean()
     norm = math.sqrt(float(amplitude @ amplitude) * float(model @ model))
-    return float(amplitude @ model) / max(norm, 1e-30), len(radius)
+    return float(amplitude @ model) / max(norm, 1e-30)
 
 
 def _doubts(ctf: Astigmatic, gain: float, score: float, curves: Curves, settings: Settings, spectrum: Spectrum) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 
-from cryoloom.numerics.ctf.rings import Astigmatic, Cells, Optics, spline_basis
+from cryoloom.numerics.ctf.rings import Astigmatic, Cells, Optics, astigmatism_loss, spline_basis
 from cryoloom.numerics.ctf.spectrum import CORRELATED, Array, taper_autocorrelation
 
 SIGNAL = 5
@@ -21,6 +21,9 @@ SIGNAL = 5
 
 SETTLED = 3e-4
 """Radians: a step that moves no phase by more is the last."""
+
+FARTHEST = 1.0
+"""Radians: the most that a step moves a phase."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def refine_ctf(
     starts: Sequence[Astigmatic],
     *,
     background: int,
-    restraint: float = 0.0,
+    tolerance: float = 0.0,
     with_plate: bool = False,
 ) -> Refined:
     """Climb from every start with even weights, and from the best optimum again with the weights of the model found.
@@ -60,23 +63,24 @@ def refine_ctf(
     ----------
     background
         How many radial splines make β.
-    restraint
-        Log-likelihood lost per Å² of ``(U - V)²``.
+    tolerance
+        Expected astigmatism in Å, a soft restraint; zero or negative for none.
     with_plate
         Refine the phase shift as well.
     """
     problem = _Problem(cells, optics, background)
     unit = cells.noise * CORRELATED
-    stiff = np.diag([0.0, 8.0, 8.0, 0.0]) * restraint * unit
+    restraint = _Restraint(tolerance, unit)
     free = 4 if with_plate else 3
-    climbed = [_climb(problem, start.vector(), stiff, free, 15) for start in starts]
-    vector = min(climbed, key=lambda at: problem.at(at).cost + at @ stiff @ at)
+    climbed = [_climb(problem, start.vector(), restraint, free, 15) for start in starts]
+    vector = min(climbed, key=lambda at: problem.at(at).cost + restraint.cost(at))
     problem.weigh(problem.expected(vector))
     problem.blur(vector)
-    vector = _climb(problem, vector, stiff, free, 40)
+    vector = _climb(problem, vector, restraint, free, 40)
     state = problem.at(vector)
     error = np.zeros(4)
-    error[:free] = np.sqrt(np.diag(np.linalg.pinv((state.derivative.T @ state.derivative + stiff)[:free, :free])) * unit)
+    normal = state.derivative.T @ state.derivative + np.diag(restraint.stiffness(vector))
+    error[:free] = np.sqrt(np.diag(np.linalg.pinv(normal[:free, :free])) * unit)
     return Refined(
         ctf=Astigmatic(*(float(value) for value in vector)),
         error=error,
@@ -85,16 +89,36 @@ def refine_ctf(
     )
 
 
-def _climb(problem: "_Problem", vector: Array, stiff: Array, free: int, iterations: int) -> Array:
+@dataclass(frozen=True)
+class _Restraint:
+    """The cost of astigmatism, `unit` being the cost of one unit of log-likelihood; see `astigmatism_loss`."""
+
+    tolerance: float
+    unit: float
+
+    def cost(self, vector: Array) -> float:
+        return 2 * self.unit * float(astigmatism_loss(2 * np.hypot(vector[1], vector[2]), self.tolerance))
+
+    def stiffness(self, vector: Array) -> Array:
+        """Return the diagonal of a quadratic cost with the same slope at `vector`."""
+        if self.tolerance <= 0:
+            return np.zeros(4)
+        return np.array([0.0, 1.0, 1.0, 0.0]) * 12 * self.unit / (self.tolerance**2 + 4 * (vector[1] ** 2 + vector[2] ** 2))
+
+
+def _climb(problem: "_Problem", vector: Array, restraint: _Restraint, free: int, iterations: int) -> Array:
+    """Climb to the nearest optimum: the search has looked everywhere, and a step that moves a phase far leads to where it found less."""
     damping = 1e-3
     state = problem.at(vector)
     for _ in range(iterations):
-        normal = (state.derivative.T @ state.derivative + stiff)[:free, :free]
-        downhill = (state.derivative.T @ state.residual - stiff @ vector)[:free]
+        stiff = restraint.stiffness(vector)
+        normal = (state.derivative.T @ state.derivative)[:free, :free] + np.diag(stiff[:free])
+        downhill = (state.derivative.T @ state.residual - stiff * vector)[:free]
         move = np.zeros(4)
         move[:free] = np.linalg.solve(normal + np.diag(damping * np.diag(normal) + 1e-30), downhill)
+        move /= max(1.0, float(np.abs(problem.steepest * move).max()) / FARTHEST)
         trial = problem.at(vector + move)
-        gained = state.cost + vector @ stiff @ vector - trial.cost - (vector + move) @ stiff @ (vector + move)
+        gained = state.cost + restraint.cost(vector) - trial.cost - restraint.cost(vector + move)
         if gained >= 0:
             vector, state = vector + move, trial
             damping = max(damping / 5, 1e-9)

@@ -77,6 +77,15 @@ class Astigmatic:
         return np.array([self.mean, self.a, self.b, self.plate])
 
 
+def astigmatism_loss(astigmatism: float, tolerance: float) -> float:
+    """Return the log-likelihood lost by an astigmatism ``U - V`` in Å when about `tolerance` is expected; none without a tolerance.
+
+    The prior has long tails (Cauchy's in the plane of a and b): where the rings are clear even a large astigmatism costs next to nothing,
+    where they are faint noise cannot feign one.
+    """
+    return 1.5 * math.log1p((astigmatism / tolerance) ** 2) if tolerance > 0 else 0.0
+
+
 @dataclass(frozen=True)
 class Cells:
     """Mean power of polar cells of one half plane, whitened by a smooth radial background.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cryoloom.numerics.ctf.rings import SECTORS, Astigmatic, Cells, Optics, spline_basis
+from cryoloom.numerics.ctf.rings import SECTORS, Astigmatic, Cells, Optics, astigmatism_loss, spline_basis
 from cryoloom.numerics.ctf.spectrum import CORRELATED, Array
 
 ENVELOPE = 60.0
@@ -88,8 +88,7 @@ def search_defocus(
         overlap, power = data @ model, np.square(model).sum(axis=0)
         for number, (a, b) in enumerate(shapes):
             new = _gain(overlap, power, a / step, b / step, margin) / (cells.noise * CORRELATED)
-            if tolerance > 0:
-                new -= np.sqrt(2 * new / (CORRELATED * cells.pixels.sum())) * 2 * (a * a + b * b) / tolerance**2
+            new -= astigmatism_loss(2 * math.hypot(a, b), tolerance)
             better = new > gain
             gain = np.where(better, new, gain)
             shape_of[better], plate_of[better] = number, plate
