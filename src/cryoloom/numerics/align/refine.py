@@ -7,6 +7,7 @@ The halves share the noise spectrum and the band limit, which are not signal, an
 
 from collections.abc import Callable
 from dataclasses import dataclass
+import os
 from functools import cached_property
 from typing import Any
 
@@ -226,7 +227,7 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
         gallery = Gallery.of(grid, task.images.plane.within(coarse), _rotations(task, state["iteration"]))
     lattice = _lattice(task, coarse, None if state["iteration"] < 2 else spread)
     prior = (1.0 if spread is None else 1.0 / spread**2) if not first else 1.0 / (0.06 * task.box) ** 2
-    effort = Effort(band, lattice, candidates=8, kept=widening["kept"], prior=prior, correlate=first)
+    effort = Effort(band, lattice, candidates=int(os.environ.get("NC",8)), kept=int(os.environ.get("NK",widening["kept"])), prior=prior, correlate=first)
     known = np.full(len(task.images), not first)
     return expect(
         task.images, task.rows(half, fold), grid, gallery, state["noise"], effort, state["rotations"], state["shifts"], known,

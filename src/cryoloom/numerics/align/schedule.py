@@ -107,6 +107,8 @@ def start() -> Widening:
         "idle": 0,
         "best_crossing": 0,
         "best_area": 0.0,
+        "least_turned": 180.0,
+        "best_certainty": 0.0,
         "settled": False,
         "over": False,
     }
@@ -115,7 +117,12 @@ def start() -> Widening:
 def advance(old: Widening, seen: Observation, most: int) -> Widening:
     """Return the schedule's state after an iteration."""
     done = old["done"] + 1
-    better = seen.crossing > old["best_crossing"] or seen.area > old["best_area"] + GAIN * max(seen.band, 1)
+    better = (
+        seen.crossing > old["best_crossing"]
+        or seen.area > old["best_area"] + GAIN * max(seen.band, 1)
+        or seen.turned < 0.95 * old["least_turned"]
+        or seen.mean_certainty > old["best_certainty"] + 0.01
+    )
     idle = 0 if better else old["idle"] + 1
     settled = done >= GLOBAL_FIRST and seen.turned <= STEADY and seen.certainty >= SURE
     since = 0 if not old["local"] else old["since_global"] + 1
@@ -128,6 +135,8 @@ def advance(old: Widening, seen: Observation, most: int) -> Widening:
         "idle": idle,
         "best_crossing": max(seen.crossing, old["best_crossing"]),
         "best_area": max(seen.area, old["best_area"]),
+        "least_turned": min(seen.turned, old["least_turned"]),
+        "best_certainty": max(seen.mean_certainty, old["best_certainty"]),
         "settled": settled,
         "over": over,
     }
