@@ -19,7 +19,7 @@ def test_boxes_hold_the_particle_and_are_fast(diameter, pixel_size):
 
 
 def test_classes_follow_the_number_of_particles():
-    assert [choices.class_count(n) for n in (30, 100, 2000, 100_000)] == [3, 4, 25, 64]
+    assert [choices.class_count(n) for n in (30, 100, 400, 2000, 100_000)] == [2, 5, 8, 25, 64]
 
 
 def test_masks_stay_inside_the_box():

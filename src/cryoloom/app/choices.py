@@ -41,8 +41,8 @@ def binned_extraction(diameter: float, pixel_size: float) -> Extraction:
 
 
 def class_count(particles: int) -> int:
-    """Return K of the 2D classification: about one class for 80 particles, between 4 and 64, never above a tenth of them."""
-    return max(2, min(64, max(4, round(particles / 80)), particles // 10))
+    """Return K of the 2D classification: about one class for 80 particles, between 8 and 64, but 20 particles a class at the least."""
+    return max(2, min(64, max(8, round(particles / 80)), particles // 20))
 
 
 def mask_diameter(diameter: float, box_size: int, pixel_size: float) -> float:

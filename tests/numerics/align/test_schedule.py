@@ -4,7 +4,7 @@ from cryoloom.numerics.align import schedule
 
 
 def seen(crossing, area, turned, certainty, *, local=False):
-    return schedule.Observation(crossing, area, turned, 0.1, certainty, certainty, 20, local, np.ones(4))
+    return schedule.Observation(crossing, area, turned, 0.1, 0.15, certainty, certainty, 20, local, np.ones(4))
 
 
 def run(observations, most=25):
@@ -37,6 +37,28 @@ def test_it_ends_when_nothing_improves_or_at_the_limit():
     assert schedule.converged(flat[-1]) and not schedule.converged(flat[2])
     growing = run([seen(10 + n, 10.0 + n, 0.2, 0.99) for n in range(8)], most=6)
     assert [schedule.converged(state) for state in growing].index(True) == 5
+
+
+def test_it_does_not_end_while_poses_come_to_rest_or_grow_surer():
+    settling = [seen(10, 10.0, 20.0 * 0.8**n, 0.6) for n in range(9)]
+    assert not any(schedule.converged(state) for state in run(settling))
+    surer = [seen(10, 10.0, 2.0, 0.3 + 0.05 * n) for n in range(9)]
+    assert not any(schedule.converged(state) for state in run(surer))
+    creeping = [seen(10, 10.0, 0.1 * 0.8**n, 0.99) for n in range(9)]
+    assert schedule.converged(run(creeping)[-1])
+
+
+def test_unsure_poses_are_sought_among_more_peaks():
+    kept = [run([seen(10, 10.0, 3.0, certainty)])[0]["candidates"] for certainty in (0.5, 0.8, 0.99)]
+    assert kept[0] > kept[1] >= kept[2]
+
+
+def test_the_turn_that_matters_shrinks_with_size_and_resolution():
+    turned = np.full(10, 1.0)
+    still = [
+        schedule.Observation.of(np.ones(30), 20, turned, turned, turned, 20, local=False, waves=waves).still for waves in (2.0, 20.0)
+    ]
+    np.testing.assert_allclose(still[0], 10 * still[1])
 
 
 def test_the_band_follows_the_crossing_with_a_margin_and_never_leaves_what_was_inserted():

@@ -7,7 +7,6 @@ The halves share the noise spectrum and the band limit, which are not signal, an
 
 from collections.abc import Callable
 from dataclasses import dataclass
-import os
 from functools import cached_property
 from typing import Any
 
@@ -188,7 +187,8 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         "fsc": fsc,
         "finished": last,
     }
-    observed = schedule.Observation.of(fsc, inserted, turned, moved, posterior.weights[:, 0], band, local=widening["local"])
+    waves = band * task.radius / task.box
+    observed = schedule.Observation.of(fsc, inserted, turned, moved, posterior.weights[:, 0], band, local=widening["local"], waves=waves)
     new["history"] = [*state["history"], observed.record(task.box, task.pixel_size)]
     new["widening"] = schedule.advance(widening, observed, task.iterations)
     new["band"] = schedule.next_band(fsc, inserted)
@@ -227,7 +227,7 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
         gallery = Gallery.of(grid, task.images.plane.within(coarse), _rotations(task, state["iteration"]))
     lattice = _lattice(task, coarse, None if state["iteration"] < 2 else spread)
     prior = (1.0 if spread is None else 1.0 / spread**2) if not first else 1.0 / (0.06 * task.box) ** 2
-    effort = Effort(band, lattice, candidates=int(os.environ.get("NC",8)), kept=int(os.environ.get("NK",widening["kept"])), prior=prior, correlate=first)
+    effort = Effort(band, lattice, candidates=widening["candidates"], kept=widening["kept"], prior=prior, correlate=first)
     known = np.full(len(task.images), not first)
     return expect(
         task.images, task.rows(half, fold), grid, gallery, state["noise"], effort, state["rotations"], state["shifts"], known,

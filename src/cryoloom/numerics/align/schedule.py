@@ -17,9 +17,13 @@ MARGIN = 5
 GLOBAL_FIRST = 3
 RETURN = 4
 """Every so many local iterations one is global again: local ones cannot rescue a particle that fell into a wrong peak."""
-SURE = 0.95
+SURE, HALF_SURE = 0.95, 0.7
 STEADY = 1.0
 """Degrees."""
+STILL = 0.05
+"""Waves of the finest detail compared by which poses move the particle's rim when they no longer move to any purpose."""
+WIDE, USUAL, NARROW = (24, 8), (8, 4), (8, 2)
+"""Peaks taken from the global search, and those that reach the full band, for poses that are unsure, half sure and sure."""
 GAIN = 0.002
 """Growth of the area under the curve, as a fraction of the band's, below which an iteration has gained nothing."""
 
@@ -57,8 +61,10 @@ class Observation:
         Sum of the curve to the band inserted.
     turned, moved
         Median change of poses, degrees and px.
-    certainty
-        Mean weight of the best pose over the four fifths of the images that are surest, so that junk does not count.
+    still
+        Change in degrees below which poses no longer move to any purpose.
+    certainty, mean_certainty
+        Mean weight of the best pose, over the four fifths of the images that are surest, so that junk does not count, and over all.
     band
         Last shell compared.
     local
@@ -69,6 +75,7 @@ class Observation:
     area: float
     turned: float
     moved: float
+    still: float
     certainty: float
     mean_certainty: float
     band: int
@@ -76,14 +83,17 @@ class Observation:
     resolution_curve: Array
 
     @classmethod
-    def of(cls, fsc: Array, inserted: int, turned: Array, moved: Array, best: Array, band: int, *, local: bool) -> "Observation":
-        """Summarise an iteration."""
+    def of(
+        cls, fsc: Array, inserted: int, turned: Array, moved: Array, best: Array, band: int, *, local: bool, waves: float
+    ) -> "Observation":
+        """Summarise an iteration; `waves` is the particle's radius in waves of the finest detail compared."""
         sure = np.sort(best)[len(best) // 5 :]
         crossing = crossing_shell(fsc[: inserted + 1], THRESHOLD)
         area = float(np.clip(fsc[: inserted + 1], 0, None).sum())
+        still = float(np.rad2deg(STILL / waves))
         return cls(
-            crossing, area, float(np.median(turned)), float(np.median(moved)), float(sure.mean()), float(best.mean()), band, local, fsc
-        )
+            crossing, area, float(np.median(turned)), float(np.median(moved)), still, float(sure.mean()), float(best.mean()), band, local, fsc
+        )  # fmt: skip
 
     def record(self, box: int, pixel_size: float) -> dict[str, float]:
         """Return the numbers worth keeping, in Å and degrees."""
@@ -101,14 +111,15 @@ def start() -> Widening:
     """Return the schedule's state before the first iteration."""
     return {
         "local": False,
-        "kept": 4,
+        "candidates": WIDE[0],
+        "kept": WIDE[1],
         "since_global": 0,
         "done": 0,
         "idle": 0,
         "best_crossing": 0,
         "best_area": 0.0,
-        "least_turned": 180.0,
         "best_certainty": 0.0,
+        "least_turned": 180.0,
         "settled": False,
         "over": False,
     }
@@ -117,26 +128,29 @@ def start() -> Widening:
 def advance(old: Widening, seen: Observation, most: int) -> Widening:
     """Return the schedule's state after an iteration."""
     done = old["done"] + 1
+    # While poses still come to rest or grow surer the curve may stand or even fall: that is no end.
     better = (
         seen.crossing > old["best_crossing"]
         or seen.area > old["best_area"] + GAIN * max(seen.band, 1)
-        or seen.turned < 0.95 * old["least_turned"]
         or seen.mean_certainty > old["best_certainty"] + 0.01
+        or seen.still < seen.turned < 0.95 * old["least_turned"]
     )
     idle = 0 if better else old["idle"] + 1
     settled = done >= GLOBAL_FIRST and seen.turned <= STEADY and seen.certainty >= SURE
     since = 0 if not old["local"] else old["since_global"] + 1
+    candidates, kept = NARROW if seen.certainty >= SURE else USUAL if seen.mean_certainty >= HALF_SURE else WIDE
     over = done >= most or (done > GLOBAL_FIRST + 1 and idle >= 2)
     return {
         "local": settled and since < RETURN,
-        "kept": 2 if seen.certainty >= SURE else 4,
+        "candidates": candidates,
+        "kept": kept,
         "since_global": since,
         "done": done,
         "idle": idle,
         "best_crossing": max(seen.crossing, old["best_crossing"]),
         "best_area": max(seen.area, old["best_area"]),
-        "least_turned": min(seen.turned, old["least_turned"]),
         "best_certainty": max(seen.mean_certainty, old["best_certainty"]),
+        "least_turned": min(seen.turned, old["least_turned"]),
         "settled": settled,
         "over": over,
     }
