@@ -36,18 +36,21 @@ def test_the_best_pose_is_the_best_of_all_scores(scene, correlate):
     _, images, noise, _, gallery = scene
     data, weight = images.prepare(np.arange(5), gallery.plane, noise)
     shifts = disc_lattice(4.0, 2.0)
-    rotations, moves = search(gallery, data, weight, shifts, 3, prior=0.1, correlate=correlate)
+    rotations, moves, gains = search(gallery, data, weight, shifts, 3, prior=0.1, correlate=correlate)
+    assert (np.diff(gains, axis=1) <= 0).all()
     for number in range(5):
         scores = direct(gallery, data[number], weight[number], shifts, 0.1)[int(correlate)]
         shift, rotation = np.unravel_index(np.argmax(scores), scores.shape)
         assert np.array_equal(moves[number, 0], shifts[shift])
+        best = scores[shift, rotation]
+        assert gains[number, 0] == pytest.approx(best**2 if correlate else best, rel=1e-3)
         assert np.array_equal(rotations[number, 0], gallery.rotations.reshape(-1, 3, 3)[rotation])
 
 
 def test_candidates_are_different_peaks_and_include_the_truth(scene):
     stack, images, noise, _, gallery = scene
     data, weight = images.prepare(np.arange(60), gallery.plane, noise)
-    rotations, _ = search(gallery, data, weight, disc_lattice(6.0, 2.0), 8, prior=0.1)
+    rotations, _, _ = search(gallery, data, weight, disc_lattice(6.0, 2.0), 8, prior=0.1)
     flat = rotations.reshape(60, 8, 9)
     assert all(len(np.unique(one.round(6), axis=0)) == 8 for one in flat)
     nearest = geodesic_angle(rotations, stack.rotations[:, None]).min(axis=1)

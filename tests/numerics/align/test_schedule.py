@@ -48,11 +48,6 @@ def test_it_does_not_end_while_poses_come_to_rest_or_grow_surer():
     assert schedule.converged(run(creeping)[-1])
 
 
-def test_unsure_poses_are_sought_among_more_peaks():
-    kept = [run([seen(10, 10.0, 3.0, certainty)])[0]["candidates"] for certainty in (0.5, 0.8, 0.99)]
-    assert kept[0] > kept[1] >= kept[2]
-
-
 def test_the_turn_that_matters_shrinks_with_size_and_resolution():
     turned = np.full(10, 1.0)
     still = [

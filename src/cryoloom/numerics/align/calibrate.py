@@ -28,7 +28,7 @@ def grey_scale(
     chooses = np.arange(len(gallery.plane.kx)) % 2 == 0
     fits = {}
     for sign in (1, -1):
-        rotations, moves = search(gallery, sign * data * chooses, weight * chooses, shifts, 1, correlate=True)
+        rotations, moves, _ = search(gallery, sign * data * chooses, weight * chooses, shifts, 1, correlate=True)
         cross, norm = _agreement(gallery, grid, sign * data * ~chooses, weight * ~chooses, rotations[:, 0], moves[:, 0])
         fits[sign] = (cross / np.sqrt(0.5 * norm), cross / norm, norm / len(rows))
     sure, scale, strength = fits[1]

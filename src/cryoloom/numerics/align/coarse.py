@@ -85,7 +85,7 @@ def search(
     *,
     prior: float = 0.0,
     correlate: bool = False,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
     """Return the best poses of the coarse grid, each from another peak.
 
     Parameters
@@ -107,6 +107,9 @@ def search(
     -------
     rotations, shifts
         ``(B, wanted, 3, 3)`` and ``(B, wanted, 2)``, best first: local maxima over the in-plane angle of the best shift.
+    gains
+        ``(B, wanted)``: log-likelihood gained over no particle at all, with `correlate` at the reference's best grey scale; minus infinity
+        where an image has fewer peaks.
     """
     count = len(gallery.plane.kx)
     directions, angles = gallery.rotations.shape[:2]
@@ -114,17 +117,18 @@ def search(
     penalty = (0.5 * prior * (shifts**2).sum(axis=1)).astype(np.float32)
     rotation_index = np.empty((len(data), wanted), np.int64)
     shift_index = np.empty((len(data), wanted), np.int64)
+    gains = np.empty((len(data), wanted), np.float32)
     for start in range(0, len(data), IMAGES):
         part = slice(start, start + IMAGES)
         cross = (shifted_rows(data[part, :count], factors) @ gallery.slices).numpy()
         norm = norm_terms(gallery, weight[part, :count]).numpy()
-        peaks(cross, norm, penalty, directions, angles, correlate, rotation_index[part], shift_index[part])
-    return gallery.rotations.reshape(-1, 3, 3)[rotation_index], shifts[shift_index]
+        peaks(cross, norm, penalty, directions, angles, correlate, rotation_index[part], shift_index[part], gains[part])
+    return gallery.rotations.reshape(-1, 3, 3)[rotation_index], shifts[shift_index], gains
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def peaks(cross, norm, penalty, directions, angles, correlate, rotation_index, shift_index):
-    """Write the rotations and shifts of the highest local maxima over the in-plane angle, best first."""
+def peaks(cross, norm, penalty, directions, angles, correlate, rotation_index, shift_index, gains):
+    """Write the rotations, shifts and gains of the highest local maxima over the in-plane angle, best first."""
     images, rotations = norm.shape
     count = len(penalty)
     wanted = rotation_index.shape[1]
@@ -160,3 +164,4 @@ def peaks(cross, norm, penalty, directions, angles, correlate, rotation_index, s
                 rotation_index[b, slot] = r
         for slot in range(wanted):
             shift_index[b, slot] = where[rotation_index[b, slot]]
+            gains[b, slot] = top[slot] * abs(top[slot]) if correlate else top[slot]

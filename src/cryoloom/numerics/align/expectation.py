@@ -17,9 +17,14 @@ Array = NDArray[np.float64]
 
 BLOCK = 32
 """Images a block, whatever the number of threads."""
-STAGES = ((9, 3), (14, 3))
-"""Shell and steps of the narrow bands in which candidates are first refined; the current band with `FINAL_STEPS` follows."""
-FINAL_STEPS = 6
+STAGES = ((9, 3, 16), (14, 3, 8))
+"""Shell and steps of the narrow bands in which candidates are first refined, and how many go on; the current band follows."""
+FINAL_STEPS, FINAL_KEPT = 6, 8
+CANDIDATES = 40
+"""Most peaks taken from the global search."""
+MARGIN, SAMPLED = 15.0, 0.3
+"""Log-likelihood by which a candidate may lie below the best and still turn out to be right; and the part of the best one's gain that a place
+between two nodes of the coarse grid may hide on top of it."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,6 @@ class Effort:
         Last shell compared.
     shifts
         Lattice ``(T, 2)`` px of the global search.
-    candidates, kept
-        Peaks taken from the global search, and those that reach the full band.
     prior
         Precision (1/px²) of the Gaussian prior on shifts.
     correlate
@@ -42,8 +45,6 @@ class Effort:
 
     band: int
     shifts: Array
-    candidates: int = 8
-    kept: int = 4
     prior: float = 0.0
     correlate: bool = False
 
@@ -66,8 +67,8 @@ def expect(
     effort: Effort,
     rotations: Array,
     shifts: Array,
-    known: NDArray[np.bool_],
     *,
+    known: bool,
     threads: int = 1,
 ) -> Expectation:
     """Find the posterior of the poses of some images.
@@ -87,13 +88,13 @@ def expect(
     rotations, shifts
         Last poses of all images of the set, ``(n, 3, 3)`` and ``(n, 2)`` px.
     known
-        Which images have a last pose, ``(n,)``; it competes with those of the global search.
+        Whether the last poses mean anything; they then compete with those of the global search.
     threads
         Blocks worked on at once; the result does not depend on it.
     """
     plane = images.plane.within(effort.band)
     stages = [] if gallery is None else [stage for stage in STAGES if stage[0] < plane.last]
-    stages.append((plane.last, FINAL_STEPS))
+    stages.append((plane.last, FINAL_STEPS, FINAL_KEPT))
 
     def work(part: slice) -> tuple[Posterior, Array, Array]:
         chosen = rows[part]
@@ -101,16 +102,21 @@ def expect(
         start, move = rotations[chosen][:, None], shifts[chosen][:, None]
         found = np.ones(len(chosen), np.int64)
         if gallery is not None:
-            turned, moved = search(gallery, data, weight, effort.shifts, effort.candidates, prior=effort.prior, correlate=effort.correlate)
-            start, move = np.concatenate([turned, start], axis=1), np.concatenate([moved, move], axis=1)
-            found = effort.candidates + known[chosen].astype(np.int64)
+            turned, moved, gains = search(
+                gallery, data, weight, effort.shifts, CANDIDATES, prior=effort.prior, correlate=effort.correlate
+            )  # fmt: skip
+            likely = np.count_nonzero(gains >= gains[:, :1] - MARGIN - SAMPLED * np.maximum(gains[:, :1], 0.0), axis=1)
+            if known:
+                start, move, found = np.concatenate([start, turned], axis=1), np.concatenate([move, moved], axis=1), likely + 1
+            else:
+                start, move, found = turned, moved, likely
         poses = Candidates.of(start, move, found)
-        for shell, steps in stages:
+        for shell, steps, kept in stages:
             refine_candidates(
                 grid, plane.kx, plane.ky, plane.ends[shell], plane.box, data, weight, effort.prior, steps,
                 poses.rotations, poses.shifts, poses.costs, poses.curvatures, poses.found,
             )  # fmt: skip
-            poses = poses.distinct(effort.kept)
+            poses = poses.distinct(kept, MARGIN)
         posterior = Posterior.of(poses)
         residual, total = np.zeros((len(noise), plane.last + 1)), np.zeros((len(noise), plane.last + 1))
         residual_power(

@@ -46,13 +46,14 @@ class Candidates:
         places = rotations.shape[:2]
         return cls(np.ascontiguousarray(rotations), np.ascontiguousarray(shifts), np.zeros(places), np.zeros((*places, 5, 5)), found)
 
-    def distinct(self, keep: int) -> "Candidates":
-        """Return the `keep` best, one of each peak."""
+    def distinct(self, keep: int, margin: float = np.inf) -> "Candidates":
+        """Return the `keep` best, one of each peak, without those that are less likely than the best by more than `margin` (natural logarithm)."""
         count = self.costs.shape[1]
         absent = np.arange(count) >= self.found[:, None]
         order = np.argsort(np.where(absent, np.inf, self.costs), axis=1, kind="stable")
         rows = np.arange(len(order))[:, None]
-        rotations, present = self.rotations[rows, order], ~absent[rows, order]
+        rotations, costs = self.rotations[rows, order], self.costs[rows, order]
+        present = ~absent[rows, order] & (costs <= costs[:, :1] + margin)
         cosine = (np.einsum("bcij,bdij->bcd", rotations, rotations) - 1.0) / 2.0
         kept = np.zeros_like(present)
         for c in range(count):

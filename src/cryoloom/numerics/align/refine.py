@@ -227,11 +227,10 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
         gallery = Gallery.of(grid, task.images.plane.within(coarse), _rotations(task, state["iteration"]))
     lattice = _lattice(task, coarse, None if state["iteration"] < 2 else spread)
     prior = (1.0 if spread is None else 1.0 / spread**2) if not first else 1.0 / (0.06 * task.box) ** 2
-    effort = Effort(band, lattice, candidates=widening["candidates"], kept=widening["kept"], prior=prior, correlate=first)
-    known = np.full(len(task.images), not first)
+    effort = Effort(band, lattice, prior=prior, correlate=first)
     return expect(
-        task.images, task.rows(half, fold), grid, gallery, state["noise"], effort, state["rotations"], state["shifts"], known,
-        threads=task.threads,
+        task.images, task.rows(half, fold), grid, gallery, state["noise"], effort, state["rotations"], state["shifts"],
+        known=not first, threads=task.threads,
     )  # fmt: skip
 
 

@@ -17,13 +17,11 @@ MARGIN = 5
 GLOBAL_FIRST = 3
 RETURN = 4
 """Every so many local iterations one is global again: local ones cannot rescue a particle that fell into a wrong peak."""
-SURE, HALF_SURE = 0.95, 0.7
+SURE = 0.95
 STEADY = 1.0
 """Degrees."""
 STILL = 0.05
 """Waves of the finest detail compared by which poses move the particle's rim when they no longer move to any purpose."""
-WIDE, USUAL, NARROW = (24, 8), (8, 4), (8, 2)
-"""Peaks taken from the global search, and those that reach the full band, for poses that are unsure, half sure and sure."""
 GAIN = 0.002
 """Growth of the area under the curve, as a fraction of the band's, below which an iteration has gained nothing."""
 
@@ -111,8 +109,6 @@ def start() -> Widening:
     """Return the schedule's state before the first iteration."""
     return {
         "local": False,
-        "candidates": WIDE[0],
-        "kept": WIDE[1],
         "since_global": 0,
         "done": 0,
         "idle": 0,
@@ -138,12 +134,9 @@ def advance(old: Widening, seen: Observation, most: int) -> Widening:
     idle = 0 if better else old["idle"] + 1
     settled = done >= GLOBAL_FIRST and seen.turned <= STEADY and seen.certainty >= SURE
     since = 0 if not old["local"] else old["since_global"] + 1
-    candidates, kept = NARROW if seen.certainty >= SURE else USUAL if seen.mean_certainty >= HALF_SURE else WIDE
     over = done >= most or (done > GLOBAL_FIRST + 1 and idle >= 2)
     return {
         "local": settled and since < RETURN,
-        "candidates": candidates,
-        "kept": kept,
         "since_global": since,
         "done": done,
         "idle": idle,
