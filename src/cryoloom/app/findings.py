@@ -128,12 +128,12 @@ def _map(facts: Facts) -> Iterator[tuple[Literal["advice", "warning"], str]]:
                 "look at the phase-randomised curve, and make the mask wider if it is above 0.1."
             ),
         )
-    if facts.mean_max_probability is not None and facts.mean_max_probability < 0.1:
+    if facts.mean_max_probability is not None and facts.mean_max_probability < 0.5:
         yield (
-            "advice",
+            "warning",
             (
-                f"Poses are uncertain (mean largest probability {facts.mean_max_probability:.2f}). More signal per particle (dose, box, "
-                "less binning) or fewer bad particles would help."
+                f"Poses are uncertain (mean largest probability {facts.mean_max_probability:.2f}): noise and the reference may have made this map. "
+                "Refine from another first volume and compare; thicker signal (dose, cleaner classes) would help."
             ),
         )
     if facts.view_coverage is not None and facts.view_coverage < 0.8:

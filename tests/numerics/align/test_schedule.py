@@ -50,9 +50,7 @@ def test_it_does_not_end_while_poses_come_to_rest_or_grow_surer():
 
 def test_the_turn_that_matters_shrinks_with_size_and_resolution():
     turned = np.full(10, 1.0)
-    still = [
-        schedule.Observation.of(np.ones(30), 20, turned, turned, turned, 20, local=False, waves=waves).still for waves in (2.0, 20.0)
-    ]
+    still = [schedule.Observation.of(np.ones(30), 20, turned, turned, turned, 20, local=False, waves=waves).still for waves in (2.0, 20.0)]
     np.testing.assert_allclose(still[0], 10 * still[1])
 
 

@@ -65,6 +65,7 @@ def test_noise_gives_no_structure(simulated, checkpoint_job):
     out = AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0, iterations=8).run(job)
     assert out.fsc.meta["resolution"] > 30
     assert any("no structure" in warning for warning in job.warnings)
+    assert any("uncertain" in warning for warning in job.warnings)
 
 
 def test_reference_of_another_box_and_pixel_is_matched_and_its_grey_values_ignored(simulated, checkpoint_job):
@@ -102,6 +103,16 @@ def test_given_halves_are_kept_and_partial_ones_refused(simulated, checkpoint_jo
     broken = Particles(data.particles.items.with_columns(partial), data.particles.root, optics=data.particles.optics)
     with pytest.raises(Failure, match="half_set"):
         AutoRefine(particles=broken, **settings).run(checkpoint_job("second"))
+
+
+def test_boxes_around_one_particle_share_a_half(simulated, checkpoint_job):
+    data = simulated(**SMALL | {"count": 60})
+    places = pl.DataFrame({"micrograph_id": [1] * 60, "x": np.repeat(np.arange(30) * 100.0, 2) + np.tile([0.0, 3.0], 30), "y": [50.0] * 60})
+    items = data.particles.items.drop("micrograph_id", "x", "y", strict=False).hstack(places)
+    twice = Particles(items, data.particles.root, optics=data.particles.optics)
+    out = AutoRefine(particles=twice, reference=data.volume, mask_diameter=170.0, iterations=3).run(checkpoint_job())
+    half = out.particles.items["half_set"].to_numpy()
+    assert np.array_equal(half[::2], half[1::2]) and set(half) == {1, 2}
 
 
 def test_symmetry_that_is_not_done_is_refused_in_the_form(simulated):

@@ -14,6 +14,13 @@ from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Prot
 from cryoloom.units import Angstrom
 
 
+UNSURE = 0.5
+"""Mean probability of the best poses below which a map may come from noise: noise alone reaches 0.2."""
+
+SAME_PARTICLE = 0.25
+"""Boxes nearer than this part of the mask's diameter hold one particle, and go into one half."""
+
+
 @dataclass(frozen=True)
 class Refined(Outputs):
     volume: Volume
@@ -100,7 +107,7 @@ class AutoRefine(
     def _halves(self, job: Job, loaded: Alignable) -> Any:
         import numpy as np
 
-        from cryoloom.numerics.align.halves import random_halves
+        from cryoloom.numerics.align.halves import duplicate_groups, random_halves
 
         rows = loaded.rows
         if "half_set" in rows.columns and rows["half_set"].null_count() < rows.height:
@@ -112,7 +119,14 @@ class AutoRefine(
                     "Remove the column, or complete it.",
                 )
             return given.astype(np.int64) - 1
-        return random_halves(np.arange(rows.height), job.seed)
+        groups = np.arange(rows.height)
+        if {"micrograph_id", "x", "y"} <= set(rows.columns) and not rows.select(
+            "micrograph_id", "x", "y"
+        ).null_count().sum_horizontal().item():
+            size = rows["micrograph_pixel_size"] if "micrograph_pixel_size" in rows.columns else rows["pixel_size"]
+            place = (rows[axis].to_numpy() * size.to_numpy() for axis in ("x", "y"))
+            groups = duplicate_groups(rows["micrograph_id"].to_numpy(), *place, SAME_PARTICLE * loaded.mask_diameter)
+        return random_halves(groups, job.seed)
 
     def _on_grid(self, job: Job, maps: Volume | Mask | None, column: str, loaded: Alignable) -> Any:
         from cryoloom.numerics.reconstruct.resample import matched
@@ -175,6 +189,12 @@ class AutoRefine(
                 "iterations": state["history"],
             },
         )
+        certainty = float(np.mean(state["max_probability"]))
+        if certainty < UNSURE:
+            job.warn(
+                f"The best pose of a particle holds {certainty:.0%} of its probability in the mean. Poses so uncertain let noise and the "
+                "reference make a map: do not believe it before another reference has led to the same one."
+            )
         if resolution > 30:
             job.warn(f"The halves agree to {resolution:.0f} Å only: no structure was found. Look at the 2D classes and the reference.")
         return Refined(volume, particles, fsc)
