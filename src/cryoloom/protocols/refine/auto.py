@@ -13,7 +13,6 @@ from cryoloom.report.panels import AngularDistribution, Histogram, LinePlot, Map
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom
 
-
 UNSURE = 0.5
 """Mean probability of the best poses below which a map may come from noise: noise alone reaches 0.2."""
 
