@@ -13,7 +13,9 @@ import polars as pl
 from scipy.spatial import cKDTree
 
 import cryoloom
+from benchmarks.oracle import Oracle, oracle
 from cryoloom.app.session import Project
+from cryoloom.formats.alignment import alignable
 from cryoloom.formats.mrc import read_mrc
 from cryoloom.formats.star import read_star
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
@@ -116,6 +118,7 @@ def map_agreement(data: Path, project: Project) -> dict[str, Any]:
     shifts = ours.select("origin_x", "origin_y").to_numpy()
     exact = (ours.select("x", "y").to_numpy() - theirs.select("x", "y").to_numpy()) * pixel_size
     agreement = compare_poses(poses, shifts, real, exact)
+    best_possible = _oracle(data, run.outputs.particles, ours, real, exact, project.find("picks").parameters["diameter"])
     volume = read_mrc(run.outputs.volume.file(run.outputs.volume.items["volume_path"][0])).data
     box = volume.shape[0]
     mask = spherical_mask(box, 0.62 * project.find("picks").parameters["diameter"] / pixel_size, 5)
@@ -135,9 +138,23 @@ def map_agreement(data: Path, project: Project) -> dict[str, Any]:
         "pose_within_10_deg": float(np.mean(agreement.angles < 10)),
         "shift_median_A": float(np.median(agreement.shifts)),
         "truth_fsc_half_A": resolution_at(best, 0.5, box, pixel_size),
+        "oracle_truth_A": best_possible.against_truth,
+        "oracle_half_map_A": best_possible.half_maps,
         "half_map_resolution_A": run.outputs.fsc.meta["resolution"],
         "truth_fsc": [round(float(value), 3) for value in best],
     }
+
+
+def _oracle(data: Path, particles: Any, ours: pl.DataFrame, rotations: np.ndarray, origins: np.ndarray, diameter: float) -> Oracle:
+    """Return what the matched particles, `ours`, would give at their true poses."""
+    loaded = alignable(particles, 1.2 * diameter)
+    row = dict(zip(loaded.rows["id"], range(loaded.rows.height), strict=True))
+    images = loaded.images.subset(np.array([row[one] for one in ours["id"]]))
+    atoms = np.load(data / "truth/atoms.npy")
+    truth = density(_atoms(atoms, atoms[:, :3]), loaded.box, loaded.pixel_size)
+    sphere = spherical_mask(loaded.box, 0.62 * diameter / loaded.pixel_size, 5)
+    half = (ours["half_set"].to_numpy() - 1).astype(np.int64)
+    return oracle(images, rotations, origins / loaded.pixel_size, half, loaded.pixel_size, truth, sphere)
 
 
 def _atoms(table: np.ndarray, positions: np.ndarray) -> Phantom:
