@@ -9,7 +9,7 @@ from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.posterior import Points
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
-from cryoloom.numerics.reconstruct.grids import Map, with_mates
+from cryoloom.numerics.reconstruct.grids import Map
 from cryoloom.numerics.reconstruct.sums import divided
 
 Array = NDArray[np.float64]
@@ -37,7 +37,7 @@ def oracle(images: ImageSet, rotations: Array, shifts: Array, half: NDArray[np.i
     """
     every, box, plane = np.arange(len(images)), images.plane.box, images.plane
     points = Points(every, rotations.astype(np.float32), shifts, np.ones(len(every)), np.zeros((len(every), 3)))
-    sums = [with_mates(one) for one in accumulate(images, every, points, plane, images.total_power(), half)]
+    sums = list(accumulate(images, every, points, plane, images.total_power(), half))
     maps = [divided(one, plane.last, box, box) for one in (*sums, sums[0] + sums[1])]
     return Oracle(
         resolution_at(fourier_shell_correlation(maps[0] * mask, maps[1] * mask), 0.143, box, pixel_size),

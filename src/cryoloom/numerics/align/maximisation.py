@@ -1,5 +1,7 @@
 """From posteriors to sums on the grid: every image inserted at the points that stand for its posterior."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.levenberg import phase_table
 from cryoloom.numerics.align.posterior import Points
 from cryoloom.numerics.parallel import blocks, ordered
+from cryoloom.numerics.reconstruct.grids import with_mates
 from cryoloom.numerics.reconstruct.kernels import empty_grid, scatter
 from cryoloom.numerics.reconstruct.sums import Sums
 
@@ -24,7 +27,7 @@ def accumulate(
     lanes: NDArray[np.int64],
     *,
     threads: int = 1,
-) -> list[Sums]:
+) -> Iterator[Sums]:
     """Sum images at the points of their posteriors, lane by lane.
 
     Parameters
@@ -42,10 +45,10 @@ def accumulate(
     threads
         Lanes at work at once.
 
-    Returns
-    -------
-    list of ndarray
-        A grid a lane, Hermitian mates not yet added.
+    Yields
+    ------
+    ndarray
+        The grid of lane 0, 1, …, Hermitian mates added. No more than about `threads` are held at once.
     """
     first = np.searchsorted(points.image, np.arange(len(rows) + 1))
 
@@ -61,9 +64,9 @@ def accumulate(
                 sums, plane.kx, plane.ky, plane.box, data, weight, local,
                 points.rotations[entries], points.shifts[entries], points.weights[entries], points.spreads[entries],
             )  # fmt: skip
-        return sums
+        return with_mates(sums)
 
-    return list(ordered(lane, blocks(int(lanes.max()) + 1, 1), threads))
+    yield from ordered(lane, blocks(int(lanes.max()) + 1, 1), threads)
 
 
 @njit(nogil=True, cache=True, fastmath=True, error_model="numpy")

@@ -3,11 +3,14 @@
 Follows Scheres 2012 (doi:10.1016/j.jmb.2011.11.010, doi:10.1016/j.jsb.2012.09.006) and Scheres & Chen 2012 (doi:10.1038/nmeth.2115) in the
 model and in keeping the halves apart; poses are found by a coarse global search and Levenberg-Marquardt instead of ever finer grids.
 The halves share the noise spectrum and the band limit, which are not signal, and the shells below `JOIN`, so that their frames stay one.
+
+Memory beside the images': the sums of every fold as long as they fit `LANES_KEPT`; for large bands two sums (16 bytes a cell of the grid, 1.7 GB
+each for a box of 300 to Nyquist) and one or two of a fold at a time, which are then summed twice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +30,8 @@ from cryoloom.numerics.fsc.shells import fourier_shell_correlation
 from cryoloom.numerics.geometry.euler import geodesic_angle, random_rotations
 from cryoloom.numerics.geometry.sphere import disc_lattice, rotation_grid
 from cryoloom.numerics.masks.soft import spherical_mask
-from cryoloom.numerics.reconstruct.grids import Map, reference_grid, with_mates, working_box
+from cryoloom.numerics.reconstruct.grids import Map, reference_grid, working_box
+from cryoloom.numerics.reconstruct.kernels import grid_bytes
 from cryoloom.numerics.reconstruct.sums import Sums, divided, join_low_shells, joined_ssnr
 
 Array = NDArray[np.float64]
@@ -35,6 +39,8 @@ State = dict[str, Any]
 
 JOIN = 40.0
 """Å; coarser shells are averaged over the halves."""
+LANES_KEPT, LANES_AT_ONCE = 1 << 30, 3 << 29
+"""Bytes of sums of all folds up to which they are kept, and bytes of them that may be worked on at once."""
 DIRECTIONS, ANGLES = 2, 24
 """HEALPix order and in-plane steps of the global search: 15 degrees."""
 
@@ -169,8 +175,8 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     noise = _noise(state["noise"], expected, images.coverage)
     inserted = images.plane.last if last else schedule.insertion_shell(band, images.plane.last)
     tell(0.8, f"reconstructing to {_angstrom(task, inserted)}")
-    lanes = _sums(task, posterior, inserted, noise)
-    sums = [_total(lanes[half]) for half in (0, 1)]
+    folds = _Folds(task, posterior, inserted, noise, 1 if last else task.folds)
+    sums = folds.total()
     box = task.box if last else working_box(inserted, task.box)
     sphere = task.sphere(box)
     halves = [divided(one, inserted, box, task.box) for one in sums]
@@ -195,20 +201,54 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     if last:
         new["references"] = state["references"]
         new["half_maps"] = np.stack(halves) * spherical_mask(box, box / 2 - 3, 3)
-        ssnr = joined_ssnr(fsc, combined=True)
-        new["combined"] = divided(sums[0] + sums[1], inserted, box, task.box, ssnr=ssnr) * spherical_mask(box, box / 2 - 3, 3)
+        sums[0] += sums.pop()
+        new["combined"] = divided(sums[0], inserted, box, task.box, ssnr=joined_ssnr(fsc, combined=True)) * spherical_mask(
+            box, box / 2 - 3, 3
+        )
         return new
     joined = min(task.shell(JOIN), max(observed.crossing, 1))
-    new["references"] = _references(task, sums, lanes, joined, inserted, box, fsc)
+    new["references"] = _references(task, sums, folds, joined, inserted, box, fsc)
     return new
 
 
-def _references(task: Task, sums: list[Sums], lanes: list[list[Sums]], joined: int, inserted: int, box: int, fsc: Array) -> Map:
+class _Folds:
+    """The sums of the folds of both halves: held if they fit, else summed anew whenever they are asked for."""
+
+    def __init__(self, task: Task, posterior: Posterior, shell: int, noise: Array, count: int) -> None:
+        self.count = count
+        points = insertion_points(posterior, task.box, shell, task.radius)
+        plane = task.images.plane.within(shell)
+        lane = task.half + 2 * task.fold * (count > 1)
+        size = grid_bytes(plane.radius)
+        threads = max(1, min(task.threads, LANES_AT_ONCE // size))
+        self._sum = partial(accumulate, task.images, np.arange(len(task.images)), points, plane, noise, lane, threads=threads)
+        self._kept = list(self._sum()) if count > 1 and 2 * count * size <= LANES_KEPT else None
+
+    def pairs(self) -> Iterator[tuple[Sums, Sums]]:
+        """Yield the sums of both halves, fold by fold; the caller may change them."""
+        lanes = self._sum() if self._kept is None else iter(self._kept)
+        yield from zip(lanes, lanes, strict=True)
+
+    def total(self) -> list[Sums]:
+        """Return the sums of both halves over all folds."""
+        total: list[Sums] = []
+        for pair in self.pairs():
+            if not total:
+                total = [one if self._kept is None else one.copy() for one in pair]
+            else:
+                for whole, one in zip(total, pair, strict=True):
+                    whole += one
+        return total
+
+
+def _references(task: Task, sums: list[Sums], folds: _Folds, joined: int, inserted: int, box: int, fsc: Array) -> Map:
     """Return the reference of every half and fold, ``(2, folds, b, b, b)``: the sums of its half less those of the fold itself."""
     solvent, ssnr = task.solvent(box), joined_ssnr(fsc)
-    references = np.empty((2, task.folds, box, box, box), np.float32)
-    for fold in range(task.folds):
-        pair = [sums[half] - lanes[half][fold] if task.folds > 1 else sums[half] for half in (0, 1)]
+    references = np.empty((2, folds.count, box, box, box), np.float32)
+    for fold, pair in enumerate(folds.pairs() if folds.count > 1 else [tuple(sums)]):
+        if folds.count > 1:
+            for whole, one in zip(sums, pair, strict=True):
+                np.subtract(whole, one, out=one)
         join_low_shells(pair[0], pair[1], joined)
         for half in (0, 1):
             references[half, fold] = divided(pair[half], inserted, box, task.box, ssnr=ssnr) * solvent
@@ -262,23 +302,6 @@ def _noise(old: Array, expected: list[Expectation], coverage: float) -> Array:
     measured = counts > 0
     new[:, :shells][measured] = residual[measured] / counts[measured] / coverage
     return new
-
-
-def _sums(task: Task, posterior: Posterior, shell: int, noise: Array) -> list[list[Sums]]:
-    """Return the sums of every half and fold, mates added."""
-    points = insertion_points(posterior, task.box, shell, task.radius)
-    every = np.arange(len(task.images))
-    lane = task.half * task.folds + task.fold
-    found = accumulate(task.images, every, points, task.images.plane.within(shell), noise, lane, threads=task.threads)
-    found = [with_mates(sums) for sums in found]
-    return [found[: task.folds], found[task.folds :]]
-
-
-def _total(lanes: list[Sums]) -> Sums:
-    total = lanes[0].copy()
-    for sums in lanes[1:]:
-        total += sums
-    return total
 
 
 def _angstrom(task: Task, shell: int) -> str:

@@ -25,6 +25,12 @@ def empty_grid(radius: float, channels: int) -> NDArray[np.float32]:
     return np.zeros((2 * c + 1, 2 * c + 1, c + 1, channels), np.float32)
 
 
+def grid_bytes(radius: float) -> int:
+    """Return the memory of a grid of sums for slices out to `radius`."""
+    c = grid_centre(radius)
+    return (2 * c + 1) ** 2 * (c + 1) * 16
+
+
 @njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
 def gather(grid, kx, ky, rotations, out):
     """Write the slices of `grid` ``(…, 2)`` at `rotations` ``(n, 3, 3)`` float32 into `out` ``(n, K, 2)`` float32."""

@@ -4,9 +4,8 @@
 doi:10.1016/j.jsb.2012.09.006). A shell is ``round(|k|)`` in cycles per box.
 """
 
-from functools import lru_cache
-
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from cryoloom.numerics.reconstruct.grids import Map, map_from_transform
@@ -19,25 +18,11 @@ FLOOR = 0.1
 """Smallest divisor of an unfiltered map, as a fraction of the shell's mean weight: cells that hardly any image has seen stay small."""
 
 
-@lru_cache(maxsize=4)
-def grid_shells(size: int) -> NDArray[np.int16]:
-    """Return the shell of every cell of a half-space grid of `size` rows, shape ``(size, size, size // 2 + 1)``."""
-    c = size // 2
-    axis = (np.arange(size, dtype=np.float32) - c) ** 2
-    squared = axis[:, None, None] + axis[None, :, None] + axis[None, None, c:]
-    return np.round(np.sqrt(squared) / PAD).astype(np.int16)
-
-
-def shell_means(values: NDArray[np.float32], shells: NDArray[np.int16], last: int) -> Curve:
-    """Return the mean of `values` over the cells of shells 0 … `last`."""
-    flat = np.minimum(shells.ravel(), last + 1)
-    total = np.bincount(flat, weights=values.ravel(), minlength=last + 2)
-    return np.asarray(total[: last + 1] / np.maximum(np.bincount(flat, minlength=last + 2)[: last + 1], 1), dtype=np.float64)
-
-
 def mean_weights(sums: Sums, last: int) -> Curve:
     """Return the mean weight a cell of shells 0 … `last` has received."""
-    return shell_means(sums[..., 2], grid_shells(sums.shape[0]), last)
+    total, cells = np.zeros(last + 1), np.zeros(last + 1)
+    add_weights(sums, total, cells)
+    return total / np.maximum(cells, 1)
 
 
 def divided(sums: Sums, last: int, box: int, full_box: int, *, ssnr: Curve | None = None) -> Map:
@@ -60,27 +45,25 @@ def divided(sums: Sums, last: int, box: int, full_box: int, *, ssnr: Curve | Non
     ndarray
         ``(box, box, box)`` float32, in the grey values that make its projections match the images.
     """
-    shells = grid_shells(sums.shape[0])
-    weight, mean = sums[..., 2], mean_weights(sums, last)
-    inside = np.minimum(shells, last)
-    if ssnr is None:
-        divisor = np.maximum(weight, (FLOOR * mean).astype(np.float32)[inside])
-    else:
-        prior = mean / np.maximum(ssnr[: last + 1], 1e-12)
-        divisor = weight + prior.astype(np.float32)[inside]
-    factor = np.divide(1.0, divisor, out=np.zeros_like(divisor), where=(divisor > 0) & (shells <= last))
-    transform = np.empty(weight.shape, np.complex64)
-    transform.real = sums[..., 0] * factor
-    transform.imag = sums[..., 1] * factor
+    mean = mean_weights(sums, last)
+    floor = FLOOR * mean if ssnr is None else np.zeros(last + 1)
+    prior = np.zeros(last + 1) if ssnr is None else mean / np.maximum(ssnr[: last + 1], 1e-12)
+    transform = np.zeros(sums.shape[:3], np.complex64)
+    quotient(sums, floor.astype(np.float32), prior.astype(np.float32), transform)
     return map_from_transform(transform, box, full_box)
 
 
 def join_low_shells(first: Sums, second: Sums, last: int) -> None:
     """Replace shells 0 … `last` of both halves by their mean, in place, so that their frames cannot drift apart."""
-    low = grid_shells(first.shape[0]) <= last
-    mean = 0.5 * (first[low] + second[low])
-    first[low] = mean
-    second[low] = mean
+    c, reach = first.shape[0] // 2, PAD * (last + 1)
+    near = (slice(max(c - reach, 0), c + reach + 1),) * 2 + (slice(0, reach + 1),)
+    one, two = first[near], second[near]
+    axis = np.arange(one.shape[0]) - (c - max(c - reach, 0))
+    along = np.arange(one.shape[2])
+    low = np.rint(np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + along**2) / PAD) <= last
+    mean = 0.5 * (one[low] + two[low])
+    one[low] = mean
+    two[low] = mean
 
 
 def joined_ssnr(fsc: Curve, *, combined: bool = False) -> Curve:
@@ -89,3 +72,31 @@ def joined_ssnr(fsc: Curve, *, combined: bool = False) -> Curve:
     if combined:
         f = 2 * f / (1 + f)
     return f / (1 - f)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_weights(sums, total, cells):
+    """Add to `total` and `cells` ``(last + 1,)`` the weights of the cells of each shell, and their number."""
+    c = sums.shape[0] // 2
+    for k in range(sums.shape[0]):
+        for j in range(sums.shape[1]):
+            for i in range(sums.shape[2]):
+                shell = int(np.rint(np.sqrt((k - c) ** 2 + (j - c) ** 2 + i * i) / PAD))
+                if shell < len(total):
+                    total[shell] += sums[k, j, i, 2]
+                    cells[shell] += 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def quotient(sums, floor, prior, out):
+    """Write ``data / (max(weight, floor) + prior)`` into `out`, `floor` and `prior` being those of the shell; nothing beyond the last."""
+    c = sums.shape[0] // 2
+    for k in range(sums.shape[0]):
+        for j in range(sums.shape[1]):
+            for i in range(sums.shape[2]):
+                shell = int(np.rint(np.sqrt((k - c) ** 2 + (j - c) ** 2 + i * i) / PAD))
+                if shell < len(floor):
+                    cell = sums[k, j, i]
+                    divisor = max(cell[2], floor[shell]) + prior[shell]
+                    if divisor > 0:
+                        out[k, j, i] = complex(cell[0] / divisor, cell[1] / divisor)
