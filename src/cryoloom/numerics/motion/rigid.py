@@ -1,7 +1,7 @@
 """Motion of whole frames: search, maximum of the likelihood, smoothing by the evidence."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from cryoloom.numerics.motion.search import search
 from cryoloom.numerics.motion.spectra import Spectra
 from cryoloom.numerics.motion.trajectory import smooth
 
-SURE = 4.0  # confidence of a search below which a movie may be nothing but noise
+SURE = 5.0  # confidence of a search below which a movie may be nothing but noise (`search.Found`)
 SETTLED = 0.005  # px
 
 
@@ -26,7 +26,7 @@ class Rigid:
     error
         Expected standard deviation of a displacement, px, per axis, the mean over frames removed.
     confidence
-        How far the frames' correlations stand out of noise (`search.Found`); below `SURE`, no motion is claimed.
+        Log odds that the frames' correlations are not noise (`search.Found`); below `SURE`, no motion is claimed.
     static, smeared
         Power of a static pattern in each ring of the spectra, before and after moving frames back (`static_share`).
     """
@@ -40,6 +40,8 @@ class Rigid:
 
 def estimate_rigid(spectra: Spectra, limit: float, reach: float, *, grouping: Tensor | None = None, iterations: int = 8) -> Rigid:
     """Estimate the motion of whole frames.
+
+    Frequencies above `limit` come in as the error allows, for a maximum of the likelihood is only some tenths of their wavelength wide.
 
     Parameters
     ----------
@@ -59,9 +61,11 @@ def estimate_rigid(spectra: Spectra, limit: float, reach: float, *, grouping: Te
         return Rigid(still, math.nan, found.confidence, none, none)
     measured = found.motion.to(torch.float64)
     unmoved = common_power(spectra, torch.zeros_like(measured))
+    seen = limit
     for _ in range(iterations):
         share, static, smeared = static_share(spectra, measured, common_power(spectra, measured), unmoved)
         rings = law(spectra.count, spectra.radius, spectra.fade, share, static)
+        rings = replace(rings, weight=rings.weight * (rings.radius <= seen))
         curvature = precision(rings, spectra.fade)
         _, gradient = pair_sums(spectra.values, spectra.band, spectra.ring, measured, rings.weight)
         gradient -= static_slope(rings, spectra.fade, measured)
@@ -70,6 +74,8 @@ def estimate_rigid(spectra: Spectra, limit: float, reach: float, *, grouping: Te
         moved = moved - moved.mean(0)
         change = float((moved - measured).abs().max())
         measured = moved
-        if change < SETTLED:
+        error = float(result.spread.square().mean().sqrt())
+        before, seen = seen, max(seen, 1 / (2 * math.pi * max(error, 1e-9)))
+        if change < SETTLED and seen <= max(before, spectra.band.reach):
             break
-    return Rigid(result.motion[0], float(result.spread.square().mean().sqrt()), found.confidence, static, smeared)
+    return Rigid(result.motion[0], error, found.confidence, static, smeared)
