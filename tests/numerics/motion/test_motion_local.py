@@ -81,5 +81,7 @@ def test_relions_polynomial_carries_a_field_there_and_back():
     z = torch.tensor([7.0, 49.0, 343.0], dtype=torch.float64)
     one = torch.zeros(36, dtype=torch.float64)
     one[9:12] = coefficients[9:12]
-    moved = from_relion_polynomial(one, shifts).added(7, torch.tensor([0.3], dtype=torch.float64), torch.tensor([-0.2], dtype=torch.float64))
+    moved = from_relion_polynomial(one, shifts).added(
+        7, torch.tensor([0.3], dtype=torch.float64), torch.tensor([-0.2], dtype=torch.float64)
+    )
     torch.testing.assert_close(moved, torch.stack([0.2 * (z @ coefficients[9:12]), torch.tensor(0.0, dtype=torch.float64)])[None])

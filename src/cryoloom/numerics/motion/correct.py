@@ -23,6 +23,9 @@ Image = NDArray[np.float32]
 SMALLEST_FOR_PATCHES = 400
 """Px of the short side below which frames are not cut into patches."""
 
+CERTAIN = 0.25
+"""Px of error of the motion of whole frames above which none is looked for in patches: so little signal cannot tell more."""
+
 
 @dataclass(frozen=True)
 class Exposure:
@@ -87,7 +90,7 @@ def estimate_motion(frames: Frames, exposure: Exposure, *, reach: float, grid: t
     spectra = frame_spectra(frames, exposure)
     rigid = estimate_rigid(spectra, min(0.25, 0.14 * exposure.pixel_size), reach)
     grid = grid or (patch_grid(frames.shape) if min(frames.shape) >= SMALLEST_FOR_PATCHES else (1, 1))
-    if rigid.confidence < SURE or min(grid) < 3:
+    if not rigid.error < CERTAIN or min(grid) < 3:
         return Motion(Field(rigid.motion), rigid.confidence, rigid.error, 0.0)
     local = estimate_local(spectra, rigid, grid)
     return Motion(local.field, rigid.confidence, rigid.error, local.evidence)

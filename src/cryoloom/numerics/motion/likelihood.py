@@ -21,7 +21,6 @@ from torch import Tensor
 
 from cryoloom.numerics.motion.spectra import Band, Spectra
 
-
 MOST = 0.9
 """Largest share of a ring's power that is believed to move as modelled: content enters and leaves windows, and is interpolated."""
 
