@@ -18,14 +18,15 @@ def known_field(kit):
     return Field(torch.from_numpy(kit.drift(FRAMES, 5.0)), (1 - (1 - time) ** 2) * shape)
 
 
-@pytest.fixture(scope="module", params=[1.0, 30.0], ids=["faint", "plain"])
+@pytest.fixture(scope="module", params=[(0.12, 1.0), (0.06, 3.0)], ids=["faint", "all-in-the-lowest-rings"])
 def movie(kit, request):
     field = known_field(kit)
-    specimen = kit.specimen(SHAPE, contrast=0.15)
+    falloff, electrons = request.param
+    specimen = kit.specimen(SHAPE, contrast=0.15, falloff=falloff)
     down, across = np.indices(SHAPE)
     x, y = torch.from_numpy(across / SHAPE[1] - 0.5), torch.from_numpy(down / SHAPE[0] - 0.5)
     moved = [field.at(f, x, y).numpy() for f in range(FRAMES)]
-    return field, kit.counted([specimen.warped(place[..., 0], place[..., 1]) for place in moved], request.param)
+    return field, kit.counted([specimen.warped(place[..., 0], place[..., 1]) for place in moved], electrons)
 
 
 def test_a_smooth_field_is_found(kit, movie):
