@@ -30,7 +30,7 @@ from cryoloom.numerics.motion.correct import Exposure, estimate_motion, sum_fram
 from cryoloom.numerics.motion.field import Field, from_relion_polynomial
 from cryoloom.numerics.motion.frames import Frames
 
-B_FACTORS = (20, 50, 100, 150, 300)
+B_FACTORS = (5, 10, 20, 50, 100, 150, 300)
 PATCHES = 5
 PLACES = 5
 RELION = "relion_run_motioncorr"
