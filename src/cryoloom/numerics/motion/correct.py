@@ -23,6 +23,9 @@ Image = NDArray[np.float32]
 SMALLEST_FOR_PATCHES = 400
 """Px of the short side below which frames are not cut into patches."""
 
+CERTAIN = 0.25
+"""Px of error of the motion of whole frames above which none is looked for in patches: so little signal cannot tell more."""
+
 
 @dataclass(frozen=True)
 class Exposure:
@@ -87,7 +90,7 @@ def estimate_motion(frames: Frames, exposure: Exposure, *, reach: float, grid: t
     spectra = frame_spectra(frames, exposure)
     rigid = estimate_rigid(spectra, min(0.25, 0.14 * exposure.pixel_size), reach)
     grid = grid or (patch_grid(frames.shape) if min(frames.shape) >= SMALLEST_FOR_PATCHES else (1, 1))
-    if rigid.confidence < SURE or min(grid) < 3:
+    if not rigid.error < CERTAIN or min(grid) < 3:
         return Motion(Field(rigid.motion), rigid.confidence, rigid.error, 0.0)
     local = estimate_local(spectra, rigid, grid)
     return Motion(local.field, rigid.confidence, rigid.error, local.evidence)
@@ -122,20 +125,3 @@ def _moved_back(frame: Tensor, field: Field, number: int) -> Tensor:
     if field.local is None:
         return rigid_transform(frame, field.motion[number])
     return torch.fft.rfft2(warped(frame, field, number))
-
-
-def tile_power(image: Image, tile: int = 256) -> Image:
-    """Return the mean log power of half-overlapping tiles, origin at ``tile // 2``, its extreme percents clipped."""
-    tile = min(tile, *image.shape) // 2 * 2
-    rows, columns = (range(0, side - tile + 1, tile // 2) for side in image.shape)
-    taper = np.outer(np.hanning(tile), np.hanning(tile)).astype(np.float32)
-    total = torch.zeros(tile, tile // 2 + 1, dtype=torch.float64)
-    for row in rows:
-        pieces = np.stack([image[row : row + tile, column : column + tile] for column in columns])
-        pieces = (pieces - pieces.mean(axis=(1, 2), keepdims=True)) * taper
-        total += torch.fft.rfft2(torch.from_numpy(pieces)).abs().square().double().sum(0)
-    half = torch.log(total + 1e-12).numpy()
-    vertical, across = np.indices((tile, tile)) - tile // 2
-    picture = half[np.where(across < 0, -vertical, vertical) % tile, np.abs(across)]
-    low, high = np.percentile(picture, [1.0, 99.0])
-    return np.clip(picture, low, high).astype(np.float32)

@@ -21,6 +21,9 @@ from torch import Tensor
 
 from cryoloom.numerics.motion.spectra import Band, Spectra
 
+MOST = 0.9
+"""Largest share of a ring's power that is believed to move as modelled: content enters and leaves windows, and is interpolated."""
+
 
 @dataclass(frozen=True)
 class Law:
@@ -177,7 +180,7 @@ def law(count: Tensor, radius: Tensor, fade: Tensor, share: Tensor, static: Tens
         return torch.nn.functional.conv1d(rings[None, None], taps[None, None], padding=half)[0, 0]
 
     gathered = spread(count, kernel).clamp_min(1e-9)
-    mean = (spread(share * count, kernel) / gathered).clamp(0.0, 1 - 1e-6)
+    mean = (spread(share * count, kernel) / gathered).clamp(0.0, MOST)
     variance = spread(count, kernel.square()) / (pair_weights(fade) * gathered.square())
     signal = mean.pow(3) / (mean.square() + variance).clamp_min(1e-30)
     ratio = signal / (1 - signal)

@@ -56,6 +56,14 @@ class Band:
         (h, w), (bh, bw) = self.shape, self.kept
         return torch.fft.fftfreq(bh) * (bh / h), torch.fft.rfftfreq(bw) * (bw / w)
 
+    def twice(self) -> Tensor:
+        """Return how many coefficients of the whole plane each column of the half plane stands for, ``(bw // 2 + 1,)``."""
+        columns = torch.full((self.kept[1] // 2 + 1,), 2.0)
+        columns[0] = 1.0
+        if self.kept[1] % 2 == 0:
+            columns[-1] = 1.0
+        return columns
+
     def rings(self) -> Tensor:
         """Return the ring of each coefficient, int64 ``(bh, bw // 2 + 1)``."""
         ky, kx = self.frequencies()

@@ -57,17 +57,15 @@ def priors(frames: int) -> Tensor:
     return torch.stack(found)
 
 
-def smooth(information: Tensor, curvature: Tensor, grouping: Tensor | None = None) -> Smoothed:
+def smooth(information: Tensor, curvature: Tensor) -> Smoothed:
     """Return the most probable trajectories; those given together share the form of the prior, each has its own size.
 
     Parameters
     ----------
     information
-        ``curvature @ measured displacements``, ``(k, m, 2)``, for the m groups of frames that were measured.
+        ``curvature @ measured displacements``, ``(k, n, 2)``.
     curvature
-        Precision matrix of the measurements of one axis, ``(m, m)``; the mean displacement is not measured.
-    grouping
-        ``(m, n)``, the average of frames that each measurement stands for; None: frames were measured one by one.
+        Precision matrix of the measurements of one axis, ``(n, n)``; the mean displacement is not measured.
     """
     kinds = len(information)
     values, vectors = torch.linalg.eigh(curvature)
@@ -75,8 +73,6 @@ def smooth(information: Tensor, curvature: Tensor, grouping: Tensor | None = Non
     root = values[known].sqrt()
     data = (vectors[:, known].T @ information) / root[:, None]
     observe = root[:, None] * vectors[:, known].T
-    if grouping is not None:
-        observe = observe @ grouping
     frames = observe.shape[1]
     if frames < 2 or not bool(known.any()):
         nothing = torch.zeros(kinds, dtype=torch.float64)

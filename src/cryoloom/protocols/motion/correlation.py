@@ -102,9 +102,10 @@ class Correlation(
 
         from cryoloom.formats.movie import open_movie
         from cryoloom.formats.mrc import read_mrc, write_mrc
-        from cryoloom.numerics.motion.correct import Exposure, estimate_motion, sum_frames, tile_power
+        from cryoloom.numerics.motion.correct import Exposure, estimate_motion, sum_frames
         from cryoloom.numerics.motion.field import relion_polynomial
         from cryoloom.numerics.motion.frames import Frames
+        from cryoloom.numerics.motion.picture import halves
         from cryoloom.numerics.particles.extract import bin_image, exact_ratio
 
         torch.set_num_threads(1)
@@ -139,19 +140,16 @@ class Correlation(
         plain, weighted = sum_frames(frames, motion.field, exposure if weigh else Exposure(pixel_size, item["voltage"]))
         ratio = exact_ratio(self.bin_factor)
         size = pixel_size * float(ratio)
-        spectrum = tile_power(plain)
         raw = torch.zeros(frames.shape)
         for number in range(frames.count):
             raw += frames.get(number)
-        middle = spectrum.shape[1] // 2
-        spectrum[:, middle:] = tile_power(raw.numpy())[:, middle:]
         micrograph = bin_image(plain, ratio)
         paths = {"micrograph_path": item.output(".mrc"), "weighted_path": item.output("_DW.mrc") if weighted is not None else None}
         write_mrc(paths["micrograph_path"], micrograph, size)
         if weighted is not None:
             write_mrc(paths["weighted_path"], bin_image(weighted, ratio), size)
         psd = item.output("_psd.mrc")
-        write_mrc(psd, spectrum, pixel_size)
+        write_mrc(psd, halves(plain, (raw / frames.count).numpy()), pixel_size)
         shifts = -motion.field.motion.numpy()
         steps = np.hypot(*np.diff(shifts, axis=0).T) * pixel_size
         early = steps[: max(1, round(EARLY_DOSE / dose))] if dose else steps[:4]

@@ -1,0 +1,95 @@
+"""Motion of whole frames against analytic truth."""
+
+import numpy as np
+import pytest
+import torch
+
+
+@pytest.mark.parametrize(
+    ("shape", "frames", "length"),
+    [((320, 320), 12, 6.0), ((256, 420), 12, 6.0), ((320, 256), 5, 8.0), ((300, 300), 24, 40.0), ((320, 320), 2, 3.0)],
+    ids=["square", "wide", "five-frames", "far", "two-frames"],
+)
+def test_a_path_is_found_with_the_sign_of_the_content(kit, shape, frames, length):
+    path = kit.drift(frames, length, seed=frames)
+    specimen = kit.specimen(shape, contrast=0.12)
+    motion = kit.aligned(kit.counted([specimen.moved(*place) for place in path], 3.0))
+    assert motion.sure and float(motion.field.motion[0].abs().max()) == 0.0
+    error = kit.off(motion.field.motion, path)
+    assert error.max() < 0.12
+    assert 0.3 * motion.error < error.max() < 3.5 * motion.error
+
+
+def test_a_jump_is_followed(kit):
+    path = kit.drift(16, 3.0)
+    path[7:] += (11.0, -6.0)
+    specimen = kit.specimen((320, 320), contrast=0.12)
+    motion = kit.aligned(kit.counted([specimen.moved(*place) for place in path], 3.0))
+    assert kit.off(motion.field.motion, path).max() < 0.15
+
+
+def test_a_smooth_path_is_found_where_single_frames_show_nothing(kit):
+    """A peak of a frame's correlation stands out of noise by about 2 standard deviations, less than the highest of noise in 40 px."""
+    path = kit.drift(36, 8.0, seed=2)
+    specimen = kit.specimen((384, 384), contrast=0.035)
+    for seed in range(2):
+        motion = kit.aligned(kit.counted([specimen.moved(*place) for place in path], 1.0, seed=seed), reach=40.0)
+        assert motion.sure
+        assert kit.off(motion.field.motion, path).max() < 0.6
+
+
+@pytest.mark.parametrize("frames", [3, 12, 30])
+def test_noise_claims_no_motion(kit, frames):
+    for seed in range(3):
+        motion = kit.aligned(kit.counted(np.zeros((frames, 256, 320)), 2.0, seed=seed))
+        assert not motion.sure and float(motion.field.motion.abs().max()) == 0.0
+
+
+@pytest.mark.parametrize("length", [1.5, 8.0])
+def test_a_static_pattern_does_not_hold_the_specimen(kit, length):
+    path = kit.drift(12, length)
+    specimen = kit.specimen((384, 384), contrast=0.12)
+    rng = np.random.default_rng(5)
+    pattern = 1 + 0.05 * rng.normal(size=(384, 384)) + 0.05 * np.repeat(rng.normal(size=48), 8)[None, :]
+    motion = kit.aligned(kit.counted([specimen.moved(*place) for place in path], 3.0, pattern=pattern))
+    assert kit.off(motion.field.motion, path).max() < 0.15
+
+
+def test_hot_pixels_are_found_filled_and_do_not_hold_the_specimen(kit):
+    path = kit.drift(10, 6.0)
+    specimen = kit.specimen((320, 320), contrast=0.12)
+    counts = kit.counted([specimen.moved(*place) for place in path], 3.0)
+    spots = np.random.default_rng(1).choice(320 * 320, 200, replace=False)
+    rows, columns = spots // 320, spots % 320
+    counts[:, rows, columns] = 40.0
+    frames = kit.prepared(counts)
+    assert 200 <= frames.found_bad <= 205
+    filled = frames.get(3).numpy()
+    assert filled[rows, columns].mean() == pytest.approx(3.0, abs=0.5) and filled[rows, columns].std() > 1.0
+    assert kit.off(kit.aligned(counts).field.motion, path).max() < 0.12
+
+
+def test_the_gain_reference_levels_frames_and_marks_dead_pixels(kit):
+    specimen = kit.specimen((256, 256), contrast=0.1)
+    rng = np.random.default_rng(4)
+    gain = (1 + 0.2 * np.clip(rng.normal(size=(256, 256)), -2, 2)).astype(np.float32)
+    counts = kit.counted([specimen.moved(x, 0) for x in range(6)], 4.0, pattern=1 / gain)
+    gain[10:12, 20:30] = 0
+    frames = kit.prepared(counts, gain)
+    assert frames.bad_pixels - frames.found_bad == 20
+    assert frames.get(0)[10:12, 20:30].min() >= 0 and float(frames.get(0)[10:12, 20:30].mean()) == pytest.approx(4.0, abs=1.5)
+    assert kit.off(kit.aligned(counts, gain=gain).field.motion, np.array([[x, 0.0] for x in range(6)])).max() < 0.12
+
+
+def test_threads_do_not_change_a_bit(kit):
+    path = kit.drift(6, 4.0)
+    specimen = kit.specimen((400, 420), contrast=0.12)
+    counts = kit.counted([specimen.moved(*place) for place in path], 3.0)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(kit.aligned(counts, grid=(3, 3)).field)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0].motion, found[1].motion)
