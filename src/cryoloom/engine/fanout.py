@@ -8,16 +8,17 @@ import multiprocessing
 import pickle
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from blake3 import blake3
 from pebble import ProcessExpired, ProcessPool
 
-from cryoloom.engine import atomic
+from cryoloom import files
 from cryoloom.engine.events import Journal
 from cryoloom.engine.item import Ticket, compute, enter_worker
 from cryoloom.engine.parts import SHARD, Failed, Parts, write_failure
@@ -32,6 +33,9 @@ BREAKDOWNS = 3
 """Pools that may break one after the other without any item finished between."""
 STALL = 300.0
 """Seconds without any task at work after which a pool counts as broken; cold network disks take a minute to start Python."""
+
+TOLD = 3
+"""Failed items whose reasons are told in a warning; the others' stand in their rows and in the log."""
 
 Verdict = tuple[int, Failed | None]
 """Position of an item and, if it failed, why."""
@@ -94,12 +98,25 @@ class Fanout:
                 done.add(item)
             journal.progress(self.name, len(done) + len(failed), len(self.ids), unit="items")
         if self.ids and not done:
-            first = next(item for item in self.ids if item in failed)
             for position in range(len(self.ids)):  # what failed all of them may be put right before the run is resumed
                 self.parts.failure_path(position).unlink(missing_ok=True)
-            message = f"All {len(self.ids)} items failed; item {first}: {failed[first].reason.rstrip('.')}."
-            raise Failure("all-failed", message, "The log has the full account of each.")
+            message = self.account({item: why.reason for item, why in failed.items()})
+            raise Failure("all-failed", message, "`cryoloom log` shows the full account of each.")
         return MapResult(self.parts.rows(done), {item: failed[item].reason for item in self.ids if item in failed})
+
+    def account(self, failed: Mapping[int, str]) -> str:
+        """Return one sentence on the items that failed, with the reasons of the first few."""
+        count = f"All {len(failed)}" if len(failed) == len(self.ids) else f"{len(failed)} of {len(self.ids)}"
+        told = [self._told(item, failed[item].rstrip(".")) for item in [item for item in self.ids if item in failed][:TOLD]]
+        rest = f"; and {len(failed) - TOLD} more" if len(failed) > TOLD else ""
+        return f"{count} {self.name} failed: {'; '.join(told)}{rest}."
+
+    def _told(self, item: int, reason: str) -> str:
+        """Return a reason that begins with what people call the item: its first name, if it has one."""
+        named = (name for name, kind in self.frame.schema.items() if name.endswith("_name") and kind == pl.String)
+        row = self.frame.row(self.ids.index(item), named=True)
+        called = next((row[name] for name in named if row[name]), f"item {item}")
+        return reason if called in reason.partition(" ")[0] else f"{called}: {reason}"
 
     @cached_property
     def keys(self) -> list[str]:
@@ -123,7 +140,7 @@ class Fanout:
 
     def _compute(self, todo: list[int], threads: int) -> Iterator[Verdict]:
         function = self.parts.folder / "function.pkl"
-        with atomic.replacing(function) as handle:
+        with files.replacing(function) as handle:
             handle.write(self._pickled())
         deaths: Counter[int] = Counter()
         yield from self._work_off(todo[::-1], deaths, function, threads)

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from cryoloom.engine import atomic
+from cryoloom import files
 from cryoloom.engine.parts import Failed, write_failure, write_part
 from cryoloom.engine.processes import die_with_parent
 from cryoloom.spec.errors import CryoloomError, Failure
@@ -78,7 +78,7 @@ def compute(ticket: Ticket) -> str:
     except Exception as error:
         fault = error if isinstance(error, Failure) and error.code in {"disk-full", "not-writable"} else None
         if isinstance(error, OSError):
-            fault = atomic.storage_failure(error, ticket.part)
+            fault = files.storage_failure(error, ticket.part)
         if fault is not None:
             raise fault from error
         reason = describe(error)

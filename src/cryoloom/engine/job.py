@@ -47,6 +47,7 @@ class RunJob:
         result = fanout.compute(self._journal, self.threads)
         if result.failed:
             self.failed_items[name] = len(result.failed)
+            self.warn(fanout.account(result.failed))
         return result
 
     def iterate(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cryoloom.engine import atomic
+from cryoloom import files
 
 SHARD = 1000
 """Items a folder, by their position in the set: network file systems slow down in large folders."""
@@ -51,7 +51,7 @@ class Parts:
         failed: dict[int, Failed] = {}
         for path in self._files():
             item = path.name.removesuffix(".failed.json")
-            if item != path.name and int(item) not in done and (record := atomic.read_json(path)):
+            if item != path.name and int(item) not in done and (record := files.read_json(path)):
                 failed[int(item)] = Failed(record["reason"], record["crash"])
         return done, failed
 
@@ -78,7 +78,7 @@ def concatenated(paths: Iterable[Path]) -> pl.DataFrame:
 
 def write_part(path: Path, rows: pl.DataFrame, *, key: str = "") -> None:
     """Publish the rows of an item, with the key of the content they were computed from."""
-    with atomic.replacing(path) as handle:
+    with files.replacing(path) as handle:
         rows.write_parquet(handle, compression="zstd", metadata={_KEY: key} if key else None)
 
 
@@ -89,4 +89,4 @@ def key_of(path: Path) -> str:
 
 def write_failure(path: Path, failed: Failed) -> None:
     """Publish why an item failed."""
-    atomic.write_json(path, {"reason": failed.reason, "crash": failed.crash})
+    files.write_json(path, {"reason": failed.reason, "crash": failed.crash})

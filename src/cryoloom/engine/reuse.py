@@ -17,10 +17,10 @@ from typing import Any
 import polars as pl
 from blake3 import blake3
 
-from cryoloom.engine.atomic import canonical
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.parts import Parts, key_of, write_part
 from cryoloom.engine.project import ProjectFolder
+from cryoloom.files import canonical
 from cryoloom.spec.job import ItemFunction
 from cryoloom.spec.protocol import Protocol
 from cryoloom.tables import Dataset

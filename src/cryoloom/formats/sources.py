@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from cryoloom.formats.atomic import atomic
+from cryoloom.files import writing
 from cryoloom.spec import Failure, WrongUse
 
 IMAGE_SUFFIXES = (".mrc", ".mrcs", ".st", ".tif", ".tiff", ".eer")
@@ -24,6 +24,13 @@ _TAILS = re.compile(r"_fractions$", re.IGNORECASE)
 def absolute(text: str) -> str:
     """Return a path or pattern as seen from the root; ``~`` is expanded, symbolic links are kept, an empty text stays empty."""
     return os.path.abspath(os.path.expanduser(text)) if text else ""
+
+
+def not_a_file(path: str) -> str:
+    """Return why `path` cannot be read as a file, nothing if it can."""
+    if os.path.isfile(path):
+        return ""
+    return f"{path} is a folder, not a file" if os.path.isdir(path) else f"{path}: there is no such file"
 
 
 def listed(value: Any) -> Any:
@@ -204,7 +211,7 @@ def bring_in(source: Path, target: Path, root: Path, *, copy: bool = False) -> P
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if copy:
-        with atomic(target) as temporary:
+        with writing(target) as temporary:
             shutil.copyfile(source, temporary)
         return target
     place = os.path.relpath(source, target.parent) if source.resolve().is_relative_to(root.resolve()) else source

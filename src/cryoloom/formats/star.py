@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from cryoloom.formats.atomic import atomic
+from cryoloom.files import writing
 from cryoloom.formats.star_text import normalised, rows_as_tokens, split_line
 from cryoloom.spec import Failure
 
@@ -79,7 +79,7 @@ def write_star(path: Path | str, blocks: Mapping[str, Block]) -> None:
         Block name to a frame (written as a loop) or a mapping (written as single values). Floats are written with as many digits as
         bring back the same number; null text as ``""``, null numbers as ``nan``; booleans as 1 and 0.
     """
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
+    with writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
         for name, block in blocks.items():
             stream.write(f"\n{_HEADING}\ndata_{name}\n\n")
             if isinstance(block, pl.DataFrame):

@@ -1,6 +1,5 @@
 """Tables on disk: base files, column sidecars and an id list, none of which is ever rewritten."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any
 
 import polars as pl
 from blake3 import blake3
+
+from cryoloom.files import replacing
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,9 @@ class TableRef:
 
 
 def write_frame(frame: pl.DataFrame, path: Path) -> None:
-    """Write a Parquet file that is whole or absent: temporary name, sync, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    frame.write_parquet(temporary, compression="zstd", statistics=True)
-    with temporary.open("rb+") as handle:
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+    """Write a Parquet file that is whole or absent."""
+    with replacing(path) as handle:
+        frame.write_parquet(handle, compression="zstd", statistics=True)
 
 
 def overlay(frame: pl.DataFrame, columns: pl.DataFrame) -> pl.DataFrame:

@@ -83,8 +83,8 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
             yield Hint("pattern", "names no file")
         for name in ("gain", "defects"):
             path = getattr(self, name)
-            if path and not Path(path).is_file():
-                yield Hint(name, f"{path}: there is no such file", fix="")
+            if path and (wrong := sources.not_a_file(path)):
+                yield Hint(name, wrong)
         if not self.gain and (self.gain_rotation or self.gain_flip != "none"):
             yield Hint("gain", "is empty, so its rotation and flip do nothing", error=False)
 
@@ -104,6 +104,10 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
         if not self.ignore_header_pixel_size:
             names = pl.col("movie_path").str.split("/").list.last()
             acquisition.demand_pixel_size(read.select("header_pixel_size", name=names), self.pixel_size)
+        if single := read.filter(frames=1).height:
+            job.warn(
+                f"{single} of {read.height} movies have a single frame: there is no motion to follow. Sums go in by import.micrographs."
+            )
         items = listed.drop("source").join(read, on="id", how="left", maintain_order="left")
         counts = [pl.col(name).fill_null(0) for name in ("frames", "width", "height")]
         items = items.with_columns(

@@ -58,8 +58,8 @@ class ImportParticles(Protocol, id="import.particles", outputs=Imported, aliases
     def check(self) -> Iterator[Hint]:
         for name in ("path", "passthrough"):
             value = getattr(self, name)
-            if value and not Path(value).is_file():
-                yield Hint(name, f"{value}: there is no such file")
+            if value and (wrong := sources.not_a_file(value)):
+                yield Hint(name, wrong)
         suffix = sources.image_suffix(Path(self.path)).lower()
         if suffix in sources.IMAGE_SUFFIXES and self.pixel_size is None:
             yield Hint("pixel_size", "is needed: a stack alone does not say it reliably")

@@ -47,8 +47,8 @@ class ImportVolume(Protocol, id="import.volume", outputs=Imported, aliases=("Pro
     def check(self) -> Iterator[Hint]:
         for name in ("path", "half_map1", "half_map2"):
             value = getattr(self, name)
-            if value and not Path(value).is_file():
-                yield Hint(name, f"{value}: there is no such file")
+            if value and (wrong := sources.not_a_file(value)):
+                yield Hint(name, wrong)
         if bool(self.half_map1) != bool(self.half_map2):
             yield Hint("half_map2" if self.half_map1 else "half_map1", "is missing: half maps come in pairs")
         elif self.half_map1 and self.half_map1 == self.half_map2:
