@@ -179,9 +179,13 @@ def refuse_hints(protocol: Protocol) -> list[str]:
         text = f"{hint.parameter} {hint.message}"
         fix = "" if hint.fix is None else "Leave it empty." if hint.fix == "" else f"{hint.fix} would do."
         if hint.error:
-            raise WrongUse("bad-parameter", f"{protocol.id}: {text}.", fix or _cure(type(protocol)))
-        advice.append(f"{text}. {fix}".strip())
+            raise WrongUse("bad-parameter", f"{protocol.id}: {_sentence(text)}", fix or _cure(type(protocol)))
+        advice.append(f"{_sentence(text)} {fix}".strip())
     return advice
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _cure(protocol: type[Protocol]) -> str:

@@ -9,7 +9,7 @@ from cryoloom.app import catalogue, choices, forms
 from cryoloom.app.session import Project, Run, create_project, open_project
 from cryoloom.app.suggest import did_you_mean
 from cryoloom.files import read_json, write_json
-from cryoloom.spec import WrongUse
+from cryoloom.spec import Failure, WrongUse
 
 PLAN_FILE = "process.json"
 
@@ -166,6 +166,8 @@ class _Chain:
         ctfs = (yield from run("ctf.estimate", "ctfs", micrographs=micrographs)).ctfs
         picks = (yield from run("pick.blob", "picks", micrographs=micrographs, ctfs=ctfs, diameter=plan.diameter)).coordinates
 
+        _demand_particles(picks, "picked")
+
         def extract(label: str, coordinates: Any, box: choices.Extraction) -> Generator[Step, None, Any]:
             inputs = {"coordinates": coordinates, "micrographs": micrographs, "ctfs": ctfs}
             return (yield from run("particles.extract", label, box_size=box.box_size, bin=box.bin, **inputs)).particles
@@ -173,6 +175,7 @@ class _Chain:
         pixel_size = micrographs.optics[0]["pixel_size"]
         binned = choices.binned_extraction(plan.diameter, pixel_size)
         small = yield from extract("particles-binned", picks, binned)
+        _demand_particles(small, "cut out")
         mask = choices.mask_diameter(plan.diameter, binned.box_size, small.optics[0]["pixel_size"])
         count = choices.class_count(len(small.enabled()))
         classified = yield from run("classify2d.em", "classes2d", particles=small, classes=count, mask_diameter=mask)
@@ -194,6 +197,17 @@ class _Chain:
         )
         mask_set = (yield from run("postprocess.mask", "mask", volume=refined.volume)).mask
         yield from run("postprocess.sharpen", "map", volume=refined.volume, mask=mask_set)
+
+
+def _demand_particles(found: Any, how: str) -> None:
+    """Say now, in the words of who gave movies and a diameter, what classification or the first map would say in theirs."""
+    count = found.enabled().height
+    if count < choices.LEAST_PARTICLES:
+        raise Failure(
+            "particles-few",
+            f"{count} particles were {how} ({found}); a map takes at least {choices.LEAST_PARTICLES}.",
+            "Give more movies, or check the diameter and the pixel size: `cryoloom report` shows the micrographs and the picks.",
+        )
 
 
 def _refuse_wide_particle(plan: Plan, movies: Any) -> None:

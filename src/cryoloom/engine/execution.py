@@ -101,7 +101,12 @@ def _failure(run: RunFolder, error: Exception) -> dict[str, Any]:
     if isinstance(error, MemoryError):
         cure = "Use fewer threads, smaller boxes or a computer with more memory, then resume."
         return {"state": State.FAILED, "error": "out-of-memory", "message": "The computer's memory is not enough.", "cure": cure}
-    return {"state": State.FAILED, "error": "unexpected", "message": describe(error), "cure": "The log has the full account."}
+    return {
+        "state": State.FAILED,
+        "error": "unexpected",
+        "message": f"{describe(error)}.",
+        "cure": "`cryoloom log` shows the full account.",
+    }
 
 
 def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: int, threads: int, journal: Journal) -> None:

@@ -106,7 +106,7 @@ class Fanout:
 
     def account(self, failed: Mapping[int, str]) -> str:
         """Return one sentence on the items that failed, with the reasons of the first few."""
-        count = f"All {len(failed)}" if len(failed) == len(self.ids) else f"{len(failed)} of {len(self.ids)}"
+        count = f"All {len(failed)}" if 1 < len(failed) == len(self.ids) else f"{len(failed)} of {len(self.ids)}"
         told = [self._told(item, failed[item].rstrip(".")) for item in [item for item in self.ids if item in failed][:TOLD]]
         rest = f"; and {len(failed) - TOLD} more" if len(failed) > TOLD else ""
         return f"{count} {self.name} failed: {'; '.join(told)}{rest}."

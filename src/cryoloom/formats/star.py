@@ -5,7 +5,7 @@ line. Text is never reinterpreted: a column becomes numeric only when every valu
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,21 @@ def read_star(path: Path | str) -> dict[str, pl.DataFrame]:
             stop = loops[index + 1].start() if index + 1 < len(loops) else len(body)
             blocks[_free(name, blocks)] = _loop(body[loop.end() : stop], name, path)
     return blocks
+
+
+def demand_numbers(rows: pl.DataFrame, labels: Iterable[str], path: Path) -> None:
+    """Refuse a table in which one of `labels`, where it is there, holds something that is not a number.
+
+    Raises
+    ------
+    Failure
+        ``star-number``, naming the row and its value.
+    """
+    for label in labels:
+        if label in rows.columns and rows.height and rows[label].dtype == pl.String:
+            row = (~rows[label].str.to_lowercase().str.contains(_NUMBER)).arg_true()[0]
+            message = f"{path}: {label} of row {row + 1} is {rows[label][row]!r}; it must be a number."
+            raise Failure("star-number", message, "Correct that row, or leave it out.")
 
 
 def write_star(path: Path | str, blocks: Mapping[str, Block]) -> None:

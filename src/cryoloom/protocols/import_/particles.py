@@ -60,6 +60,8 @@ class ImportParticles(Protocol, id="import.particles", outputs=Imported, aliases
             value = getattr(self, name)
             if value and (wrong := sources.not_a_file(value)):
                 yield Hint(name, wrong)
+        if self.folder and not Path(self.folder).is_dir():
+            yield Hint("folder", f"{self.folder}: there is no such folder")
         suffix = sources.image_suffix(Path(self.path)).lower()
         if suffix in sources.IMAGE_SUFFIXES and self.pixel_size is None:
             yield Hint("pixel_size", "is needed: a stack alone does not say it reliably")
@@ -73,9 +75,9 @@ class ImportParticles(Protocol, id="import.particles", outputs=Imported, aliases
         from cryoloom.formats.particle_table import with_identities
 
         table = self._table()
+        if not table.items.height:
+            raise Failure("no-particles", f"{self.path}: it holds no particles.", "Give a table with particles.")
         items = with_identities(table.items)
-        if not items.height:
-            raise Failure("no-particles", f"{self.path}: the table has no rows.", "Give a table with particles.")
         optics = [{**group, "contrast": self._contrast(group)} for group in table.optics]
         stacks = _stacks(items, optics)
         found = job.map(self.register, Dataset(stacks, job.root), name="stacks")
@@ -89,7 +91,8 @@ class ImportParticles(Protocol, id="import.particles", outputs=Imported, aliases
         items, reasons = _joined(items, stacks, found.rows, found.failed)
         particles = Particles(items, job.root, optics=optics)
         if reasons:
-            job.warn(f"{len(reasons)} of {len(particles)} particles have no usable image and are disabled.")
+            example = next(iter(reasons.values()))
+            job.warn(f"{len(reasons)} of {len(particles)} particles have no usable image and are disabled, such as: {example.rstrip('.')}.")
         return Imported(particles.disable(reasons) if reasons else particles)
 
     def _table(self) -> Any:
