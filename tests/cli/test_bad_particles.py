@@ -80,7 +80,9 @@ def test_values_that_contradict_the_table(tmp_path, particles, importing_particl
     path = particles()
     says = ["says 3 Å/px", "--pixel-size says 4 Å/px", "--ignore-header-pixel-size"]
     refused(1, "pixel-size", says, *importing_particles(path, "--pixel-size", 4))
-    refused(2, "bad-parameter", [f"folder {tmp_path / 'no'}: there is no such folder"], *importing_particles(path, "--folder", tmp_path / "no"))
+    refused(
+        2, "bad-parameter", [f"folder {tmp_path / 'no'}: there is no such folder"], *importing_particles(path, "--folder", tmp_path / "no")
+    )
     refused(2, "bad-parameter", [f"path {tmp_path} is a folder"], *importing_particles(tmp_path))
     refused(2, "bad-parameter", ["pixel_size is needed"], *importing_particles(tmp_path / "stack.mrcs"))
 

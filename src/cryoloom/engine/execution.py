@@ -130,7 +130,7 @@ def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: i
     reuse = Reuse(run) if fingerprint is None else None
     job = RunJob(run.path, run.root, seed=record["seed"], threads=threads, journal=journal, reuse=reuse)
     out = protocol.run(job)
-    outputs = {name: dataset.save(run.path, name) for name, dataset in out.named().items()}
+    outputs = {name: dataset.save(run.path, name, hashed=job.hashed) for name, dataset in out.named().items()}
     published = {
         "outputs": outputs,
         "summary": {label: _plain(value) for label, value in protocol.summary(out).items()},

@@ -25,7 +25,7 @@ from cryoloom.engine.parts import SHARD, Failed, Parts, write_failure
 from cryoloom.engine.reuse import Reuse
 from cryoloom.spec.errors import Failure
 from cryoloom.spec.job import Item, ItemFunction, MapResult
-from cryoloom.tables import Dataset
+from cryoloom.tables import Dataset, Hashed
 
 ATTEMPTS = 3
 """Times that an item is tried whose worker died, the last time alone; an item that raised is not tried again."""
@@ -61,12 +61,18 @@ class Fanout:
         Of the run.
     reuse
         What earlier runs have to offer, if anything is to be taken over from them.
+
+    Attributes
+    ----------
+    hashed
+        The hashes of the items' files, once `compute` has returned.
     """
 
     def __init__(
         self, run: Path, root: Path, name: str, function: ItemFunction, items: Dataset, seed: int, reuse: Reuse | None = None
     ) -> None:
-        self.root, self.name, self.function, self.items, self.reuse = root, name, function, items, reuse
+        self.run, self.root, self.name, self.function, self.items, self.reuse = run, root, name, function, items, reuse
+        self.hashed: dict[str, Hashed] = {}
         self.frame = items.enabled()
         self.ids: list[int] = self.frame["id"].to_list()
         if len(set(self.ids)) != len(self.ids):
@@ -102,6 +108,7 @@ class Fanout:
                 self.parts.failure_path(position).unlink(missing_ok=True)
             message = self.account({item: why.reason for item, why in failed.items()})
             raise Failure("all-failed", message, "`cryoloom log` shows the full account of each.")
+        self.hashed = self.parts.hashed(done)
         return MapResult(self.parts.rows(done), {item: failed[item].reason for item in self.ids if item in failed})
 
     def account(self, failed: Mapping[int, str]) -> str:
@@ -214,7 +221,7 @@ class Fanout:
         folder.mkdir(parents=True, exist_ok=True)
         row = self.frame.row(position, named=True)
         item = Item(row, self.root, folder, self.seeds[position])
-        return Ticket(item, function, self.parts.path(position), self.parts.failure_path(position), self.keys[position])
+        return Ticket(item, function, self.run, self.parts.path(position), self.parts.failure_path(position), self.keys[position])
 
     def _pickled(self) -> bytes:
         try:

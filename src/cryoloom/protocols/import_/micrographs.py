@@ -11,7 +11,7 @@ from pydantic import ValidationInfo, field_validator
 from cryoloom.data import Micrographs, acquisition
 from cryoloom.formats import sources
 from cryoloom.spec import Failure, Hint, Item, Job, Outputs, Param, Protocol
-from cryoloom.tables import Dataset
+from cryoloom.tables import Dataset, Hashed
 from cryoloom.units import AngstromPerPixel, ElectronsPerSquareAngstrom, KiloVolts, Millimetres
 
 
@@ -79,8 +79,6 @@ class ImportMicrographs(Protocol, id="import.micrographs", outputs=Imported, ali
 
     def register(self, item: Item) -> Mapping[str, Any]:
         """Bring one micrograph in; what is not a plain MRC image is rewritten as one."""
-        from blake3 import blake3
-
         from cryoloom.formats.movie import open_movie
         from cryoloom.formats.mrc import write_mrc
 
@@ -100,7 +98,7 @@ class ImportMicrographs(Protocol, id="import.micrographs", outputs=Imported, ali
             "width": image.width,
             "height": image.height,
             "header_pixel_size": image.pixel_size,
-            "blake3": blake3(max_threads=1).update_mmap(source).hexdigest(),
+            "blake3": Hashed.of(source).blake3,
         }
 
     def summary(self, out: Imported) -> Mapping[str, Any]:

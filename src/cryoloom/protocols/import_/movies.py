@@ -13,7 +13,7 @@ from cryoloom.data import Movies, acquisition
 from cryoloom.formats import sources
 from cryoloom.report.panels import ImageGrid, TableView
 from cryoloom.spec import Failure, Hint, Item, Job, Outputs, Panel, Param, Protocol, WrongUse
-from cryoloom.tables import Dataset
+from cryoloom.tables import Dataset, Hashed
 from cryoloom.units import AngstromPerPixel, ElectronsPerSquareAngstrom, KiloVolts, Millimetres
 
 
@@ -118,8 +118,6 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
 
     def register(self, item: Item) -> Mapping[str, Any]:
         """Link one movie and read its header; a broken file raises what is wrong with it."""
-        from blake3 import blake3
-
         from cryoloom.formats.movie import open_movie
 
         source = Path(item["source"])
@@ -135,7 +133,7 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
             "width": movie.width,
             "height": movie.height,
             "header_pixel_size": movie.pixel_size,
-            "blake3": blake3(max_threads=1).update_mmap(source).hexdigest(),
+            "blake3": Hashed.of(source).blake3,
         }
 
     def _detector(self, job: Job, files: list[Path]) -> dict[str, Any]:
