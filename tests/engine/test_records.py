@@ -41,6 +41,17 @@ def test_full_disk_and_missing_rights_are_failures_that_say_so(tmp_path: Path) -
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_cannot_be_made_says_what_is_in_the_way(tmp_path: Path) -> None:
+    assert files.make_folder(tmp_path / "a" / "b").is_dir() and files.make_folder(tmp_path / "a" / "b")
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "file", tmp_path / "file" / "a" / "b"):
+        with pytest.raises(Failure, match=f"{path} cannot be made: {tmp_path / 'file'} is not a folder") as caught:
+            files.make_folder(path)
+        assert caught.value.code == "not-writable"
+    with pytest.raises(Failure, match="is not a folder"):
+        files.write_json(tmp_path / "file" / "a.json", {})
+
+
 def test_of_many_claims_at_once_one_wins_and_its_content_is_whole(tmp_path: Path) -> None:
     path, wins, start = tmp_path / "claim.1.json", [], threading.Barrier(12)
 
