@@ -5,7 +5,10 @@ import json
 
 def test_process_with_too_few_particles(tmp_path, refused, cryoloom, finished):
     data, project = tmp_path / "data", tmp_path / "project"
-    assert cryoloom("simulate", data, "--preset", "tiny", "--seed", 3, "--set", "movies=1", "--set", "frames=4", "--threads", 1).returncode == 0
+    assert (
+        cryoloom("simulate", data, "--preset", "tiny", "--seed", 3, "--set", "movies=1", "--set", "frames=4", "--threads", 1).returncode
+        == 0
+    )
     taken = json.loads((data / "acquisition.json").read_text())
     words = ["process", data / "movies" / "*", "-o", project, "--gain", data / taken["gain"], "--threads", 1]
     for name in ("pixel_size", "voltage", "cs", "amplitude_contrast", "dose_per_frame", "diameter"):
