@@ -84,6 +84,7 @@ def test_texts_become_values_and_other_names_are_known(project: Project) -> None
         ({"amount": 13}, "bad-parameter", ["amount brings bad luck", "12 would do"]),
         ({"windw": 32}, "unknown-parameter", ["windw", "Did you mean window?"]),
         ({"amount": 1, "summand": 2}, "given-twice", ["amount", "summand"]),
+        ({"amount": ["1", "2"]}, "given-twice", ["amount takes one value, not 2: 1, 2"]),
     ],
 )
 def test_wrong_values_are_refused_in_words(project: Project, values: dict[str, Any], code: str, words: list[str]) -> None:
@@ -112,6 +113,17 @@ def test_wrong_inputs_are_refused_with_what_would_do(project: Project, things: A
     assert error.code == code
     for word in words:
         assert word in str(error)
+
+
+def test_sets_without_rows_are_refused(project: Project) -> None:
+    empty = project.run("toy.source", count=0, name="none")
+    error = refused(project, "toy.add", things="none.things")
+    assert error.code == "empty-input" and f"input things is {empty.id}.things, which holds no things" in str(error)
+
+
+def test_a_run_of_another_kind_is_named_with_what_would_do(project: Project) -> None:
+    error = refused(project, "toy.add", things="r002")
+    assert error.code == "wrong-kind" and "r002.pears is pears" in str(error) and "r001.things (numbers)" in str(error)
 
 
 def test_a_set_that_is_no_output_is_refused(project: Project) -> None:

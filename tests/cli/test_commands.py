@@ -3,8 +3,6 @@
 import json
 import os
 import resource
-import subprocess
-import sys
 
 import pytest
 
@@ -15,21 +13,14 @@ COMMANDS = [
 ]
 
 
-def cryoloom(*words, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-m", "cryoloom.cli.main", *map(str, words)], capture_output=True, text=True, cwd=cwd, timeout=300,
-        env={**os.environ, "COLUMNS": "200"}, check=False,
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(command):
+def test_every_command_has_help_with_an_example(command, cryoloom):
     done = cryoloom(*command.split(","), "--help")
     assert done.returncode == 0
     assert "Example: cryoloom" in done.stdout
 
 
-def test_help_is_quick():
+def test_help_is_quick(cryoloom):
     def seconds():
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         cryoloom("--help")
@@ -39,7 +30,7 @@ def test_help_is_quick():
     assert min(seconds() for _ in range(3)) < 0.5
 
 
-def test_a_project_from_birth_to_death(tmp_path):
+def test_a_project_from_birth_to_death(tmp_path, cryoloom):
     project = tmp_path / "p"
     assert json.loads(cryoloom("project", "new", project, "--name", "Ribosome", "--json").stdout)["name"] == "Ribosome"
     assert cryoloom("project", "note", project, "thick ice").returncode == 0
@@ -67,7 +58,7 @@ def test_a_project_from_birth_to_death(tmp_path):
         (["simulate", "{p}", "--preset", "tiny"], 2, "empty"),
     ],
 )
-def test_wrong_use_is_one_paragraph_with_a_cure(tmp_path, words, code, says):
+def test_wrong_use_is_one_paragraph_with_a_cure(tmp_path, words, code, says, cryoloom):
     project = tmp_path / "p"
     assert cryoloom("project", "new", project).returncode == 0
     done = cryoloom(*(word.format(p=project) for word in words))
@@ -76,18 +67,18 @@ def test_wrong_use_is_one_paragraph_with_a_cure(tmp_path, words, code, says):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_a_folder_that_cannot_be_written(tmp_path, cryoloom):
     tmp_path.chmod(0o500)
     done = cryoloom("project", "new", tmp_path / "p")
     assert done.returncode == 1 and "CL-" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_debug_shows_the_traceback(tmp_path):
+def test_debug_shows_the_traceback(tmp_path, cryoloom):
     done = cryoloom("status", tmp_path, "--debug")
     assert done.returncode != 0 and "Traceback" in done.stderr
 
 
-def test_json_of_the_catalogue_and_a_schema():
+def test_json_of_the_catalogue_and_a_schema(cryoloom):
     listed = json.loads(cryoloom("protocols", "--json").stdout)
     assert {"import.movies", "postprocess.sharpen"} <= {entry["id"] for entry in listed}
     schema = json.loads(cryoloom("protocols", "show", "import.movies", "--json").stdout)

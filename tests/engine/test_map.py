@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from blake3 import blake3
 from toys import Things, called
 
 from cryoloom.engine.events import EventReader, Journal
@@ -18,6 +19,7 @@ from cryoloom.engine.item import as_rows
 from cryoloom.engine.job import RunJob
 from cryoloom.engine.parts import SHARD, Failed, Parts, write_failure, write_part
 from cryoloom.spec import Failure, Item
+from cryoloom.tables import storage
 
 MakeJob = Callable[..., RunJob]
 
@@ -96,7 +98,7 @@ def test_a_worker_that_always_dies_costs_its_item_only_and_is_tried_on_resume(ma
 
 def test_when_every_item_fails_the_first_reason_is_named_and_a_resume_tries_again(make_job: MakeJob, tmp_path: Path) -> None:
     items = things(tmp_path, [4, 3])
-    with pytest.raises(Failure, match="All 2 items failed; item 4: ValueError: item 4 is bad") as caught:
+    with pytest.raises(Failure, match="All 2 items failed: item 4: ValueError: item 4 is bad.*item 3: ") as caught:
         make_job(threads=1).map(Work(bad=(3, 4)), items)
     assert caught.value.code == "all-failed"
     assert make_job(2, threads=1).map(Work(), items).rows.height == 2
@@ -168,3 +170,31 @@ def test_seeds_depend_on_run_map_and_item_only() -> None:
     seeds = {item_seed(run, name, item) for run in (0, 1) for name in ("a", "b") for item in (1, 2)}
     assert len(seeds) == 8 and all(0 <= seed < 2**63 for seed in seeds)
     assert item_seed(0, "items", 1) == item_seed(0, "items", 1) == 9162023852819220032
+
+
+def a_file(item: Item) -> Mapping[str, Any]:
+    path = item.output(".txt")
+    path.write_text(f"made for {item.id}")
+    link = item.output("_raw.txt")
+    link.unlink(missing_ok=True)
+    link.symlink_to(item.root.parent / "raw.txt")
+    return {"made_path": path, "raw_path": link}
+
+
+def test_files_of_items_are_read_by_the_workers_and_not_again(make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raw data may be terabytes on a network disk: saving the set, also after a resume, looks at size and time of change only."""
+    raw = tmp_path.parent / "raw.txt"
+    raw.write_text("straight from the camera")
+    make_job().map(a_file, things(tmp_path, [1, 2, 3]))
+    job = make_job(2)
+    made = Things(job.map(a_file, things(tmp_path, [1, 2, 3])).rows.with_columns(value=1.0), tmp_path)
+    read: list[str] = []
+    original = storage._hashed
+    monkeypatch.setattr(storage, "_hashed", lambda path, *stamp: read.append(Path(path).name) or original(path, *stamp))
+    files = {entry["path"]: entry["blake3"] for entry in made.save(job.folder, "things", hashed=job.hashed)["files"]}
+    assert read == ["things.parquet"] and len(files) == 6
+    assert files["runs/r001/items/000002_raw.txt"] == blake3(b"straight from the camera").hexdigest()
+    (job.folder / "items/000002.txt").write_text("changed after all")
+    again = {entry["path"]: entry["blake3"] for entry in made.save(job.folder, "more", hashed=job.hashed)["files"]}
+    assert read[1:] == ["more.parquet", "000002.txt"]
+    assert {path for path in files if files[path] != again[path]} == {"runs/r001/items/000002.txt"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cryoloom.engine import atomic
+from cryoloom import files
 from cryoloom.engine.events import EventReader, Journal, append_line, read_lines
 from cryoloom.engine.processes import ProcessId, number_space
 from cryoloom.spec import Failure
@@ -19,10 +19,10 @@ from cryoloom.spec import Failure
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    atomic.write_json(path, {"n": 1})
+    files.write_json(path, {"n": 1})
     with pytest.raises(TypeError):
-        atomic.write_json(path, {"n": object()})
-    assert atomic.read_json(path) == {"n": 1}
+        files.write_json(path, {"n": object()})
+    assert files.read_json(path) == {"n": 1}
     assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
 
 
@@ -33,12 +33,23 @@ def test_full_disk_and_missing_rights_are_failures_that_say_so(tmp_path: Path) -
         (errno.EROFS, "not-writable"),
         (errno.EACCES, "not-writable"),
     ):
-        with pytest.raises(Failure, match=str(tmp_path)) as caught, atomic.replacing(tmp_path / "x"):
+        with pytest.raises(Failure, match=str(tmp_path)) as caught, files.replacing(tmp_path / "x"):
             raise OSError(number, os.strerror(number))
         assert caught.value.code == code
-    with pytest.raises(IsADirectoryError), atomic.replacing(tmp_path / "x"):
+    with pytest.raises(IsADirectoryError), files.replacing(tmp_path / "x"):
         raise IsADirectoryError(errno.EISDIR, "other errors stay what they are")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_made_says_what_is_in_the_way(tmp_path: Path) -> None:
+    assert files.make_folder(tmp_path / "a" / "b").is_dir() and files.make_folder(tmp_path / "a" / "b")
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "file", tmp_path / "file" / "a" / "b"):
+        with pytest.raises(Failure, match=f"{path} cannot be made: {tmp_path / 'file'} is not a folder") as caught:
+            files.make_folder(path)
+        assert caught.value.code == "not-writable"
+    with pytest.raises(Failure, match="is not a folder"):
+        files.write_json(tmp_path / "file" / "a.json", {})
 
 
 def test_of_many_claims_at_once_one_wins_and_its_content_is_whole(tmp_path: Path) -> None:
@@ -46,7 +57,7 @@ def test_of_many_claims_at_once_one_wins_and_its_content_is_whole(tmp_path: Path
 
     def run(number: int) -> None:
         start.wait()
-        if atomic.claim(path, {"number": number, "text": "x" * 5000}):
+        if files.claim(path, {"number": number, "text": "x" * 5000}):
             wins.append(number)
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(12)]
@@ -64,13 +75,13 @@ def test_claims_hold_without_hard_links(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
-    assert atomic.claim(tmp_path / "c", {"n": 1})
-    assert not atomic.claim(tmp_path / "c", {"n": 2})
-    assert atomic.read_json(tmp_path / "c") == {"n": 1}
+    assert files.claim(tmp_path / "c", {"n": 1})
+    assert not files.claim(tmp_path / "c", {"n": 2})
+    assert files.read_json(tmp_path / "c") == {"n": 1}
 
 
 def test_canonical_text_does_not_depend_on_order() -> None:
-    assert atomic.canonical({"b": 1, "a": [1.0, "Å"]}) == atomic.canonical({"a": [1.0, "Å"], "b": 1}) == '{"a":[1.0,"Å"],"b":1}'.encode()
+    assert files.canonical({"b": 1, "a": [1.0, "Å"]}) == files.canonical({"a": [1.0, "Å"], "b": 1}) == '{"a":[1.0,"Å"],"b":1}'.encode()
 
 
 def test_torn_last_line_is_ignored_until_it_is_whole(tmp_path: Path) -> None:

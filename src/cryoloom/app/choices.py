@@ -7,6 +7,10 @@ GOOD_BOXES = tuple(sorted(2**a * 3**b * 5**c for a in range(1, 11) for b in rang
 """Even sizes whose transforms are fast."""
 
 
+LEAST_PARTICLES = 50
+"""Fewer cannot carry a first map."""
+
+
 @dataclass(frozen=True)
 class Extraction:
     """A box in output pixels and the factor by which micrographs are binned before cutting."""

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from cryoloom.app.runs import OutputRef
 from cryoloom.app.session import Project
+from cryoloom.files import make_folder
 from cryoloom.spec import WrongUse
+from cryoloom.tables.storage import write_frame
 
 FORMATS = ("relion", "parquet")
 
@@ -31,7 +33,7 @@ def export(project: Project, name: str, directory: Path, format_name: str) -> li
         chosen = list(everything if format_name == "parquet" else _latest(everything))
     if not chosen:
         raise WrongUse("nothing-to-export", f"{project.root} has no finished run.", "Run something first.")
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     if format_name == "parquet":
         return [_parquet(output, directory) for output in chosen]
     from cryoloom.formats.relion import export_relion
@@ -50,5 +52,5 @@ def _latest(outputs: list[OutputRef]) -> list[OutputRef]:
 
 def _parquet(output: OutputRef, directory: Path) -> Path:
     path = directory / f"{output.run.id}_{output.name}.parquet"
-    output.to_polars().write_parquet(path)
+    write_frame(output.to_polars(), path)
     return path

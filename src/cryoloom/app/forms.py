@@ -78,7 +78,16 @@ def sort_values(protocol: type[Protocol], values: Mapping[str, Any]) -> tuple[di
             raise WrongUse(
                 "missing-input", f"{protocol.id} needs the input {name} ({kinds}).", f"Add --input-{name.replace('_', '-')} RUN.OUTPUT."
             )
+    for name, value in found.items():
+        if isinstance(value, list | tuple) and not _takes_several(protocol.model_fields[name]):
+            raise WrongUse(
+                "given-twice", f"{protocol.id}: {name} takes one value, not {len(value)}: {', '.join(map(str, value))}.", "Give one."
+            )
     return {name: parsed(protocol.model_fields[name], value) for name, value in found.items()}, inputs
+
+
+def _takes_several(field: FieldInfo) -> bool:
+    return any(get_origin(each) in (list, tuple, set) for each in _alternatives(field.annotation))
 
 
 def parsed(field: FieldInfo, value: Any) -> Any:
@@ -144,12 +153,17 @@ def check_parameters(protocol: type[Protocol], parameters: Mapping[str, Any]) ->
     WrongUse
         As `build`.
     """
+    return without_inputs(protocol, parameters).parameter_values()
+
+
+def without_inputs(protocol: type[Protocol], parameters: Mapping[str, Any]) -> Protocol:
+    """Return the protocol with these parameters and empty sets in place of its inputs, which do not exist yet."""
     stand_ins = {
         name: (Dataset.__new__(kinds_of(field)[0]),) if extra_of(field).get("many") else Dataset.__new__(kinds_of(field)[0])
         for name, field in protocol.inputs().items()
         if field.is_required()
     }
-    return build(protocol, parameters, stand_ins).parameter_values()
+    return build(protocol, parameters, stand_ins)
 
 
 def refuse_hints(protocol: Protocol) -> list[str]:
@@ -163,11 +177,15 @@ def refuse_hints(protocol: Protocol) -> list[str]:
     advice = []
     for hint in protocol.check():
         text = f"{hint.parameter} {hint.message}"
-        fix = "" if hint.fix is None else f"{hint.fix} would do."
+        fix = "" if hint.fix is None else "Leave it empty." if hint.fix == "" else f"{hint.fix} would do."
         if hint.error:
-            raise WrongUse("bad-parameter", f"{protocol.id}: {text}.", fix or _cure(type(protocol)))
-        advice.append(f"{text}. {fix}".strip())
+            raise WrongUse("bad-parameter", f"{protocol.id}: {_sentence(text)}", fix or _cure(type(protocol)))
+        advice.append(f"{_sentence(text)} {fix}".strip())
     return advice
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _cure(protocol: type[Protocol]) -> str:

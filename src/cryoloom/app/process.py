@@ -1,14 +1,15 @@
 """Movies to map: the whole chain from one set of arguments, every default chosen from the data and recorded in the runs."""
 
-import json
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cryoloom.app import choices
+from cryoloom.app import catalogue, choices, forms
 from cryoloom.app.session import Project, Run, create_project, open_project
-from cryoloom.spec import WrongUse
+from cryoloom.app.suggest import did_you_mean
+from cryoloom.files import read_json, write_json
+from cryoloom.spec import Failure, WrongUse
 
 PLAN_FILE = "process.json"
 
@@ -28,6 +29,10 @@ STEPS = (
     "postprocess.mask",
     "postprocess.sharpen",
 )
+
+
+FIRST_USE = {"diameter": "pick.blob", "symmetry": "initial.sgd"}
+"""The first step that depends on an argument; the first of all where it is not named here."""
 
 
 @dataclass(frozen=True)
@@ -64,19 +69,13 @@ class Plan:
 
     def write(self, project: Project) -> None:
         """Keep the plan in the project."""
-        path = project.root / PLAN_FILE
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_json(project.root / PLAN_FILE, asdict(self))
 
     @classmethod
     def read(cls, project: Project) -> "Plan | None":
         """Return the plan of a project that `process` made, else None."""
-        path = project.root / PLAN_FILE
-        if not path.exists():
-            return None
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**record, "movies": tuple(record["movies"])})
+        record = read_json(project.root / PLAN_FILE)
+        return None if record is None else cls(**{**record, "movies": tuple(record["movies"])})
 
 
 @dataclass(frozen=True)
@@ -93,9 +92,10 @@ def project_for(folder: Path, plan: Plan) -> Project:
     Raises
     ------
     WrongUse
-        ``project-exists`` when a project is there that was made otherwise, naming what differs. As long as nothing in it has
-        finished, the new arguments simply replace the old ones.
+        A value that some step would refuse later; ``project-exists`` when a project is there that was made otherwise, naming what
+        differs. As long as no step has finished that depends on what differs, the new arguments simply replace the old ones.
     """
+    _refuse_values(plan)
     if not (folder / "project.json").exists():
         project = create_project(folder)
         plan.write(project)
@@ -108,12 +108,23 @@ def project_for(folder: Path, plan: Plan) -> Project:
         )
     before, now = asdict(known), asdict(plan)
     differing = [name for name in now if name != "until" and before[name] != now[name]]
-    if differing and any(run.state == "finished" for run in project.runs()):
+    done = max((STEPS.index(run.protocol) for run in project.runs() if run.state == "finished" and run.protocol in STEPS), default=-1)
+    if any(STEPS.index(FIRST_USE.get(name, STEPS[0])) <= done for name in differing):
         changes = ", ".join(f"{name} was {before[name]}, now {now[name]}" for name in differing)
         raise WrongUse("project-exists", f"{folder} is a project made with other arguments: {changes}.", "Choose another folder with -o.")
     if known != plan:
         plan.write(project)
     return project
+
+
+def _refuse_values(plan: Plan) -> None:
+    """Refuse before anything is made what a step would refuse only after hours."""
+    if plan.until not in STEPS:
+        cure = did_you_mean(plan.until, STEPS)
+        raise WrongUse("unknown-step", f"--until {plan.until}: not a step of the chain.", cure)
+    forms.check_parameters(catalogue.protocol("pick.blob"), {"diameter": plan.diameter})
+    first = {"mask_diameter": plan.diameter, "symmetry": plan.symmetry}
+    forms.refuse_hints(forms.without_inputs(catalogue.protocol("initial.sgd"), first))
 
 
 def process(project: Project, plan: Plan, *, threads: int, observe: Observer | None = None) -> Iterator[Step]:
@@ -124,8 +135,6 @@ def process(project: Project, plan: Plan, *, threads: int, observe: Observer | N
     CryoloomError
         From the step that failed; everything before it stays, and calling again goes on from there.
     """
-    if plan.until not in STEPS:
-        raise WrongUse("unknown-step", f"--until {plan.until}: not a step of the chain.", f"Choose one of {', '.join(STEPS)}.")
     for step in _Chain(project, plan, threads, observe).steps():
         yield step
         if step.run.protocol == plan.until:
@@ -157,6 +166,8 @@ class _Chain:
         ctfs = (yield from run("ctf.estimate", "ctfs", micrographs=micrographs)).ctfs
         picks = (yield from run("pick.blob", "picks", micrographs=micrographs, ctfs=ctfs, diameter=plan.diameter)).coordinates
 
+        _demand_particles(picks, "picked")
+
         def extract(label: str, coordinates: Any, box: choices.Extraction) -> Generator[Step, None, Any]:
             inputs = {"coordinates": coordinates, "micrographs": micrographs, "ctfs": ctfs}
             return (yield from run("particles.extract", label, box_size=box.box_size, bin=box.bin, **inputs)).particles
@@ -164,6 +175,7 @@ class _Chain:
         pixel_size = micrographs.optics[0]["pixel_size"]
         binned = choices.binned_extraction(plan.diameter, pixel_size)
         small = yield from extract("particles-binned", picks, binned)
+        _demand_particles(small, "cut out")
         mask = choices.mask_diameter(plan.diameter, binned.box_size, small.optics[0]["pixel_size"])
         count = choices.class_count(len(small.enabled()))
         classified = yield from run("classify2d.em", "classes2d", particles=small, classes=count, mask_diameter=mask)
@@ -187,13 +199,26 @@ class _Chain:
         yield from run("postprocess.sharpen", "map", volume=refined.volume, mask=mask_set)
 
 
+def _demand_particles(found: Any, how: str) -> None:
+    """Say now, in the words of who gave movies and a diameter, what classification or the first map would say in theirs."""
+    count = found.enabled().height
+    if count < choices.LEAST_PARTICLES:
+        raise Failure(
+            "particles-few",
+            f"{count} particles were {how} ({found}); a map takes at least {choices.LEAST_PARTICLES}.",
+            "Give more movies, or check the diameter and the pixel size: `cryoloom report` shows the micrographs and the picks.",
+        )
+
+
 def _refuse_wide_particle(plan: Plan, movies: Any) -> None:
-    row = movies.items.row(0, named=True)
+    """Refuse now what picking would refuse after motion correction."""
+    row = movies.enabled().row(0, named=True)
     pixels = min(row["width"], row["height"])
-    if choices.box_extent(plan.diameter) > pixels * plan.pixel_size:
+    side = pixels * plan.pixel_size
+    if plan.diameter > side / 2:
         raise WrongUse(
             "diameter-too-large",
-            f"--diameter {plan.diameter:g} Å: its box of {choices.box_extent(plan.diameter):.0f} Å does not fit the micrographs, whose short "
-            f"side is {pixels * plan.pixel_size:.0f} Å ({pixels} px of {plan.pixel_size:g} Å).",
+            f"--diameter {plan.diameter:g} Å is larger than half the micrographs, whose short side is {side:.0f} Å "
+            f"({pixels} px of {plan.pixel_size:g} Å).",
             "Give the particle's largest diameter in Å, or check the pixel size.",
         )

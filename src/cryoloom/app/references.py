@@ -53,6 +53,12 @@ def find_output(project: "Project", name: "str | OutputRef | Run", kinds: tuple[
     if isinstance(name, Run) or names_run(project, name):
         run = find_run(project, name)
         fitting = [each for each in run.outputs if not kinds or issubclass(_kind(each), kinds)]
+        fitting = fitting or list(run.outputs)  # the one who asked says what does not fit
+        if not fitting:
+            why = " ".join(run.warnings) if run.state is State.FINISHED else f"It is {run.state}."
+            raise WrongUse(
+                "no-output", f"{run.id} ({run.protocol}) has no output. {why}".strip(), "Choose another run, or run it otherwise."
+            )
         if len(fitting) != 1:
             there = ", ".join(str(each) for each in run.outputs) or "none"
             raise WrongUse("which-output", f"{run.id} ({run.protocol}) has the outputs {there}.", "Name the one you mean.")
@@ -117,6 +123,10 @@ def _reference(project: "Project", protocol: type[Protocol], name: str, field: F
         )
     if state is not State.FINISHED:
         return {"run": output.run.id, "output": output.name, "hash": None}
+    if not output.count:
+        raise WrongUse(
+            "empty-input", f"{protocol.id}: input {name} is {output}, which holds no {output.kind}.", f"Look at what {output.run.id} says."
+        )
     missing = [column for column in extra_of(field).get("columns", ()) if column not in _columns(output)]
     if missing:
         raise WrongUse(

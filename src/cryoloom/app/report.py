@@ -11,6 +11,7 @@ import cryoloom
 from cryoloom.app import catalogue, forms, references
 from cryoloom.app.findings import Facts, findings
 from cryoloom.app.session import Project, Run
+from cryoloom.files import replacing
 from cryoloom.report.html import Section, render
 from cryoloom.report.panels import Funnel, MapSurface
 from cryoloom.spec import Panel
@@ -31,9 +32,8 @@ def write_report(project: Project, path: Path | None = None, run: Run | None = N
         facts = gather(latest)
         overview = [*findings(facts), *_funnel(latest), *_first_picture(latest)]
     page = render(project.name, headline(latest), _about(runs), overview, [_section(known) for known in runs])
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as handle:
+        handle.write(page.encode())
     return path
 
 

@@ -104,6 +104,12 @@ class OutputRef:
         """Return the rows that are not disabled, with the columns of their optics group."""
         return self.dataset.enabled()
 
+    def disabled(self) -> dict[int, str]:
+        """Return the ids of the disabled rows and why each is."""
+        if not {"enabled", "fail_reason"} <= set(self.items.columns):
+            return {}
+        return {row["id"]: row["fail_reason"] for row in self.items.select("id", "enabled", "fail_reason").to_dicts() if not row["enabled"]}
+
     def file(self, relative: str) -> Path:
         """Return the absolute path of a ``*_path`` value."""
         return self.run.folder.root / relative

@@ -17,4 +17,4 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = near or [each for each in names if folded(name) in folded(each)][:3]
     if near:
         return f"Did you mean {' or '.join(near)}?"
-    return f"There is {', '.join(names)}." if 0 < len(names) <= 30 else ""
+    return f"Known: {', '.join(names)}." if 0 < len(names) <= 30 else ""

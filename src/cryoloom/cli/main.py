@@ -2,10 +2,13 @@
 
 import os
 import sys
+from pathlib import Path
+from typing import Any
 
 import typer
 
 from cryoloom.cli import chain, exchange, projects, runs
+from cryoloom.files import storage_failure
 from cryoloom.spec.errors import CryoloomError
 
 # Newer typers carry a click of their own: what they raise is found through what they export.
@@ -33,31 +36,37 @@ def _version(version: bool = typer.Option(False, "--version", help="Print the ve
         raise typer.Exit
 
 
+def _usage(error: Any) -> str:
+    """Return what a wrong command line is told: which command, what is wrong, how it is used."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "cryoloom"
+    usage = f" {' '.join(context.get_usage().split())}." if context else ""
+    return f"{command}: {error.format_message().rstrip('.')}.{usage} `{command} --help` has an example. [CL-usage]".replace("?.", "?")
+
+
 def main() -> None:
     """Run the command line; errors are one paragraph on stderr, exit code 2 for wrong use and 1 for failure."""
     words = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(words) < len(sys.argv) - 1 or bool(os.environ.get("CRYOLOOM_DEBUG"))
     try:
-        sys.exit(app(words, standalone_mode=False) or 0)
+        sys.exit(app(words, prog_name="cryoloom", standalone_mode=False) or 0)
     except UsageError as error:
-        error.show()  # pyright: ignore[reportAttributeAccessIssue]
+        typer.echo(_usage(error), err=True)
         sys.exit(2)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except CryoloomError as error:
-        if debug:
-            raise
-        typer.echo(f"cryoloom: {error}", err=True)
-        sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001 (the last resort: a traceback helps no user)
         if debug:
             raise
-        typer.echo(
-            f"cryoloom: unexpected {type(error).__name__}: {error}. Run again with --debug for the traceback. [CL-unexpected]", err=True
-        )
+        known = storage_failure(error, Path(error.filename or ".")) if isinstance(error, OSError) else error
+        if isinstance(known, CryoloomError):
+            typer.echo(f"cryoloom: {known}", err=True)
+            sys.exit(known.exit_code)
+        text = f"unexpected {type(error).__name__}: {error}. Run again with --debug for the traceback. [CL-unexpected]"
+        typer.echo(f"cryoloom: {text}", err=True)
         sys.exit(1)
 
 

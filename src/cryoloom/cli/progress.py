@@ -50,7 +50,7 @@ class ProgressView:
         if self._silent:
             return
         if event.get("kind") == "warning":
-            self.say(f"  {run.label}: {event['message']}")
+            self.say(f"  {run.label or run.id}: {event['message']}")
         elif event.get("kind") == "progress":
             self._progress(run, event)
 
@@ -76,11 +76,11 @@ class ProgressView:
         begun = self._begun.setdefault(key, time.monotonic())
         if self._bars:
             if key not in self._task:
-                self._task[key] = self._bars.add_task(run.label, total=total, message="")
+                self._task[key] = self._bars.add_task(run.label or run.id, total=total, message="")
             self._bars.update(self._task[key], completed=done, total=total, message=message)
         elif time.monotonic() - self._said > QUIET_SECONDS:
             self._said = time.monotonic()
             spent = self._said - begun
             left = f", ETA {spent / done * (total - done):.0f} s" if done and total else ""
             count = f" {done:g}/{total:g}" if total else ""
-            self.say(f"  {run.label}:{count} {message}{left}".rstrip())
+            self.say(f"  {run.label or run.id}:{count} {message}{left}".rstrip())

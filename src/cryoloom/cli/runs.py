@@ -259,6 +259,8 @@ def _show_output(output: Any, rows: int, as_json: bool) -> None:
     say(f"{output}: {manifest['count']} {manifest['kind']}, hash {manifest['hash'][:16]}")
     columns = [column for column, kind in head.schema.items() if not kind.is_nested()][:10]
     table(head.select(columns).to_dicts(), columns)
+    for item, reason in list(output.disabled().items())[:rows]:
+        say(f"{item} is disabled: {reason}")
 
 
 def select(

@@ -1,55 +1,56 @@
 """How images were recorded: the parameters that every import asks for, declared once, and the optics group they make."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
 
-from cryoloom.spec import Failure, Param
+from cryoloom.spec import AbsolutePath, Failure, Param, Texts
+from cryoloom.units import AngstromPerPixel, ElectronsPerSquareAngstrom, KiloVolts, Millimetres
 
-FOLDER: Any = Param(
+Folder = Annotated[AbsolutePath, Param(
     "Folder", "", advanced=True, wizard="file", aliases=("filesPath",),
     help="Where relative patterns start; empty: where the program was started. A wrong one finds nothing.",
-)  # fmt: skip
-EXCLUDE: Any = Param(
+)]  # fmt: skip
+Exclude = Annotated[Texts, Param(
     "Leave out", (), advanced=True, aliases=("blacklistFile",),
     help="Files of the pattern not to take: names or paths with wildcards. What is left out here is in no later step.",
-)  # fmt: skip
-COPY_FILES: Any = Param(
+)]  # fmt: skip
+CopyFiles = Annotated[bool, Param(
     "Copy files", False, advanced=True, aliases=("copyFiles",),
     help="Copy the files into the project instead of linking them. Links break when the originals are moved.",
-)  # fmt: skip
-IGNORE_HEADER_PIXEL_SIZE: Any = Param(
+)]  # fmt: skip
+IgnoreHeaderPixelSize = Annotated[bool, Param(
     "Ignore the header's pixel size", False, group="Acquisition", advanced=True,
     help="Take the pixel size given here even where the files say another. Right only when the headers are known to be wrong.",
-)  # fmt: skip
-PIXEL_SIZE: Any = Param(
+)]  # fmt: skip
+PixelSize = Annotated[AngstromPerPixel, Param(
     "Pixel size", gt=0, le=100, group="Acquisition", aliases=("samplingRate",),
     help="Å per pixel of these images. Every length that is measured later is wrong by the same factor as this.",
-)  # fmt: skip
-VOLTAGE: Any = Param(
+)]  # fmt: skip
+Voltage = Annotated[KiloVolts, Param(
     "Voltage", 300.0, gt=0, le=1200, group="Acquisition",
     help="Acceleration voltage of the microscope. A wrong one bends every transfer function.",
-)  # fmt: skip
-CS: Any = Param(
+)]  # fmt: skip
+SphericalAberration = Annotated[Millimetres, Param(
     "Spherical aberration", 2.7, ge=0, le=20, group="Acquisition", aliases=("sphericalAberration",),
     help="Of the objective lens. A wrong one spoils resolutions beyond about 4 Å.",
-)  # fmt: skip
-AMPLITUDE_CONTRAST: Any = Param(
+)]  # fmt: skip
+AmplitudeContrast = Annotated[float, Param(
     "Amplitude contrast", 0.1, ge=0, lt=1, group="Acquisition", aliases=("amplitudeContrast",),
     help="Fraction, 0.07 to 0.1 for proteins in ice, 0.2 or more in negative stain. A wrong one shifts the fitted defocus.",
-)  # fmt: skip
-MAGNIFICATION: Any = Param(
+)]  # fmt: skip
+Magnification = Annotated[float | None, Param(
     "Magnification", None, gt=0, group="Acquisition", advanced=True,
     help="As the microscope shows it; recorded, not used. The pixel size decides.",
-)  # fmt: skip
-DOSE_PER_FRAME: Any = Param(
+)]  # fmt: skip
+DosePerFrame = Annotated[ElectronsPerSquareAngstrom | None, Param(
     "Dose per frame", None, gt=0, group="Acquisition", aliases=("dosePerFrame",),
     help="Electrons per Å² in one frame; empty: unknown, and nothing can be dose-weighted. A wrong one weights by the wrong damage.",
-)  # fmt: skip
-PRE_EXPOSURE: Any = Param(
+)]  # fmt: skip
+PreExposure = Annotated[ElectronsPerSquareAngstrom, Param(
     "Dose before the first frame", 0.0, ge=0, group="Acquisition", advanced=True, aliases=("doseInitial",),
     help="Electrons per Å² that hit the specimen before the recording. Left out, early frames weigh too much.",
-)  # fmt: skip
+)]  # fmt: skip
 
 
 def optics_group(protocol: Any, **more: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cryoloom.engine import atomic
+from cryoloom import files
 from cryoloom.spec.job import State
 
 _JSON = "__json__"
@@ -61,7 +61,7 @@ class Checkpoints:
         arrays, plain = _split(state)
         text = np.frombuffer(json.dumps({"order": list(state), "values": plain}).encode(), np.uint8)
         stored: dict[str, Any] = {_JSON: text, **{f"array.{name}": array for name, array in arrays.items()}}
-        with atomic.replacing(self._path(number)) as handle:
+        with files.replacing(self._path(number)) as handle:
             np.savez(handle, **stored)
         for old in self._numbers()[:-KEPT]:
             self._path(old).unlink(missing_ok=True)

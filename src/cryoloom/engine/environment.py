@@ -8,7 +8,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from cryoloom.engine import atomic
+from cryoloom import files
 
 
 def record_environment(root: Path) -> str:
@@ -21,10 +21,10 @@ def record_environment(root: Path) -> str:
         "threads": {name: os.environ[name] for name in sorted(os.environ) if name.endswith("_THREADS")},
         "packages": dict(sorted({(each.name or "?").lower(): each.version for each in distributions()}.items())),
     }
-    name = blake3(atomic.canonical(record)).hexdigest()
+    name = blake3(files.canonical(record)).hexdigest()
     path = root / "env" / f"{name}.json"
     if not path.exists():
-        atomic.write_json(path, record)
+        files.write_json(path, record)
     return name
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-from cryoloom.engine import atomic
+from cryoloom import files
 from cryoloom.engine.checkpoint import remove_all
 from cryoloom.engine.environment import record_environment
 from cryoloom.engine.events import Journal
@@ -50,7 +50,7 @@ def execute(run: RunFolder, find: Callable[[str], type[Protocol]]) -> int:
         Returns the protocol of an id.
     """
     attempt, threads = int(os.environ["CRYOLOOM_ATTEMPT"]), int(os.environ["CRYOLOOM_THREADS"])
-    atomic.write_json(run.file("proc", attempt), ProcessId.current().to_json())
+    files.write_json(run.file("proc", attempt), ProcessId.current().to_json())
     signal.signal(signal.SIGTERM, _stop)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.captureWarnings(True)
@@ -71,7 +71,7 @@ def execute(run: RunFolder, find: Callable[[str], type[Protocol]]) -> int:
         outcome = _failure(run, error)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     reserve.unlink(missing_ok=True)
-    atomic.write_json(run.file("exit", attempt), outcome)
+    files.write_json(run.file("exit", attempt), outcome)
     return 0 if outcome["state"] == State.FINISHED else 1
 
 
@@ -94,14 +94,19 @@ def _start_heartbeat(run: RunFolder, attempt: int) -> None:
 
 def _failure(run: RunFolder, error: Exception) -> dict[str, Any]:
     if isinstance(error, OSError):
-        error = atomic.storage_failure(error, run.path) or error
+        error = files.storage_failure(error, run.path) or error
     if isinstance(error, CryoloomError):
         state = State.NEEDS_YOU if error.code == "needs-you" else State.FAILED
         return {"state": state, "error": error.code, "message": error.message, "cure": error.cure}
     if isinstance(error, MemoryError):
         cure = "Use fewer threads, smaller boxes or a computer with more memory, then resume."
         return {"state": State.FAILED, "error": "out-of-memory", "message": "The computer's memory is not enough.", "cure": cure}
-    return {"state": State.FAILED, "error": "unexpected", "message": describe(error), "cure": "The log has the full account."}
+    return {
+        "state": State.FAILED,
+        "error": "unexpected",
+        "message": f"{describe(error)}.",
+        "cure": "`cryoloom log` shows the full account.",
+    }
 
 
 def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: int, threads: int, journal: Journal) -> None:
@@ -125,7 +130,7 @@ def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: i
     reuse = Reuse(run) if fingerprint is None else None
     job = RunJob(run.path, run.root, seed=record["seed"], threads=threads, journal=journal, reuse=reuse)
     out = protocol.run(job)
-    outputs = {name: dataset.save(run.path, name) for name, dataset in out.named().items()}
+    outputs = {name: dataset.save(run.path, name, hashed=job.hashed) for name, dataset in out.named().items()}
     published = {
         "outputs": outputs,
         "summary": {label: _plain(value) for label, value in protocol.summary(out).items()},
@@ -134,7 +139,7 @@ def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: i
         "inputs": hashes,
         "fingerprint": fingerprint,
     }
-    atomic.write_json(run.path / "outputs.json", published)
+    files.write_json(run.path / "outputs.json", published)
     remove_all(run.path)
 
 

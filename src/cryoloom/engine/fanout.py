@@ -8,23 +8,24 @@ import multiprocessing
 import pickle
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from blake3 import blake3
 from pebble import ProcessExpired, ProcessPool
 
-from cryoloom.engine import atomic
+from cryoloom import files
 from cryoloom.engine.events import Journal
 from cryoloom.engine.item import Ticket, compute, enter_worker
 from cryoloom.engine.parts import SHARD, Failed, Parts, write_failure
 from cryoloom.engine.reuse import Reuse
 from cryoloom.spec.errors import Failure
 from cryoloom.spec.job import Item, ItemFunction, MapResult
-from cryoloom.tables import Dataset
+from cryoloom.tables import Dataset, Hashed
 
 ATTEMPTS = 3
 """Times that an item is tried whose worker died, the last time alone; an item that raised is not tried again."""
@@ -32,6 +33,9 @@ BREAKDOWNS = 3
 """Pools that may break one after the other without any item finished between."""
 STALL = 300.0
 """Seconds without any task at work after which a pool counts as broken; cold network disks take a minute to start Python."""
+
+TOLD = 3
+"""Failed items whose reasons are told in a warning; the others' stand in their rows and in the log."""
 
 Verdict = tuple[int, Failed | None]
 """Position of an item and, if it failed, why."""
@@ -57,12 +61,18 @@ class Fanout:
         Of the run.
     reuse
         What earlier runs have to offer, if anything is to be taken over from them.
+
+    Attributes
+    ----------
+    hashed
+        The hashes of the items' files, once `compute` has returned.
     """
 
     def __init__(
         self, run: Path, root: Path, name: str, function: ItemFunction, items: Dataset, seed: int, reuse: Reuse | None = None
     ) -> None:
-        self.root, self.name, self.function, self.items, self.reuse = root, name, function, items, reuse
+        self.run, self.root, self.name, self.function, self.items, self.reuse = run, root, name, function, items, reuse
+        self.hashed: dict[str, Hashed] = {}
         self.frame = items.enabled()
         self.ids: list[int] = self.frame["id"].to_list()
         if len(set(self.ids)) != len(self.ids):
@@ -94,12 +104,26 @@ class Fanout:
                 done.add(item)
             journal.progress(self.name, len(done) + len(failed), len(self.ids), unit="items")
         if self.ids and not done:
-            first = next(item for item in self.ids if item in failed)
             for position in range(len(self.ids)):  # what failed all of them may be put right before the run is resumed
                 self.parts.failure_path(position).unlink(missing_ok=True)
-            message = f"All {len(self.ids)} items failed; item {first}: {failed[first].reason.rstrip('.')}."
-            raise Failure("all-failed", message, "The log has the full account of each.")
+            message = self.account({item: why.reason for item, why in failed.items()})
+            raise Failure("all-failed", message, "`cryoloom log` shows the full account of each.")
+        self.hashed = self.parts.hashed(done)
         return MapResult(self.parts.rows(done), {item: failed[item].reason for item in self.ids if item in failed})
+
+    def account(self, failed: Mapping[int, str]) -> str:
+        """Return one sentence on the items that failed, with the reasons of the first few."""
+        count = f"All {len(failed)}" if 1 < len(failed) == len(self.ids) else f"{len(failed)} of {len(self.ids)}"
+        told = [self._told(item, failed[item].rstrip(".")) for item in [item for item in self.ids if item in failed][:TOLD]]
+        rest = f"; and {len(failed) - TOLD} more" if len(failed) > TOLD else ""
+        return f"{count} {self.name} failed: {'; '.join(told)}{rest}."
+
+    def _told(self, item: int, reason: str) -> str:
+        """Return a reason that begins with what people call the item: its first name, if it has one."""
+        named = (name for name, kind in self.frame.schema.items() if name.endswith("_name") and kind == pl.String)
+        row = self.frame.row(self.ids.index(item), named=True)
+        called = next((row[name] for name in named if row[name]), f"item {item}")
+        return reason if called in reason.partition(" ")[0] else f"{called}: {reason}"
 
     @cached_property
     def keys(self) -> list[str]:
@@ -123,7 +147,7 @@ class Fanout:
 
     def _compute(self, todo: list[int], threads: int) -> Iterator[Verdict]:
         function = self.parts.folder / "function.pkl"
-        with atomic.replacing(function) as handle:
+        with files.replacing(function) as handle:
             handle.write(self._pickled())
         deaths: Counter[int] = Counter()
         yield from self._work_off(todo[::-1], deaths, function, threads)
@@ -197,7 +221,7 @@ class Fanout:
         folder.mkdir(parents=True, exist_ok=True)
         row = self.frame.row(position, named=True)
         item = Item(row, self.root, folder, self.seeds[position])
-        return Ticket(item, function, self.parts.path(position), self.parts.failure_path(position), self.keys[position])
+        return Ticket(item, function, self.run, self.parts.path(position), self.parts.failure_path(position), self.keys[position])
 
     def _pickled(self) -> bytes:
         try:

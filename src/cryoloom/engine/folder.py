@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cryoloom.engine import atomic
+from cryoloom import files
 from cryoloom.engine.events import read_lines
 from cryoloom.engine.processes import ProcessId
 from cryoloom.engine.state import Facts, Life, Standing, State, derive
@@ -49,7 +49,7 @@ class RunFolder:
     @cached_property
     def record(self) -> dict[str, Any]:
         """Return ``run.json``, which never changes."""
-        record = atomic.read_json(self.path / "run.json")
+        record = files.read_json(self.path / "run.json")
         if record is None:
             raise FileNotFoundError(self.path / "run.json")
         return record
@@ -64,7 +64,7 @@ class RunFolder:
 
     def of_attempt(self, kind: str, attempt: int) -> dict[str, Any] | None:
         """Return the ``claim``, ``proc``, ``stop`` or ``exit`` record of an attempt."""
-        return atomic.read_json(self.path / f"{kind}.{attempt}.json")
+        return files.read_json(self.path / f"{kind}.{attempt}.json")
 
     def file(self, kind: str, attempt: int) -> Path:
         """Return the path of a record of an attempt."""
@@ -76,7 +76,7 @@ class RunFolder:
 
     def published(self) -> dict[str, Any] | None:
         """Return ``outputs.json``."""
-        return atomic.read_json(self.path / "outputs.json")
+        return files.read_json(self.path / "outputs.json")
 
     def labels(self) -> list[str]:
         """Return the names people gave the run, the one to show first."""

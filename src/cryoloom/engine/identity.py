@@ -6,7 +6,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from cryoloom.engine.atomic import canonical
+from cryoloom.files import canonical
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 import polars as pl
 
-from cryoloom.engine import atomic
-from cryoloom.engine.parts import Failed, write_failure, write_part
+from cryoloom import files
+from cryoloom.engine.parts import Failed, hash_files, write_failure, write_part
 from cryoloom.engine.processes import die_with_parent
 from cryoloom.spec.errors import CryoloomError, Failure
 from cryoloom.spec.job import Item, ItemFunction
@@ -34,6 +34,8 @@ class Ticket:
         The row.
     function
         Pickle of the function and the set it is mapped over.
+    run
+        The run's folder.
     part, failure
         Where to publish.
     key
@@ -42,6 +44,7 @@ class Ticket:
 
     item: Item
     function: Path
+    run: Path
     part: Path
     failure: Path
     key: str
@@ -74,11 +77,12 @@ def compute(ticket: Ticket) -> str:
     try:
         function, mapped = _loaded(ticket.function)
         rows = as_rows(function(ticket.item), ticket.item)
-        write_part(ticket.part, rows, key="" if "items" in vars(mapped) else ticket.key)
+        hashed = hash_files(rows, ticket.run, ticket.item.root)
+        write_part(ticket.part, rows, key="" if "items" in vars(mapped) else ticket.key, hashed=hashed)
     except Exception as error:
         fault = error if isinstance(error, Failure) and error.code in {"disk-full", "not-writable"} else None
         if isinstance(error, OSError):
-            fault = atomic.storage_failure(error, ticket.part)
+            fault = files.storage_failure(error, ticket.part)
         if fault is not None:
             raise fault from error
         reason = describe(error)

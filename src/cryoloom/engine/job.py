@@ -12,7 +12,7 @@ from cryoloom.engine.program import run_program
 from cryoloom.engine.reuse import Reuse
 from cryoloom.spec.errors import Failure
 from cryoloom.spec.job import ItemFunction, MapResult, State
-from cryoloom.tables import Dataset
+from cryoloom.tables import Dataset, Hashed
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
@@ -36,6 +36,7 @@ class RunJob:
         self.folder, self.root, self.seed, self.threads = folder, root, seed, threads
         self.warnings: list[str] = []
         self.failed_items: dict[str, int] = {}
+        self.hashed: dict[str, Hashed] = {}
         self._journal, self._reuse = journal, reuse
         self._names: set[str] = set()
 
@@ -45,8 +46,10 @@ class RunJob:
 
         fanout = Fanout(self.folder, self.root, self._claim(name), function, items, self.seed, self._reuse)
         result = fanout.compute(self._journal, self.threads)
+        self.hashed.update(fanout.hashed)
         if result.failed:
             self.failed_items[name] = len(result.failed)
+            self.warn(fanout.account(result.failed))
         return result
 
     def iterate(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from cryoloom.engine import atomic
+from cryoloom import files
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.processes import GRACE, TOKEN, ProcessId, end_marked, marked
 from cryoloom.engine.state import ACTIVE, Life, State, derive
@@ -42,7 +42,7 @@ def start(run: RunFolder, command: Sequence[str], *, threads: int) -> int:
     if state in ACTIVE:
         raise WrongUse("run-active", f"{run.id} is {state}.", "Wait for it, or stop it first.")
     attempt = facts.attempt + 1
-    with atomic.storage_errors(run.path), run.log(attempt).open("ab") as log:
+    with files.storage_errors(run.path), run.log(attempt).open("ab") as log:
         supervisor = subprocess.Popen(
             [sys.executable, "-P", "-m", "cryoloom.engine.supervise", str(run.path), str(attempt), str(threads), *command],
             cwd=run.path,
@@ -89,7 +89,7 @@ def stop(run: RunFolder, *, grace: float = GRACE) -> bool:
     process = ProcessId.from_json(record) if record else None
     if not (process or supervisor).here:
         raise WrongUse("run-elsewhere", f"{run.id} runs on {supervisor.host}.", f"Stop it there: cryoloom stop … {run.id}.")
-    atomic.write_json(run.file("stop", attempt), {"by": ProcessId.current().to_json()})
+    files.write_json(run.file("stop", attempt), {"by": ProcessId.current().to_json()})
     for target in (process, supervisor):
         if target and target.alive:
             with suppress(ProcessLookupError):

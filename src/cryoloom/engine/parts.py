@@ -1,17 +1,20 @@
 """The parts of a map: one file an item, there once the item is finished. Readable while the map runs."""
 
+import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import polars as pl
 
-from cryoloom.engine import atomic
+from cryoloom import files
+from cryoloom.tables import Hashed
 
 SHARD = 1000
 """Items a folder, by their position in the set: network file systems slow down in large folders."""
 _KEY = "cryoloom.key"
+_HASHED = "cryoloom.files"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Parts:
         failed: dict[int, Failed] = {}
         for path in self._files():
             item = path.name.removesuffix(".failed.json")
-            if item != path.name and int(item) not in done and (record := atomic.read_json(path)):
+            if item != path.name and int(item) not in done and (record := files.read_json(path)):
                 failed[int(item)] = Failed(record["reason"], record["crash"])
         return done, failed
 
@@ -65,6 +68,11 @@ class Parts:
                 if entry.name[0] != ".":
                     yield Path(entry.path)
 
+    def hashed(self, done: set[int]) -> dict[str, Hashed]:
+        """Return the hashes of the files of the finished items, by their path relative to the project."""
+        parts = (self.path(position) for position, item in enumerate(self.ids) if item in done)
+        return {name: each for part in parts for name, each in hashed_of(part).items()}
+
     def rows(self, done: set[int]) -> pl.DataFrame:
         """Return the rows of the finished items, in the order of the set."""
         return concatenated(self.path(position) for position, item in enumerate(self.ids) if item in done)
@@ -76,10 +84,11 @@ def concatenated(paths: Iterable[Path]) -> pl.DataFrame:
     return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
 
 
-def write_part(path: Path, rows: pl.DataFrame, *, key: str = "") -> None:
-    """Publish the rows of an item, with the key of the content they were computed from."""
-    with atomic.replacing(path) as handle:
-        rows.write_parquet(handle, compression="zstd", metadata={_KEY: key} if key else None)
+def write_part(path: Path, rows: pl.DataFrame, *, key: str = "", hashed: Mapping[str, Hashed] | None = None) -> None:
+    """Publish the rows of an item, with the key of the content they were computed from and the hashes of the item's files."""
+    told = {_KEY: key, _HASHED: json.dumps({name: asdict(each) for name, each in (hashed or {}).items()})}
+    with files.replacing(path) as handle:
+        rows.write_parquet(handle, compression="zstd", metadata=told)
 
 
 def key_of(path: Path) -> str:
@@ -87,6 +96,20 @@ def key_of(path: Path) -> str:
     return pl.read_parquet_metadata(path).get(_KEY, "")
 
 
+def hashed_of(path: Path) -> dict[str, Hashed]:
+    """Return the hashes of an item's files as its part tells them, by their path relative to the project."""
+    told = json.loads(pl.read_parquet_metadata(path).get(_HASHED, "{}"))
+    return {name: Hashed(**each) for name, each in told.items()}
+
+
+def hash_files(rows: pl.DataFrame, run: Path, root: Path) -> dict[str, Hashed]:
+    """Read the files in `run`, a run's folder, that `rows` name; in the worker that made them, so that nobody reads them all in a row later."""
+    own = run.relative_to(root).as_posix() + "/"
+    columns = (rows[name] for name in rows.columns if name.endswith("_path") and rows[name].dtype == pl.String)
+    names = sorted({name for column in columns for name in column.drop_nulls().unique().to_list() if name.startswith(own)})
+    return {name: Hashed.of(root / name) for name in names if (root / name).is_file()}
+
+
 def write_failure(path: Path, failed: Failed) -> None:
     """Publish why an item failed."""
-    atomic.write_json(path, {"reason": failed.reason, "crash": failed.crash})
+    files.write_json(path, {"reason": failed.reason, "crash": failed.crash})

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cryoloom.engine import atomic
+from cryoloom import files
 from cryoloom.engine.processes import die_with_parent
 from cryoloom.spec.errors import Failure
 
@@ -32,7 +32,7 @@ def run_program(run: Path, command: Sequence[str], name: str, environment: Mappi
     folder = run / name
     record = run / "parts" / f"{name}.program.json"
     asked = {"command": list(command), "environment": dict(environment or {})}
-    if atomic.read_json(record) == asked:
+    if files.read_json(record) == asked:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     program = shutil.which(command[0], path=(environment or {}).get("PATH", os.environ.get("PATH")))
@@ -64,5 +64,5 @@ def run_program(run: Path, command: Sequence[str], name: str, environment: Mappi
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         last = "\n".join(tail) or "(it printed nothing)"
         raise Failure("program-failed", f"{command[0]} {how}. Its last lines:\n{last}\n", f"The command was: {shlex.join(command)}")
-    atomic.write_json(record, asked)
+    files.write_json(record, asked)
     return folder

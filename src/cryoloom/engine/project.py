@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from cryoloom.engine import atomic
+from cryoloom import files
 from cryoloom.engine.events import append_line, read_lines
 from cryoloom.engine.folder import RUN_ID, RunFolder
 from cryoloom.engine.identity import Work
@@ -38,21 +38,25 @@ class ProjectFolder:
         Raises
         ------
         WrongUse
-            ``project-exists`` or ``folder-not-empty``.
+            ``project-exists``, ``not-a-folder`` or ``folder-not-empty``.
+        Failure
+            ``not-writable`` or ``disk-full``.
         """
         path = Path(path).resolve()
         if (path / "project.json").exists():
             raise WrongUse("project-exists", f"{path} is a project already.", "Open it, or choose another folder.")
-        if path.exists() and any(path.iterdir()):
+        if path.is_file():
+            raise WrongUse("not-a-folder", f"{path} is a file; a project is a folder.", "Choose a new or an empty folder.")
+        if path.is_dir() and any(path.iterdir()):
             raise WrongUse("folder-not-empty", f"{path} holds other files.", "Choose a new or an empty folder.")
         record = {"uuid": str(uuid4()), "name": name or path.name, "created_by": f"cryoloom {version('cryoloom')}"}
-        atomic.write_json(path / "project.json", record)
+        files.write_json(path / "project.json", record)
         return cls(path)
 
     @property
     def record(self) -> dict[str, Any]:
         """Return ``project.json``."""
-        return atomic.read_json(self.path / "project.json") or {}
+        return files.read_json(self.path / "project.json") or {}
 
     @cached_property
     def _runs(self) -> Path:
@@ -60,7 +64,7 @@ class ProjectFolder:
 
     def rename(self, name: str) -> None:
         """Give the project another name; its folder stays."""
-        atomic.write_json(self.path / "project.json", {**self.record, "name": name})
+        files.write_json(self.path / "project.json", {**self.record, "name": name})
 
     def note(self, text: str) -> None:
         """Write something down."""
@@ -116,11 +120,11 @@ class ProjectFolder:
             "created": round(time.time(), 3),
         }
         run = self._claim_id()
-        atomic.write_json(run.path / "run.json", record)
+        files.write_json(run.path / "run.json", record)
         return run
 
     def _claim_id(self) -> RunFolder:
-        with atomic.storage_errors(self._runs):
+        with files.storage_errors(self._runs):
             self._runs.mkdir(exist_ok=True)
             while True:
                 taken = [int(run.id[1:]) for folder in (self._runs, self.path / "trash") for run in _run_folders(folder)]
@@ -216,10 +220,10 @@ class ProjectFolder:
         if target.exists():
             raise WrongUse("project-exists", f"{target} exists already.", "Choose another folder.")
         half = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        with atomic.storage_errors(target):
+        with files.storage_errors(target):
             try:
                 shutil.copytree(self.path, half, symlinks=True, ignore=self._left_behind)
-                atomic.write_json(half / "project.json", {**self.record, "uuid": str(uuid4()), "name": target.name})
+                files.write_json(half / "project.json", {**self.record, "uuid": str(uuid4()), "name": target.name})
                 half.rename(target)
             finally:
                 shutil.rmtree(half, ignore_errors=True)
@@ -238,7 +242,7 @@ def _run_folders(folder: Path) -> list[RunFolder]:
 
 
 def _move(source: Path, target: Path) -> None:
-    with atomic.storage_errors(target):
+    with files.storage_errors(target):
         target.parent.mkdir(exist_ok=True)
         source.rename(target)
 

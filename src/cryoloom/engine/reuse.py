@@ -17,10 +17,10 @@ from typing import Any
 import polars as pl
 from blake3 import blake3
 
-from cryoloom.engine.atomic import canonical
 from cryoloom.engine.folder import RunFolder
-from cryoloom.engine.parts import Parts, key_of, write_part
+from cryoloom.engine.parts import Parts, hashed_of, key_of, write_part
 from cryoloom.engine.project import ProjectFolder
+from cryoloom.files import canonical
 from cryoloom.spec.job import ItemFunction
 from cryoloom.spec.protocol import Protocol
 from cryoloom.tables import Dataset
@@ -158,7 +158,7 @@ class Reuse:
         return self._indexes[where]
 
     def _take(self, donor: RunFolder, part: Path, target: Path, key: str) -> bool:
-        rows = pl.read_parquet(part)
+        rows, hashed = pl.read_parquet(part), hashed_of(part)
         old, new = f"runs/{donor.id}/", f"runs/{self.run.id}/"
         for name in (name for name in rows.columns if name.endswith("_path") and rows[name].dtype == pl.String):
             moved = {path: new + path.removeprefix(old) for path in rows[name].drop_nulls().unique() if path.startswith(old)}
@@ -166,7 +166,7 @@ class Reuse:
                 if not _link(self.run.root / path, self.run.root / own):
                     return False
             rows = rows.with_columns(pl.col(name).replace(moved))
-        write_part(target, rows, key=key)
+        write_part(target, rows, key=key, hashed={new + path.removeprefix(old): each for path, each in hashed.items()})
         return True
 
 

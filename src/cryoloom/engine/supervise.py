@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from uuid import uuid4
 
-from cryoloom.engine import atomic
+from cryoloom import files
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.processes import GRACE, TOKEN, ProcessId, end_marked
 from cryoloom.engine.state import State
@@ -42,7 +42,7 @@ def supervise(run: RunFolder, attempt: int, threads: int, command: Sequence[str]
     signal.signal(signal.SIGTERM, _stop)
     token = uuid4().hex
     os.environ[TOKEN] = token
-    if not atomic.claim(run.file("claim", attempt), {"supervisor": ProcessId.current().to_json(), "token": token, "threads": threads}):
+    if not files.claim(run.file("claim", attempt), {"supervisor": ProcessId.current().to_json(), "token": token, "threads": threads}):
         return ALREADY_CLAIMED
     child: subprocess.Popen[bytes] | None = None
     try:
@@ -62,7 +62,7 @@ def supervise(run: RunFolder, attempt: int, threads: int, command: Sequence[str]
     if run.of_attempt("exit", attempt) is None and run.published() is None:
         code = child.returncode if child else None
         asked = asked or run.file("stop", attempt).exists()
-        atomic.write_json(run.file("exit", attempt), _exit_record(code, asked))
+        files.write_json(run.file("exit", attempt), _exit_record(code, asked))
     return 0
 
 

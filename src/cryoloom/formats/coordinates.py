@@ -10,7 +10,7 @@ import polars as pl
 
 from cryoloom.data.columns import relion_names
 from cryoloom.formats.sources import resolved
-from cryoloom.formats.star import read_star
+from cryoloom.formats.star import demand_numbers, read_star
 from cryoloom.spec import Failure
 
 SUFFIXES = (".star", ".box", ".cbox", ".cs")
@@ -45,6 +45,7 @@ def _read_relion(path: Path) -> pl.DataFrame:
             return _read_listed(frame, path)
         if {"rlnCoordinateX", "rlnCoordinateY"} <= set(frame.columns):
             named = {"rlnCoordinateX": "x", "rlnCoordinateY": "y", "rlnMicrographName": "micrograph_file", **_KEPT}
+            demand_numbers(frame, ("rlnCoordinateX", "rlnCoordinateY", *_KEPT), path)
             rows = frame.select([pl.col(name).alias(ours) for name, ours in named.items() if name in frame.columns])
             if "micrograph_file" not in rows.columns:
                 rows = rows.with_columns(micrograph_file=pl.lit(path.as_posix()))
@@ -70,10 +71,11 @@ def _read_boxes(path: Path) -> pl.DataFrame:
 def _read_cbox(path: Path) -> pl.DataFrame:
     if b"data_" not in path.read_bytes()[:4096]:
         return _corners(_numbers(path, 5), path)
-    rows = next((frame for frame in read_star(path).values() if "CoordinateX" in frame.columns), None)
-    if rows is None:
-        raise Failure("coordinates-invalid", f"{path}: no table with CoordinateX.", "Give a .cbox file of crYOLO.")
     names = ["CoordinateX", "CoordinateY", "Width", "Height", "Confidence"]
+    rows = next((frame for frame in read_star(path).values() if set(names) <= set(frame.columns)), None)
+    if rows is None:
+        raise Failure("coordinates-invalid", f"{path}: no table with {', '.join(names)}.", "Give a .cbox file of crYOLO.")
+    demand_numbers(rows, names, path)
     return _corners(rows.select(names).cast(pl.Float64).to_numpy(), path)
 
 

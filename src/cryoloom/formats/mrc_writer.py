@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoloom.formats.atomic import atomic
+from cryoloom.files import writing
 from cryoloom.formats.mrc_header import HEADER_BYTES, STACK_SUFFIXES, TYPES, header_type
 from cryoloom.spec import Failure
 
@@ -51,7 +51,7 @@ class MrcWriter:
         self._low, self._high, self._sum, self._squares = np.inf, -np.inf, 0.0, 0.0
 
     def __enter__(self) -> Self:
-        self._context = atomic(self._path)
+        self._context = writing(self._path)
         self._stream = self._context.__enter__().open("wb")
         self._stream.write(bytes(HEADER_BYTES))
         return self

@@ -10,11 +10,19 @@ from numpy.typing import NDArray
 
 from cryoloom.data.columns import relion_names
 from cryoloom.formats.sources import item_names
-from cryoloom.formats.star import read_star
+from cryoloom.formats.star import demand_numbers, read_star
 from cryoloom.spec import Failure
 
 _OURS = {relion: ours for ours, relion in relion_names().items()}
 _OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+_NUMBERS_OF_OPTICS = ("rlnOpticsGroup", "rlnImagePixelSize", "rlnImageSize", *_OPTICS)
+_TOGETHER = (
+    ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"),
+    ("rlnOriginXAngst", "rlnOriginYAngst"),
+    ("rlnOriginX", "rlnOriginY"),
+    ("rlnAngleRot", "rlnAngleTilt"),
+    ("rlnCoordinateX", "rlnCoordinateY"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,15 +48,22 @@ def read_particles_star(path: Path) -> ParticleTable:
     Raises
     ------
     Failure
-        ``star-no-particles`` without ``rlnImageName``, ``star-optics`` when a particle's optics group is not described, and what
-        `read_star` raises.
+        ``star-no-particles`` without ``rlnImageName`` or without rows, ``star-column`` without a column that another one needs,
+        ``star-optics`` when a particle's optics group is not described, and what `read_star` and `demand_numbers` raise.
     """
     blocks = read_star(path)
     rows = next((frame for frame in blocks.values() if "rlnImageName" in frame.columns), None)
     if rows is None:
         found = ", ".join(f"data_{name}" for name in blocks)
         raise Failure("star-no-particles", f"{path}: no table with rlnImageName; it holds {found}.", "Give a particles STAR file.")
+    if rows.is_empty():
+        raise Failure("star-no-particles", f"{path}: its table of particles has no rows.", "Give a table with particles.")
     groups = next((frame for frame in blocks.values() if "rlnOpticsGroup" in frame.columns and frame is not rows), None)
+    demand_numbers(rows, (label for label in _OURS if not label.endswith("Name")), path)
+    if groups is not None:
+        demand_numbers(groups, _NUMBERS_OF_OPTICS, path)
+    _demand_companions(rows, path)
+    rows = _with_group(rows, groups, path)
     rows, optics = _old_optics(rows) if groups is None else (rows, _optics(groups))
     known = {group["optics_group"] for group in optics}
     unknown = sorted(set(rows["rlnOpticsGroup"].to_list()) - known)
@@ -69,6 +84,25 @@ def read_particles_star(path: Path) -> ParticleTable:
     if "defocus_u" in items.columns and "phase_shift" not in items.columns:
         items = items.with_columns(phase_shift=pl.lit(0.0))
     return ParticleTable(items.drop("rlnMicrographName", strict=False), optics)
+
+
+def _demand_companions(rows: pl.DataFrame, path: Path) -> None:
+    """Refuse half a defocus or half an origin: it would be taken for none."""
+    for labels in _TOGETHER:
+        there = [label for label in labels if label in rows.columns]
+        if there and len(there) < len(labels):
+            missing = ", ".join(label for label in labels if label not in there)
+            raise Failure("star-column", f"{path}: has {', '.join(there)} but no {missing}.", "Add what is missing, or leave out the rest.")
+
+
+def _with_group(rows: pl.DataFrame, groups: pl.DataFrame | None, path: Path) -> pl.DataFrame:
+    """Return the rows with their optics group; where there is but one, it is theirs."""
+    if groups is None or "rlnOpticsGroup" in rows.columns:
+        return rows
+    if groups.height != 1:
+        message = f"{path}: the particles have no rlnOpticsGroup, data_optics has {groups.height} groups."
+        raise Failure("star-column", message, "Say of every particle which group it belongs to.")
+    return rows.with_columns(rlnOpticsGroup=pl.lit(groups["rlnOpticsGroup"][0]))
 
 
 def _optics(groups: pl.DataFrame) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from cryoloom.data import FSC, Classes2D, Classes3D, Mask, Particles, Volume
+from cryoloom.files import make_folder
 from cryoloom.formats.relion_micrographs import export_coordinates, export_ctfs, export_micrographs, export_movies
 from cryoloom.formats.relion_tables import enabled, item_table, optics_table, original_sizes, place_image, stacked_name
 from cryoloom.formats.star import write_star
@@ -39,8 +40,7 @@ def export_relion(dataset: Dataset, name: str, directory: Path, *, related: Mapp
     Failure
         ``export-kind`` for a kind that RELION has no file for, ``file-missing`` for images that are gone.
     """
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    directory = make_folder(Path(directory))
     writer = _WRITERS.get(dataset.kind)
     if writer is not None:
         return writer(dataset, directory, related)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from cryoloom.data.columns import relion_names
-from cryoloom.formats.atomic import atomic
+from cryoloom.files import writing
 from cryoloom.formats.mrc import MrcWriter, open_mrc, read_mrc_header
 from cryoloom.spec import Failure
 from cryoloom.tables import Dataset
@@ -93,7 +93,7 @@ def place_file(source: Path, target: Path) -> Path:
     try:
         os.link(source, target)
     except OSError:
-        with atomic(target) as temporary:
+        with writing(target) as temporary:
             shutil.copyfile(source, temporary)
     return target
 

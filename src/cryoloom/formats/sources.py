@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from cryoloom.formats.atomic import atomic
+from cryoloom.files import writing
 from cryoloom.spec import Failure, WrongUse
 
 IMAGE_SUFFIXES = (".mrc", ".mrcs", ".st", ".tif", ".tiff", ".eer")
@@ -21,19 +20,11 @@ _COMPRESSED = (".gz", ".bz2")
 _TAILS = re.compile(r"_fractions$", re.IGNORECASE)
 
 
-def absolute(text: str) -> str:
-    """Return a path or pattern as seen from the root; ``~`` is expanded, symbolic links are kept, an empty text stays empty."""
-    return os.path.abspath(os.path.expanduser(text)) if text else ""
-
-
-def listed(value: Any) -> Any:
-    """Return one pattern as a tuple of one; for validators of parameters that take several."""
-    return (value,) if isinstance(value, str) else value
-
-
-def from_folder(folder: str, patterns: tuple[str, ...]) -> tuple[str, ...]:
-    """Return patterns as seen from the root; relative ones start at `folder`."""
-    return tuple(absolute(os.path.join(folder, pattern)) for pattern in patterns)
+def not_a_file(path: str) -> str:
+    """Return why `path` cannot be read as a file, nothing if it can."""
+    if os.path.isfile(path):
+        return ""
+    return f"{path} is a folder, not a file" if os.path.isdir(path) else f"{path}: there is no such file"
 
 
 def matching_files(patterns: Sequence[str], *, leave_out: Sequence[str] = (), suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
@@ -204,7 +195,7 @@ def bring_in(source: Path, target: Path, root: Path, *, copy: bool = False) -> P
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if copy:
-        with atomic(target) as temporary:
+        with writing(target) as temporary:
             shutil.copyfile(source, temporary)
         return target
     place = os.path.relpath(source, target.parent) if source.resolve().is_relative_to(root.resolve()) else source

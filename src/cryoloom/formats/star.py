@@ -5,13 +5,13 @@ line. Text is never reinterpreted: a column becomes numeric only when every valu
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from cryoloom.formats.atomic import atomic
+from cryoloom.files import writing
 from cryoloom.formats.star_text import normalised, rows_as_tokens, split_line
 from cryoloom.spec import Failure
 
@@ -68,6 +68,21 @@ def read_star(path: Path | str) -> dict[str, pl.DataFrame]:
     return blocks
 
 
+def demand_numbers(rows: pl.DataFrame, labels: Iterable[str], path: Path) -> None:
+    """Refuse a table in which one of `labels`, where it is there, holds something that is not a number.
+
+    Raises
+    ------
+    Failure
+        ``star-number``, naming the row and its value.
+    """
+    for label in labels:
+        if label in rows.columns and rows.height and rows[label].dtype == pl.String:
+            row = (~rows[label].str.to_lowercase().str.contains(_NUMBER)).arg_true()[0]
+            message = f"{path}: {label} of row {row + 1} is {rows[label][row]!r}; it must be a number."
+            raise Failure("star-number", message, "Correct that row, or leave it out.")
+
+
 def write_star(path: Path | str, blocks: Mapping[str, Block]) -> None:
     """Write `blocks` in their order, aligned; the same tables give the same bytes.
 
@@ -79,7 +94,7 @@ def write_star(path: Path | str, blocks: Mapping[str, Block]) -> None:
         Block name to a frame (written as a loop) or a mapping (written as single values). Floats are written with as many digits as
         bring back the same number; null text as ``""``, null numbers as ``nan``; booleans as 1 and 0.
     """
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
+    with writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
         for name, block in blocks.items():
             stream.write(f"\n{_HEADING}\ndata_{name}\n\n")
             if isinstance(block, pl.DataFrame):

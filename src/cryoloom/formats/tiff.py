@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoloom.formats.atomic import atomic
+from cryoloom.files import writing
 from cryoloom.spec import Failure
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def write_tiff(path: Path | str, frames: NDArray[Any], *, compression: str | Non
     import tifffile
 
     frames = np.asarray(frames)
-    with atomic(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=frames.nbytes > 1 << 31) as tiff:
+    with writing(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=frames.nbytes > 1 << 31) as tiff:
         for frame in frames if frames.ndim == 3 else frames[None]:
             page = np.ascontiguousarray(frame[::-1] if flip_rows else frame)
             tiff.write(page, photometric="minisblack", compression=compression, metadata=None, software=False, contiguous=False)

@@ -7,9 +7,11 @@ from cryoloom.spec.errors import CryoloomError, Failure, WrongUse
 if TYPE_CHECKING:
     from cryoloom.spec.job import Item, Job, MapResult, State
     from cryoloom.spec.param import Hint, Input, Param
+    from cryoloom.spec.paths import AbsolutePath, Patterns, Texts
     from cryoloom.spec.protocol import Outputs, Panel, Protocol
 
 __all__ = [
+    "AbsolutePath",
     "CryoloomError",
     "Failure",
     "Hint",
@@ -20,14 +22,17 @@ __all__ = [
     "Outputs",
     "Panel",
     "Param",
+    "Patterns",
     "Protocol",
     "State",
+    "Texts",
     "WrongUse",
 ]
 
 _HOMES = {
     **dict.fromkeys(("Item", "Job", "MapResult", "State"), "job"),
     **dict.fromkeys(("Hint", "Input", "Param"), "param"),
+    **dict.fromkeys(("AbsolutePath", "Patterns", "Texts"), "paths"),
     **dict.fromkeys(("Outputs", "Panel", "Protocol"), "protocol"),
 }
 

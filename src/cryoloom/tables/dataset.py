@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import polars as pl
 from blake3 import blake3
 
-from cryoloom.tables.storage import FileRef, TableRef, overlay, read_table, write_frame
+from cryoloom.tables.storage import FileRef, Hashed, TableRef, overlay, read_table, write_frame
 
 _KINDS: dict[str, type["Dataset"]] = {}
 
@@ -157,8 +157,12 @@ class Dataset:
             state.pop("items", None)
         return state
 
-    def save(self, folder: Path, name: str) -> dict[str, Any]:
-        """Write what is not stored yet into `folder` and return the set's manifest, with its ``hash``."""
+    def save(self, folder: Path, name: str, *, hashed: Mapping[str, Hashed] | None = None) -> dict[str, Any]:
+        """Write what is not stored yet into `folder` and return the set's manifest, with its ``hash``.
+
+        `hashed` tells the hashes of files by their path relative to the project, as far as they are known; only the others, and those
+        that have changed since, are read.
+        """
         stored = self._stored
         if stored is None:
             path = folder / f"{name}.parquet"
@@ -174,7 +178,7 @@ class Dataset:
                 write_frame(self.items.select("id"), path)
                 stored = TableRef(stored.base, stored.sidecars, FileRef.of(path, self.root))
         own = folder.relative_to(self.root).as_posix() + "/"
-        files = [FileRef.of(self.root / path, self.root) for path in self._data_files() if path.startswith(own)]
+        files = [FileRef.of(self.root / path, self.root, (hashed or {}).get(path)) for path in self._data_files() if path.startswith(own)]
         manifest: dict[str, Any] = {
             "kind": self.kind,
             "count": len(self),

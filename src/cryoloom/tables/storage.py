@@ -3,11 +3,43 @@
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from blake3 import blake3
+
+from cryoloom.files import replacing
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """The BLAKE3 of a file, and its size in bytes and time of last change (ns) when it was read; links are followed."""
+
+    size: int
+    changed: int
+    blake3: str
+
+    @classmethod
+    def of(cls, path: Path) -> "Hashed":
+        """Read the file at `path`, unless this process has read it before and it is still the same."""
+        return _hashed(os.path.realpath(path), *_stamp(path))
+
+    def holds(self, path: Path) -> bool:
+        """Return whether the file at `path` is still as it was when it was read."""
+        return _stamp(path)[:2] == (self.size, self.changed)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+@lru_cache(maxsize=256)
+def _hashed(path: str, size: int, changed: int, _inode: int) -> Hashed:
+    # an empty file cannot be mapped
+    return Hashed(size, changed, (blake3(max_threads=1).update_mmap(path) if size else blake3()).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -19,10 +51,10 @@ class FileRef:
     blake3: str
 
     @classmethod
-    def of(cls, path: Path, root: Path) -> "FileRef":
-        """Hash the file at `path`."""
-        digest = blake3(max_threads=1).update_mmap(path).hexdigest() if path.stat().st_size else blake3().hexdigest()
-        return cls(path.relative_to(root).as_posix(), path.stat().st_size, digest)
+    def of(cls, path: Path, root: Path, known: Hashed | None = None) -> "FileRef":
+        """Return the file at `path` with its hash, `known` or read now."""
+        found = known if known is not None and known.holds(path) else Hashed.of(path)
+        return cls(path.relative_to(root).as_posix(), found.size, found.blake3)
 
 
 @dataclass(frozen=True)
@@ -49,13 +81,9 @@ class TableRef:
 
 
 def write_frame(frame: pl.DataFrame, path: Path) -> None:
-    """Write a Parquet file that is whole or absent: temporary name, sync, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    frame.write_parquet(temporary, compression="zstd", statistics=True)
-    with temporary.open("rb+") as handle:
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+    """Write a Parquet file that is whole or absent."""
+    with replacing(path) as handle:
+        frame.write_parquet(handle, compression="zstd", statistics=True)
 
 
 def overlay(frame: pl.DataFrame, columns: pl.DataFrame) -> pl.DataFrame:

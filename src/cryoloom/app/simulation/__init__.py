@@ -10,6 +10,7 @@ from cryoloom.app.simulation.local_map import simulate_local_map
 from cryoloom.app.simulation.movie_set import simulate_movies
 from cryoloom.app.simulation.particle_set import simulate_particles
 from cryoloom.app.simulation.presets import PRESETS, MoviePreset, ParticlePreset, preset_named
+from cryoloom.files import make_folder
 from cryoloom.spec.errors import WrongUse
 
 __all__ = ["PRESETS", "simulate"]
@@ -56,7 +57,7 @@ def simulate(
     directory = Path(directory)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise WrongUse("simulate-directory", f"simulate: {directory} exists and is not an empty folder.", "Name a new folder.")
-    directory.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(directory.parent)
     workers = threads or min(4, os.cpu_count() or 1)
     report = progress or (lambda done, total, what: None)
     # The folder appears whole or not at all: what was interrupted can simply be started again.

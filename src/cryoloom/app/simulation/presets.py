@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cryoloom.app.suggest import did_you_mean
 from cryoloom.spec.errors import WrongUse
 
 
@@ -181,7 +182,11 @@ def preset_named(name: str, overrides: Mapping[str, Any] | None = None) -> Prese
     values = {}
     for key, value in (overrides or {}).items():
         if key not in hints:
-            raise WrongUse("simulate-override", f"simulate: preset {name} has no setting {key!r}.", f"It has {', '.join(hints)}.")
+            raise WrongUse(
+                "simulate-override",
+                f"simulate: preset {name} has no setting {key!r}.",
+                did_you_mean(key, hints) or f"It has {', '.join(hints)}.",
+            )
         values[key] = _value(f"{name}.{key}", key, value, hints[key])
     preset = replace(preset, **values)
     for low, high in (("defocus_min", "defocus_max"), ("snr", "snr_max")):

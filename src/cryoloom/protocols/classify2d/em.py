@@ -94,10 +94,10 @@ class Classify2D(
 
     def check(self) -> Iterator[Hint]:
         count = self.particles.enabled().height
-        if self.classes > count / 5:
-            yield Hint(
-                "classes", f"{self.classes} classes of {count} particles leave fewer than 5 particles a class", fix=max(1, count // 50)
-            )
+        if count < 5:
+            yield Hint("particles", f"are {count}; a class needs 5 or more")
+        elif self.classes > count / 5:
+            yield Hint("classes", f"is {self.classes}: of {count} particles that leaves fewer than 5 a class", fix=max(1, count // 50))
         for group in self.particles.optics:
             if group.get("contrast") == "dark":
                 yield Hint("particles", "are dark; extract them with inverted contrast")

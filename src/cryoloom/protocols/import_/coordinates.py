@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-from pydantic import ValidationInfo, field_validator
 
 from cryoloom.data import Coordinates, Micrographs, acquisition
 from cryoloom.formats import sources
-from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Param, Protocol
+from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Param, Patterns, Protocol
 from cryoloom.units import Angstrom, AngstromPerPixel
 
 
@@ -22,8 +21,8 @@ class ImportCoordinates(Protocol, id="import.coordinates", outputs=Imported, ali
     """Read particle positions and join them to micrographs by name."""
 
     micrographs: Micrographs = Input("Micrographs", help="The micrographs that the positions lie on; files are matched to them by name.")
-    folder: str = acquisition.FOLDER
-    path: tuple[str, ...] = Param(
+    folder: acquisition.Folder
+    path: Patterns = Param(
         "Files", aliases=("filesPattern",), wizard="file-pattern",
         help="RELION STAR (one a micrograph, a list of them, or one for all), EMAN .box, crYOLO .cbox or cryoSPARC .cs; wildcards allowed. "
         "Positions of other micrographs are left out.",
@@ -43,21 +42,6 @@ class ImportCoordinates(Protocol, id="import.coordinates", outputs=Imported, ali
     min_score: float | None = Param(
         "Lowest score", None, advanced=True, help="Positions with a lower score are left out; empty keeps all. Too high loses particles."
     )
-
-    @field_validator("path", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        return sources.listed(value)
-
-    @field_validator("folder")
-    @classmethod
-    def _absolute(cls, value: str) -> str:
-        return sources.absolute(value)
-
-    @field_validator("path")
-    @classmethod
-    def _from_folder(cls, value: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
-        return sources.from_folder(others.data.get("folder", ""), value)
 
     def check(self) -> Iterator[Hint]:
         if not any(self.path):

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from pydantic import ValidationInfo, field_validator
 
 from cryoloom.data import Micrographs, acquisition
 from cryoloom.formats import sources
-from cryoloom.spec import Failure, Hint, Item, Job, Outputs, Param, Protocol
-from cryoloom.tables import Dataset
-from cryoloom.units import AngstromPerPixel, ElectronsPerSquareAngstrom, KiloVolts, Millimetres
+from cryoloom.spec import Failure, Hint, Item, Job, Outputs, Param, Patterns, Protocol
+from cryoloom.tables import Dataset, Hashed
 
 
 @dataclass(frozen=True)
@@ -23,37 +21,22 @@ class Imported(Outputs):
 class ImportMicrographs(Protocol, id="import.micrographs", outputs=Imported, aliases=("ProtImportMicrographs",)):
     """Link micrographs into the project, read their headers, and record how they were taken."""
 
-    folder: str = acquisition.FOLDER
-    pattern: tuple[str, ...] = Param(
+    folder: acquisition.Folder
+    pattern: Patterns = Param(
         "Files", aliases=("filesPattern",), wizard="file-pattern",
         help="Aligned sums, protein dark: MRC or TIFF, with the shell's wildcards (`**` any folders, `#` a digit). "
         "Denoised or contrast-inverted images spoil every later step.",
     )  # fmt: skip
-    exclude: tuple[str, ...] = acquisition.EXCLUDE
-    copy_files: bool = acquisition.COPY_FILES
-    pixel_size: AngstromPerPixel = acquisition.PIXEL_SIZE
-    voltage: KiloVolts = acquisition.VOLTAGE
-    cs: Millimetres = acquisition.CS
-    amplitude_contrast: float = acquisition.AMPLITUDE_CONTRAST
-    dose_per_frame: ElectronsPerSquareAngstrom | None = acquisition.DOSE_PER_FRAME
-    pre_exposure: ElectronsPerSquareAngstrom = acquisition.PRE_EXPOSURE
-    magnification: float | None = acquisition.MAGNIFICATION
-    ignore_header_pixel_size: bool = acquisition.IGNORE_HEADER_PIXEL_SIZE
-
-    @field_validator("pattern", "exclude", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        return sources.listed(value)
-
-    @field_validator("folder")
-    @classmethod
-    def _absolute(cls, value: str) -> str:
-        return sources.absolute(value)
-
-    @field_validator("pattern")
-    @classmethod
-    def _from_folder(cls, value: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
-        return sources.from_folder(others.data.get("folder", ""), value)
+    exclude: acquisition.Exclude
+    copy_files: acquisition.CopyFiles
+    pixel_size: acquisition.PixelSize
+    voltage: acquisition.Voltage
+    cs: acquisition.SphericalAberration
+    amplitude_contrast: acquisition.AmplitudeContrast
+    dose_per_frame: acquisition.DosePerFrame
+    pre_exposure: acquisition.PreExposure
+    magnification: acquisition.Magnification
+    ignore_header_pixel_size: acquisition.IgnoreHeaderPixelSize
 
     def check(self) -> Iterator[Hint]:
         if not any(self.pattern):
@@ -79,8 +62,6 @@ class ImportMicrographs(Protocol, id="import.micrographs", outputs=Imported, ali
 
     def register(self, item: Item) -> Mapping[str, Any]:
         """Bring one micrograph in; what is not a plain MRC image is rewritten as one."""
-        from blake3 import blake3
-
         from cryoloom.formats.movie import open_movie
         from cryoloom.formats.mrc import write_mrc
 
@@ -100,7 +81,7 @@ class ImportMicrographs(Protocol, id="import.micrographs", outputs=Imported, ali
             "width": image.width,
             "height": image.height,
             "header_pixel_size": image.pixel_size,
-            "blake3": blake3(max_threads=1).update_mmap(source).hexdigest(),
+            "blake3": Hashed.of(source).blake3,
         }
 
     def summary(self, out: Imported) -> Mapping[str, Any]:

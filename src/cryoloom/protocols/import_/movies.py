@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-from pydantic import ValidationInfo, field_validator
+from pydantic import field_validator
 
 from cryoloom.data import Movies, acquisition
 from cryoloom.formats import sources
 from cryoloom.report.panels import ImageGrid, TableView
-from cryoloom.spec import Failure, Hint, Item, Job, Outputs, Panel, Param, Protocol, WrongUse
-from cryoloom.tables import Dataset
-from cryoloom.units import AngstromPerPixel, ElectronsPerSquareAngstrom, KiloVolts, Millimetres
+from cryoloom.spec import AbsolutePath, Failure, Hint, Item, Job, Outputs, Panel, Param, Patterns, Protocol, WrongUse
+from cryoloom.tables import Dataset, Hashed
 
 
 @dataclass(frozen=True)
@@ -25,23 +24,23 @@ class Imported(Outputs):
 class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("ProtImportMovies",)):
     """Link movies into the project, read their headers, and record how they were taken."""
 
-    folder: str = acquisition.FOLDER
-    pattern: tuple[str, ...] = Param(
+    folder: acquisition.Folder
+    pattern: Patterns = Param(
         "Files", aliases=("filesPattern",), wizard="file-pattern",
         help="Movie files: MRC or TIFF, with the shell's wildcards (`**` any folders, `#` a digit); a folder stands for all in it. "
         "Patterns that match gain or summed images too bring those in as movies.",
     )  # fmt: skip
-    exclude: tuple[str, ...] = acquisition.EXCLUDE
-    copy_files: bool = acquisition.COPY_FILES
-    pixel_size: AngstromPerPixel = acquisition.PIXEL_SIZE
-    voltage: KiloVolts = acquisition.VOLTAGE
-    cs: Millimetres = acquisition.CS
-    amplitude_contrast: float = acquisition.AMPLITUDE_CONTRAST
-    dose_per_frame: ElectronsPerSquareAngstrom | None = acquisition.DOSE_PER_FRAME
-    pre_exposure: ElectronsPerSquareAngstrom = acquisition.PRE_EXPOSURE
-    magnification: float | None = acquisition.MAGNIFICATION
-    ignore_header_pixel_size: bool = acquisition.IGNORE_HEADER_PIXEL_SIZE
-    gain: str = Param(
+    exclude: acquisition.Exclude
+    copy_files: acquisition.CopyFiles
+    pixel_size: acquisition.PixelSize
+    voltage: acquisition.Voltage
+    cs: acquisition.SphericalAberration
+    amplitude_contrast: acquisition.AmplitudeContrast
+    dose_per_frame: acquisition.DosePerFrame
+    pre_exposure: acquisition.PreExposure
+    magnification: acquisition.Magnification
+    ignore_header_pixel_size: acquisition.IgnoreHeaderPixelSize
+    gain: AbsolutePath = Param(
         "Gain reference", "", group="Detector", aliases=("gainFile",), wizard="file",
         help="MRC or TIFF image that frames are multiplied by; empty: the movies are corrected already. A missing one leaves fixed patterns.",
     )  # fmt: skip
@@ -53,25 +52,10 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
         "Flip gain", "none", group="Detector", aliases=("gainFlip",), wizard="gain-orientation",
         help="Mirror the gain after its rotation. A wrong orientation doubles the fixed pattern instead of removing it.",
     )  # fmt: skip
-    defects: str = Param(
+    defects: AbsolutePath = Param(
         "Defects", "", group="Detector", aliases=("defectFile",), wizard="file",
         help="Bad pixels: an image (not 0 = bad), a text of `x y width height` a line, or RELION's hot pixels. Unlisted ones leave streaks.",
     )  # fmt: skip
-
-    @field_validator("pattern", "exclude", mode="before")
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        return sources.listed(value)
-
-    @field_validator("folder", "gain", "defects")
-    @classmethod
-    def _absolute(cls, value: str) -> str:
-        return sources.absolute(value)
-
-    @field_validator("pattern")
-    @classmethod
-    def _from_folder(cls, value: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
-        return sources.from_folder(others.data.get("folder", ""), value)
 
     @field_validator("gain_rotation", mode="before")
     @classmethod
@@ -83,8 +67,8 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
             yield Hint("pattern", "names no file")
         for name in ("gain", "defects"):
             path = getattr(self, name)
-            if path and not Path(path).is_file():
-                yield Hint(name, f"{path}: there is no such file", fix="")
+            if path and (wrong := sources.not_a_file(path)):
+                yield Hint(name, wrong)
         if not self.gain and (self.gain_rotation or self.gain_flip != "none"):
             yield Hint("gain", "is empty, so its rotation and flip do nothing", error=False)
 
@@ -104,6 +88,10 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
         if not self.ignore_header_pixel_size:
             names = pl.col("movie_path").str.split("/").list.last()
             acquisition.demand_pixel_size(read.select("header_pixel_size", name=names), self.pixel_size)
+        if single := read.filter(frames=1).height:
+            job.warn(
+                f"{single} of {read.height} movies have a single frame: there is no motion to follow. Sums go in by import.micrographs."
+            )
         items = listed.drop("source").join(read, on="id", how="left", maintain_order="left")
         counts = [pl.col(name).fill_null(0) for name in ("frames", "width", "height")]
         items = items.with_columns(
@@ -114,8 +102,6 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
 
     def register(self, item: Item) -> Mapping[str, Any]:
         """Link one movie and read its header; a broken file raises what is wrong with it."""
-        from blake3 import blake3
-
         from cryoloom.formats.movie import open_movie
 
         source = Path(item["source"])
@@ -131,7 +117,7 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
             "width": movie.width,
             "height": movie.height,
             "header_pixel_size": movie.pixel_size,
-            "blake3": blake3(max_threads=1).update_mmap(source).hexdigest(),
+            "blake3": Hashed.of(source).blake3,
         }
 
     def _detector(self, job: Job, files: list[Path]) -> dict[str, Any]:

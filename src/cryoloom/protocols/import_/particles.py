@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-from pydantic import field_validator
 
 from cryoloom.data import Particles, acquisition
 from cryoloom.formats import sources
-from cryoloom.spec import Failure, Hint, Item, Job, Outputs, Param, Protocol
+from cryoloom.spec import AbsolutePath, Failure, Hint, Item, Job, Outputs, Param, Protocol
 from cryoloom.tables import Dataset
-from cryoloom.units import AngstromPerPixel, KiloVolts, Millimetres
+from cryoloom.units import AngstromPerPixel
 
 
 @dataclass(frozen=True)
@@ -24,42 +23,39 @@ class Imported(Outputs):
 class ImportParticles(Protocol, id="import.particles", outputs=Imported, aliases=("ProtImportParticles",)):
     """Link the stacks of a particle set into the project and read its table."""
 
-    path: str = Param(
+    path: AbsolutePath = Param(
         "Table or stack", aliases=("filesPath", "starFile"), wizard="file",
         help="RELION STAR (3.1, 5, or 3.0 without optics groups), cryoSPARC .cs, or an MRC stack. The wrong table gives other poses.",
     )  # fmt: skip
-    passthrough: str = Param(
+    passthrough: AbsolutePath = Param(
         "Passthrough file", "", wizard="file", advanced=True,
         help="cryoSPARC's passthrough .cs of the same job, for the fields that the first file lacks. Without it they stay unknown.",
     )  # fmt: skip
-    folder: str = Param(
+    folder: AbsolutePath = Param(
         "Folder of the stacks", "", wizard="file", advanced=True,
         help="Where the table's relative paths start, if not in a folder above the table. A wrong one finds no images.",
     )  # fmt: skip
-    copy_files: bool = acquisition.COPY_FILES
+    copy_files: acquisition.CopyFiles
     pixel_size: AngstromPerPixel | None = Param(
         "Pixel size", None, gt=0, le=100, group="Acquisition", aliases=("samplingRate",),
         help="Å per pixel; empty takes the table's, which must agree. Every length that is measured later is wrong by its error.",
     )  # fmt: skip
-    ignore_header_pixel_size: bool = acquisition.IGNORE_HEADER_PIXEL_SIZE
+    ignore_header_pixel_size: acquisition.IgnoreHeaderPixelSize
     contrast: Literal["auto", "bright", "dark"] = Param(
         "Protein is", "auto", group="Acquisition", advanced=True,
         help="auto: as a .cs says, otherwise bright. Dark particles are inverted on the way in; the wrong choice inverts the map.",
     )  # fmt: skip
-    voltage: KiloVolts = acquisition.VOLTAGE
-    cs: Millimetres = acquisition.CS
-    amplitude_contrast: float = acquisition.AMPLITUDE_CONTRAST
-
-    @field_validator("path", "passthrough", "folder")
-    @classmethod
-    def _absolute(cls, value: str) -> str:
-        return sources.absolute(value)
+    voltage: acquisition.Voltage
+    cs: acquisition.SphericalAberration
+    amplitude_contrast: acquisition.AmplitudeContrast
 
     def check(self) -> Iterator[Hint]:
         for name in ("path", "passthrough"):
             value = getattr(self, name)
-            if value and not Path(value).is_file():
-                yield Hint(name, f"{value}: there is no such file")
+            if value and (wrong := sources.not_a_file(value)):
+                yield Hint(name, wrong)
+        if self.folder and not Path(self.folder).is_dir():
+            yield Hint("folder", f"{self.folder}: there is no such folder")
         suffix = sources.image_suffix(Path(self.path)).lower()
         if suffix in sources.IMAGE_SUFFIXES and self.pixel_size is None:
             yield Hint("pixel_size", "is needed: a stack alone does not say it reliably")
@@ -73,9 +69,9 @@ class ImportParticles(Protocol, id="import.particles", outputs=Imported, aliases
         from cryoloom.formats.particle_table import with_identities
 
         table = self._table()
+        if not table.items.height:
+            raise Failure("no-particles", f"{self.path}: it holds no particles.", "Give a table with particles.")
         items = with_identities(table.items)
-        if not items.height:
-            raise Failure("no-particles", f"{self.path}: the table has no rows.", "Give a table with particles.")
         optics = [{**group, "contrast": self._contrast(group)} for group in table.optics]
         stacks = _stacks(items, optics)
         found = job.map(self.register, Dataset(stacks, job.root), name="stacks")
@@ -89,7 +85,8 @@ class ImportParticles(Protocol, id="import.particles", outputs=Imported, aliases
         items, reasons = _joined(items, stacks, found.rows, found.failed)
         particles = Particles(items, job.root, optics=optics)
         if reasons:
-            job.warn(f"{len(reasons)} of {len(particles)} particles have no usable image and are disabled.")
+            example = next(iter(reasons.values()))
+            job.warn(f"{len(reasons)} of {len(particles)} particles have no usable image and are disabled, such as: {example.rstrip('.')}.")
         return Imported(particles.disable(reasons) if reasons else particles)
 
     def _table(self) -> Any:

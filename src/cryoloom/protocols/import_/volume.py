@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from pydantic import field_validator
 
 from cryoloom.data import Volume
 from cryoloom.formats import sources
-from cryoloom.spec import Failure, Hint, Job, Outputs, Param, Protocol
+from cryoloom.spec import AbsolutePath, Failure, Hint, Job, Outputs, Param, Protocol
 from cryoloom.units import AngstromPerPixel
 
 
@@ -22,15 +21,15 @@ class Imported(Outputs):
 class ImportVolume(Protocol, id="import.volume", outputs=Imported, aliases=("ProtImportVolumes",)):
     """Read a map (MRC, CCP4 or EMDB ``.map``, plain or compressed) and keep it as a cubic float32 MRC volume."""
 
-    path: str = Param(
+    path: AbsolutePath = Param(
         "Map", aliases=("filesPath",), wizard="file",
         help="MRC, CCP4 or EMDB map; a cube without NaN. A mask or a filtered map in its place misleads a refinement.",
     )  # fmt: skip
-    half_map1: str = Param(
+    half_map1: AbsolutePath = Param(
         "First half map", "", wizard="file", aliases=("half1map",),
         help="Unfiltered map of one half of the data, of the same box. Filtered ones give a wrong resolution.",
     )  # fmt: skip
-    half_map2: str = Param(
+    half_map2: AbsolutePath = Param(
         "Second half map", "", wizard="file", aliases=("half2map",),
         help="Unfiltered map of the other half. The same file twice gives a resolution that means nothing.",
     )  # fmt: skip
@@ -39,16 +38,11 @@ class ImportVolume(Protocol, id="import.volume", outputs=Imported, aliases=("Pro
         help="Å per voxel; empty takes the header's. A wrong one scales the map, and references no longer fit their particles.",
     )  # fmt: skip
 
-    @field_validator("path", "half_map1", "half_map2")
-    @classmethod
-    def _absolute(cls, value: str) -> str:
-        return sources.absolute(value)
-
     def check(self) -> Iterator[Hint]:
         for name in ("path", "half_map1", "half_map2"):
             value = getattr(self, name)
-            if value and not Path(value).is_file():
-                yield Hint(name, f"{value}: there is no such file")
+            if value and (wrong := sources.not_a_file(value)):
+                yield Hint(name, wrong)
         if bool(self.half_map1) != bool(self.half_map2):
             yield Hint("half_map2" if self.half_map1 else "half_map1", "is missing: half maps come in pairs")
         elif self.half_map1 and self.half_map1 == self.half_map2:

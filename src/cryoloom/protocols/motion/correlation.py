@@ -127,9 +127,14 @@ class Correlation(
                 raise Failure(
                     "detector-shape", f"{item['movie_name']} is {shape[1]} × {shape[0]} px, the {name} {image.shape[1]} × {image.shape[0]}."
                 )
-        frames = Frames(
-            lambda number: movie.read(first + number, first + number + 1)[0], last - first, gain=gain, defects=defects, seed=item.seed
-        )
+
+        def read(number: int) -> Any:
+            return movie.read(first + number, first + number + 1)[0]
+
+        try:
+            frames = Frames(read, last - first, gain=gain, defects=defects, seed=item.seed)
+        except ValueError as error:
+            raise Failure("movie-frame", f"{item['movie_name']}: {error}.", "Copy the movie again, or leave it out.") from error
         dose = item.row.get("dose_per_frame")
         before = (item.row.get("pre_exposure") or 0.0) + first * (dose or 0.0)
         pixel_size = item["pixel_size"]

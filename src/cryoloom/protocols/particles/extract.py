@@ -87,8 +87,6 @@ class Extract(
         ratio = exact_ratio(self.bin)
         work = self._work(job)
         result = job.map(self.cut, work, name="micrographs")
-        for micrograph, reason in result.failed.items():
-            job.warn(f"Micrograph {micrograph} gave no particles: {reason}")
         cut = result.rows
         if cut.is_empty() or "stack_path" not in cut.columns:
             raise Failure(

@@ -97,8 +97,6 @@ class BlobPick(
         if work.enabled().is_empty():
             raise Failure("no-micrographs", "pick.blob: no micrograph is left to be picked.", "Give micrographs that are not disabled.")
         result = job.map(self.candidates, work)
-        for micrograph, reason in result.failed.items():
-            job.warn(f"Micrograph {micrograph} was not picked: {reason}")
         rows = result.rows.sort("id")
         picks = self._select(rows)
         if picks.height < 5 * rows.height:

@@ -64,7 +64,7 @@ class Select(
             try:
                 self._rule(self.items.to_polars())
             except WrongUse as problem:
-                yield Hint("where", f"{problem.message} {problem.cure}")
+                yield Hint("where", f"{problem.message} {problem.cure}".removeprefix("--where "))
         if self.mode in ("ids", "classes") and not self.ids:
             yield Hint("ids", "is empty: list some")
         if self.mode in ("auto", "classes") and self.classes is None and not isinstance(self.items, Classes2D | Classes3D):

@@ -8,20 +8,18 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-if TYPE_CHECKING:
-    from cryoloom.spec.errors import Failure
+from cryoloom.spec.errors import Failure
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST}
 _numbers = itertools.count()
 
 
-def storage_failure(error: OSError, path: Path) -> "Failure | None":
+def storage_failure(error: OSError, path: Path) -> Failure | None:
     """Return what to tell the user when the disk, not the data, is at fault; None for any other error."""
-    from cryoloom.spec.errors import Failure  # brings pydantic, which supervisors do without
-
     if error.errno in _FULL:
         free = shutil.disk_usage(_existing(path)).free / 1e9
         return Failure(
@@ -30,12 +28,13 @@ def storage_failure(error: OSError, path: Path) -> "Failure | None":
             "Free some space (`cryoloom project info` shows what each run uses), then resume the run; what is finished is kept.",
         )
     if error.errno in _FORBIDDEN:
-        return Failure("not-writable", f"{path} cannot be written: {error.strerror}.", "Give yourself write access to the project folder.")
+        cure = "Give yourself write access to that folder, or choose another."
+        return Failure("not-writable", f"{path} cannot be written: {error.strerror}.", cure)
     return None
 
 
 def _existing(path: Path) -> Path:
-    while not path.exists():
+    while not os.path.exists(path):  # Path.exists raises where a folder above may not be entered
         path = path.parent
     return path
 
@@ -52,27 +51,54 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise failure from error
 
 
+def make_folder(path: Path) -> Path:
+    """Make the folder `path` and those above it, unless they are there, and return it.
+
+    Raises
+    ------
+    Failure
+        ``not-writable``, saying what is in the way, or ``disk-full``.
+    """
+    with storage_errors(path):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno not in _NO_PLACE:
+                raise
+            there = _existing(path)
+            why = f"{there} is not a folder" if not there.is_dir() else f"{there} takes no folders"
+            raise Failure("not-writable", f"The folder {path} cannot be made: {why}.", "Choose another place.") from error
+    return path
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a binary file that takes the place of `path` when the block ends; after an error nothing is left.
+def writing(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path` to write to; it takes the place of `path` when the block ends, after an error nothing is left.
 
     Raises
     ------
     Failure
         ``disk-full`` or ``not-writable``.
     """
+    path = Path(path)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.tmp")
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("wb") as handle:
-                yield handle
-                handle.flush()
+            yield temporary
+            with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a binary file to write to that takes the place of `path`, as `writing` does."""
+    with writing(path) as temporary, temporary.open("wb") as handle:
+        yield handle
 
 
 def sync_folder(folder: Path) -> None:
