@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cryoloom.numerics.fourier.transforms import resample_images
 
-GRAIN = 24.0
+GRAIN = 40.0
 """Working pixels across a particle."""
 
 CLAMP = 8.0
