@@ -50,7 +50,7 @@ def find_blobs(scene: Scene, *, border: float = 0.3) -> Blobs:
 
     Where there is more detail of the other sign the blob is the halo of a contaminant and left out, too.
     """
-    detail = Detail(scene.pixels, scene.diameter)
+    detail = Detail(scene.pixels, scene.pixel_size, scene.diameter)
     if not detail.seen:
         none = np.zeros(0)
         return Blobs(none, none, none, np.zeros((0, len(FEATURES))), np.zeros((0, len(FEATURES))))

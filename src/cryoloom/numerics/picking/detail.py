@@ -20,9 +20,11 @@ REACH = 0.65
 BROAD = 1.6
 """Radius of the wider summation over that of the first."""
 
-FINE, COARSE, FLAT = 0.02, 0.5, 0.7
-"""Standard deviations, in diameters, of the Gaussians that take off noise finer than any particle's part, what is as large as the particle,
-and illumination and ice thickness."""
+FINE = 3.5
+"""Standard deviation, Å, of the Gaussian that takes off noise finer than what a micrograph shows of a protein; it halves 19 Å."""
+
+COARSE, FLAT = 0.5, 0.7
+"""Standard deviations, in diameters, of those that take off what is as large as the particle, and illumination and ice thickness."""
 
 THRESHOLD, CEILING = 1.0, 4.0
 """Detail counts by what it exceeds the one, up to the other, σ of the noise."""
@@ -31,15 +33,15 @@ Shape = tuple[int, int]
 
 
 class Detail:
-    """The detail of `pixels` ``(h, w)``, particles of `diameter` px bright; `sums` gives maps ``(h, w)`` float32."""
+    """The detail of `pixels` ``(h, w)`` of `pixel_size` Å, particles of `diameter` px bright; `sums` gives maps ``(h, w)`` float32."""
 
-    def __init__(self, pixels: Tensor, diameter: float) -> None:
+    def __init__(self, pixels: Tensor, pixel_size: float, diameter: float) -> None:
         self.diameter = diameter
         self.height, self.width = int(pixels.shape[0]), int(pixels.shape[1])
         self.pad = min(int(diameter), self.height - 1, self.width - 1)
         pixels = torch.nn.functional.pad(pixels[None, None], (self.pad,) * 4, mode="reflect")[0, 0]
         self.shape = (int(pixels.shape[0]), int(pixels.shape[1]))
-        band = _band(self.shape, diameter)
+        band = _band(self.shape, FINE / pixel_size, diameter)
         passed = torch.fft.irfft2(torch.fft.rfft2(pixels) * band, s=self.shape)
         noise = quiet_variance(passed, band, diameter)
         self.seen = noise > 0.0
@@ -56,9 +58,10 @@ class Detail:
 
 
 @lru_cache(maxsize=2)
-def _band(shape: Shape, diameter: float) -> Tensor:
+def _band(shape: Shape, fine_size: float, diameter: float) -> Tensor:
     radius = radius_2d(*shape)
-    fine, coarse, flat = (torch.exp(-2.0 * (torch.pi * size * diameter * radius) ** 2) for size in (FINE, COARSE, FLAT))
+    sizes = (fine_size, COARSE * diameter, FLAT * diameter)
+    fine, coarse, flat = (torch.exp(-2.0 * (torch.pi * size * radius) ** 2) for size in sizes)
     return (fine - coarse) * (1.0 - flat)
 
 

@@ -14,6 +14,9 @@ Array = NDArray[np.float64]
 PRIOR_COUNT = 10.0
 """Candidates that the priors of covariances count for."""
 
+OFFSET_COUNT = 20.0
+"""Candidates that the prior of a micrograph's offset, none, counts for."""
+
 LEAST_SHARE = 0.02
 """Share that the rest has at the least."""
 
@@ -56,6 +59,8 @@ class Sample:
     ----------
     candidates, decoys
         Features ``(n, k)`` and ``(m, k)``; decoys look like candidates and are known not to be particles.
+    micrograph
+        ``(n,)`` from 0 to `micrographs` - 1: where each candidate lies.
     spread
         ``(k,)`` standard deviations to which those of particles and noise are drawn where few candidates tell.
     widest
@@ -64,25 +69,39 @@ class Sample:
 
     candidates: Array
     decoys: Array
+    micrograph: NDArray[np.int64]
+    micrographs: int
     spread: Array
     widest: float
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """The state of the fit: densities, their shares among candidates, and of the last two among decoys."""
+    """The state of the fit.
+
+    Attributes
+    ----------
+    particles, noise, rest
+        The densities.
+    shares, decoy_shares
+        Of the three densities among candidates, of the last two among decoys.
+    offsets
+        ``(micrographs,)``: by how much the first feature of the particles of each micrograph differs from the mean.
+    """
 
     particles: Normal
     noise: Normal
     rest: Normal
     shares: Array
     decoy_shares: Array
+    offsets: Array
 
-    def posterior(self, candidates: Array, decoys: Array) -> tuple[Array, Array, float]:
-        """Return the probabilities of the densities for `candidates` ``(3, n)`` and `decoys` ``(2, m)``, and the log-likelihood."""
-        densities = (self.particles, self.noise, self.rest)
-        ours, first = _normalised(np.stack([density.log_density(candidates) for density in densities]), self.shares)
-        others, second = _normalised(np.stack([density.log_density(decoys) for density in densities[1:]]), self.decoy_shares)
+    def posterior(self, data: Sample) -> tuple[Array, Array, float]:
+        """Return the probabilities of the densities for candidates ``(3, n)`` and decoys ``(2, m)``, and the log-likelihood."""
+        background = (self.noise, self.rest)
+        own = self.particles.log_density(self._levelled(data))
+        ours, first = _normalised(np.stack([own, *(density.log_density(data.candidates) for density in background)]), self.shares)
+        others, second = _normalised(np.stack([density.log_density(data.decoys) for density in background]), self.decoy_shares)
         return ours, others, first + second
 
     def converged(self, data: Sample, iterations: int) -> tuple["Mixture", float]:
@@ -90,18 +109,28 @@ class Mixture:
         mixture, before = self, -np.inf
         everything = np.concatenate([data.candidates, data.decoys])
         for _ in range(iterations):
-            ours, others, likelihood = mixture.posterior(data.candidates, data.decoys)
+            ours, others, likelihood = mixture.posterior(data)
             if ours[0].sum() < 2.0 or likelihood - before < 1e-6 * len(everything):
                 return mixture, likelihood
             before = likelihood
+            particles = Normal.fit(mixture._levelled(data), ours[0], data.spread).narrowed(data.widest)
+            away = ours[0] * (data.candidates[:, 0] - particles.mean[0])
+            members = np.bincount(data.micrograph, ours[0], minlength=data.micrographs)
             mixture = Mixture(
-                Normal.fit(data.candidates, ours[0], data.spread).narrowed(data.widest),
+                particles,
                 Normal.fit(everything, np.concatenate([ours[1], others[0]]) + 1e-9, data.spread),
                 mixture.rest,
                 _shares(ours),
                 _shares(others) if len(data.decoys) else mixture.decoy_shares,
+                np.bincount(data.micrograph, away, minlength=data.micrographs) / (members + OFFSET_COUNT),
             )
         return mixture, before
+
+    def _levelled(self, data: Sample) -> Array:
+        """Return the candidates ``(n, k)`` without the offsets of their micrographs."""
+        levelled = data.candidates.copy()
+        levelled[:, 0] -= self.offsets[data.micrograph]
+        return levelled
 
 
 def _normalised(log_density: Array, shares: Array) -> tuple[Array, float]:

@@ -5,6 +5,8 @@ how strong it gets (target and decoy, Elias & Gygi 2007, doi:10.1038/nmeth1019).
 and each is different. So candidates are sorted into a narrow family, noise, and the rest. No constant here is a contrast or a score.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,11 +15,14 @@ from cryoloom.numerics.picking.peaks import keep_apart
 
 Array = NDArray[np.float64]
 
-SPREAD = np.array([0.12, 0.06])
-"""Standard deviations, in the order of `blob.FEATURES`, of particles that differ in nothing but view and noise."""
+SPREAD = np.array([0.15, 0.1])
+"""Standard deviations, in the order of `blob.FEATURES`, to which those of particles and noise are drawn where there are few of them."""
 
 WIDEST = 0.2
-"""Largest standard deviation of the logarithm of the strength of particles of one kind, for all defocus and views."""
+"""Largest standard deviation of the logarithm of the strength of particles of one kind in one micrograph, for all views."""
+
+WEAKEST = float(np.log(0.125))
+"""Smallest mean log strength of a family; the maxima of white noise alone have a mean of ln 0.10 and one in twenty is above this."""
 
 STEP = 0.15
 """Distance in log strength between the places where the family is looked for; it lies at least one above the typical noise."""
@@ -25,35 +30,43 @@ STEP = 0.15
 BREADTH = 2.0
 """Covariance of the rest over that of all candidates above the noise."""
 
+QUIET = 0.25
+"""Quantile of the decoys' strength that is typical of noise, however many of them are halos."""
+
 SAMPLE, ITERATIONS = 20_000, 100
 
 
-def particle_probability(features: Array, decoys: Array) -> Array:
+def particle_probability(features: Array, micrograph: NDArray[np.int64], decoys: Array) -> Array:
     """Return the probability ``(n,)`` that each candidate is a particle; 0 for all where no family of particles is found.
 
     Parameters
     ----------
     features
         ``(n, k)`` of the candidates of all micrographs, columns as `blob.FEATURES`.
+    micrograph
+        ``(n,)`` from 0: which micrograph each belongs to.
     decoys
         ``(m, k)`` features of the decoys of all micrographs.
     """
     if len(features) < 3:
         return np.zeros(len(features))
-    typical = float(np.median(decoys[:, 0])) if len(decoys) else float(features[:, 0].min())
-    sample = Sample(_thinned(features), _thinned(decoys), SPREAD, WIDEST)
+    typical = float(np.quantile(decoys[:, 0], QUIET)) if len(decoys) else float(features[:, 0].min())
+    weakest = max(typical + STEP, WEAKEST)
+    data = Sample(features, decoys, micrograph, int(micrograph.max()) + 1, SPREAD, WIDEST)
+    few = _thinned(data)
     best: tuple[float, Mixture] | None = None
-    for place in np.arange(typical + STEP, sample.candidates[:, 0].max(), STEP):
-        start = _start(sample, float(place), typical)
+    for place in np.arange(weakest, few.candidates[:, 0].max(), STEP):
+        start = _start(few, float(place), typical)
         if start is None:
             continue
-        mixture, likelihood = start.converged(sample, ITERATIONS)
-        if mixture.particles.mean[0] >= typical + STEP and (best is None or likelihood > best[0]):
+        mixture, likelihood = start.converged(few, ITERATIONS)
+        if mixture.particles.mean[0] >= weakest and (best is None or likelihood > best[0]):
             best = (likelihood, mixture)
     if best is None:
         return np.zeros(len(features))
+    mixture = best[1] if few is data else best[1].converged(data, ITERATIONS)[0]
     # The family's own tail is wider than that of the noise: what is weaker than typical noise must not come back in.
-    probability = np.where(features[:, 0] > best[1].noise.mean[0], best[1].posterior(features, decoys)[0][0], 0.0)
+    probability = np.where(features[:, 0] > mixture.noise.mean[0], mixture.posterior(data)[0][0], 0.0)
     return probability if probability.sum() >= 2.0 else np.zeros(len(features))
 
 
@@ -67,16 +80,21 @@ def _start(data: Sample, place: float, typical: float) -> Mixture | None:
     away = outside - outside.mean(axis=0)
     cover = BREADTH * (np.einsum("nj,nk->jk", away, away) / len(away) + np.diag(data.spread**2))
     return Mixture(
-        Normal.fit(data.candidates, near, data.spread).narrowed(data.widest),
-        Normal.fit(everything, (everything[:, 0] < typical + STEP) + 1e-9, data.spread),
-        Normal(outside.mean(axis=0), cover),
-        np.array([0.4, 0.4, 0.2]),
-        np.array([0.8, 0.2]),
+        particles=Normal.fit(data.candidates, near, data.spread).narrowed(data.widest),
+        noise=Normal.fit(everything, (everything[:, 0] < typical + STEP) + 1e-9, data.spread),
+        rest=Normal(outside.mean(axis=0), cover),
+        shares=np.array([0.4, 0.4, 0.2]),
+        decoy_shares=np.array([0.8, 0.2]),
+        offsets=np.zeros(data.micrographs),
     )
 
 
-def _thinned(points: Array) -> Array:
-    return points[:: max(1, -(-len(points) // SAMPLE))]
+def _thinned(data: Sample) -> Sample:
+    """Return every so manieth candidate and decoy, `SAMPLE` of each at the most."""
+    step, decoy_step = max(1, -(-len(data.candidates) // SAMPLE)), max(1, -(-len(data.decoys) // SAMPLE))
+    if step == decoy_step == 1:
+        return data
+    return replace(data, candidates=data.candidates[::step], micrograph=data.micrograph[::step], decoys=data.decoys[::decoy_step])
 
 
 def best_apart(

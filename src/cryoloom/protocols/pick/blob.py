@@ -41,7 +41,7 @@ class BlobPick(
     ctfs: CTFs | None = Input("CTFs", optional=True, help="With them, micrographs without a believable CTF are left out.")
     diameter: Angstrom = Param(
         "Particle diameter", gt=0, wizard="particle-size", aliases=("LoG_diam_max", "particle_diameter", "boxSize"),
-        help="Of the particle's longest view. A quarter more or less does no harm; half or twice the true value finds parts, or pairs.",
+        help="Of the particle's longest view. A quarter off costs a tenth of thin or hollow particles; half or twice finds parts, or pairs.",
     )  # fmt: skip
     probability: float = Param(
         "Least probability", 0.5, ge=0, le=1, aliases=("threshold",),
@@ -134,7 +134,7 @@ class BlobPick(
         counts = rows["x"].list.len().to_numpy()
         x, y, strength = (joined(name) for name in ("x", "y", "strength"))
         features, decoys = (joined(name).reshape(-1, len(FEATURES)) for name in ("features", "decoys"))
-        score = particle_probability(features, decoys)
+        score = particle_probability(features, np.repeat(np.arange(rows.height), counts), decoys)
         about = {row[0]: row[1:] for row in self.micrographs.items.select("id", "micrograph_name", "optics_group").iter_rows()}
         sizes = self._pixel_sizes()
         frames = [pl.DataFrame(schema=PICK)]
