@@ -9,6 +9,8 @@ from scipy import fft
 from scipy.optimize import linear_sum_assignment
 
 POTENTIAL = 0.00065 * 2.5  # rad per Å of protein in ice at 300 kV
+VOLUME = {"ball": 0.5 * math.pi / 6, "ring": 0.12, "rod": 0.028}
+"""Of the protein, in cubes of the diameter."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Scenery:
 
     shape: tuple[int, int] = (640, 640)
     pixel_size: float = 2.4
+    shape_of_particle: str = "ball"
     diameter: float = 200.0
     count: int = 40
     defocus: float = 15000.0
@@ -34,8 +37,8 @@ def draw(scenery: Scenery, seed: int) -> tuple[np.ndarray, np.ndarray]:
     (h, w), size, diameter = scenery.shape, scenery.pixel_size, scenery.diameter
     y, x = np.mgrid[:h, :w] * size
     phase, absorbed, covered = rng.normal(0, 0.012, (h, w)), np.ones((h, w)), np.zeros((h, w), bool)
-    body = _body(diameter)
-    thickness = 0.5 * math.pi / 6 * diameter**3 / len(body) * POTENTIAL / size**2
+    body = _body(diameter, scenery.shape_of_particle)
+    thickness = VOLUME[scenery.shape_of_particle] * diameter**3 / len(body) * POTENTIAL / size**2
     centres = _apart(scenery.count, (w * size, h * size), 1.05 * diameter, 0.5 * diameter, rng)
     for centre in centres:
         turned = body @ np.linalg.qr(rng.normal(size=(3, 3)))[0][:2].T
@@ -68,12 +71,19 @@ def draw(scenery: Scenery, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=8)
-def _body(diameter: float) -> np.ndarray:
+def _body(diameter: float, shape: str) -> np.ndarray:
     rng = np.random.default_rng(9)
-    points = rng.uniform(-0.5, 0.5, (9000, 3)) * diameter
-    points = points[((points / (np.array([1, 0.85, 0.8]) * diameter / 2)) ** 2).sum(axis=1) < 1]
+    points = rng.uniform(-0.5, 0.5, (200_000 if shape == "rod" else 30_000, 3)) * diameter
+    if shape == "ball":
+        points = points[((points / (np.array([1, 0.85, 0.8]) * diameter / 2)) ** 2).sum(axis=1) < 1]
+    elif shape == "ring":
+        from_circle = np.hypot(np.hypot(points[:, 0], points[:, 1]) - 0.34 * diameter, points[:, 2])
+        points = points[from_circle < 0.15 * diameter]
+    else:
+        points = points[np.hypot(points[:, 1], points[:, 2]) < 0.1 * diameter]
+    points = points[: len(points) - len(points) % 100]
     holes = points[rng.integers(0, len(points), 14)]
-    points = points[np.linalg.norm(points[:, None] - holes, axis=2).min(axis=1) > 0.1 * diameter]
+    points = points[np.linalg.norm(points[:, None] - holes, axis=2).min(axis=1) > (0.04 if shape == "rod" else 0.1) * diameter]
     return points - points.mean(axis=0)
 
 

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from blobby_micrographs import Scenery, draw, matched
 
 from cryoloom.numerics.picking.blob import FEATURES, find_blobs
+from cryoloom.numerics.picking.detail import Detail
 from cryoloom.numerics.picking.scene import GRAIN, reduce_micrograph
 
 
@@ -16,8 +18,10 @@ from cryoloom.numerics.picking.scene import GRAIN, reduce_micrograph
         Scenery(pixel_size=3.0, shape=(511, 733), diameter=300.0, count=25, hot=40),
         Scenery(diameter=150.0, defocus=8000.0, dose=25.0),
         Scenery(defocus=25000.0, dose=10.0),
+        Scenery(shape_of_particle="ring", count=30),
+        Scenery(shape_of_particle="rod", diameter=260.0, pixel_size=3.0, count=30),
     ],
-    ids=["typical", "fine", "coarse, odd, hot pixels", "low defocus", "low dose"],
+    ids=["typical", "fine", "coarse, odd, hot pixels", "low defocus", "low dose", "ring", "rod"],
 )
 def test_all_particles_are_among_the_blobs_and_centred(scenery):
     image, true = draw(scenery, 3)
@@ -32,17 +36,24 @@ def test_all_particles_are_among_the_blobs_and_centred(scenery):
     assert len(strongest) > 0.95 * len(true) and (np.diff(blobs.strength) <= 0).all()
 
 
-def test_strength_is_in_units_of_the_noise():
-    """A ball of known height in white noise of variance 1 has the strength of a matched filter, a little less for its surround."""
-    rng = np.random.default_rng(0)
-    y, x = np.indices((400, 400))
-    ball = np.sqrt(np.clip(1 - ((x - 200) ** 2 + (y - 180) ** 2) / 12.0**2, 0, None))
-    image = rng.standard_normal((400, 400)) - 0.8 * ball
-    blobs = find_blobs(reduce_micrograph(image, 1.0, 24.0))
-    matched_filter = 0.8 * np.sqrt((ball**2).sum())
-    assert np.hypot(blobs.x[0] - 200, blobs.y[0] - 180) < 1.0
-    assert 0.5 * matched_filter < blobs.strength[0] < matched_filter + 2.0
-    assert blobs.strength[1] < 1.25 * blobs.chance
+def test_strength_is_the_mean_detail_in_units_of_the_noise():
+    """White noise of any height has the rectified mean that its normal density says; strengths do not depend on the unit of grey values."""
+    noise = np.random.default_rng(0).standard_normal((500, 500))
+    expected = np.mean(np.clip(np.random.default_rng(1).standard_normal(1_000_000) - 1.0, 0.0, 3.0))
+    for height in (1.0, 250.0):
+        strengths, _ = Detail(torch.from_numpy((height * noise).astype(np.float32)), 4.0, 40.0).sums(1.0)
+        assert float(strengths.mean()) == pytest.approx(expected, rel=0.12)
+    image, _ = draw(Scenery(), 3)
+    once, scaled = (find_blobs(reduce_micrograph(frame, 2.4, 200.0)) for frame in (image, 1000.0 + 0.01 * image))
+    assert np.allclose(once.strength[:40], scaled.strength[:40], rtol=1e-3)
+
+
+def test_around_a_bright_droplet_there_are_no_blobs():
+    y, x = np.indices((500, 500))
+    rng = np.random.default_rng(5)
+    image = rng.standard_normal((500, 500)) + 8.0 * (np.hypot(x - 250, y - 250) < 40)
+    blobs = find_blobs(reduce_micrograph(image, 1.0, 60.0))
+    assert (np.hypot(blobs.x - 250, blobs.y - 250) > 30).all() and len(blobs.decoys) > 0
 
 
 def test_reduction_keeps_to_the_grain_and_never_enlarges():

@@ -16,9 +16,8 @@ def pick(sceneries, seed=0, diameter=None):
     assumed = diameter or sceneries[0].diameter
     lists = [find_blobs(reduce_micrograph(image, sceneries[0].pixel_size, assumed)) for image, _ in drawn]
     owner = np.repeat(np.arange(len(lists)), [len(blobs.x) for blobs in lists])
-    strong = np.concatenate([blobs.strength > blobs.chance for blobs in lists])
     probability = particle_probability(
-        np.concatenate([blobs.features for blobs in lists]), owner, strong, np.concatenate([blobs.decoys for blobs in lists])
+        np.concatenate([blobs.features for blobs in lists]), owner, np.concatenate([blobs.decoys for blobs in lists])
     )
     hits, picks, truth = 0, [], 0
     for number, (blobs, (_, true)) in enumerate(zip(lists, drawn, strict=True)):
@@ -75,24 +74,80 @@ def test_empty_micrographs_give_few_picks():
     assert picks[1] <= 2 and picks[0] > 30 and picks[2] > 30
 
 
-def test_order_of_the_micrographs_does_not_matter_and_bits_repeat():
+@pytest.mark.parametrize(("factor", "least"), [(0.9, 0.8), (1.0, 0.85), (1.1, 0.8)])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shape_of_particle": "ring", "diameter": 170.0, "pixel_size": 2.2},
+        {"shape_of_particle": "rod", "diameter": 260.0, "pixel_size": 3.0, "shape": (700, 640)},
+    ],
+    ids=["ring", "rod"],
+)
+def test_hollow_and_long_particles(changes, factor, least):
+    recall, precision, _ = pick(dirty(**changes), seed=20, diameter=factor * changes["diameter"])
+    assert recall >= least and precision >= least
+
+
+def test_faint_particles():
+    recall, precision, _ = pick([Scenery(diameter=110.0, pixel_size=1.4, dose=12.0, defocus=defocus) for defocus in (12000.0, 18000.0)])
+    assert recall >= 0.85 and precision >= 0.8
+
+
+def test_few_particles_among_many_contaminants():
+    recall, precision, _ = pick([Scenery(count=5, ice=2, gold=2, shape_of_particle="ring") for _ in range(5)], seed=30)
+    assert recall >= 0.8 and precision >= 0.8
+
+
+def test_contaminants_alone_give_few_picks():
+    _, _, picks = pick([Scenery(count=0, ice=3, gold=2, carbon=carbon) for carbon in (False, True, False)])
+    assert sum(picks) <= 15  # as many as there are contaminants
+
+
+def family(rng):
+    """Return features of 300 particles and 200 candidates that are noise, and of 200 decoys."""
+    noise = lambda: rng.normal(0, [0.14, 0.08], (200, 2)) + [-2.28, -0.17]  # noqa: E731
+    return np.concatenate([rng.normal(0, [0.15, 0.06], (300, 2)) + [-1.4, -0.5], noise()]), noise()
+
+
+def test_order_of_the_candidates_does_not_matter_and_bits_repeat():
     rng = np.random.default_rng(0)
-    features = np.concatenate(
-        [rng.normal(0, 0.1, (300, 7)) + [3, 0.3, -2, -2, 2, 0.7, 0.1], rng.normal(0, 0.6, (200, 7)) + [1.5, 0, 0, 0, 0, 0, 0]]
-    )
+    features, decoys = family(rng)
     owner = rng.integers(0, 5, 500)
-    decoys = rng.normal(0, 0.6, (200, 7)) + [1.5, 0, 0, 0, 0, 0, 0]
-    strong = features[:, 0] > 1.4
-    first = particle_probability(features, owner, strong, decoys)
-    assert np.array_equal(first, particle_probability(features, owner, strong, decoys))
+    first = particle_probability(features, owner, decoys)
+    assert np.array_equal(first, particle_probability(features, owner, decoys))
     shuffled = rng.permutation(500)
-    assert np.allclose(particle_probability(features[shuffled], 4 - owner[shuffled], strong[shuffled], decoys), first[shuffled], atol=1e-6)
+    assert np.allclose(particle_probability(features[shuffled], 4 - owner[shuffled], decoys), first[shuffled], atol=1e-6)
     assert (first[:300] > 0.5).mean() > 0.97 and (first[300:] > 0.5).mean() < 0.03
 
 
+def test_what_is_stronger_or_broader_than_the_family_is_no_particle():
+    features, decoys = family(np.random.default_rng(1))
+    odd = np.array([[-0.5, -0.5], [0.5, -0.4], [-1.0, 0.0], [-3.2, -0.5]])
+    probability = particle_probability(np.concatenate([features, odd]), np.zeros(504, np.int64), decoys)
+    assert (probability[-4:] < 0.1).all() and (probability[:300] > 0.5).mean() > 0.95
+
+
+def test_halos_do_not_pass_for_noise():
+    """Three quarters of these decoys are as strong as the particles."""
+    features, decoys = family(np.random.default_rng(2))
+    halos = np.random.default_rng(3).normal(0, 0.3, (140, 2)) + [-1.2, -0.3]
+    probability = particle_probability(features[:320], np.zeros(320, np.int64), np.concatenate([halos, decoys[:60]]))
+    assert (probability[:300] > 0.5).mean() > 0.9
+
+
 def test_without_candidates_nothing_is_picked():
-    nothing = np.zeros((0, 7))
-    assert particle_probability(nothing, np.zeros(0, np.int64), np.zeros(0, bool), nothing).size == 0
+    nothing = np.zeros((0, 2))
+    assert particle_probability(nothing, np.zeros(0, np.int64), nothing).size == 0
+    assert not particle_probability(np.full((5, 2), -2.2), np.zeros(5, np.int64), nothing).any()
+
+
+def test_micrographs_may_differ_in_contrast():
+    """Thick ice halves the strength of all particles of every other micrograph."""
+    features, decoys = family(np.random.default_rng(4))
+    owner = np.arange(500) % 2
+    features[:300, 0] -= 0.35 * owner[:300]
+    probability = particle_probability(features, owner, decoys)
+    assert (probability[:300] > 0.5).mean() > 0.93 and (probability[300:] > 0.5).mean() < 0.05
 
 
 def test_the_density_is_normalised():

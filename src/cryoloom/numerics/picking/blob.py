@@ -1,33 +1,25 @@
-"""Blobs of a given size: where they are, how strong, and what tells particles from ice, gold, carbon edges and aggregates.
-
-Matched filters of several sizes (the projection of a ball less the mean of its neighbourhood: a difference-of-Gaussians picker with the
-particle's own profile; Voss et al. 2009, doi:10.1016/j.jsb.2009.01.004) and the local correlation with the middle one (Roseman 2003,
-doi:10.1016/S0304-3991(02)00333-9). The filters work below the first zero of any usual CTF; weighting by it was tried and finds no more.
-"""
+"""Blobs: the maxima of dark detail in a micrograph, how strong and how broad they are, and as many of the other sign."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cryoloom.numerics.picking.bank import SURROUND, Bank, noise_curvature
-from cryoloom.numerics.picking.noise import chance_peak, noise_variance
+from cryoloom.numerics.picking.detail import Detail
 from cryoloom.numerics.picking.peaks import find_peaks, refine_peaks
 from cryoloom.numerics.picking.scene import Scene
 
 Array = NDArray[np.float64]
 
-FEATURES = ("log_strength", "correlation", "log_gradient", "log_elongation", "log_texture", "wide", "narrow")
-"""Natural logarithm of the strength; local correlation with the filter; logarithms of the first and second angular harmonic over the
-strength; logarithm of the fine detail over the noise's; responses of a filter 1.4 times wider and of one 0.6 times as wide over the strength."""
+FEATURES = ("log_strength", "log_breadth")
+"""Natural logarithm of the mean detail within the particle's reach; that of the mean within a wider one over it."""
 
-FAINTEST = 2.5
-"""Blobs fainter than this many σ of the noise are not listed."""
-
-CROWD = 0.45
+CROWD = 0.5
 """Blobs of one list lie at least this many diameters apart."""
+
+FAINTEST = 1e-3
+"""Blobs of less detail than this, a hundredth of what noise has, are not listed."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +31,11 @@ class Blobs:
     x, y
         ``(n,)`` centre in px of the micrograph.
     strength
-        ``(n,)`` response of the best filter in σ of the noise.
+        ``(n,)`` mean detail in σ of the noise; white noise alone has 0.08 on average and 0.15 at its highest.
     features
-        ``(n, k)``, see `FEATURES`.
+        ``(n, 2)``, see `FEATURES`.
     decoys
-        ``(m, k)`` features of the blobs of the other sign, which no particle makes.
-    chance
-        Strength that noise alone is expected to exceed once in the micrograph.
+        ``(m, 2)`` features of the blobs of the other sign, which no particle makes.
     """
 
     x: Array
@@ -53,67 +43,34 @@ class Blobs:
     strength: Array
     features: Array
     decoys: Array
-    chance: float
 
 
-def find_blobs(scene: Scene, *, smallest: float = 0.7, largest: float = 1.0, border: float = 0.3) -> Blobs:
-    """List the blobs of `scene` between `smallest` and `largest` times the particle's diameter.
+def find_blobs(scene: Scene, *, border: float = 0.3) -> Blobs:
+    """List the blobs of `scene`; centres nearer than `border` diameters to an edge are left out.
 
-    Parameters
-    ----------
-    border
-        Centres nearer than this many diameters to an edge are left out.
+    Where there is more detail of the other sign the blob is the halo of a contaminant and left out, too.
     """
-    noise = noise_variance(scene.pixels, scene.diameter)
-    if not noise > 0.0:
+    detail = Detail(scene.pixels, scene.pixel_size, scene.diameter)
+    if not detail.seen:
         none = np.zeros(0)
-        return Blobs(none, none, none, np.zeros((0, len(FEATURES))), np.zeros((0, len(FEATURES))), FAINTEST)
-    bank = Bank(scene.pixels / noise**0.5, scene.diameter)
-    responses = torch.stack([bank.ball(float(size)) for size in np.linspace(smallest, largest, 3)])
-    middle = 0.5 * (smallest + largest)
-    measures = _Measures(
-        correlation=responses[1] / bank.local_contrast(SURROUND * middle),
-        gradient=bank.harmonic(1),
-        elongation=bank.harmonic(2),
-        texture=bank.texture(),
-        wide=bank.ball(1.4 * middle),
-        narrow=bank.ball(0.6 * middle),
-    )
+        return Blobs(none, none, none, np.zeros((0, len(FEATURES))), np.zeros((0, len(FEATURES))))
+    (dark, dark_around), (bright, bright_around) = detail.sums(1.0), detail.sums(-1.0)
     apart, margin = CROWD * scene.diameter, border * scene.diameter
-    best, worst = responses.amax(dim=0).numpy(), (-responses).amax(dim=0).numpy()
-    rows, columns = find_peaks(best, FAINTEST, apart, border=margin)
-    strength = best[rows, columns].astype(np.float64)
-    features = measures.at(rows, columns, strength, 1.0)
-    y, x = refine_peaks(best, rows, columns)
-    rows, columns = find_peaks(worst, FAINTEST, apart, border=margin)
-    decoys = measures.at(rows, columns, worst[rows, columns].astype(np.float64), -1.0)
-    height, width = scene.pixels.shape
-    chance = chance_peak(float(height * width), noise_curvature(bank.shape, smallest * scene.diameter))
-    return Blobs(x * scene.scale[1], y * scene.scale[0], strength, features, decoys, chance)
+    strengths = dark.numpy()
+    rows, columns = find_peaks(strengths, FAINTEST, apart, border=margin)
+    own = strengths[rows, columns] > bright.numpy()[rows, columns]
+    rows, columns = rows[own], columns[own]
+    y, x = refine_peaks(strengths, rows, columns)
+    decoys = find_peaks(bright.numpy(), FAINTEST, apart, border=margin)
+    return Blobs(
+        x=x * scene.scale[1],
+        y=y * scene.scale[0],
+        strength=strengths[rows, columns].astype(np.float64),
+        features=_features(dark, dark_around, rows, columns),
+        decoys=_features(bright, bright_around, *decoys),
+    )
 
 
-@dataclass(frozen=True)
-class _Measures:
-    """Maps ``(h, w)`` to be read at the blobs."""
-
-    correlation: Tensor
-    gradient: Tensor
-    elongation: Tensor
-    texture: Tensor
-    wide: Tensor
-    narrow: Tensor
-
-    def at(self, rows: NDArray[np.int64], columns: NDArray[np.int64], strength: Array, sign: float) -> Array:
-        """Return the features ``(n, k)`` of blobs of `sign` and `strength`."""
-        at = {name: values[rows, columns].numpy().astype(np.float64) for name, values in vars(self).items()}
-        features = {
-            "log_strength": np.log(strength),
-            "correlation": sign * at["correlation"],
-            # The constant keeps a perfectly round blob from minus infinity.
-            "log_gradient": np.log(at["gradient"] / strength + 0.03),
-            "log_elongation": np.log(at["elongation"] / strength + 0.03),
-            "log_texture": np.log(np.maximum(at["texture"], 1e-3)),
-            "wide": sign * at["wide"] / strength,
-            "narrow": sign * at["narrow"] / strength,
-        }
-        return np.stack([features[name] for name in FEATURES], axis=1)
+def _features(near: Tensor, around: Tensor, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Array:
+    strength, breadth = (np.maximum(values.numpy()[rows, columns].astype(np.float64), FAINTEST) for values in (near, around))
+    return np.stack([np.log(strength), np.log(breadth / strength)], axis=1)

@@ -9,8 +9,11 @@ from torch import Tensor
 
 from cryoloom.numerics.fourier.transforms import resample_images
 
-GRAIN = 24.0
+GRAIN = 40.0
 """Working pixels across a particle."""
+
+FINEST = 3.0
+"""Smallest working pixel, Å: picking looks at nothing that needs smaller ones."""
 
 CLAMP = 8.0
 """Pixels farther than this many robust standard deviations from the median are pulled back to there: hot pixels, cosmic rays."""
@@ -26,17 +29,20 @@ class Scene:
         ``(h, w)`` float32, particles bright.
     scale
         Micrograph pixels for one of these, (y, x).
+    pixel_size
+        Of these pixels, Å.
     diameter
         Of the particle, in these pixels.
     """
 
     pixels: Tensor
     scale: tuple[float, float]
+    pixel_size: float
     diameter: float
 
 
 def reduce_micrograph(image: NDArray[np.generic], pixel_size: float, diameter: float, *, dark: bool = True) -> Scene:
-    """Bring `image` ``(h, w)`` to about `GRAIN` pixels across a particle of `diameter` Å by Fourier cropping, never to finer pixels.
+    """Bring `image` ``(h, w)`` to about `GRAIN` pixels across a particle of `diameter` Å by Fourier cropping, never to pixels below `FINEST`.
 
     Parameters
     ----------
@@ -52,11 +58,12 @@ def reduce_micrograph(image: NDArray[np.generic], pixel_size: float, diameter: f
     limit = 0.5 * min(height, width) * pixel_size
     if diameter > limit:
         raise ValueError(f"diameter {diameter:g} Å is above half the short side of the micrograph, {limit:.0f} Å")
-    factor = max(1.0, diameter / pixel_size / GRAIN)
+    factor = max(1.0, diameter / pixel_size / GRAIN, FINEST / pixel_size)
     shape = (_fast_even(height / factor), _fast_even(width / factor)) if factor > 1.0 else (height, width)
     pixels = resample_images(torch.from_numpy(_clamped(image, -1.0 if dark else 1.0)), shape)
     scale = (height / shape[0], width / shape[1])
-    return Scene(pixels, scale, diameter / (pixel_size * (scale[0] * scale[1]) ** 0.5))
+    working = pixel_size * (scale[0] * scale[1]) ** 0.5
+    return Scene(pixels, scale, working, diameter / working)
 
 
 def _clamped(image: NDArray[np.generic], sign: float) -> NDArray[np.float32]:

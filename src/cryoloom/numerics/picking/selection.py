@@ -1,33 +1,43 @@
 """Which blobs are particles, told without a threshold from the candidates of the whole set.
 
-Particles are all the same thing, so they lie close together in the space of `blob.FEATURES`; ice, carbon, gold and aggregates lie
-scattered. Blobs of the other sign are decoys: no particle makes them, so they teach the mixture what noise and the surroundings of
-contaminants look like (target and decoy, Elias & Gygi 2007, doi:10.1038/nmeth1019). No constant here is a contrast or a score.
+Particles of one kind have about one strength and one breadth. Noise is weaker: blobs of the other sign, which no particle makes, show
+how strong it gets (target and decoy, Elias & Gygi 2007, doi:10.1038/nmeth1019). Ice, aggregates and edges of carbon are stronger or broader,
+and each is different. So candidates are sorted into a narrow family, noise, and the rest. No constant here is a contrast or a score.
 """
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoloom.numerics.picking.blob import FEATURES
-from cryoloom.numerics.picking.mixture import Candidates, Mixture, Normal
+from cryoloom.numerics.picking.mixture import Mixture, Normal, Sample
 from cryoloom.numerics.picking.peaks import keep_apart
 
 Array = NDArray[np.float64]
 
-SPREAD = np.array([0.1, 0.03, 0.25, 0.25, 0.1, 0.1, 0.15])
-"""Standard deviations, in the order of `FEATURES`, that particles of one kind have at the least."""
+SPREAD = np.array([0.15, 0.1])
+"""Standard deviations, in the order of `blob.FEATURES`, to which those of particles and noise are drawn where there are few of them."""
 
-OFFSET_FEATURES = (FEATURES.index("log_strength"), FEATURES.index("log_texture"))
-"""Strength and texture follow defocus and ice thickness, so micrographs may differ in them."""
+WIDEST = 0.2
+"""Largest standard deviation of the logarithm of the strength of particles of one kind in one micrograph, for all views."""
 
-STRENGTH, GRADIENT, WIDE = (FEATURES.index(name) for name in ("log_strength", "log_gradient", "wide"))
+WEAKEST = float(np.log(0.125))
+"""Smallest mean log strength of a family; the maxima of white noise alone have a mean of ln 0.10 and one in twenty is above this."""
 
-SAMPLE, CROWD = 20_000, 1500
-STARTS, ITERATIONS = 4, 60
+STEP = 0.15
+"""Distance in log strength between the places where the family is looked for; it lies at least one above the typical noise."""
+
+BREADTH = 2.0
+"""Covariance of the rest over that of all candidates above the noise."""
+
+QUIET = 0.25
+"""Quantile of the decoys' strength that is typical of noise, however many of them are halos."""
+
+SAMPLE, ITERATIONS = 20_000, 100
 
 
-def particle_probability(features: Array, micrograph: NDArray[np.int64], strong: NDArray[np.bool_], decoys: Array) -> Array:
-    """Return the probability ``(n,)`` that each candidate is a particle; 0 for those that noise alone explains.
+def particle_probability(features: Array, micrograph: NDArray[np.int64], decoys: Array) -> Array:
+    """Return the probability ``(n,)`` that each candidate is a particle; 0 for all where no family of particles is found.
 
     Parameters
     ----------
@@ -35,58 +45,56 @@ def particle_probability(features: Array, micrograph: NDArray[np.int64], strong:
         ``(n, k)`` of the candidates of all micrographs, columns as `blob.FEATURES`.
     micrograph
         ``(n,)`` from 0: which micrograph each belongs to.
-    strong
-        ``(n,)`` whether it is stronger than chance.
     decoys
         ``(m, k)`` features of the decoys of all micrographs.
     """
-    if np.count_nonzero(strong) < 3:
+    if len(features) < 3:
         return np.zeros(len(features))
-    weakest = float(features[strong, STRENGTH].min())
-    data = Candidates(features, micrograph, int(micrograph.max()) + 1, decoys, SPREAD)
-    sample = data.thinned(SAMPLE)
+    typical = float(np.quantile(decoys[:, 0], QUIET)) if len(decoys) else float(features[:, 0].min())
+    weakest = max(typical + STEP, WEAKEST)
+    data = Sample(features, decoys, micrograph, int(micrograph.max()) + 1, SPREAD, WIDEST)
+    few = _thinned(data)
     best: tuple[float, Mixture] | None = None
-    for place in _dense_places(features[strong], decoys):
-        mixture, _, likelihood = Mixture.start(sample, place, weakest).converged(sample, OFFSET_FEATURES, ITERATIONS)
-        merit = likelihood + _plausibility(mixture.particles, weakest)
-        if best is None or merit > best[0]:
-            best = (merit, mixture)
-    if best is None or best[0] == -np.inf:
+    for place in np.arange(weakest, few.candidates[:, 0].max(), STEP):
+        start = _start(few, float(place), typical)
+        if start is None:
+            continue
+        mixture, likelihood = start.converged(few, ITERATIONS)
+        if mixture.particles.mean[0] >= weakest and (best is None or likelihood > best[0]):
+            best = (likelihood, mixture)
+    if best is None:
         return np.zeros(len(features))
-    _, probability, _ = best[1].converged(data, OFFSET_FEATURES, ITERATIONS)
-    return np.where(strong, probability, 0.0)
+    mixture = best[1] if few is data else best[1].converged(data, ITERATIONS)[0]
+    # The family's own tail is wider than that of the noise: what is weaker than typical noise must not come back in.
+    probability = np.where(features[:, 0] > mixture.noise.mean[0], mixture.posterior(data)[0][0], 0.0)
+    return probability if probability.sum() >= 2.0 else np.zeros(len(features))
 
 
-def _plausibility(particles: Normal, weakest: float) -> float:
-    """Return the log prior of a cluster: as wide as asked for and without a slope, or it is edges, halos or ripples; not mere noise."""
-    if particles.mean[STRENGTH] < weakest + 0.05:
-        return -np.inf
-    slope, wide = max(0.0, particles.mean[GRADIENT] + 1.6), particles.mean[WIDE] - 0.7
-    return -np.inf if slope > 1.9 else -0.5 * (slope**2 + wide**2) / 0.15**2
+def _start(data: Sample, place: float, typical: float) -> Mixture | None:
+    """Return a mixture whose particles have a log strength about `place`, or nothing where there is no candidate; noise is `typical`."""
+    near = np.exp(-0.5 * ((data.candidates[:, 0] - place) / STEP) ** 2)
+    if near.sum() < 2.0:
+        return None
+    everything = np.concatenate([data.candidates, data.decoys])
+    outside = data.candidates[data.candidates[:, 0] > typical + 0.5 * STEP]
+    away = outside - outside.mean(axis=0)
+    cover = BREADTH * (np.einsum("nj,nk->jk", away, away) / len(away) + np.diag(data.spread**2))
+    return Mixture(
+        particles=Normal.fit(data.candidates, near, data.spread).narrowed(data.widest),
+        noise=Normal.fit(everything, (everything[:, 0] < typical + STEP) + 1e-9, data.spread),
+        rest=Normal(outside.mean(axis=0), cover),
+        shares=np.array([0.4, 0.4, 0.2]),
+        decoy_shares=np.array([0.8, 0.2]),
+        offsets=np.zeros(data.micrographs),
+    )
 
 
-def _dense_places(candidates: Array, decoys: Array) -> list[Array]:
-    """Return up to `STARTS` places where candidates are denser than decoys, the densest first, well apart."""
-    unit = 2.0 * SPREAD
-    own, own_step = _thinned(candidates / unit)
-    other, other_step = _thinned(decoys / unit)
-    apart = _squared_distances(own, own)
-    density = own_step * np.exp(-0.5 * apart).sum(axis=1) - other_step * np.exp(-0.5 * _squared_distances(own, other)).sum(axis=1)
-    places: list[Array] = []
-    while len(places) < STARTS and density.max() > 0.0:
-        peak = int(density.argmax())
-        places.append(own[peak] * unit)
-        density = np.where(apart[peak] < 4.5 * len(unit), 0.0, density)
-    return places
-
-
-def _thinned(points: Array) -> tuple[Array, int]:
-    step = max(1, -(-len(points) // CROWD))
-    return points[::step], step
-
-
-def _squared_distances(first: Array, second: Array) -> Array:
-    return np.sum([(first[:, None, axis] - second[None, :, axis]) ** 2 for axis in range(first.shape[1])], axis=0)
+def _thinned(data: Sample) -> Sample:
+    """Return every so manieth candidate and decoy, `SAMPLE` of each at the most."""
+    step, decoy_step = max(1, -(-len(data.candidates) // SAMPLE)), max(1, -(-len(data.decoys) // SAMPLE))
+    if step == decoy_step == 1:
+        return data
+    return replace(data, candidates=data.candidates[::step], micrograph=data.micrograph[::step], decoys=data.decoys[::decoy_step])
 
 
 def best_apart(

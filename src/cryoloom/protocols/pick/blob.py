@@ -29,18 +29,19 @@ class BlobPick(
     cite=("10.1016/j.jsb.2009.01.004", "10.1016/S0304-3991(02)00333-9", "10.1038/nmeth1019"),
     aliases=("ProtRelionAutopickLoG", "SparxGaussianProtPicking"),
 ):
-    """Find blobs of the particle's size by matched filters of several sizes, then tell particles from noise, ice and edges.
+    """Find where dark detail gathers within a disc of the particle's size, then tell particles from noise, ice and edges.
 
-    What a particle looks like is learnt from the candidates of the whole set, by a mixture model; blobs of the wrong sign, which no
-    particle makes, teach it what noise and contamination look like. The score is the probability of being a particle: no threshold on
-    grey values is needed.
+    Fine dark detail, whatever its arrangement, is added up within the disc: balls, rings and rods give a maximum at their centre alike.
+    Particles of one kind have about one such strength and one breadth. A mixture model learns both from the candidates of the whole set;
+    blobs of the wrong sign, which no particle makes, teach it what noise looks like, and what is stronger or broader than the particles is
+    taken for contamination. The score is the probability of being a particle: no threshold on grey values is needed.
     """
 
     micrographs: Micrographs = Input("Micrographs", help="The dose-weighted sums are used where there are any.")
     ctfs: CTFs | None = Input("CTFs", optional=True, help="With them, micrographs without a believable CTF are left out.")
     diameter: Angstrom = Param(
         "Particle diameter", gt=0, wizard="particle-size", aliases=("LoG_diam_max", "particle_diameter", "boxSize"),
-        help="Of the particle's longest view. A quarter more or less does no harm; half or twice the true value finds parts, or pairs.",
+        help="Of the particle's longest view. A quarter off costs a tenth of thin or hollow particles; half or twice finds parts, or pairs.",
     )  # fmt: skip
     probability: float = Param(
         "Least probability", 0.5, ge=0, le=1, aliases=("threshold",),
@@ -49,14 +50,6 @@ class BlobPick(
     bright: bool = Param(
         "Bright particles", False, aliases=("invert",),
         help="Particles are brighter than their surroundings, as in negative stain. Wrong, and what is picked lies between them.",
-    )  # fmt: skip
-    smallest: float = Param(
-        "Smallest blob", 0.7, gt=0.2, le=1, advanced=True, aliases=("LoG_diam_min",),
-        help="Size of the smallest filter as a fraction of the diameter: the shortest view. Too small picks fragments.",
-    )  # fmt: skip
-    largest: float = Param(
-        "Largest blob", 1.0, gt=0.2, le=2, advanced=True,
-        help="Size of the largest filter as a fraction of the diameter. Too large picks pairs and blurs centres.",
     )  # fmt: skip
     distance: float = Param(
         "Least distance", 0.6, ge=0.3, le=2, advanced=True, aliases=("min_distance", "minInterparticleDistance"),
@@ -72,8 +65,6 @@ class BlobPick(
     )  # fmt: skip
 
     def check(self) -> Iterator[Hint]:
-        if self.largest < self.smallest:
-            yield Hint("largest", f"must not be below smallest = {self.smallest:g}; got {self.largest:g}", fix=self.smallest)
         sizes = self._pixel_sizes()
         sides = [
             min(width, height) * sizes[group]
@@ -105,7 +96,7 @@ class BlobPick(
         return Picked(Coordinates(picks, job.root, optics=self.micrographs.optics, meta=meta))
 
     def candidates(self, item: Item) -> Mapping[str, Any]:
-        """List the blobs of one micrograph and measure their surroundings."""
+        """List the blobs of one micrograph and measure them."""
         import numpy as np
         import torch
 
@@ -119,14 +110,13 @@ class BlobPick(
             scene = reduce_micrograph(image, item["pixel_size"], self.diameter, dark=not self.bright)
         except ValueError as problem:
             raise Failure("diameter-too-large", f"{item['micrograph_name']}: {problem}.", "Give the diameter in Å.") from problem
-        blobs = find_blobs(scene, smallest=self.smallest, largest=self.largest, border=self.border)
+        blobs = find_blobs(scene, border=self.border)
         return {
             "x": blobs.x.tolist(),
             "y": blobs.y.tolist(),
             "strength": blobs.strength.tolist(),
             "features": blobs.features.ravel().tolist(),
             "decoys": blobs.decoys.ravel().tolist(),
-            "chance": float(blobs.chance),
         }
 
     def _select(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -140,10 +130,9 @@ class BlobPick(
             return np.concatenate([np.asarray(values, dtype=np.float64) for values in rows[column]])
 
         counts = rows["x"].list.len().to_numpy()
-        owner = np.repeat(np.arange(rows.height), counts)
         x, y, strength = (joined(name) for name in ("x", "y", "strength"))
         features, decoys = (joined(name).reshape(-1, len(FEATURES)) for name in ("features", "decoys"))
-        score = particle_probability(features, owner, strength > np.repeat(rows["chance"].to_numpy(), counts), decoys)
+        score = particle_probability(features, np.repeat(np.arange(rows.height), counts), decoys)
         about = {row[0]: row[1:] for row in self.micrographs.items.select("id", "micrograph_name", "optics_group").iter_rows()}
         sizes = self._pixel_sizes()
         frames = [pl.DataFrame(schema=PICK)]
