@@ -123,8 +123,8 @@ class AutoRefine(
             "micrograph_id", "x", "y"
         ).null_count().sum_horizontal().item():
             size = rows["micrograph_pixel_size"] if "micrograph_pixel_size" in rows.columns else rows["pixel_size"]
-            place = (rows[axis].to_numpy() * size.to_numpy() for axis in ("x", "y"))
-            groups = duplicate_groups(rows["micrograph_id"].to_numpy(), *place, SAME_PARTICLE * loaded.mask_diameter)
+            x, y = (rows[axis].to_numpy() * size.to_numpy() for axis in ("x", "y"))
+            groups = duplicate_groups(rows["micrograph_id"].to_numpy(), x, y, SAME_PARTICLE * loaded.mask_diameter)
         return random_halves(groups, job.seed)
 
     def _on_grid(self, job: Job, maps: Volume | Mask | None, column: str, loaded: Alignable) -> Any:
