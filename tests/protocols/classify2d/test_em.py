@@ -115,7 +115,7 @@ def test_threads_do_not_change_a_bit(classified):
 
 def test_too_many_classes_are_refused_with_a_number_that_would_do(classified):
     project, particles, _, _ = classified
-    with pytest.raises(CryoloomError, match="200 classes of 480 particles"):
+    with pytest.raises(CryoloomError, match="classes is 200: of 480 particles"):
         project.run("classify2d.em", particles=particles, classes=200, mask_diameter=130.0)
 
 
