@@ -2,7 +2,8 @@
 
 Follows Scheres 2012 (doi:10.1016/j.jmb.2011.11.010, doi:10.1016/j.jsb.2012.09.006) and Scheres & Chen 2012 (doi:10.1038/nmeth.2115) in the
 model and in keeping the halves apart; poses are found by a coarse global search and Levenberg-Marquardt instead of ever finer grids.
-The halves share the noise spectrum and the band limit, which are not signal, and the shells below `JOIN`, so that their frames stay one.
+The halves share the noise spectrum and the band limit, which are not signal, the shells below `JOIN`, so that their frames stay one, and
+the mask of their references, which may follow the particle's surface. The shell correlation is always that under a sphere.
 
 Memory beside the images': the sums of every fold as long as they fit `LANES_KEPT`; for large bands two sums (16 bytes a cell of the grid, 1.7 GB
 each for a box of 300 to Nyquist) and one or two of a fold at a time, which are then summed twice.
@@ -26,10 +27,10 @@ from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.posterior import Posterior, insertion_points
 from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.fourier.transforms import resample_volume
-from cryoloom.numerics.fsc.shells import fourier_shell_correlation
+from cryoloom.numerics.fsc.shells import crossing_shell, fourier_shell_correlation
 from cryoloom.numerics.geometry.euler import geodesic_angle, random_rotations
 from cryoloom.numerics.geometry.sphere import disc_lattice, rotation_grid
-from cryoloom.numerics.masks.soft import spherical_mask
+from cryoloom.numerics.masks.soft import soft_mask, spherical_mask
 from cryoloom.numerics.reconstruct.grids import Map, reference_grid, working_box
 from cryoloom.numerics.reconstruct.kernels import grid_bytes
 from cryoloom.numerics.reconstruct.sums import Sums, divided, join_low_shells, joined_ssnr
@@ -39,6 +40,10 @@ State = dict[str, Any]
 
 JOIN = 40.0
 """Å; coarser shells are averaged over the halves."""
+SURFACE_FROM = 8
+"""Details across the mask's diameter that the halves must agree on before a mask follows the particle's surface."""
+SURFACE_LOWPASS, SURFACE_EXTEND, SURFACE_EDGE, SURFACE_BOX = 15.0, 8.0, 12.0, 160
+"""Å of the low-pass (at least; 1.5 times the resolution otherwise), of the reach beyond the surface and of the soft edge; largest box."""
 LANES_KEPT, LANES_AT_ONCE = 1 << 30, 3 << 29
 """Bytes of sums of all folds up to which they are kept, and bytes of them that may be worked on at once."""
 DIRECTIONS, ANGLES = 2, 24
@@ -60,7 +65,9 @@ class Task:
     seed, threads
         The result depends on the first only.
     mask
-        Soft mask ``(box, box, box)`` of the references; a sphere of `mask_diameter` when None. The shell correlation always uses the sphere.
+        Soft mask ``(box, box, box)`` of the references; when None, a sphere of `mask_diameter`.
+    follow_surface
+        Lay a mask around the surface of both halves' mean on the references as soon as it is known well enough; only without `mask`.
     iterations
         Most iterations before the last one.
     folds
@@ -76,6 +83,7 @@ class Task:
     seed: int
     threads: int = 1
     mask: Map | None = None
+    follow_surface: bool = True
     iterations: int = 25
     folds: int = 4
 
@@ -252,7 +260,23 @@ def _references(task: Task, sums: list[Sums], folds: _Folds, joined: int, insert
         join_low_shells(pair[0], pair[1], joined)
         for half in (0, 1):
             references[half, fold] = divided(pair[half], inserted, box, task.box, ssnr=ssnr) * solvent
+    known = crossing_shell(fsc[: inserted + 1], schedule.THRESHOLD)
+    resolution = task.box * task.pixel_size / max(known, 1)
+    if task.mask is None and task.follow_surface and SURFACE_FROM * resolution < task.mask_diameter:
+        references *= _surface(task, references.mean(axis=(0, 1)), resolution)
     return references
+
+
+def _surface(task: Task, mean: Map, resolution: float) -> Map:
+    """Return a soft mask around the particle of a map known to `resolution` Å."""
+    box = min(mean.shape[0], SURFACE_BOX)
+    voxel = task.box * task.pixel_size / box
+    small = resample_volume(torch.from_numpy(mean), box).numpy()
+    mask, _ = soft_mask(
+        small, voxel, resolution=max(SURFACE_LOWPASS, 1.5 * resolution), extend=SURFACE_EXTEND / voxel, edge=SURFACE_EDGE / voxel,
+        radius=task.mask_diameter / 2 / voxel,
+    )  # fmt: skip
+    return np.clip(resample_volume(torch.from_numpy(mask), mean.shape[0]).numpy(), 0.0, 1.0)
 
 
 def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:

@@ -45,7 +45,7 @@ class AutoRefine(
     )
     mask: Mask | None = Input(
         "Reference mask", optional=True,
-        help="Soft mask laid on the references instead of a sphere. It must not cut density; the shell correlation keeps the sphere.",
+        help="Soft mask laid on the references. It must not cut density; the shell correlation keeps the sphere.",
     )  # fmt: skip
     mask_diameter: Angstrom = Param(
         "Mask diameter", gt=0, wizard="mask-circle", aliases=("maskDiameterA",),
@@ -58,6 +58,11 @@ class AutoRefine(
     initial_lowpass: Angstrom = Param(
         "Initial low-pass", 40.0, gt=0, aliases=("initialLowPassFilterA",),
         help="Resolution of the reference at the start. Too fine and the halves share its detail, which shows in the FSC as signal.",
+    )  # fmt: skip
+    follow_surface: bool = Param(
+        "Mask follows the surface", True, advanced=True, aliases=("refine_dynamic_mask",),
+        help="Without a reference mask: lay one around the particle's surface once the halves agree to an eighth of its size. Off, a sphere stays: "
+        "safer for parts so faint or mobile that a low-passed map lacks them.",
     )  # fmt: skip
     iterations: int = Param(
         "Most iterations", 25, ge=3, le=100, advanced=True,
@@ -84,7 +89,7 @@ class AutoRefine(
             job.warn(warning)
         task = refine.Task(
             loaded.images, self._halves(job, loaded), loaded.pixel_size, loaded.mask_diameter, self.initial_lowpass, job.seed, job.threads,
-            self._on_grid(job, self.mask, "mask_path", loaded), self.iterations,
+            self._on_grid(job, self.mask, "mask_path", loaded), self.follow_surface, self.iterations,
         )  # fmt: skip
         reference = self._on_grid(job, self.reference, "volume_path", loaded)
 

@@ -1,0 +1,58 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cryoloom.numerics.align import refine
+from cryoloom.numerics.align.halves import random_halves
+from cryoloom.numerics.geometry.compare import compare_poses
+
+BOX, PIXEL = 40, 4.0
+
+
+@pytest.fixture(scope="module")
+def rods(blobs, project, image_set):
+    """A crooked rod, a sixth as thick as long: most of a sphere around it is empty."""
+    rng = np.random.default_rng(3)
+    along = np.linspace(-14, 14, 40)
+    centres = np.stack([along, 2.0 * np.sin(along / 4) + rng.normal(size=40), rng.normal(size=40) * 1.5 + 0.1 * along], axis=1)
+    rod = replace(blobs(BOX), centres=centres - centres.mean(axis=0), width=1.1)
+    stack = project(rod, 300, snr=0.08, pixel_size=PIXEL, shift=1.0)
+    images = image_set(stack, PIXEL, 0.95 * BOX * PIXEL)
+    task = refine.Task(images, random_halves(np.arange(300), 1), PIXEL, 0.95 * BOX * PIXEL, 30.0, 1, iterations=6)
+    return stack, task, rod.volume()
+
+
+def finish(task, volume, iterations=20):
+    state = refine.begin(task, volume)
+    while not state["finished"] and state["iteration"] < iterations:
+        state = refine.iterate(task, state)
+    return state
+
+
+def test_a_mask_that_follows_the_surface_leaves_the_solvent_out_and_finds_better_poses(rods):
+    stack, task, volume = rods
+    errors = {}
+    for follow in (False, True):
+        state = finish(replace(task, follow_surface=follow), volume)
+        agreement = compare_poses(state["rotations"], state["shifts"], stack.rotations, stack.shifts, either_hand=False)
+        errors[follow] = np.mean(np.minimum(agreement.angles, 30.0))
+        sphere = task.sphere(state["references"].shape[-1]) > 0.5
+        empty = np.mean(state["references"][0, 0][sphere] == 0)
+        assert empty > 0.3 if follow else empty < 0.01
+    assert errors[True] < 0.85 * errors[False]
+
+
+def test_sums_of_folds_that_do_not_fit_are_made_twice_and_are_the_same(rods, monkeypatch):
+    _, task, volume = rods
+    held = finish(task, volume, iterations=2)
+    monkeypatch.setattr(refine, "LANES_KEPT", 0)
+    again = finish(replace(task, threads=2), volume, iterations=2)
+    assert np.array_equal(held["references"], again["references"]) and np.array_equal(held["rotations"], again["rotations"])
+
+
+def test_a_given_mask_is_not_changed(rods):
+    _, task, volume = rods
+    mask = task.sphere(BOX)
+    given, followed = (finish(replace(task, mask=mask, follow_surface=follow), volume, iterations=2) for follow in (True, False))
+    assert np.array_equal(given["references"], followed["references"])
