@@ -89,3 +89,8 @@ def test_grey_scale_ignores_what_is_not_a_number():
     image[0, 0] = np.nan
     assert to_grey(image).max() == 255 and to_grey(np.full((3, 3), np.nan)).max() == 0
     assert shrink(np.ones((100, 60)), 50).shape == (50, 30)
+
+
+def test_large_numbers_in_tables_are_read_without_exponents():
+    page = TableView(title="CTFs", columns={"defocus": [16941.5, 0.04231, 1e12, None]}).html()
+    assert [">16942<" in page or ">16941<" in page, ">0.04231<" in page, ">1e+12<" in page, ">–<" in page] == [True] * 4

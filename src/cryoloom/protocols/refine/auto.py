@@ -219,9 +219,6 @@ class AutoRefine(
         data = read_mrc(out.volume.file(str(out.volume.items.item(0, "volume_path")))).data
         history = meta["iterations"]
         numbers = list(range(1, len(history) + 1))
-        curves = [
-            Series(name, numbers, [step[name] for step in history]) for name in ("max_probability", "change_angle") if name in history[-1]
-        ]
         return [
             LinePlot(
                 title="Gold-standard FSC", series=[Series("half maps", table["frequency"].to_list(), table["fsc"].to_list())],
@@ -232,8 +229,13 @@ class AutoRefine(
                 title="Viewing directions", rot=poses["rot"].to_list(), tilt=poses["tilt"].to_list(),
                 caption="Equal areas of the map are equal areas of the sphere. Empty regions are views that the ice did not offer.",
             ),
-            LinePlot(title="Convergence", series=curves, x_label="iteration", y_label="probability, degrees",
-                     caption="Mean probability of the best pose, and how far poses moved."),
+            LinePlot(title="Resolution and band", x_label="iteration", y_label="Å",
+                     series=[Series("half maps", numbers, [step["resolution"] for step in history]),
+                             Series("compared to", numbers, [step["band"] for step in history])],
+                     caption="What the halves agreed on, and how far images were compared."),
+            LinePlot(title="Movement of poses", x_label="iteration", y_label="median turn (°)",
+                     series=[Series("poses", numbers[1:], [step["change_angle"] for step in history[1:]])],
+                     caption="Since the iteration before."),
             Histogram(title="Certainty of poses", values=poses["max_probability"].to_list(), label="probability of the best pose"),
             MapSlices(title="Combined map", volume=data, caption=f"Filtered by its FSC, {size:g} Å a voxel."),
         ]  # fmt: skip

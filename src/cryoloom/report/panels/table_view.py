@@ -20,10 +20,12 @@ class TableView(Panel):
         head = "".join(f"<th>{escape(label)}</th>" for label in self.columns)
         body = "".join("<tr>" + "".join(f"<td>{escape(_text(value))}</td>" for value in row) + "</tr>" for row in rows[: self.limit])
         more = f"<p class='more'>{self.limit} of {len(rows)} rows</p>" if len(rows) > self.limit else ""
-        return f'<table class="rows"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}'
+        return f'<div class="wide"><table class="rows"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}'
 
 
 def _text(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
