@@ -128,12 +128,7 @@ def expect(
     results = list(ordered(work, blocks(len(rows), BLOCK), threads))
     residual = np.sum([result[1] for result in results], axis=0)
     total = np.sum([result[2] for result in results], axis=0)
-    return Expectation(_joined([result[0] for result in results]), residual, total)
-
-
-def _joined(parts: list[Posterior]) -> Posterior:
-    names = ("rotations", "shifts", "weights", "covariances", "log_likelihood")
-    return Posterior(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    return Expectation(Posterior.joined([result[0] for result in results]), residual, total)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -5,7 +5,7 @@ the cost, its covariance ``H⁻¹``. The rotation's spread is carried by four po
 the shift's spread, given the rotation, by the factor ``exp(-½ κᵀ C κ)`` on the data, κ = 2πk / box.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ class Candidates:
         ``(B, C, 3, 3)``, ``(B, C, 2)`` px, ``(B, C)`` and ``(B, C, 5, 5)``.
     found
         How many of the C an image has, ``(B,)``.
+    member
+        Which of several references a pose belongs to, ``(B, C)``; all 0 where there is one.
     """
 
     rotations: Array
@@ -39,12 +41,16 @@ class Candidates:
     costs: Array
     curvatures: Array
     found: NDArray[np.int64]
+    member: NDArray[np.int64]
 
     @classmethod
-    def of(cls, rotations: Array, shifts: Array, found: NDArray[np.int64]) -> "Candidates":
+    def of(cls, rotations: Array, shifts: Array, found: NDArray[np.int64], member: NDArray[np.int64] | None = None) -> "Candidates":
         """Begin with poses that have no cost yet."""
         places = rotations.shape[:2]
-        return cls(np.ascontiguousarray(rotations), np.ascontiguousarray(shifts), np.zeros(places), np.zeros((*places, 5, 5)), found)
+        return cls(
+            np.array(rotations, order="C"), np.array(shifts, order="C"), np.zeros(places), np.zeros((*places, 5, 5)), found,
+            np.zeros(places, np.int64) if member is None else member,
+        )  # fmt: skip
 
     def distinct(self, keep: int, margin: float = np.inf) -> "Candidates":
         """Return the `keep` best, one of each peak, without those that are less likely than the best by more than `margin` (natural logarithm)."""
@@ -66,7 +72,15 @@ class Candidates:
             self.costs[rows, chosen],
             self.curvatures[rows, chosen],
             kept.sum(axis=1),
+            self.member[rows, chosen],
         )
+
+    @property
+    def log_masses(self) -> Array:
+        """Return the logarithm of ``exp(-cost) · det(H)^(-1/2)`` of every pose, minus infinity where there is none, ``(B, C)``."""
+        present = np.arange(self.costs.shape[1]) < self.found[:, None]
+        sign, logdet = np.linalg.slogdet(_invertible(self.curvatures, present))
+        return np.where(present & (sign > 0), -self.costs - 0.5 * logdet, -np.inf)
 
 
 @dataclass(frozen=True)
@@ -96,9 +110,7 @@ class Posterior:
         """Weigh candidates, each refined to its peak."""
         rotations, shifts, costs = candidates.rotations, candidates.shifts, candidates.costs
         present = np.arange(costs.shape[1]) < candidates.found[:, None]
-        safe = np.where(present[..., None, None], candidates.curvatures, np.eye(5)) + 1e-9 * np.eye(5)
-        sign, logdet = np.linalg.slogdet(safe)
-        log_weight = np.where(present & (sign > 0), -costs - 0.5 * logdet, -np.inf)
+        log_weight = candidates.log_masses
         peak = np.max(log_weight, axis=1, keepdims=True)
         weights = np.exp(log_weight - np.where(np.isfinite(peak), peak, 0.0))
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
@@ -106,7 +118,25 @@ class Posterior:
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
         order = np.argsort(-weights, axis=1, kind="stable")
         rows = np.arange(len(order))[:, None]
-        return cls(rotations[rows, order], shifts[rows, order], weights[rows, order], np.linalg.inv(safe)[rows, order], -costs[:, 0])
+        covariances = np.linalg.inv(_invertible(candidates.curvatures, present))
+        return cls(rotations[rows, order], shifts[rows, order], weights[rows, order], covariances[rows, order], -costs[:, 0])
+
+    @classmethod
+    def joined(cls, parts: list["Posterior"]) -> "Posterior":
+        """Put the posteriors of consecutive images one after the other."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+    def taken(self, rows: NDArray[np.int64]) -> "Posterior":
+        """Return the posteriors of some of the images, in the order of `rows`."""
+        return Posterior(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def weighed(self, factors: Array) -> "Posterior":
+        """Return the posteriors with each image's weights multiplied by a factor."""
+        return replace(self, weights=self.weights * factors[:, None])
+
+
+def _invertible(curvatures: Array, present: NDArray[np.bool_]) -> Array:
+    return np.where(present[..., None, None], curvatures, np.eye(5)) + 1e-9 * np.eye(5)
 
 
 @dataclass(frozen=True)

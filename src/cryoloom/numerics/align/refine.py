@@ -145,8 +145,8 @@ def begin(task: Task, reference: Map) -> State:
     noise = task.images.total_power()
     plane = task.images.plane.within(schedule.coarse_shell(band, task.box, task.radius))
     grid = reference_grid(start, task.images.plane.within(band).radius, task.box)
-    gallery = Gallery.of(grid, plane, _rotations(task, 0))
-    scale = grey_scale(task.images, gallery, grid, noise, _lattice(task, plane.last, None))
+    gallery = Gallery.of(grid, plane, coarse_rotations(task, 0))
+    scale = grey_scale(task.images, gallery, grid, noise, coarse_lattice(task, plane.last, None))
     return {
         "iteration": 0,
         "rotations": np.tile(np.eye(3), (count, 1, 1)),
@@ -180,7 +180,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     known = state["iteration"] > 0
     turned = geodesic_angle(posterior.rotations[:, 0], state["rotations"]) if known else np.full(len(images), 180.0)
     moved = np.linalg.norm(posterior.shifts[:, 0] - state["shifts"], axis=1)
-    noise = _noise(state["noise"], expected, images.coverage)
+    noise = residual_noise(state["noise"], expected, images.coverage)
     inserted = images.plane.last if last else schedule.insertion_shell(band, images.plane.last)
     tell(0.8, f"reconstructing to {_angstrom(task, inserted)}")
     folds = _Folds(task, posterior, inserted, noise, 1 if last else task.folds)
@@ -288,8 +288,8 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
     spread = None if first else schedule.shift_spread(state["shifts"], task.box)
     gallery = None
     if not widening["local"]:
-        gallery = Gallery.of(grid, task.images.plane.within(coarse), _rotations(task, state["iteration"]))
-    lattice = _lattice(task, coarse, None if state["iteration"] < 2 else spread)
+        gallery = Gallery.of(grid, task.images.plane.within(coarse), coarse_rotations(task, state["iteration"]))
+    lattice = coarse_lattice(task, coarse, None if state["iteration"] < 2 else spread)
     prior = (1.0 if spread is None else 1.0 / spread**2) if not first else 1.0 / (0.06 * task.box) ** 2
     effort = Effort(band, lattice, prior=prior, correlate=first)
     return expect(
@@ -298,13 +298,13 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
     )  # fmt: skip
 
 
-def _rotations(task: Task, iteration: int) -> Array:
+def coarse_rotations(task: Task, iteration: int) -> Array:
     """Return the coarse grid, turned anew at random every iteration so that poses cannot lock to it."""
     turn = random_rotations(1, np.random.default_rng([task.seed, iteration]))[0]
     return rotation_grid(DIRECTIONS, ANGLES) @ turn
 
 
-def _lattice(task: Task, coarse: int, spread: float | None) -> Array:
+def coarse_lattice(task: Task, coarse: int, spread: float | None) -> Array:
     """Return shifts whose steps the coarse band can bridge, three steps out at first, then as far as shifts have been found."""
     step = 0.375 * task.box / coarse
     reach = 3.0 if spread is None else float(np.clip(np.ceil(2.5 * spread / step), 1.0, 3.0))
@@ -314,11 +314,10 @@ def _lattice(task: Task, coarse: int, spread: float | None) -> Array:
 def _merged(task: Task, parts: list[tuple[int, int]], expected: list[Expectation]) -> Posterior:
     """Bring the posteriors of all parts into the order of the set."""
     back = np.argsort(np.concatenate([task.rows(*part) for part in parts]), kind="stable")
-    names = ("rotations", "shifts", "weights", "covariances", "log_likelihood")
-    return Posterior(*(np.concatenate([getattr(one.posterior, name) for one in expected])[back] for name in names))
+    return Posterior.joined([one.posterior for one in expected]).taken(back)
 
 
-def _noise(old: Array, expected: list[Expectation], coverage: float) -> Array:
+def residual_noise(old: Array, expected: list[Expectation], coverage: float) -> Array:
     """Take the noise from what the models left of the masked images; beyond the band it stays what it was."""
     residual, counts = (sum(getattr(one, name) for one in expected) for name in ("residual", "counts"))
     new = old.copy()

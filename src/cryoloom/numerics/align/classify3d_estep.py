@@ -1,0 +1,190 @@
+"""One pass over images with several references: how much each class speaks for an image, and where the image lies in each.
+
+A pose is sought in all references together, since conformations of one particle share most of it; the few that survive are then refined in
+every class from the same start, so that no class wins by having been searched better. A class's evidence is the sum over its peaks of
+``exp(-cost) · det(H)^(-1/2)``, which is what integrating over the pose leaves (Scheres 2012, doi:10.1016/j.jmb.2011.11.010, for the model).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from cryoloom.numerics.align.coarse import Gallery, search
+from cryoloom.numerics.align.expectation import BLOCK, CANDIDATES, FINAL_STEPS, MARGIN, SAMPLED, STAGES, Effort, residual_power
+from cryoloom.numerics.align.images import ImageSet
+from cryoloom.numerics.align.levenberg import refine_candidates, refine_pose
+from cryoloom.numerics.align.posterior import Candidates, Posterior
+from cryoloom.numerics.parallel import blocks, ordered
+
+Array = NDArray[np.float64]
+
+KEPT = 4
+"""Poses of an image that reach the full band, and that a class keeps."""
+LEAST_SHARE = 0.02
+"""Classes that speak for an image with less weight than this get none of it."""
+ALL_ROTATIONS = np.log(8 * np.pi**2)
+"""Logarithm of the volume of all rotations, in the radians³ of a curvature."""
+
+
+@dataclass(frozen=True)
+class ClassExpectation:
+    """Result of `expect`, all in the order of `rows`.
+
+    Attributes
+    ----------
+    posteriors
+        One a class: the poses of every image if it belonged there.
+    evidence
+        Log-likelihood of each image over that of noise, all classes and poses considered, up to a constant, ``(n,)``.
+    members
+        Probability of each class for each image, ``(n, K)``.
+    residual, counts
+        Residual power ``(groups, shells)`` under all classes and poses, and its counts.
+    """
+
+    posteriors: list[Posterior]
+    evidence: Array
+    members: Array
+    residual: Array
+    counts: Array
+
+
+def expect(
+    images: ImageSet,
+    rows: NDArray[np.int64],
+    grids: NDArray[np.float32],
+    galleries: list[Gallery],
+    share: Array,
+    noise: Array,
+    effort: Effort,
+    rotations: Array,
+    shifts: Array,
+    member: NDArray[np.int64],
+    *,
+    known: bool,
+    fixed: bool = False,
+    threads: int = 1,
+) -> ClassExpectation:
+    """Weigh classes and poses of some images.
+
+    Parameters
+    ----------
+    images, rows
+        The set, and which of it.
+    grids
+        References to slice, ``(K, …)``.
+    galleries
+        Slices of each reference for a global search; empty for a local one from the last pose.
+    share
+        Prior probability of each class, ``(K,)``.
+    noise, effort
+        As in `expectation.expect`.
+    rotations, shifts, member
+        Last poses and classes of all images of the set, ``(n, 3, 3)``, ``(n, 2)`` px and ``(n,)``.
+    known
+        Whether the last poses mean anything.
+    fixed
+        Compare at the last poses and nowhere else.
+    threads
+        Blocks worked on at once; the result does not depend on it.
+    """
+    plane = images.plane.within(effort.band)
+    classes = len(grids)
+    log_share = np.log(np.maximum(share, 1e-12))
+
+    def work(part: slice) -> tuple[list[Posterior], Array, Array, Array, Array]:
+        chosen = rows[part]
+        data, weight = images.prepare(chosen, plane, noise)
+        start = Candidates.of(rotations[chosen][:, None], shifts[chosen][:, None], np.ones(len(chosen), np.int64), member[chosen][:, None])
+        if galleries:
+            start = _sought(start if known else None, galleries, data, weight, effort)
+            for shell, steps, kept in (*(stage for stage in STAGES if stage[0] < plane.last), (plane.last, FINAL_STEPS, KEPT)):
+                refine_among(
+                    grids, plane.kx, plane.ky, plane.ends[shell], plane.box, data, weight, effort.prior, steps,
+                    start.rotations, start.shifts, start.costs, start.curvatures, start.found, start.member,
+                )  # fmt: skip
+                start = start.distinct(kept, MARGIN)
+        posteriors, evidence = [], np.empty((len(chosen), classes))
+        for number, grid in enumerate(grids):
+            poses = Candidates.of(start.rotations, start.shifts, start.found)
+            refine_candidates(
+                grid, plane.kx, plane.ky, len(plane.kx), plane.box, data, weight, effort.prior, 0 if fixed else FINAL_STEPS,
+                poses.rotations, poses.shifts, poses.costs, poses.curvatures, poses.found,
+            )  # fmt: skip
+            poses = poses.distinct(KEPT, MARGIN)
+            posteriors.append(Posterior.of(poses))
+            evidence[:, number] = -poses.costs[:, 0] if fixed else log_evidence(poses, effort.prior)
+        evidence += log_share
+        members = _softmax(evidence)
+        top = evidence.max(axis=1)
+        total_evidence = top + np.log(np.exp(evidence - top[:, None]).sum(axis=1))
+        residual, total = np.zeros((len(noise), plane.last + 1)), np.zeros((len(noise), plane.last + 1))
+        for number, (grid, posterior) in enumerate(zip(grids, posteriors, strict=True)):
+            residual_power(
+                grid, plane.kx, plane.ky, plane.shell, plane.box, images.masked, images.transfers, images.transfer, images.group,
+                np.array(images.premultiplied), chosen, posterior.rotations, posterior.shifts,
+                posterior.weights * members[:, number, None], residual, total,
+            )  # fmt: skip
+        return posteriors, total_evidence, members, residual, total
+
+    results = list(ordered(work, blocks(len(rows), BLOCK), threads))
+    return ClassExpectation(
+        [Posterior.joined([result[0][number] for result in results]) for number in range(classes)],
+        np.concatenate([result[1] for result in results]),
+        np.concatenate([result[2] for result in results]),
+        np.sum([result[3] for result in results], axis=0),
+        np.sum([result[4] for result in results], axis=0),
+    )
+
+
+def log_evidence(poses: Candidates, prior: float) -> Array:
+    """Return the logarithm of the integral of ``exp(-cost)`` over all poses, up to a constant, ``(B,)``.
+
+    `prior` is the precision (1/px²) of the shift's prior. A peak so flat that its Gaussian is wider than all poses there are does not count
+    for more than these: the integral is at most the volume times the highest likelihood.
+    """
+    masses = poses.log_masses
+    highest = masses.max(axis=1)
+    total = highest + np.log(np.exp(masses - highest[:, None]).sum(axis=1))
+    bound = -poses.costs[:, 0] + ALL_ROTATIONS - np.log(max(prior, 1e-6)) - 1.5 * np.log(2 * np.pi)
+    return np.minimum(total, bound)
+
+
+def _sought(last: Candidates | None, galleries: list[Gallery], data, weight, effort: Effort) -> Candidates:
+    """Search all references and return the likeliest poses over all of them, after the last one where it is known."""
+    found = [
+        search(gallery, data, weight, effort.shifts, CANDIDATES, prior=effort.prior, correlate=effort.correlate) for gallery in galleries
+    ]
+    gains = np.concatenate([one[2] for one in found], axis=1)
+    order = np.argsort(-gains, axis=1, kind="stable")[:, :CANDIDATES]
+    rows = np.arange(len(order))[:, None]
+    turned, moved = (np.concatenate([one[place] for one in found], axis=1)[rows, order] for place in (0, 1))
+    member = order // CANDIDATES
+    gains = gains[rows, order]
+    likely = np.count_nonzero(gains >= gains[:, :1] - MARGIN - SAMPLED * np.maximum(gains[:, :1], 0.0), axis=1)
+    if last is None:
+        return Candidates.of(turned, moved, likely, member)
+    return Candidates.of(
+        np.concatenate([last.rotations, turned], axis=1), np.concatenate([last.shifts, moved], axis=1), likely + 1,
+        np.concatenate([last.member, member], axis=1),
+    )  # fmt: skip
+
+
+def _softmax(scores: Array) -> Array:
+    """Return weights of each row that sum to one, those below `LEAST_SHARE` set to nothing."""
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    weights /= weights.sum(axis=1, keepdims=True)
+    weights = np.where(weights >= LEAST_SHARE, weights, 0.0)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def refine_among(grids, kx, ky, count, box, data, weight, prior, steps, rotations, shifts, costs, curvatures, found, member):
+    """Refine candidates as `levenberg.refine_candidates` does, each in the reference of `grids` ``(K, …)`` that `member` ``(B, C)`` names."""
+    for b in range(len(data)):
+        for c in range(found[b]):
+            costs[b, c] = refine_pose(
+                grids[member[b, c]], kx, ky, count, box, data[b], weight[b], prior, steps, rotations[b, c], shifts[b, c], curvatures[b, c]
+            )
