@@ -9,7 +9,7 @@ from cryoloom.numerics.geometry.rotations import rotation_from_vector, vector_fr
 def candidates(rotations, costs, curvatures=None):
     count = len(costs)
     curvatures = np.tile(np.eye(5) * 1e4, (1, count, 1, 1)) if curvatures is None else curvatures
-    return Candidates(rotations[None], np.arange(2.0 * count).reshape(1, count, 2), np.array([costs], float), curvatures, np.array([count]), np.zeros((1, count), int))
+    return Candidates(rotations[None], np.arange(2.0 * count).reshape(1, count, 2), np.array([costs], float), curvatures, np.array([count]))
 
 
 def test_one_of_each_peak_is_kept_best_first():

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from cryoloom.numerics.align import refine, schedule
 from cryoloom.numerics.align.calibrate import grey_scale
-from cryoloom.numerics.align.classify3d_estep import ClassExpectation, expect
-from cryoloom.numerics.align.classify3d_maps import ClassSums, agreement, references
+from cryoloom.numerics.align.classify3d_estep import ClassExpectation, Wide, expect
+from cryoloom.numerics.align.classify3d_maps import ClassSums, agreement, final_maps, references
 from cryoloom.numerics.align.classify3d_rounds import Rounds, advance, apart, divide, start
 from cryoloom.numerics.align.coarse import Gallery
 from cryoloom.numerics.align.expectation import Effort
@@ -56,11 +56,14 @@ class Task(refine.Task):
         How many.
     search
         Poses over all orientations, near the given ones, or left as they are.
+    finest
+        Å, up to which images are compared; None for what they hold.
     """
 
     folds: int = 2
     classes: int = 1
     search: Search = "global"
+    finest: float | None = None
 
     @property
     def parts(self) -> list[tuple[int, int]]:
@@ -74,11 +77,16 @@ class Task(refine.Task):
 
     @cached_property
     def finest_shell(self) -> int:
-        """Return the last shell that memory allows."""
-        shell = self.images.plane.last
+        """Return the last shell that is wanted and that memory allows."""
+        shell = self.images.plane.last if self.finest is None else self.shell(self.finest)
         while shell > 8 and self.classes * len(self.parts) * grid_bytes(shell) > LANES_KEPT:
             shell -= 1
         return shell
+
+
+    def angstrom(self, shell: int) -> float:
+        """Return the resolution of a shell in Å."""
+        return self.box * self.pixel_size / shell
 
 
 def begin(task: Task, maps: list[Map], rotations: Array, shifts: Array) -> State:
@@ -103,11 +111,13 @@ def begin(task: Task, maps: list[Map], rotations: Array, shifts: Array) -> State
     box = working_box(band, task.box)
     noise = task.images.total_power()
     starts = np.stack([_start(task, one, band, box, noise) for one in maps])
+    rounds = start(task.classes, random=len(maps) < task.classes)
+    classes = len(rounds["tested"])
     return {
         "iteration": 0,
         "rotations": rotations,
         "shifts": shifts,
-        "members": np.full((count, task.classes), 1.0 / task.classes),
+        "members": np.full((count, classes), 1.0 / classes),
         "max_probability": np.zeros(count),
         "log_likelihood": np.zeros(count),
         "references": np.repeat(starts[:, None], len(task.parts), axis=1),
@@ -115,7 +125,7 @@ def begin(task: Task, maps: list[Map], rotations: Array, shifts: Array) -> State
         "fsc": np.zeros(shells),
         "band": band,
         "widening": schedule.start(),
-        "rounds": start(task.classes, random=len(maps) < task.classes),
+        "rounds": rounds,
         "changed": 1.0,
         "evidence": -np.inf,
         "idle": 0,
@@ -144,16 +154,16 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     images, band = task.images, state["band"]
     expected: list[ClassExpectation] = []
     for number, part in enumerate(task.parts):
-        tell(0.8 * number / len(task.parts), f"comparing to {task.box * task.pixel_size / band:.1f} Å")
+        tell(0.8 * number / len(task.parts), f"comparing to {task.angstrom(band):.1f} Å")
         expected.append(_expect_part(task, state, *part))
     back = np.argsort(np.concatenate([task.rows(*part) for part in task.parts]), kind="stable")
     members = np.concatenate([one.members for one in expected])[back]
     posteriors = [
         Posterior.joined([one.posteriors[number] for one in expected]).taken(back) for number in range(len(expected[0].posteriors))
     ]
-    rounds = state["rounds"]
-    if len(posteriors) < task.classes:
-        posteriors, members = posteriors * task.classes, np.eye(1, task.classes).repeat(len(images), axis=0)
+    rounds, classes = state["rounds"], state["members"].shape[1]
+    if len(posteriors) < classes:
+        posteriors, members = posteriors * classes, np.eye(1, classes).repeat(len(images), axis=0)
     if rounds["age"] == 0:
         members = divide(rounds, members, task.lane, task.seed, state["iteration"])
         posteriors = _inherited(rounds, posteriors)
@@ -161,8 +171,9 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     best = members.argmax(axis=1)
     chosen = _of_best(posteriors, best)
     inserted = min(schedule.insertion_shell(band, images.plane.last), task.finest_shell)
-    tell(0.8, f"reconstructing to {task.box * task.pixel_size / inserted:.1f} Å")
-    sums = ClassSums.of(task, [_sharp(one) for one in posteriors] if task.search == "fixed" else posteriors, members, inserted, noise)
+    tell(0.8, f"reconstructing to {task.angstrom(inserted):.1f} Å")
+    averaged = [_sharp(one) for one in posteriors] if task.search == "fixed" else posteriors
+    sums = ClassSums.of(task, averaged, members, inserted, noise)
     agreed = agreement(task, sums)
     changed = float(0.5 * np.abs(members - state["members"]).sum(axis=1).mean())
     turned = geodesic_angle(chosen.rotations[:, 0], state["rotations"])
@@ -177,14 +188,23 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     done = state["iteration"] + 1
     share = members.mean(axis=0)
     following = advance(rounds, agreed.separation, share, task.iterations - done)
-    return {
+    history = [
+        *state["history"],
+        {**observed.record(task.box, task.pixel_size), "changed": changed, "evidence": evidence, "share": share.tolist()},
+    ]
+    if following["dropped"]:
+        keeper, spare = following["dropped"]
+        sums = sums.merged(keeper, spare)
+        members[:, keeper] += members[:, spare]
+        members, agreed = np.delete(members, spare, axis=1), agreement(task, sums)
+        history = [{**step, "share": [*step["share"][:spare], *step["share"][spare + 1 :]]} for step in history]
+    new: State = {
         "iteration": done,
         "rotations": chosen.rotations[:, 0],
         "shifts": chosen.shifts[:, 0],
         "members": members,
         "max_probability": certainty,
         "log_likelihood": chosen.log_likelihood,
-        "references": references(task, sums, agreed, spark=0.0 if apart(rounds) else SPARK * FADE ** rounds["age"], apart=apart(rounds)),
         "noise": noise,
         "fsc": agreed.mean,
         "difference_fsc": agreed.difference,
@@ -195,9 +215,15 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         "changed": changed,
         "evidence": max(evidence, state["evidence"]),
         "idle": idle,
-        "history": [*state["history"], {**observed.record(task.box, task.pixel_size), "changed": changed, "evidence": evidence, "share": share.tolist()}],
+        "history": history,
         "finished": done >= task.iterations or idle >= 2,
     }
+    if new["finished"]:
+        final = final_maps(task, averaged, members, noise)
+        errors = pose_errors(chosen)
+        return {**new, "maps": final.maps, "class_fsc": final.fsc, "completeness": final.completeness, "errors": errors}
+    spark = 0.0 if apart(rounds) else SPARK * FADE ** rounds["age"]
+    return {**new, "references": references(task, sums, agreed, spark=spark, apart=apart(rounds))}
 
 
 def _expect_part(task: Task, state: State, half: int, fold: int) -> ClassExpectation:
@@ -206,21 +232,34 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> ClassExpecta
     maps = state["references"][:, half + 2 * fold]
     grids = np.stack([reference_grid(one, plane.radius, task.box) for one in maps])
     coarse = schedule.coarse_shell(band, task.box, task.radius)
-    everywhere = task.search == "global" and not state["widening"]["local"]
-    galleries = []
-    if everywhere:
-        turns = refine.coarse_rotations(task, state["iteration"])
-        galleries = [Gallery.of(grid, task.images.plane.within(coarse), turns) for grid in grids]
+    shares = state["members"].mean(axis=0)[: len(maps)]
+    wide = None
+    if task.search == "global" and not state["widening"]["local"]:
+        wide = _wide(task, state, maps, grids, shares, coarse)
     known = task.search != "global" or not first
     spread = schedule.shift_spread(state["shifts"], task.box) if known else 0.06 * task.box
     lattice = refine.coarse_lattice(task, coarse, spread if state["iteration"] > 1 else None)
     effort = Effort(band, lattice, prior=1.0 / spread**2, correlate=first)
     # As long as classes are being told apart none may win by being large.
-    share = state["members"].mean(axis=0) if state["rounds"]["settling"] else np.full(len(grids), 1.0 / len(grids))
+    share = shares if state["rounds"]["settling"] else np.full(len(grids), 1.0 / len(grids))
     return expect(
-        task.images, task.rows(half, fold), grids, galleries, share, state["noise"], effort, state["rotations"], state["shifts"],
-        state["members"].argmax(axis=1), known=known, fixed=task.search == "fixed", threads=task.threads,
+        task.images, task.rows(half, fold), grids, wide, share, state["noise"], effort, state["rotations"], state["shifts"],
+        known=known, fixed=task.search == "fixed", threads=task.threads,
     )  # fmt: skip
+
+
+def _wide(task: Task, state: State, maps: Map, grids: NDArray[np.float32], shares: Array, coarse: int) -> Wide:
+    """Return what poses are sought in: the mean of all classes while they are still alike, then an image's own class or, as often, any."""
+    choice = np.zeros(len(task.images), np.int64)
+    if not apart(state["rounds"]):
+        mean = np.tensordot(shares / shares.sum(), maps, axes=1).astype(np.float32)
+        grids = reference_grid(mean, task.images.plane.within(state["band"]).radius, task.box)[None]
+    elif len(grids) > 1:
+        rng = np.random.default_rng([task.seed, 1 << 18, state["iteration"]])
+        own = rng.random(len(choice)) < 0.5
+        choice = np.where(own, state["members"].argmax(axis=1), rng.integers(len(grids), size=len(choice)))
+    turns, plane = refine.coarse_rotations(task, state["iteration"]), task.images.plane.within(coarse)
+    return Wide(grids, [Gallery.of(grid, plane, turns) for grid in grids], choice)
 
 
 def _inherited(rounds: Rounds, posteriors: list[Posterior]) -> list[Posterior]:
@@ -238,3 +277,10 @@ def _of_best(posteriors: list[Posterior], best: NDArray[np.int64]) -> Posterior:
 def _sharp(posterior: Posterior) -> Posterior:
     """Return the posterior as if its poses were certain."""
     return replace(posterior, covariances=np.broadcast_to(1e-12 * np.eye(5), posterior.covariances.shape))
+
+
+def pose_errors(posterior: Posterior) -> Array:
+    """Return the standard error of an axis of rotation (radians) and of shift (px) of every image's best pose, ``(n, 2)``."""
+    spread = np.diagonal(posterior.covariances[:, 0], axis1=1, axis2=2)
+    given = 1/np.diagonal(np.linalg.inv(posterior.covariances[:, 0]), axis1=1, axis2=2)
+    return np.sqrt(np.stack([spread[:, :3].mean(axis=1), spread[:, 3:].mean(axis=1), given[:,:3].mean(axis=1), given[:,3:].mean(axis=1)], axis=1))

@@ -1,7 +1,7 @@
 """One pass over images with several references: how much each class speaks for an image, and where the image lies in each.
 
-A pose is sought in all references together, since conformations of one particle share most of it; the few that survive are then refined in
-every class from the same start, so that no class wins by having been searched better. A class's evidence is the sum over its peaks of
+A pose is sought over all orientations in one reference, since conformations of one particle share most of it; the few that survive are then
+refined in every class from the same start, so that no class wins by having been searched better. A class's evidence is the sum over its peaks of
 ``exp(-cost) · det(H)^(-1/2)``, which is what integrating over the pose leaves (Scheres 2012, doi:10.1016/j.jmb.2011.11.010, for the model).
 """
 
@@ -26,6 +26,23 @@ LEAST_SHARE = 0.02
 """Classes that speak for an image with less weight than this get none of it."""
 ALL_ROTATIONS = np.log(8 * np.pi**2)
 """Logarithm of the volume of all rotations, in the radians³ of a curvature."""
+
+
+@dataclass(frozen=True)
+class Wide:
+    """Where poses are sought over all orientations.
+
+    Attributes
+    ----------
+    grids, galleries
+        References to slice ``(S, …)``, and their slices at the coarse rotations.
+    choice
+        Which of them each image of the set is sought in, ``(n,)``.
+    """
+
+    grids: NDArray[np.float32]
+    galleries: list[Gallery]
+    choice: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -55,13 +72,12 @@ def expect(
     images: ImageSet,
     rows: NDArray[np.int64],
     grids: NDArray[np.float32],
-    galleries: list[Gallery],
+    wide: Wide | None,
     share: Array,
     noise: Array,
     effort: Effort,
     rotations: Array,
     shifts: Array,
-    member: NDArray[np.int64],
     *,
     known: bool,
     fixed: bool = False,
@@ -75,14 +91,14 @@ def expect(
         The set, and which of it.
     grids
         References to slice, ``(K, …)``.
-    galleries
-        Slices of each reference for a global search; empty for a local one from the last pose.
+    wide
+        For a global search; None for a local one from the last pose.
     share
         Prior probability of each class, ``(K,)``.
     noise, effort
         As in `expectation.expect`.
-    rotations, shifts, member
-        Last poses and classes of all images of the set, ``(n, 3, 3)``, ``(n, 2)`` px and ``(n,)``.
+    rotations, shifts
+        Last poses of all images of the set, ``(n, 3, 3)`` and ``(n, 2)`` px.
     known
         Whether the last poses mean anything.
     fixed
@@ -97,13 +113,14 @@ def expect(
     def work(part: slice) -> tuple[list[Posterior], Array, Array, Array, Array]:
         chosen = rows[part]
         data, weight = images.prepare(chosen, plane, noise)
-        start = Candidates.of(rotations[chosen][:, None], shifts[chosen][:, None], np.ones(len(chosen), np.int64), member[chosen][:, None])
-        if galleries:
-            start = _sought(start if known else None, galleries, data, weight, effort)
+        start = Candidates.of(rotations[chosen][:, None], shifts[chosen][:, None], np.ones(len(chosen), np.int64))
+        if wide is not None:
+            choice = wide.choice[chosen]
+            start = _sought(start if known else None, wide.galleries, choice, data, weight, effort)
             for shell, steps, kept in (*(stage for stage in STAGES if stage[0] < plane.last), (plane.last, FINAL_STEPS, KEPT)):
                 refine_among(
-                    grids, plane.kx, plane.ky, plane.ends[shell], plane.box, data, weight, effort.prior, steps,
-                    start.rotations, start.shifts, start.costs, start.curvatures, start.found, start.member,
+                    wide.grids, choice, plane.kx, plane.ky, plane.ends[shell], plane.box, data, weight, effort.prior, steps,
+                    start.rotations, start.shifts, start.costs, start.curvatures, start.found,
                 )  # fmt: skip
                 start = start.distinct(kept, MARGIN)
         posteriors, evidence = [], np.empty((len(chosen), classes))
@@ -152,24 +169,19 @@ def log_evidence(poses: Candidates, prior: float) -> Array:
     return np.minimum(total, bound)
 
 
-def _sought(last: Candidates | None, galleries: list[Gallery], data, weight, effort: Effort) -> Candidates:
-    """Search all references and return the likeliest poses over all of them, after the last one where it is known."""
-    found = [
-        search(gallery, data, weight, effort.shifts, CANDIDATES, prior=effort.prior, correlate=effort.correlate) for gallery in galleries
-    ]
-    gains = np.concatenate([one[2] for one in found], axis=1)
-    order = np.argsort(-gains, axis=1, kind="stable")[:, :CANDIDATES]
-    rows = np.arange(len(order))[:, None]
-    turned, moved = (np.concatenate([one[place] for one in found], axis=1)[rows, order] for place in (0, 1))
-    member = order // CANDIDATES
-    gains = gains[rows, order]
+def _sought(last: Candidates | None, galleries: list[Gallery], choice: NDArray[np.int64], data, weight, effort: Effort) -> Candidates:
+    """Search each image in its gallery and return the likeliest poses, after the last one where it is known."""
+    turned, moved = np.empty((len(data), CANDIDATES, 3, 3)), np.empty((len(data), CANDIDATES, 2))
+    gains = np.empty((len(data), CANDIDATES), np.float32)
+    for number in np.unique(choice):
+        rows = np.flatnonzero(choice == number)
+        turned[rows], moved[rows], gains[rows] = search(
+            galleries[number], data[rows], weight[rows], effort.shifts, CANDIDATES, prior=effort.prior, correlate=effort.correlate
+        )
     likely = np.count_nonzero(gains >= gains[:, :1] - MARGIN - SAMPLED * np.maximum(gains[:, :1], 0.0), axis=1)
     if last is None:
-        return Candidates.of(turned, moved, likely, member)
-    return Candidates.of(
-        np.concatenate([last.rotations, turned], axis=1), np.concatenate([last.shifts, moved], axis=1), likely + 1,
-        np.concatenate([last.member, member], axis=1),
-    )  # fmt: skip
+        return Candidates.of(turned, moved, likely)
+    return Candidates.of(np.concatenate([last.rotations, turned], axis=1), np.concatenate([last.shifts, moved], axis=1), likely + 1)
 
 
 def _softmax(scores: Array) -> Array:
@@ -181,10 +193,10 @@ def _softmax(scores: Array) -> Array:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def refine_among(grids, kx, ky, count, box, data, weight, prior, steps, rotations, shifts, costs, curvatures, found, member):
-    """Refine candidates as `levenberg.refine_candidates` does, each in the reference of `grids` ``(K, …)`` that `member` ``(B, C)`` names."""
+def refine_among(grids, choice, kx, ky, count, box, data, weight, prior, steps, rotations, shifts, costs, curvatures, found):
+    """Refine candidates as `levenberg.refine_candidates` does, those of image b in the reference ``grids[choice[b]]``."""
     for b in range(len(data)):
         for c in range(found[b]):
             costs[b, c] = refine_pose(
-                grids[member[b, c]], kx, ky, count, box, data[b], weight[b], prior, steps, rotations[b, c], shifts[b, c], curvatures[b, c]
+                grids[choice[b]], kx, ky, count, box, data[b], weight[b], prior, steps, rotations[b, c], shifts[b, c], curvatures[b, c]
             )

@@ -12,15 +12,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cryoloom.numerics.align import schedule
 from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.posterior import Posterior, insertion_points
 from cryoloom.numerics.align.refine import Task
 from cryoloom.numerics.fourier.grids import shells_3d
 from cryoloom.numerics.fourier.transforms import centred_rfft3
-from cryoloom.numerics.fsc.shells import transform_correlation
+from cryoloom.numerics.fsc.shells import crossing_shell, fourier_shell_correlation, transform_correlation
+from cryoloom.numerics.masks.soft import spherical_mask
 from cryoloom.numerics.reconstruct.grids import Map, map_from_transform, working_box
 from cryoloom.numerics.reconstruct.kernels import empty_grid
-from cryoloom.numerics.reconstruct.sums import Sums, divided, divided_transform, joined_ssnr
+from cryoloom.numerics.reconstruct.sums import Sums, divided, divided_transform, joined_ssnr, known_part
 
 Array = NDArray[np.float64]
 
@@ -47,6 +49,12 @@ class ClassSums:
             for part, sums in enumerate(accumulate(task.images, rows, points, plane, noise, lane[rows], threads=task.threads)):
                 each[number, part] = sums
         return cls(each, last)
+
+    def merged(self, keeper: int, spare: int) -> "ClassSums":
+        """Return the sums with class `spare` added to `keeper` and left out."""
+        each = np.delete(self.each, spare, axis=0)
+        each[keeper - (keeper > spare)] += self.each[spare]
+        return ClassSums(each, self.last)
 
     def half(self, number: int, half: int) -> Sums:
         """Return the sums of a half of a class."""
@@ -140,3 +148,36 @@ def references(task: Task, sums: ClassSums, agreed: Agreement, *, spark: float, 
             transform = divided_transform(rest[number], sums.last, ssnr=ssnr, around=mean)
             out[number, part] = map_from_transform(transform, box, task.box) * solvent
     return out
+
+
+@dataclass(frozen=True)
+class FinalMaps:
+    """Maps of all classes, filtered, ``(K, box, box, box)``; the curves of their halves ``(K, shells)``; and how completely they are known ``(K,)``.
+
+    Completeness is the part of the coefficients, out to where the curve falls below 0.143, of which the images say more than their prior does.
+    """
+
+    maps: Map
+    fsc: Array
+    completeness: Array
+
+
+def final_maps(task: Task, posteriors: list[Posterior], members: Array, noise: Array) -> FinalMaps:
+    """Average each class by itself to Nyquist, in the halves of the set."""
+    plane, box = task.images.plane, task.box
+    sphere, inside = task.sphere(box), spherical_mask(box, box / 2 - 3, 3)
+    maps = np.zeros((len(posteriors), box, box, box), np.float32)
+    fsc, completeness = np.zeros((len(posteriors), plane.last + 1)), np.zeros(len(posteriors))
+    for number, posterior in enumerate(posteriors):
+        rows = np.flatnonzero(members[:, number] > 0)
+        if len(np.unique(task.half[rows])) < 2:
+            continue
+        points = insertion_points(posterior.taken(rows).weighed(members[rows, number]), box, plane.last, task.radius)
+        first, second = accumulate(task.images, rows, points, plane, noise, task.half[rows], threads=task.threads)
+        curve = fourier_shell_correlation(*(divided(one, plane.last, box, box) * sphere for one in (first, second)))
+        fsc[number, : len(curve)] = curve[: plane.last + 1]
+        ssnr = joined_ssnr(fsc[number], combined=True)
+        first += second
+        maps[number] = divided(first, plane.last, box, box, ssnr=ssnr) * inside
+        completeness[number] = known_part(first, ssnr, crossing_shell(fsc[number], schedule.THRESHOLD))
+    return FinalMaps(maps, fsc, completeness)

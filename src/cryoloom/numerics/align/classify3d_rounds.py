@@ -17,6 +17,8 @@ Rounds = dict[str, Any]
 
 TOGETHER, APART = 3, 3
 """Iterations of a round with differences from all images, and from the own half."""
+LAST = 2
+"""Iterations in which classes settle, at least."""
 SURE = 8.0
 """Standard deviations from which two classes are not twins."""
 EMPTY = 0.05
@@ -24,13 +26,18 @@ EMPTY = 0.05
 
 
 def start(classes: int, *, random: bool) -> Rounds:
-    """Return the state before the first iteration: all classes split from one at random, or each with its own reference and never split."""
+    """Return the state before the first iteration: all classes split from one at random, or each with its own reference and never split.
+
+    Those split at random are one more than `classes`: a scout that looks for what else there is, and is merged again before classes settle.
+    """
+    scouting = random and classes > 1
     return {
         "age": 0 if random else TOGETHER,
-        "splits": [[0, number] for number in range(1, classes)] if random else [],
+        "splits": [[0, number] for number in range(1, classes + 1)] if scouting else [],
         "merges": [],
-        "tested": [False] * classes,
-        "settling": not random,
+        "tested": [False] * (classes + scouting),
+        "settling": not scouting,
+        "dropped": [],
     }
 
 
@@ -71,25 +78,39 @@ def advance(now: Rounds, separation: Array, share: Array, left: int) -> Rounds:
         Iterations that may follow.
     """
     if now["settling"]:
-        return now
-    if now["age"] + 1 < TOGETHER + APART:
+        return {**now, "dropped": []}
+    if now["age"] + 1 < TOGETHER + APART and left > LAST:
         return {**now, "age": now["age"] + 1}
     alive = share > EMPTY / len(share)
     _, kind = connected_components((separation < SURE) & alive[:, None] & alive, directed=False)
     tested = list(now["tested"])
     for source, piece in now["splits"]:
         tested[source] = tested[piece] = False
-    keepers, spare, merges = [], [], []
+    keepers, merges = [], []
     for group in dict.fromkeys(kind[alive]):
         first, *twins = sorted((int(one) for one in np.flatnonzero(alive & (kind == group))), key=lambda one: -share[one])
         keepers.append(first)
-        spare += twins
         merges += [[first, twin] for twin in twins]
         tested[first] = tested[first] or bool(twins)
-    targets = sorted((one for one in keepers if not tested[one]), key=lambda one: -share[one])
     empty = [int(one) for one in np.flatnonzero(~alive)]
-    if not targets or not spare + empty or left < TOGETHER + APART + 1:
-        return {**now, "settling": True}
-    splits = [[targets[number % len(targets)], one] for number, one in enumerate(spare + empty)]
+    if not merges and not empty:
+        merges = [_most_alike(separation, share)]
+        keeper, spare = merges[0]
+        # A split that gave what is least worth keeping has found nothing.
+        tested[keeper] = tested[keeper] or any({keeper, spare} == set(pair) for pair in now["splits"])
+        keepers.remove(spare)
+    targets = sorted((one for one in keepers if not tested[one]), key=lambda one: -share[one])
+    if not targets or left < TOGETHER + APART + LAST:
+        dropped = [_most_alike(separation, share), *([keepers[0], one] for one in empty), *merges][-1]
+        return {**now, "splits": [], "merges": [], "settling": True, "dropped": dropped}
+    spares = empty + [spare for _, spare in merges]
+    splits = [[targets[number % len(targets)], one] for number, one in enumerate(spares)]
     merges += [[source, one] for source, one in splits if one in empty]
-    return {"age": 0, "splits": splits, "merges": merges, "tested": tested, "settling": False}
+    return {"age": 0, "splits": splits, "merges": merges, "tested": tested, "settling": False, "dropped": []}
+
+
+def _most_alike(separation: Array, share: Array) -> list[int]:
+    """Return the two classes that differ least, the larger first."""
+    apart = separation + np.diag(np.full(len(share), np.inf))
+    first, second = (int(one) for one in np.unravel_index(np.argmin(apart), apart.shape))
+    return [first, second] if share[first] >= share[second] else [second, first]

@@ -32,8 +32,6 @@ class Candidates:
         ``(B, C, 3, 3)``, ``(B, C, 2)`` px, ``(B, C)`` and ``(B, C, 5, 5)``.
     found
         How many of the C an image has, ``(B,)``.
-    member
-        Which of several references a pose belongs to, ``(B, C)``; all 0 where there is one.
     """
 
     rotations: Array
@@ -41,16 +39,12 @@ class Candidates:
     costs: Array
     curvatures: Array
     found: NDArray[np.int64]
-    member: NDArray[np.int64]
 
     @classmethod
-    def of(cls, rotations: Array, shifts: Array, found: NDArray[np.int64], member: NDArray[np.int64] | None = None) -> "Candidates":
-        """Begin with poses that have no cost yet."""
+    def of(cls, rotations: Array, shifts: Array, found: NDArray[np.int64]) -> "Candidates":
+        """Begin with poses that have no cost yet; they are copied."""
         places = rotations.shape[:2]
-        return cls(
-            np.array(rotations, order="C"), np.array(shifts, order="C"), np.zeros(places), np.zeros((*places, 5, 5)), found,
-            np.zeros(places, np.int64) if member is None else member,
-        )  # fmt: skip
+        return cls(np.array(rotations, order="C"), np.array(shifts, order="C"), np.zeros(places), np.zeros((*places, 5, 5)), found)
 
     def distinct(self, keep: int, margin: float = np.inf) -> "Candidates":
         """Return the `keep` best, one of each peak, without those that are less likely than the best by more than `margin` (natural logarithm)."""
@@ -72,7 +66,6 @@ class Candidates:
             self.costs[rows, chosen],
             self.curvatures[rows, chosen],
             kept.sum(axis=1),
-            self.member[rows, chosen],
         )
 
     @property

@@ -63,6 +63,16 @@ def divided_transform(sums: Sums, last: int, *, ssnr: Curve | None = None, aroun
     return transform
 
 
+def known_part(sums: Sums, ssnr: Curve, last: int) -> float:
+    """Return the part of the cells of shells 1 … `last` whose weight outdoes the prior that `ssnr`, of the whole shell, stands for."""
+    c = sums.shape[0] // 2
+    axis, along = np.arange(sums.shape[0]) - c, np.arange(sums.shape[2])
+    shell = np.rint(np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + along**2) / PAD).astype(np.int64)
+    within = (shell >= 1) & (shell <= last)
+    least = mean_weights(sums, max(last, 1)) / np.maximum(ssnr[: max(last, 1) + 1], 1e-12)
+    return float(np.mean(sums[..., 2][within] >= least[shell[within]])) if within.any() else 0.0
+
+
 def join_low_shells(first: Sums, second: Sums, last: int) -> None:
     """Replace shells 0 … `last` of both halves by their mean, in place, so that their frames cannot drift apart."""
     c, reach = first.shape[0] // 2, PAD * (last + 1)
