@@ -72,7 +72,9 @@ def test_threads_change_nothing(two_states):
 def poses(costs, curvature):
     count = len(costs)
     curvatures = np.tile(curvature, (1, count, 1, 1))
-    return Candidates(np.tile(np.eye(3), (1, count, 1, 1)), np.zeros((1, count, 2)), np.array([costs], float), curvatures, np.array([count]))
+    return Candidates(
+        np.tile(np.eye(3), (1, count, 1, 1)), np.zeros((1, count, 2)), np.array([costs], float), curvatures, np.array([count])
+    )
 
 
 def test_evidence_sums_peaks_and_a_flat_class_counts_no_more_than_all_poses_there_are():
@@ -100,7 +102,14 @@ def test_classes_settle_when_all_have_been_split_in_vain_and_the_scout_is_merged
     separation = [[0, 40, 50], [40, 0, 1], [50, 1, 0]]
     after = judged(separation, [0.4, 0.3, 0.3], [[1, 2]], tested=(0,))
     assert after["settling"] and after["dropped"] == [1, 2]
-    assert judged(separation, [0.4, 0.3, 0.3], [[1, 2]], left=3)["settling"]
+    assert judged(separation, [0.4, 0.3, 0.3], [[1, 2]], left=4)["settling"]
+
+
+def test_what_is_to_spare_in_the_end_shares_the_largest_class():
+    separation = np.full((4, 4), 2.0)
+    separation[0] = separation[:, 0] = 40
+    after = judged(separation, [0.7, 0.1, 0.1, 0.1], [[1, 2]], tested=(0,))
+    assert after["dropped"] == [1, 2] and after["merges"] == [[1, 2]] and after["splits"] == [[0, 2]] and after["age"] == 0
 
 
 def test_where_all_differ_the_two_most_alike_make_room():

@@ -114,7 +114,9 @@ def test_an_interruption_changes_nothing(two_states, checkpoint_job, stopped):
 def test_one_reference_a_class_keeps_its_number(two_states, checkpoint_job):
     particles, maps, true = two_states
     both = Volume(pl.concat([one.items for one in maps]).with_columns(id=pl.Series([1, 2])), particles.root, meta=maps[0].meta)
-    protocol = Classify3D(particles=particles, reference=both, classes=2, align=False, iterations=4, mask_diameter=190.0, initial_lowpass=20.0)
+    protocol = Classify3D(
+        particles=particles, reference=both, classes=2, align=False, iterations=4, mask_diameter=190.0, initial_lowpass=20.0
+    )
     out, _ = run(protocol, checkpoint_job, particles.root, "given")
     assert np.mean(out.particles.items["class_id"].to_numpy() - 1 == true) > 0.95
 
@@ -174,7 +176,9 @@ def test_what_cannot_be_is_said_before_the_run(two_states):
 
 def test_a_mask_beyond_zero_and_one_is_refused(two_states, checkpoint_job):
     particles, maps, _ = two_states
-    write_mrc(particles.root / "data/mask.mrc", 3 * np.ones((BOX,) * 3, np.float32) * np.linspace(0, 1, BOX, dtype=np.float32), PIXEL, volume=True)
+    write_mrc(
+        particles.root / "data/mask.mrc", 3 * np.ones((BOX,) * 3, np.float32) * np.linspace(0, 1, BOX, dtype=np.float32), PIXEL, volume=True
+    )
     mask = Mask(pl.DataFrame({"id": [1], "mask_path": ["data/mask.mrc"], "box_size": [BOX]}), particles.root, meta={"pixel_size": PIXEL})
     with pytest.raises(Failure, match="between 0 and 1"):
         run(Classify3D(particles=particles, reference=maps[0], mask=mask, **SETTINGS), checkpoint_job, particles.root, "masked")
@@ -186,7 +190,12 @@ def test_an_image_that_is_no_number_is_disabled(two_states, checkpoint_job):
     stack[3, 5, 5] = np.nan
     write_mrc(particles.root / "data/broken.mrcs", stack, PIXEL)
     broken = Particles(particles.items.with_columns(stack_path=pl.lit("data/broken.mrcs")), particles.root, optics=particles.optics)
-    out, job = run(Classify3D(particles=broken, reference=maps[0], classes=2, align=False, iterations=3, **SETTINGS), checkpoint_job, particles.root, "nan")
+    out, job = run(
+        Classify3D(particles=broken, reference=maps[0], classes=2, align=False, iterations=3, **SETTINGS),
+        checkpoint_job,
+        particles.root,
+        "nan",
+    )
     assert out.particles.items["enabled"].to_list().count(False) == 1 and not out.particles.items["enabled"][3]
     assert out.classes.items["count"].sum() == COUNT - 1
     assert isinstance(out.classes, Classes3D)

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from cryoloom.numerics.align.posterior import Posterior
+
 Array = NDArray[np.float64]
 
 ODDS = float(np.sqrt(2 * np.log(100.0)))
@@ -11,6 +13,12 @@ WORST_TURN, WORST_SHIFT = 30.0, 10.0
 """Degrees and px beyond which an error means no more than that nothing is known."""
 UNKNOWN = 999.0
 """For a class of less than a hundredth of the images."""
+
+
+def pose_errors(posterior: Posterior) -> Array:
+    """Return the standard error of an axis of rotation (radians) and of shift (px) of every image's best pose, ``(n, 2)``."""
+    variances = np.diagonal(posterior.covariances[:, 0], axis1=1, axis2=2)
+    return np.sqrt(np.stack([variances[:, :3].mean(axis=1), variances[:, 3:].mean(axis=1)], axis=1))
 
 
 def class_accuracy(errors: Array, member: NDArray[np.int64], classes: int) -> tuple[Array, Array]:

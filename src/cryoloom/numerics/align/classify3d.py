@@ -1,13 +1,16 @@
 """Several structures in one set: classes, poses and maps by expectation-maximisation, each image judged by maps it is not in.
 
-The model is that of Scheres et al. 2007 (doi:10.1038/nmeth992) and Scheres 2012 (doi:10.1016/j.jmb.2011.11.010): an image shows one of K maps at an unknown pose.
-Three things differ. An image is compared with references made without its own part of the images, so that its noise cannot hold it in a class. Class maps are
-drawn towards the mean of all classes instead of towards zero (see `classify3d_maps`). And poses are found as in `refine`, continuously.
+The model is that of Scheres et al. 2007 (doi:10.1038/nmeth992) and Scheres 2012 (doi:10.1016/j.jmb.2011.11.010): an image shows one of K maps at
+an unknown pose. Three things differ. An image is compared with references made without its own part of the images, so that its noise cannot hold
+it in a class. Class maps are drawn towards the mean of all classes instead of towards zero (`classify3d_maps`). And classes are split and merged
+until none hides two structures (`classify3d_rounds`). Poses are found as in `refine`, continuously.
 
-Classes start equal but for a random assignment. What tells them apart is then amplified from iteration to iteration: where images differ by more than noise
-the difference grows (it is the largest principal component of the images given their poses), elsewhere it dies out once halves of the images disagree on it.
+Classes start equal but for a random assignment. What tells them apart is amplified from iteration to iteration: where images differ by more than
+noise the difference grows (as the largest principal component of the images given their poses would in a power iteration), elsewhere it dies out
+once halves of the images disagree on it.
 
-Memory beside the images': the sums of every class and part (16 bytes a cell), which `Task.finest_shell` keeps within `LANES_KEPT`.
+Memory beside the images': the sums of every class and part (16 bytes a cell), which `Task.finest_shell` keeps within `LANES_KEPT`, and the poses
+of every image in every class, 1.2 kB each.
 """
 
 from collections.abc import Callable
@@ -19,11 +22,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cryoloom.numerics.align import refine, schedule
+from cryoloom.numerics.align import classify3d_rounds, refine, schedule
 from cryoloom.numerics.align.calibrate import grey_scale
+from cryoloom.numerics.align.class_accuracy import pose_errors
 from cryoloom.numerics.align.classify3d_estep import ClassExpectation, Wide, expect
 from cryoloom.numerics.align.classify3d_maps import ClassSums, agreement, final_maps, references
-from cryoloom.numerics.align.classify3d_rounds import Rounds, advance, apart, divide, start
 from cryoloom.numerics.align.coarse import Gallery
 from cryoloom.numerics.align.expectation import Effort
 from cryoloom.numerics.align.posterior import Posterior
@@ -40,10 +43,12 @@ Search = Literal["global", "local", "fixed"]
 LANES_KEPT = 4 << 30
 """Bytes that the sums of all classes and parts may take."""
 SPARK, FADE = 0.3, 0.75
-"""Least signal assumed in the differences of classes at first, as a part of the mean map's, and what is left of it after each iteration."""
+"""Least signal assumed in the differences of classes when they are split, as a part of the mean map's, and what is left of it an iteration later."""
 QUIET, GAIN = 0.01, 0.02
-"""Part of the memberships that may still move when classes have come to rest, and gain in mean log-likelihood (of images by maps that they are not in)
-that is none."""
+"""Part of the memberships that may still move when classes have come to rest, and gain in the images' mean log-likelihood that is none; by maps that
+they are not in it does not grow for ever."""
+IDLE = 2
+"""Iterations without either after which it ends."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +84,9 @@ class Task(refine.Task):
     def finest_shell(self) -> int:
         """Return the last shell that is wanted and that memory allows."""
         shell = self.images.plane.last if self.finest is None else self.shell(self.finest)
-        while shell > 8 and self.classes * len(self.parts) * grid_bytes(shell) > LANES_KEPT:
+        while shell > 8 and (self.classes + 1) * len(self.parts) * grid_bytes(shell) > LANES_KEPT:
             shell -= 1
         return shell
-
 
     def angstrom(self, shell: int) -> float:
         """Return the resolution of a shell in Å."""
@@ -106,12 +110,12 @@ def begin(task: Task, maps: list[Map], rotations: Array, shifts: Array) -> State
     ValueError
         If a reference is empty inside the mask, or fits the images better with its sign changed.
     """
-    count, shells = len(task.images), task.images.plane.last + 1
+    count = len(task.images)
     band = min(task.shell(task.initial_lowpass) + 2, task.finest_shell)
     box = working_box(band, task.box)
     noise = task.images.total_power()
     starts = np.stack([_start(task, one, band, box, noise) for one in maps])
-    rounds = start(task.classes, random=len(maps) < task.classes)
+    rounds = classify3d_rounds.start(task.classes, random=len(maps) < task.classes)
     classes = len(rounds["tested"])
     return {
         "iteration": 0,
@@ -122,7 +126,6 @@ def begin(task: Task, maps: list[Map], rotations: Array, shifts: Array) -> State
         "log_likelihood": np.zeros(count),
         "references": np.repeat(starts[:, None], len(task.parts), axis=1),
         "noise": noise,
-        "fsc": np.zeros(shells),
         "band": band,
         "widening": schedule.start(),
         "rounds": rounds,
@@ -151,79 +154,96 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
 
     `tell` hears the part done of the iteration and what is being done.
     """
-    images, band = task.images, state["band"]
-    expected: list[ClassExpectation] = []
-    for number, part in enumerate(task.parts):
-        tell(0.8 * number / len(task.parts), f"comparing to {task.angstrom(band):.1f} Å")
-        expected.append(_expect_part(task, state, *part))
-    back = np.argsort(np.concatenate([task.rows(*part) for part in task.parts]), kind="stable")
-    members = np.concatenate([one.members for one in expected])[back]
-    posteriors = [
-        Posterior.joined([one.posteriors[number] for one in expected]).taken(back) for number in range(len(expected[0].posteriors))
-    ]
-    rounds, classes = state["rounds"], state["members"].shape[1]
-    if len(posteriors) < classes:
-        posteriors, members = posteriors * classes, np.eye(1, classes).repeat(len(images), axis=0)
+    images, band, rounds = task.images, state["band"], state["rounds"]
+    expected = _expected(task, state, tell)
+    posteriors, members = expected.posteriors, expected.members
     if rounds["age"] == 0:
-        members = divide(rounds, members, task.lane, task.seed, state["iteration"])
-        posteriors = _inherited(rounds, posteriors)
-    noise = refine.residual_noise(state["noise"], expected, images.coverage)
-    best = members.argmax(axis=1)
-    chosen = _of_best(posteriors, best)
+        members = classify3d_rounds.divide(rounds, members, task.lane, task.seed, state["iteration"])
+        whole = {piece: source for source, piece in rounds["splits"]}
+        posteriors = [posteriors[whole.get(number, number)] for number in range(members.shape[1])]
+    noise = refine.residual_noise(state["noise"], expected.residual, expected.counts, images.coverage)
     inserted = min(schedule.insertion_shell(band, images.plane.last), task.finest_shell)
     tell(0.8, f"reconstructing to {task.angstrom(inserted):.1f} Å")
-    averaged = [_sharp(one) for one in posteriors] if task.search == "fixed" else posteriors
+    averaged = [_certain(one) for one in posteriors] if task.search == "fixed" else posteriors
     sums = ClassSums.of(task, averaged, members, inserted, noise)
     agreed = agreement(task, sums)
-    changed = float(0.5 * np.abs(members - state["members"]).sum(axis=1).mean())
-    turned = geodesic_angle(chosen.rotations[:, 0], state["rotations"])
-    moved = np.linalg.norm(chosen.shifts[:, 0] - state["shifts"], axis=1)
-    certainty = chosen.weights[:, 0] * members.max(axis=1)
-    local = task.search != "global" or state["widening"]["local"]
-    waves = band * task.radius / task.box
-    observed = schedule.Observation.of(agreed.mean, inserted, turned, moved, chosen.weights[:, 0], band, local=local, waves=waves)
-    widening = schedule.advance(state["widening"], observed, task.iterations)
-    evidence = float(np.mean(np.concatenate([one.evidence for one in expected])))
-    idle = 0 if not rounds["settling"] or evidence > state["evidence"] + GAIN or QUIET < changed < 0.9 * state["changed"] else state["idle"] + 1
-    done = state["iteration"] + 1
-    share = members.mean(axis=0)
-    following = advance(rounds, agreed.separation, share, task.iterations - done)
-    history = [
-        *state["history"],
-        {**observed.record(task.box, task.pixel_size), "changed": changed, "evidence": evidence, "share": share.tolist()},
-    ]
+    found = _of_best(posteriors, members)
+    step = _Step.between(state, members, expected.evidence)
+    seen = _observed(task, state, agreed.mean, inserted, found)
+    following = classify3d_rounds.advance(rounds, agreed.separation, members.mean(axis=0), task.iterations - state["iteration"] - 1)
+    record = {
+        **seen.record(task.box, task.pixel_size),
+        "changed": step.changed,
+        "evidence": step.evidence,
+        "share": members.mean(axis=0).tolist(),
+    }
+    history = [*state["history"], record]
     if following["dropped"]:
         keeper, spare = following["dropped"]
-        sums = sums.merged(keeper, spare)
+        sums, averaged = sums.merged(keeper, spare), [one for number, one in enumerate(averaged) if number != spare]
         members[:, keeper] += members[:, spare]
         members, agreed = np.delete(members, spare, axis=1), agreement(task, sums)
-        history = [{**step, "share": [*step["share"][:spare], *step["share"][spare + 1 :]]} for step in history]
+        history = [{**one, "share": [*one["share"][:spare], *one["share"][spare + 1 :]]} for one in history]
+    idle = state["idle"] + 1 if rounds["settling"] and step.idle else 0
     new: State = {
-        "iteration": done,
-        "rotations": chosen.rotations[:, 0],
-        "shifts": chosen.shifts[:, 0],
+        "iteration": state["iteration"] + 1,
+        "rotations": found.rotations[:, 0],
+        "shifts": found.shifts[:, 0],
         "members": members,
-        "max_probability": certainty,
-        "log_likelihood": chosen.log_likelihood,
+        "max_probability": found.weights[:, 0] * members.max(axis=1),
+        "log_likelihood": found.log_likelihood,
         "noise": noise,
-        "fsc": agreed.mean,
-        "difference_fsc": agreed.difference,
         "band": min(schedule.next_band(agreed.mean, inserted), task.finest_shell),
-        "widening": widening,
+        "widening": schedule.advance(state["widening"], seen, task.iterations),
         "rounds": following,
         "separation": agreed.separation,
-        "changed": changed,
-        "evidence": max(evidence, state["evidence"]),
+        "changed": step.changed,
+        "evidence": max(step.evidence, state["evidence"]),
         "idle": idle,
         "history": history,
-        "finished": done >= task.iterations or idle >= 2,
+        "finished": state["iteration"] + 1 >= task.iterations or idle >= IDLE,
     }
     if new["finished"]:
         final = final_maps(task, averaged, members, noise)
-        errors = pose_errors(chosen)
-        return {**new, "maps": final.maps, "class_fsc": final.fsc, "completeness": final.completeness, "errors": errors}
-    spark = 0.0 if apart(rounds) else SPARK * FADE ** rounds["age"]
-    return {**new, "references": references(task, sums, agreed, spark=spark, apart=apart(rounds))}
+        return {**new, "maps": final.maps, "class_fsc": final.fsc, "completeness": final.completeness, "errors": pose_errors(found)}
+    apart = classify3d_rounds.apart(rounds)
+    return {**new, "references": references(task, sums, agreed, spark=0.0 if apart else SPARK * FADE ** rounds["age"], apart=apart)}
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What an iteration did: part of the memberships that changed, mean log-likelihood, and whether neither says that more would come."""
+
+    changed: float
+    evidence: float
+    idle: bool
+
+    @classmethod
+    def between(cls, state: State, members: Array, evidence: Array) -> "_Step":
+        changed, mean = float(0.5 * np.abs(members - state["members"]).sum(axis=1).mean()), float(evidence.mean())
+        return cls(changed, mean, mean <= state["evidence"] + GAIN and not QUIET < changed < 0.9 * state["changed"])
+
+
+def _observed(task: Task, state: State, fsc: Array, inserted: int, found: Posterior) -> schedule.Observation:
+    """Return what the schedule of poses wants to know."""
+    turned = geodesic_angle(found.rotations[:, 0], state["rotations"])
+    moved = np.linalg.norm(found.shifts[:, 0] - state["shifts"], axis=1)
+    local = task.search != "global" or state["widening"]["local"]
+    waves = state["band"] * task.radius / task.box
+    return schedule.Observation.of(fsc, inserted, turned, moved, found.weights[:, 0], state["band"], local=local, waves=waves)
+
+
+def _expected(task: Task, state: State, tell: Callable[[float, str], None]) -> ClassExpectation:
+    """Weigh classes and poses of all images, part by part; where there is one reference yet, all are in its class."""
+    parts: list[ClassExpectation] = []
+    for number, part in enumerate(task.parts):
+        tell(0.8 * number / len(task.parts), f"comparing to {task.angstrom(state['band']):.1f} Å")
+        parts.append(_expect_part(task, state, *part))
+    whole = ClassExpectation.joined(parts, np.argsort(np.concatenate([task.rows(*part) for part in task.parts]), kind="stable"))
+    classes = state["members"].shape[1]
+    if len(whole.posteriors) == classes:
+        return whole
+    return replace(whole, posteriors=whole.posteriors * classes, members=np.eye(1, classes).repeat(len(task.images), axis=0))
 
 
 def _expect_part(task: Task, state: State, half: int, fold: int) -> ClassExpectation:
@@ -251,7 +271,7 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> ClassExpecta
 def _wide(task: Task, state: State, maps: Map, grids: NDArray[np.float32], shares: Array, coarse: int) -> Wide:
     """Return what poses are sought in: the mean of all classes while they are still alike, then an image's own class or, as often, any."""
     choice = np.zeros(len(task.images), np.int64)
-    if not apart(state["rounds"]):
+    if not classify3d_rounds.apart(state["rounds"]):
         mean = np.tensordot(shares / shares.sum(), maps, axes=1).astype(np.float32)
         grids = reference_grid(mean, task.images.plane.within(state["band"]).radius, task.box)[None]
     elif len(grids) > 1:
@@ -262,25 +282,13 @@ def _wide(task: Task, state: State, maps: Map, grids: NDArray[np.float32], share
     return Wide(grids, [Gallery.of(grid, plane, turns) for grid in grids], choice)
 
 
-def _inherited(rounds: Rounds, posteriors: list[Posterior]) -> list[Posterior]:
-    """Return the poses of every class, those of the pieces of a class being its own."""
-    source = {piece: whole for whole, piece in rounds["splits"]}
-    return [posteriors[source.get(number, number)] for number in range(len(posteriors))]
-
-
-def _of_best(posteriors: list[Posterior], best: NDArray[np.int64]) -> Posterior:
+def _of_best(posteriors: list[Posterior], members: Array) -> Posterior:
     """Return the posterior of every image in its best class."""
+    best = members.argmax(axis=1)
     order = np.argsort(np.concatenate([np.flatnonzero(best == number) for number in range(len(posteriors))]), kind="stable")
     return Posterior.joined([one.taken(np.flatnonzero(best == number)) for number, one in enumerate(posteriors)]).taken(order)
 
 
-def _sharp(posterior: Posterior) -> Posterior:
-    """Return the posterior as if its poses were certain."""
+def _certain(posterior: Posterior) -> Posterior:
+    """Return the posterior as if its poses were known exactly."""
     return replace(posterior, covariances=np.broadcast_to(1e-12 * np.eye(5), posterior.covariances.shape))
-
-
-def pose_errors(posterior: Posterior) -> Array:
-    """Return the standard error of an axis of rotation (radians) and of shift (px) of every image's best pose, ``(n, 2)``."""
-    spread = np.diagonal(posterior.covariances[:, 0], axis1=1, axis2=2)
-    given = 1/np.diagonal(np.linalg.inv(posterior.covariances[:, 0]), axis1=1, axis2=2)
-    return np.sqrt(np.stack([spread[:, :3].mean(axis=1), spread[:, 3:].mean(axis=1), given[:,:3].mean(axis=1), given[:,3:].mean(axis=1)], axis=1))

@@ -15,7 +15,7 @@ from cryoloom.numerics.align.coarse import Gallery, search
 from cryoloom.numerics.align.expectation import BLOCK, CANDIDATES, FINAL_STEPS, MARGIN, SAMPLED, STAGES, Effort, residual_power
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.levenberg import refine_candidates, refine_pose
-from cryoloom.numerics.align.posterior import Candidates, Posterior
+from cryoloom.numerics.align.posterior import SAME_POSE, Candidates, Posterior
 from cryoloom.numerics.parallel import blocks, ordered
 
 Array = NDArray[np.float64]
@@ -66,6 +66,18 @@ class ClassExpectation:
     members: Array
     residual: Array
     counts: Array
+
+    @classmethod
+    def joined(cls, parts: list["ClassExpectation"], order: NDArray[np.int64]) -> "ClassExpectation":
+        """Put parts one after the other and then in `order`."""
+        each = zip(*(part.posteriors for part in parts), strict=True)
+        return cls(
+            [Posterior.joined(list(one)).taken(order) for one in each],
+            np.concatenate([part.evidence for part in parts])[order],
+            np.concatenate([part.members for part in parts])[order],
+            np.sum([part.residual for part in parts], axis=0),
+            np.sum([part.counts for part in parts], axis=0),
+        )
 
 
 def expect(
@@ -123,6 +135,8 @@ def expect(
                     start.rotations, start.shifts, start.costs, start.curvatures, start.found,
                 )  # fmt: skip
                 start = start.distinct(kept, MARGIN)
+            if known:
+                start = _with_last(start, rotations[chosen], shifts[chosen])
         posteriors, evidence = [], np.empty((len(chosen), classes))
         for number, grid in enumerate(grids):
             poses = Candidates.of(start.rotations, start.shifts, start.found)
@@ -182,6 +196,20 @@ def _sought(last: Candidates | None, galleries: list[Gallery], choice: NDArray[n
     if last is None:
         return Candidates.of(turned, moved, likely)
     return Candidates.of(np.concatenate([last.rotations, turned], axis=1), np.concatenate([last.shifts, moved], axis=1), likely + 1)
+
+
+def _with_last(found: Candidates, rotations: Array, shifts: Array) -> Candidates:
+    """Add the last pose of each image that has come away from it: the reference searched in may be that of another structure."""
+    cosine = (np.einsum("bcij,bij->bc", found.rotations, rotations) - 1.0) / 2.0
+    present = np.arange(cosine.shape[1]) < found.found[:, None]
+    lost = np.flatnonzero(~(present & (cosine > SAME_POSE)).any(axis=1))
+    more = Candidates.of(
+        np.concatenate([found.rotations, found.rotations[:, :1]], axis=1), np.concatenate([found.shifts, found.shifts[:, :1]], axis=1),
+        found.found.copy(),
+    )  # fmt: skip
+    more.rotations[lost, found.found[lost]], more.shifts[lost, found.found[lost]] = rotations[lost], shifts[lost]
+    more.found[lost] += 1
+    return more
 
 
 def _softmax(scores: Array) -> Array:

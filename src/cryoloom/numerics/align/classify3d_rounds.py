@@ -3,7 +3,7 @@
 Expectation-maximisation from random classes often ends with two structures in one class and one structure in two. A round splits classes at random, lets
 the parts drift apart on what all images say, then lets two halves of the images go on by themselves. Parts whose difference the halves do not agree
 on are twins: what they were split from is homogeneous. The spare twin then goes to a class that has not been split yet, and the next round begins
-(split and merge: Ueda et al. 2000, doi:10.1162/089976600300015088).
+(split and merge: Ueda et al. 2000, doi:10.1162/089976600300015088). What is still to spare when all have been tried shares the largest class.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ Rounds = dict[str, Any]
 
 TOGETHER, APART = 3, 3
 """Iterations of a round with differences from all images, and from the own half."""
-LAST = 2
+LAST = 4
 """Iterations in which classes settle, at least."""
 SURE = 8.0
 """Standard deviations from which two classes are not twins."""
@@ -78,7 +78,7 @@ def advance(now: Rounds, separation: Array, share: Array, left: int) -> Rounds:
         Iterations that may follow.
     """
     if now["settling"]:
-        return {**now, "dropped": []}
+        return {**now, "age": now["age"] + 1, "dropped": []}
     if now["age"] + 1 < TOGETHER + APART and left > LAST:
         return {**now, "age": now["age"] + 1}
     alive = share > EMPTY / len(share)
@@ -101,12 +101,31 @@ def advance(now: Rounds, separation: Array, share: Array, left: int) -> Rounds:
         keepers.remove(spare)
     targets = sorted((one for one in keepers if not tested[one]), key=lambda one: -share[one])
     if not targets or left < TOGETHER + APART + LAST:
-        dropped = [_most_alike(separation, share), *([keepers[0], one] for one in empty), *merges][-1]
-        return {**now, "splits": [], "merges": [], "settling": True, "dropped": dropped}
+        return _settled(now, merges, empty, max(keepers, key=lambda one: share[one]))
     spares = empty + [spare for _, spare in merges]
     splits = [[targets[number % len(targets)], one] for number, one in enumerate(spares)]
     merges += [[source, one] for source, one in splits if one in empty]
     return {"age": 0, "splits": splits, "merges": merges, "tested": tested, "settling": False, "dropped": []}
+
+
+def _settled(now: Rounds, merges: list[list[int]], empty: list[int], largest: int) -> Rounds:
+    """Return the state in which classes settle: one dropped, the other spare ones split from the largest."""
+    given_up = sorted([*merges, *([largest, one] for one in empty)], key=lambda pair: pair[0] == largest)
+    dropped, *rest = given_up
+    # Twins of the largest class may stay what they are.
+    moved = [pair for pair in rest if pair[0] != largest or pair[1] in empty]
+
+    def renumbered(one: int) -> int:
+        return one - (one > dropped[1])
+
+    return {
+        **now,
+        "age": 0 if moved else now["age"] + 1,
+        "splits": [[renumbered(largest), renumbered(spare)] for _, spare in moved],
+        "merges": [[renumbered(keeper), renumbered(spare)] for keeper, spare in moved],
+        "settling": True,
+        "dropped": dropped,
+    }
 
 
 def _most_alike(separation: Array, share: Array) -> list[int]:

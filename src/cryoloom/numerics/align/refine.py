@@ -180,7 +180,8 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     known = state["iteration"] > 0
     turned = geodesic_angle(posterior.rotations[:, 0], state["rotations"]) if known else np.full(len(images), 180.0)
     moved = np.linalg.norm(posterior.shifts[:, 0] - state["shifts"], axis=1)
-    noise = residual_noise(state["noise"], expected, images.coverage)
+    residual, counts = (sum(getattr(one, name) for one in expected) for name in ("residual", "counts"))
+    noise = residual_noise(state["noise"], residual, counts, images.coverage)
     inserted = images.plane.last if last else schedule.insertion_shell(band, images.plane.last)
     tell(0.8, f"reconstructing to {_angstrom(task, inserted)}")
     folds = _Folds(task, posterior, inserted, noise, 1 if last else task.folds)
@@ -317,9 +318,8 @@ def _merged(task: Task, parts: list[tuple[int, int]], expected: list[Expectation
     return Posterior.joined([one.posterior for one in expected]).taken(back)
 
 
-def residual_noise(old: Array, expected: list[Expectation], coverage: float) -> Array:
+def residual_noise(old: Array, residual: Array, counts: Array, coverage: float) -> Array:
     """Take the noise from what the models left of the masked images; beyond the band it stays what it was."""
-    residual, counts = (sum(getattr(one, name) for one in expected) for name in ("residual", "counts"))
     new = old.copy()
     shells = residual.shape[1]
     measured = counts > 0

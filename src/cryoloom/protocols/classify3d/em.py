@@ -79,8 +79,8 @@ class Classify3D(
         help="Up to which images are compared, 0 or -1 for what they hold. Coarser is faster, and sorts by large differences only.",
     )  # fmt: skip
     iterations: int = Param(
-        "Most iterations", 25, ge=3, le=200, advanced=True, aliases=("numberOfIterations",),
-        help="It stops by itself when classes have come to rest; fewer than 15 leave no time to try classes again that turned out equal.",
+        "Most iterations", 30, ge=3, le=200, advanced=True, aliases=("numberOfIterations",),
+        help="It stops by itself when classes have come to rest; fewer than 20 leave no time to try classes again that turned out equal.",
     )  # fmt: skip
 
     def check(self) -> Iterator[Hint]:
@@ -131,7 +131,9 @@ class Classify3D(
             search="global" if self.align and not self.local_search else "local" if self.align else "fixed", finest=finest,
         )  # fmt: skip
         if task.finest_shell < task.shell(finest or 0.1):
-            job.warn(f"Images are compared to {task.angstrom(task.finest_shell):.1f} Å: {self.classes} classes take no finer sums in memory.")
+            job.warn(
+                f"Images are compared to {task.angstrom(task.finest_shell):.1f} Å: {self.classes} classes take no finer sums in memory."
+            )
         maps = [on_grid(self.reference, path, loaded, job.warn) for path in map_rows(self.reference)["volume_path"]]
         count = len(loaded.images)
         poses = (np.tile(np.eye(3), (count, 1, 1)), np.zeros((count, 2))) if task.search == "global" else poses_of(loaded)
@@ -240,7 +242,11 @@ class Classify3D(
         middle = meta["box_size"] // 2
         history, extent = meta["iterations"], meta["box_size"] * meta["pixel_size"]
         numbers = list(range(1, len(history) + 1))
-        cuts = [("across z", lambda data: data[middle]), ("across y", lambda data: data[:, middle]), ("across x", lambda data: data[:, :, middle])]
+        cuts = [
+            ("across z", lambda data: data[middle]),
+            ("across y", lambda data: data[:, middle]),
+            ("across x", lambda data: data[:, :, middle]),
+        ]
         labels = {
             "class_id": "class", "count": "particles", "distribution": "part", "accuracy_rotations": "accuracy of rotations (°)",
             "accuracy_translations": "accuracy of shifts (Å)", "estimated_resolution": "resolution (Å, internal)", "completeness": "completeness",
