@@ -202,7 +202,13 @@ class Classify2D(
         path = job.output("class_averages.mrcs")
         write_stack(path, found.averages, shape.pixel_size)
         particle = float(self.particles.meta.get("diameter") or diameter / 1.2)
-        quality = class_quality(found.averages, counts, shape.box * shape.pixel_size / found.resolution, particle / shape.pixel_size)
+        members = (
+            pl.DataFrame({"label": label, "match": found.match}).filter(pl.Series(usable)).group_by("label").agg(pl.col("match").median())
+        )
+        likeness = np.zeros(self.classes)
+        likeness[members["label"].to_numpy()] = members["match"].to_numpy()
+        rings = shape.box * shape.pixel_size / found.resolution
+        quality = class_quality(found.averages, counts, rings, particle / shape.pixel_size, likeness)
         total = np.where(counts > 0, quality.total, 0.0)
         classes = pl.DataFrame(
             {
@@ -217,7 +223,7 @@ class Classify2D(
                 "distribution": counts / max(counts.sum(), 1),
                 "quality": total,
                 "good": total >= GOOD,
-                **{f"quality_{name}": getattr(quality, name) for name in ("resolution", "size", "centre", "reach", "contrast")},
+                **{f"quality_{name}": getattr(quality, name) for name in ("resolution", "size", "centre", "reach", "contrast", "match")},
                 "pixel_size": np.full(self.classes, shape.pixel_size),
                 "frc": pl.Series(found.frc.astype(np.float64).tolist(), dtype=pl.List(pl.Float64)),
             }
@@ -226,6 +232,7 @@ class Classify2D(
             {
                 "id": rows["id"], "class_id": label + 1, "psi": found.psi, "origin_x": found.origin[:, 0], "origin_y": found.origin[:, 1],
                 "max_probability": found.certainty.astype(np.float64), "log_likelihood": found.evidence.astype(np.float64),
+                "match": found.match.astype(np.float64),
             }
         )  # fmt: skip
         particles = self.particles.with_columns(poses)
