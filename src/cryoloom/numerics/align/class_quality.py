@@ -29,7 +29,13 @@ class Quality:
 
 
 def class_quality(
-    averages: NDArray[np.float32], counts: NDArray[np.integer], rings: Array, diameter: float, match: Array | None = None
+    averages: NDArray[np.float32],
+    counts: NDArray[np.integer],
+    rings: Array,
+    diameter: float,
+    *,
+    match: Array | None = None,
+    evidence: Array | None = None,
 ) -> Quality:
     """Judge class averages.
 
@@ -45,12 +51,16 @@ def class_quality(
         Of the particle, px.
     match
         Median over the members of each class of how much of the average of the others they show, ``(K,)``; None: not judged.
+    evidence
+        Median over the members of the log-likelihood gained over an empty image, ``(K,)``; None: unknown.
 
     Notes
     -----
     Every score compares a class with what most images of the set belong to, so that no absolute number has to be known: noise classes
     resolve less, ice and edges have another contrast, pairs and edges reach out of the circle or lie beside the centre. Only `match`
     is absolute: things that have nothing in common show little of each other's average, and much of it only while it holds themselves.
+    Rare views have few images and resolve less than the others. Noise gains up to about 20 by being in the average it is compared
+    with; where members gain far more, half the resolution is enough.
     """
     box = averages.shape[-1]
     axis = np.arange(box) - box // 2
@@ -67,8 +77,9 @@ def class_quality(
     out = positive[:, radius > 0.55 * diameter].sum(axis=1) / total
     expected = _weighted_quantile(out, weight, 0.5)
     ratio = np.where(middle > 0, mass / max(middle, 1e-12), 0.0)
+    sure = np.zeros(len(counts)) if evidence is None else _rise(evidence, 25.0, 50.0)
     return Quality(
-        resolution=_rise(rings / max(typical_ring, 1.0), 0.45, 0.75),
+        resolution=_rise(rings / max(typical_ring, 1.0), 0.45 - 0.2 * sure, 0.75 - 0.3 * sure),
         size=_rise(share * len(counts), 0.05, 0.2),
         centre=1.0 - _rise(beside / diameter, 0.08, 0.2),
         reach=1.0 - _rise(out, expected + 0.1, expected + 0.3),
@@ -96,7 +107,7 @@ def least_match(match: Array, wanted: float) -> float:
     return float(min(wanted, middle - 1.75 * (upper - middle)))
 
 
-def _rise(values: Array, low: float, high: float) -> Array:
+def _rise(values: Array, low: float | Array, high: float | Array) -> Array:
     """Return 0 up to `low`, 1 from `high` on, smooth in between."""
     part = np.clip((values - low) / (high - low), 0.0, 1.0)
     return part * part * (3.0 - 2.0 * part)

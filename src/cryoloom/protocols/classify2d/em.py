@@ -202,13 +202,9 @@ class Classify2D(
         path = job.output("class_averages.mrcs")
         write_stack(path, found.averages, shape.pixel_size)
         particle = float(self.particles.meta.get("diameter") or diameter / 1.2)
-        members = (
-            pl.DataFrame({"label": label, "match": found.match}).filter(pl.Series(usable)).group_by("label").agg(pl.col("match").median())
-        )
-        likeness = np.zeros(self.classes)
-        likeness[members["label"].to_numpy()] = members["match"].to_numpy()
         rings = shape.box * shape.pixel_size / found.resolution
-        quality = class_quality(found.averages, counts, rings, particle / shape.pixel_size, likeness)
+        match, evidence = (self._medians(label[usable], values[usable]) for values in (found.match, found.evidence))
+        quality = class_quality(found.averages, counts, rings, particle / shape.pixel_size, match=match, evidence=evidence)
         total = np.where(counts > 0, quality.total, 0.0)
         classes = pl.DataFrame(
             {
@@ -240,6 +236,15 @@ class Classify2D(
             particles = particles.disable({int(each): "constant, or not a number" for each in rows["id"].to_numpy()[~usable]})
         meta = {"pixel_size": shape.pixel_size, "box_size": shape.box, "mask_diameter": diameter, "iterations": history}
         return Classified(Classes2D(classes, job.root, meta=meta), particles)
+
+    def _medians(self, label: Any, values: Any) -> Any:
+        """Return the median of each class, ``(K,)``; 0 where a class is empty."""
+        import numpy as np
+
+        found = pl.DataFrame({"label": label, "value": values}).group_by("label").agg(pl.col("value").median())
+        out = np.zeros(self.classes)
+        out[found["label"].to_numpy()] = found["value"].to_numpy()
+        return out
 
     def summary(self, out: Classified) -> Mapping[str, Any]:
         classes = out.classes.items
