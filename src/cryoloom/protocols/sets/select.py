@@ -35,6 +35,7 @@ class _Choice:
 class Select(
     Protocol,
     id="sets.select",
+    version=2,
     outputs=Selected,
     aliases=("ProtUserSubSet", "ProtSubSet"),
 ):
@@ -174,7 +175,7 @@ class Select(
         return {
             "rule": self.where,
             "ids": f"{len(self.ids)} listed ids",
-            "auto": f"class quality >= {self.min_quality:g}",
+            "auto": f"class quality >= {self.min_quality:g}, match >= {self.min_match:g}, {self.min_separation:g} Å apart",
             "classes": f"classes {', '.join(map(str, self.ids))}",
         }[self.mode]
 
