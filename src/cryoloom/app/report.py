@@ -116,7 +116,7 @@ def _funnel(latest: Mapping[str, Run]) -> list[Panel]:
         ("ctf.estimate", "ctfs", "with a believable CTF", "movies"),
         ("pick.blob", "coordinates", "picked", "particles"),
         ("classify2d.em", "particles", "classified", "particles"),
-        ("sets.select", "particles", "in good classes", "particles"),
+        ("sets.select", "particles", "selected", "particles"),
         ("refine.auto", "particles", "in the map", "particles"),
     )
     steps = [
