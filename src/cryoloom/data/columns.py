@@ -88,6 +88,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("half_set", "", "independent half, 1 or 2", "rlnRandomSubset", "", "alignments3D/split"),
     Column("max_probability", "", "largest weight of one pose", "rlnMaxValueProbDistribution"),
     Column("cryosparc_uid", "", "cryoSPARC's own identity of a particle", "", "", "uid"),
+    Column("match", "", "how much of its class average a particle shows, the average taken without it: 1 all, 0 nothing"),
     Column("log_likelihood", "", "contribution to the log-likelihood", "rlnLogLikeliContribution"),
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Particle sets as the alignment engine takes them: checked, read in blocks, transformed.
+"""Particle sets as the alignment engine takes them: checked, and read in blocks into memory, or again and again if they would not fit it.
 
 Heavy libraries are imported inside the functions; protocols may import this module at their top.
 """
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cryoloom.numerics.align.images import ImageSet
 
 BLOCK = 256
+HELD = 3 << 30
+"""Bytes of coefficients up to which they are held in memory; the images of larger sets are read and transformed whenever they are needed."""
 BAD_FRACTION = 0.01
 """Images without content or with values that are not finite are left out up to this fraction; more mean that the stack is broken."""
 DEFOCUS = ("defocus_u", "defocus_v", "defocus_angle")
@@ -79,6 +81,7 @@ def alignable(particles: Particles, mask_diameter: float, *, finest: float | Non
         ``mask-diameter`` when the circle is too small to align anything.
     """
     from cryoloom.numerics.align.images import ImageSet, Optics
+    from cryoloom.numerics.align.storage import held_bytes
 
     rows = particles.enabled()
     if rows.height < least:
@@ -106,13 +109,14 @@ def alignable(particles: Particles, mask_diameter: float, *, finest: float | Non
     if len(known) < len(DEFOCUS):
         warnings.append("The particles carry no defocus: their transfer function is taken as 1. Estimate CTFs before extraction.")
     index = {group["optics_group"]: number for number, group in enumerate(groups)}
+    last = box // 2 if finest is None else min(box // 2, max(8, int(np.ceil(box * pixel_size / finest))))
     images = ImageSet.of(
-        _blocks(particles, where),
+        _blocks(particles, where) if held_bytes(last) * rows.height <= HELD else lambda some: read_particles(particles, where[some]),
         rows.height,
         box,
         pixel_size,
         mask_diameter,
-        last=None if finest is None else max(8, int(np.ceil(box * pixel_size / finest))),
+        last=last,
         optics=tuple(
             Optics(
                 group.get("voltage") or 300.0, group.get("cs") or 0.0, group.get("amplitude_contrast") or 0.1,

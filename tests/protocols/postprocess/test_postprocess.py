@@ -89,6 +89,30 @@ def test_the_mask_holds_the_particle_and_leaves_the_corners(chain):
     assert masked.mask.items["mass_kda"][0] > 0
 
 
+def test_a_sphere_less_the_particle_is_the_solvent_around_it(chain):
+    volume, truth, job, masked = chain
+    protocol = CreateMask(volume=volume, shape="sphere", diameter=100.0, other=masked.mask, operation="and-not")
+    out = protocol.run(job)
+    solvent = read_mrc(out.mask.file(out.mask.items["mask_path"][0])).data
+    assert (solvent * truth**2).sum() < 0.05 * (truth**2).sum()
+    assert solvent.max() == 1.0 and solvent[0, 0, 0] == 0.0
+    assert "threshold" not in protocol.summary(out)
+    inside = CreateMask(volume=volume, invert=True).run(job).mask
+    assert read_mrc(inside.file(inside.items["mask_path"][0])).data[BOX // 2, BOX // 2, BOX // 2] == 0.0
+    assert [hint.parameter for hint in CreateMask(volume=volume, shape="sphere").check()] == ["diameter"]
+    wide = CreateMask(volume=volume, shape="sphere", diameter=110.0).run(job).mask
+    with pytest.raises(Failure, match="leaves nothing"):
+        CreateMask(volume=volume, shape="sphere", diameter=60.0, other=wide, operation="and-not").run(job)
+
+
+def test_a_calibrated_pixel_size_scales_every_resolution(chain):
+    volume, _, job, masked = chain
+    plain, calibrated = (Sharpen(volume=volume, mask=masked.mask, calibrated_pixel_size=size).run(job) for size in (None, 1.05 * PIXEL))
+    for name in ("resolution", "resolution_unmasked"):
+        assert calibrated.fsc.meta[name] == pytest.approx(1.05 * plain.fsc.meta[name])
+    assert read_mrc(calibrated.volume.file(calibrated.volume.items["volume_path"][0])).pixel_size == pytest.approx(1.05 * PIXEL)
+
+
 def test_sharpened_map_is_closer_to_the_truth_and_the_numbers_are_honest(chain):
     volume, truth, job, masked = chain
     protocol = Sharpen(volume=volume, mask=masked.mask)

@@ -152,11 +152,11 @@ def expect(
         top = evidence.max(axis=1)
         total_evidence = top + np.log(np.exp(evidence - top[:, None]).sum(axis=1))
         residual, total = np.zeros((len(noise), plane.last + 1)), np.zeros((len(noise), plane.last + 1))
+        masked, transfers = images.storage.take(chosen, len(plane.kx)), images.transfers.take(chosen, len(plane.kx))
         for number, (grid, posterior) in enumerate(zip(grids, posteriors, strict=True)):
             residual_power(
-                grid, plane.kx, plane.ky, plane.shell, plane.box, images.masked, images.transfers, images.transfer, images.group,
-                np.array(images.premultiplied), chosen, posterior.rotations, posterior.shifts,
-                posterior.weights * members[:, number, None], residual, total,
+                grid, plane.kx, plane.ky, plane.shell, plane.box, masked, transfers, images.group[chosen], images.premultiplied,
+                posterior.rotations, posterior.shifts, posterior.weights * members[:, number, None], residual, total,
             )  # fmt: skip
         return posteriors, total_evidence, members, residual, total
 
