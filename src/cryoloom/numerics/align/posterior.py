@@ -17,8 +17,9 @@ Array = NDArray[np.float64]
 SAME_POSE = np.cos(np.deg2rad(3.0))
 """Candidates closer than this are one peak and are counted once."""
 LEAST_WEIGHT = 0.02
-BLUR = 0.3
-"""Radians of phase at the band's edge that a spread of rotations must reach to be worth four slices instead of one."""
+BLUR, SETTLED = 0.3, 0.5
+"""Radians of phase at a band's edge that a spread of rotations must reach to be worth four slices instead of one: at the edge of what is inserted,
+and, in maps that are to be compared with those of other programs, at the resolution found."""
 TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3.0)
 
 
@@ -143,7 +144,7 @@ class Points:
     spreads: Array
 
 
-def insertion_points(posterior: Posterior, box: int, band: int, radius: float) -> Points:
+def insertion_points(posterior: Posterior, box: int, band: int, radius: float, blur: float = BLUR) -> Points:
     """Represent a posterior by one or four points a pose.
 
     Parameters
@@ -153,9 +154,11 @@ def insertion_points(posterior: Posterior, box: int, band: int, radius: float) -
     box
         Of the images, px.
     band
-        Last shell inserted.
+        Shell at which the blur is judged.
     radius
         Of the particle, px: with the band it says how much a spread of rotations blurs.
+    blur
+        Radians of phase up to which one point stands for a pose.
     """
     image, pose = np.nonzero(posterior.weights > 0)
     rotations, shifts = posterior.rotations[image, pose], posterior.shifts[image, pose]
@@ -164,7 +167,7 @@ def insertion_points(posterior: Posterior, box: int, band: int, radius: float) -
     gain = np.linalg.solve(turning, np.swapaxes(mixed, -1, -2)).swapaxes(-1, -2)
     given = moving - gain @ np.swapaxes(mixed, -1, -2)
     widest = np.sqrt(np.linalg.eigvalsh(turning)[:, -1])
-    spread = widest * 2 * np.pi * band * 0.6 * radius / box > BLUR
+    spread = widest * 2 * np.pi * band * 0.6 * radius / box > blur
     # A peak wider than 30 degrees is no peak; its points stay within what the Gaussian can mean.
     turning = turning * np.minimum(1.0, np.deg2rad(30.0) / np.maximum(widest, 1e-9))[:, None, None] ** 2
     corners = np.sqrt(3.0) * np.einsum("nij,pj->npi", np.linalg.cholesky(turning + 1e-12 * np.eye(3)), TETRAHEDRON)

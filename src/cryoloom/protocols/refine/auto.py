@@ -147,8 +147,11 @@ class AutoRefine(
         again = recovered_shell(curve, 0.143)
         if again:
             job.warn(f"The FSC falls below 0.143 at {resolution:.1f} Å and recovers to {box * size / again:.1f} Å: look at the curve.")
-        paths = {"volume_path": "volume.mrc", "half_map1_path": "half1_unfil.mrc", "half_map2_path": "half2_unfil.mrc"}
-        for name, data in zip(paths.values(), (state["combined"], *state["half_maps"]), strict=True):
+        paths = {
+            "volume_path": "volume.mrc", "unfiltered_path": "unfiltered.mrc",
+            "half_map1_path": "half1_unfil.mrc", "half_map2_path": "half2_unfil.mrc",
+        }  # fmt: skip
+        for name, data in zip(paths.values(), (state["combined"], state["unfiltered"], *state["half_maps"]), strict=True):
             write_mrc(job.output(name), np.ascontiguousarray(data, np.float32), size, volume=True)
         row = {column: job.output(name).relative_to(job.root).as_posix() for column, name in paths.items()}
         volume = Volume(
