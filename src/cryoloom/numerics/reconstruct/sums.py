@@ -8,8 +8,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from cryoloom.numerics.reconstruct.grids import Map, map_from_transform
+from cryoloom.numerics.geometry.symmetry import C1, PointGroup
+from cryoloom.numerics.reconstruct.grids import Map, gridding_correction, map_from_transform
 from cryoloom.numerics.reconstruct.kernels import PAD
+from cryoloom.numerics.reconstruct.symmetry import fading
 
 Sums = NDArray[np.float32]
 Curve = NDArray[np.float64]
@@ -25,7 +27,7 @@ def mean_weights(sums: Sums, last: int) -> Curve:
     return total / np.maximum(cells, 1)
 
 
-def divided(sums: Sums, last: int, box: int, full_box: int, *, ssnr: Curve | None = None) -> Map:
+def divided(sums: Sums, last: int, box: int, full_box: int, *, ssnr: Curve | None = None, group: PointGroup = C1) -> Map:
     """Return the map of `sums` out to shell `last`.
 
     Parameters
@@ -39,6 +41,8 @@ def divided(sums: Sums, last: int, box: int, full_box: int, *, ssnr: Curve | Non
     ssnr
         Signal to noise power of the map a shell, 0 … `last`: the division is then Wiener's, ``data / (weight + mean weight / ssnr)``, and
         a shell of no signal vanishes. None gives the unfiltered map, ``data / max(weight, floor)``.
+    group
+        Symmetry that `sums` were given by `symmetrise`.
 
     Returns
     -------
@@ -50,7 +54,8 @@ def divided(sums: Sums, last: int, box: int, full_box: int, *, ssnr: Curve | Non
     prior = np.zeros(last + 1) if ssnr is None else mean / np.maximum(ssnr[: last + 1], 1e-12)
     transform = np.zeros(sums.shape[:3], np.complex64)
     quotient(sums, floor.astype(np.float32), prior.astype(np.float32), transform)
-    return map_from_transform(transform, box, full_box)
+    volume = map_from_transform(transform, box, full_box)
+    return volume if group.on_grid.all() else volume / fading(group, gridding_correction(box))
 
 
 def join_low_shells(first: Sums, second: Sums, last: int) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryoloom.data import Classes3D, Particles, Volume
+from cryoloom.data import Classes3D, Particles, Volume, symmetry_hints
 from cryoloom.formats.alignment import Alignable, alignable
 from cryoloom.formats.mrc import write_mrc
 from cryoloom.spec import Hint, Input, Job, Outputs, Param, Protocol
@@ -64,8 +64,7 @@ class InitialModel(
     )  # fmt: skip
 
     def check(self) -> Iterator[Hint]:
-        if self.symmetry.strip().upper() not in ("C1", ""):
-            yield Hint("symmetry", f"{self.symmetry}: only C1 can be sought", fix="C1")
+        yield from symmetry_hints(self.symmetry)
 
     def run(self, job: Job) -> InitialMaps:
         import torch

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from cryoloom.data import FSC, Mask, Particles, Volume
+from cryoloom.data import FSC, Mask, Particles, Volume, symmetry_hints
 from cryoloom.formats.alignment import Alignable, alignable
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import AngularDistribution, Histogram, LinePlot, MapSlices, Series
@@ -53,7 +53,7 @@ class AutoRefine(
     )  # fmt: skip
     symmetry: str = Param(
         "Symmetry", "C1", aliases=("symmetryGroup",),
-        help="Point group. Only C1 is refined for now; a symmetric particle can be refined so too.",
+        help="Point group, axes as in RELION: Cn, Dn, T, O, I1 to I4. The reference must lie on its axes. A wrong group spoils the map.",
     )  # fmt: skip
     initial_lowpass: Angstrom = Param(
         "Initial low-pass", 40.0, gt=0, aliases=("initialLowPassFilterA",),
@@ -70,8 +70,7 @@ class AutoRefine(
     )  # fmt: skip
 
     def check(self) -> Iterator[Hint]:
-        if self.symmetry.strip().upper() not in ("C1", ""):
-            yield Hint("symmetry", f"{self.symmetry}: only C1 can be refined", fix="C1")
+        yield from symmetry_hints(self.symmetry)
         if self.initial_lowpass < 15:
             yield Hint(
                 "initial_lowpass", f"{self.initial_lowpass:g} Å lets the reference decide the detail of both halves", fix=40.0, error=False
@@ -82,6 +81,7 @@ class AutoRefine(
         import torch
 
         from cryoloom.numerics.align import refine
+        from cryoloom.numerics.geometry.symmetry import point_group
 
         torch.set_num_threads(1)
         loaded = alignable(self.particles, self.mask_diameter)
@@ -89,7 +89,7 @@ class AutoRefine(
             job.warn(warning)
         task = refine.Task(
             loaded.images, self._halves(job, loaded), loaded.pixel_size, loaded.mask_diameter, self.initial_lowpass, job.seed, job.threads,
-            self._on_grid(job, self.mask, "mask_path", loaded), self.follow_surface, self.iterations,
+            self._on_grid(job, self.mask, "mask_path", loaded), self.follow_surface, self.iterations, group=point_group(self.symmetry),
         )  # fmt: skip
         reference = self._on_grid(job, self.reference, "volume_path", loaded)
 
@@ -151,8 +151,9 @@ class AutoRefine(
 
         from cryoloom.numerics.fsc.shells import recovered_shell, resolution_at, shell_frequencies
         from cryoloom.numerics.geometry.euler import matrix_to_euler
+        from cryoloom.numerics.geometry.symmetry import point_group
 
-        box, size, curve = loaded.box, loaded.pixel_size, state["fsc"]
+        box, size, curve, symmetry = loaded.box, loaded.pixel_size, state["fsc"], point_group(self.symmetry).name
         resolution = resolution_at(curve, 0.143, box, size)
         again = recovered_shell(curve, 0.143)
         if again:
@@ -164,7 +165,7 @@ class AutoRefine(
         volume = Volume(
             pl.DataFrame({"id": [1], **{column: [path] for column, path in row.items()}, "box_size": [box]}),
             job.root,
-            meta={"pixel_size": size, "resolution": resolution, "mask_diameter": loaded.mask_diameter, "symmetry": "C1"},
+            meta={"pixel_size": size, "resolution": resolution, "mask_diameter": loaded.mask_diameter, "symmetry": symmetry},
         )
         rot, tilt, psi = matrix_to_euler(state["rotations"])
         poses = pl.DataFrame(
@@ -177,7 +178,7 @@ class AutoRefine(
                 "log_likelihood": state["log_likelihood"],
             }
         )  # fmt: skip
-        particles = self.particles.with_columns(poses, symmetry="C1")
+        particles = self.particles.with_columns(poses, symmetry=symmetry)
         if loaded.left_out:
             particles = particles.disable(loaded.left_out)
         shells = np.arange(len(curve))
