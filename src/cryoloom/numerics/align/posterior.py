@@ -58,7 +58,9 @@ class Candidates:
         rows = np.arange(len(order))[:, None]
         rotations, costs = self.rotations[rows, order], self.costs[rows, order]
         present = ~absent[rows, order] & (costs <= costs[:, :1] + margin)
-        cosine = group.cosine(rotations[:, :, None], rotations[:, None])
+        flat = rotations.reshape(*costs.shape, 9)
+        mates = group.mates(rotations).reshape(len(costs), -1, 9)
+        cosine = ((mates @ np.swapaxes(flat, 1, 2)).reshape(len(costs), count, group.order, count).max(axis=2) - 1.0) / 2.0
         kept = np.zeros_like(present)
         for c in range(count):
             repeated = (kept[:, :c] & (cosine[:, c, :c] > SAME_POSE)).any(axis=1)

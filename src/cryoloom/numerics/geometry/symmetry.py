@@ -85,6 +85,10 @@ class PointGroup:
         nearness = rotations[..., 2, :] @ (self.operators @ POLE).T
         return rotations @ self.operators[np.argmax(nearness, axis=-1)]
 
+    def mates(self, rotations: Array) -> Array:
+        """Return all mates of poses ``(..., 3, 3)``, shape ``(..., order, 3, 3)``."""
+        return rotations[..., None, :, :] @ self.operators
+
     def nearest(self, rotations: Array, to: Array) -> Array:
         """Return for poses ``(..., 3, 3)`` the mate nearest to the pose `to`."""
         return rotations @ self.operators[np.argmax(self._traces(rotations, to), axis=-1)]

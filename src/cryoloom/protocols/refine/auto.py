@@ -16,6 +16,9 @@ from cryoloom.units import Angstrom
 UNSURE = 0.5
 """Mean probability of the best poses below which a map may come from noise: noise alone reaches 0.2."""
 
+ALIKE = 0.9
+"""Correlation at 20 Å, roundness taken out, that a reference must have with its symmetrised copy."""
+
 SAME_PARTICLE = 0.25
 """Boxes nearer than this part of the mask's diameter hold one particle, and go into one half."""
 
@@ -94,6 +97,7 @@ class AutoRefine(
         reference = self._on_grid(job, self.reference, "volume_path", loaded)
 
         def start() -> refine.State:
+            self._judge_symmetry(job, loaded, reference)
             try:
                 return refine.begin(task, reference)
             except ValueError as problem:
@@ -107,6 +111,23 @@ class AutoRefine(
 
         state = job.iterate(start, step, done=lambda state: state["finished"], name="refine")
         return self._outputs(job, loaded, np.asarray(task.half), state)
+
+    def _judge_symmetry(self, job: Job, loaded: Alignable, reference: Any) -> None:
+        """Say so when the reference has not the symmetry that will be imposed on it."""
+        from cryoloom.numerics.align.axes import agreement, find_axes
+        from cryoloom.numerics.geometry.symmetry import point_group
+
+        group, radius = point_group(self.symmetry), loaded.mask_diameter / 2
+        if group.order == 1 or (found := agreement(reference, loaded.pixel_size, radius, group)) >= ALIKE:
+            return
+        elsewhere = find_axes(reference, loaded.pixel_size, radius, group).agreement
+        reason = f"not supported by the reference: CC between it and its symmetrised copy = {found:.2f}"
+        if elsewhere >= ALIKE:
+            job.warn(
+                f"Symmetry {group.name} is {reason}, but {elsewhere:.2f} about other axes. Lay the reference on {group.name}'s axes first."
+            )
+        else:
+            job.warn(f"Symmetry {group.name} is {reason}. Refine in C1 and compare before you believe the map.")
 
     def _halves(self, job: Job, loaded: Alignable) -> Any:
         import numpy as np
