@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoloom.numerics.geometry.rotations import rotation_from_vector
+from cryoloom.numerics.geometry.symmetry import C1, PointGroup
 
 Array = NDArray[np.float64]
 
@@ -47,15 +48,20 @@ class Candidates:
         places = rotations.shape[:2]
         return cls(np.array(rotations, order="C"), np.array(shifts, order="C"), np.zeros(places), np.zeros((*places, 5, 5)), found)
 
-    def distinct(self, keep: int, margin: float = np.inf) -> "Candidates":
-        """Return the `keep` best, one of each peak, without those that are less likely than the best by more than `margin` (natural logarithm)."""
+    def distinct(self, keep: int, margin: float = np.inf, group: PointGroup = C1) -> "Candidates":
+        """Return the `keep` best, one of each peak and its mates in `group`.
+
+        Those that are less likely than the best by more than `margin` (natural logarithm) are left out.
+        """
         count = self.costs.shape[1]
         absent = np.arange(count) >= self.found[:, None]
         order = np.argsort(np.where(absent, np.inf, self.costs), axis=1, kind="stable")
         rows = np.arange(len(order))[:, None]
         rotations, costs = self.rotations[rows, order], self.costs[rows, order]
         present = ~absent[rows, order] & (costs <= costs[:, :1] + margin)
-        cosine = (np.einsum("bcij,bdij->bcd", rotations, rotations) - 1.0) / 2.0
+        flat = rotations.reshape(*costs.shape, 9)
+        mates = group.mates(rotations).reshape(len(costs), -1, 9)
+        cosine = ((mates @ np.swapaxes(flat, 1, 2)).reshape(len(costs), count, group.order, count).max(axis=2) - 1.0) / 2.0
         kept = np.zeros_like(present)
         for c in range(count):
             repeated = (kept[:, :c] & (cosine[:, c, :c] > SAME_POSE)).any(axis=1)

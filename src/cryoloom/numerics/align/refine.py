@@ -32,12 +32,14 @@ from cryoloom.numerics.align.posterior import SETTLED, Points, Posterior, insert
 from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.fourier.transforms import resample_volume
 from cryoloom.numerics.fsc.shells import crossing_shell, fourier_shell_correlation
-from cryoloom.numerics.geometry.euler import geodesic_angle, random_rotations
+from cryoloom.numerics.geometry.euler import random_rotations
 from cryoloom.numerics.geometry.sphere import disc_lattice, rotation_grid
+from cryoloom.numerics.geometry.symmetry import C1, PointGroup
 from cryoloom.numerics.masks.soft import soft_mask, spherical_mask
 from cryoloom.numerics.reconstruct.grids import Map, reference_grid, working_box
 from cryoloom.numerics.reconstruct.kernels import grid_bytes
 from cryoloom.numerics.reconstruct.sums import Sums, divided, join_low_shells, joined_ssnr
+from cryoloom.numerics.reconstruct.symmetry import symmetric_map
 
 Array = NDArray[np.float64]
 State = dict[str, Any]
@@ -77,6 +79,8 @@ class Task:
     folds
         Parts of a half set. An image is compared with a reference made from the other parts of its half: its own noise, averaged into the
         reference at its last pose, would otherwise hold it there. 1 for no parts.
+    group
+        Symmetry imposed on every map; poses are sought, kept and compared in its asymmetric unit.
     """
 
     images: ImageSet
@@ -90,6 +94,7 @@ class Task:
     follow_surface: bool = True
     iterations: int = 25
     folds: int = 4
+    group: PointGroup = C1
 
     @property
     def box(self) -> int:
@@ -143,7 +148,7 @@ def begin(task: Task, reference: Map) -> State:
     band = min(task.shell(task.initial_lowpass) + 2, shells - 1)
     box = working_box(band, task.box)
     filtered = lowpass(reference, task.pixel_size, task.initial_lowpass)
-    start = resample_volume(torch.from_numpy(filtered), box).numpy() * task.solvent(box)
+    start = symmetric_map(resample_volume(torch.from_numpy(filtered), box).numpy() * task.solvent(box), task.group)
     if not np.abs(start).max() > 0:
         raise ValueError("the reference is zero inside the mask")
     noise = task.images.total_power()
@@ -182,7 +187,8 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         expected.append(_expect_part(task, state, half, fold))
     posterior = _merged(task, parts, expected)
     known = state["iteration"] > 0
-    turned = geodesic_angle(posterior.rotations[:, 0], state["rotations"]) if known else np.full(len(images), 180.0)
+    rotations = task.group.reduced(posterior.rotations[:, 0])
+    turned = task.group.angle(rotations, state["rotations"]) if known else np.full(len(images), 180.0)
     moved = np.linalg.norm(posterior.shifts[:, 0] - state["shifts"], axis=1)
     residual, counts = (sum(getattr(one, name) for one in expected) for name in ("residual", "counts"))
     noise = residual_noise(state["noise"], residual, counts, images.coverage)
@@ -195,13 +201,13 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     sums = folds.total()
     box = task.box if last else working_box(inserted, task.box)
     sphere = task.sphere(box)
-    halves = [divided(one, inserted, box, task.box) for one in sums]
+    halves = [divided(one, inserted, box, task.box, group=task.group) for one in sums]
     fsc = np.zeros(images.plane.last + 1)
     curve = fourier_shell_correlation(halves[0] * sphere, halves[1] * sphere)[: inserted + 1]
     fsc[: len(curve)] = curve
     new: State = {
         "iteration": state["iteration"] + 1,
-        "rotations": posterior.rotations[:, 0],
+        "rotations": rotations,
         "shifts": posterior.shifts[:, 0],
         "max_probability": posterior.weights[:, 0],
         "log_likelihood": posterior.log_likelihood,
@@ -233,8 +239,9 @@ class _Folds:
         plane = task.images.plane.within(shell)
         lane = task.half + 2 * task.fold * (count > 1)
         size = grid_bytes(plane.radius)
-        threads = max(1, min(task.threads, LANES_AT_ONCE // size))
-        self._sum = partial(accumulate, task.images, np.arange(len(task.images)), points, plane, noise, lane, threads=threads)
+        threads = max(1, min(task.threads, LANES_AT_ONCE // (size if task.group.order == 1 else 2 * size)))
+        every = np.arange(len(task.images))
+        self._sum = partial(accumulate, task.images, every, points, plane, noise, lane, threads=threads, group=task.group)
         self._kept = list(self._sum()) if count > 1 and 2 * count * size <= LANES_KEPT else None
 
     def pairs(self) -> Iterator[tuple[Sums, Sums]]:
@@ -260,8 +267,8 @@ def _joint_maps(task: Task, folds: _Folds, inserted: int, fsc: Array) -> State:
     sums[0] += sums.pop()
     rim = spherical_mask(box, box / 2 - 3, 3)
     return {
-        "unfiltered": divided(sums[0], inserted, box, box) * rim,
-        "combined": divided(sums[0], inserted, box, box, ssnr=joined_ssnr(fsc, combined=True)) * rim,
+        "unfiltered": divided(sums[0], inserted, box, box, group=task.group) * rim,
+        "combined": divided(sums[0], inserted, box, box, ssnr=joined_ssnr(fsc, combined=True), group=task.group) * rim,
     }
 
 
@@ -275,7 +282,7 @@ def _references(task: Task, sums: list[Sums], folds: _Folds, joined: int, insert
                 np.subtract(whole, one, out=one)
         join_low_shells(pair[0], pair[1], joined)
         for half in (0, 1):
-            references[half, fold] = divided(pair[half], inserted, box, task.box, ssnr=ssnr) * solvent
+            references[half, fold] = divided(pair[half], inserted, box, task.box, ssnr=ssnr, group=task.group) * solvent
     known = crossing_shell(fsc[: inserted + 1], schedule.THRESHOLD)
     resolution = task.box * task.pixel_size / max(known, 1)
     if task.mask is None and task.follow_surface and SURFACE_FROM * resolution < task.mask_diameter:
@@ -307,7 +314,7 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
         gallery = Gallery.of(grid, task.images.plane.within(coarse), coarse_rotations(task, state["iteration"]))
     lattice = coarse_lattice(task, coarse, None if state["iteration"] < 2 else spread)
     prior = (1.0 if spread is None else 1.0 / spread**2) if not first else 1.0 / (0.06 * task.box) ** 2
-    effort = Effort(band, lattice, prior=prior, correlate=first)
+    effort = Effort(band, lattice, prior=prior, correlate=first, group=task.group)
     return expect(
         task.images, task.rows(half, fold), grid, gallery, state["noise"], effort, state["rotations"], state["shifts"],
         known=not first, threads=task.threads,
@@ -315,9 +322,10 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
 
 
 def coarse_rotations(task: Task, iteration: int) -> Array:
-    """Return the coarse grid, turned anew at random every iteration so that poses cannot lock to it."""
+    """Return the coarse grid over the asymmetric unit and its rim, turned anew at random every iteration so that poses cannot lock to it."""
     turn = random_rotations(1, np.random.default_rng([task.seed, iteration]))[0]
-    return rotation_grid(DIRECTIONS, ANGLES) @ turn
+    grid = rotation_grid(DIRECTIONS, ANGLES) @ turn
+    return grid[task.group.in_unit(grid[:, 0, 2], margin=180.0 / ANGLES)]
 
 
 def coarse_lattice(task: Task, coarse: int, spread: float | None) -> Array:
