@@ -13,7 +13,7 @@ from cryoloom.numerics.fsc.shells import fourier_shell_correlation
 Map = NDArray[np.float32]
 Curve = NDArray[np.float64]
 
-DRAWS = 4
+DRAWS = 8
 """Random phases tried. The curve of one draw is off by some 0.015 a shell, enough to move a flat crossing by several shells."""
 
 

@@ -14,7 +14,7 @@ from cryoloom.numerics.reconstruct.kernels import PAD
 Sums = NDArray[np.float32]
 Curve = NDArray[np.float64]
 
-FLOOR = 0.1
+FLOOR = 0.3
 """Smallest divisor of an unfiltered map, as a fraction of the shell's mean weight: cells that hardly any image has seen stay small."""
 
 
