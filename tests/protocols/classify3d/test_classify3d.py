@@ -88,6 +88,7 @@ def test_structures_are_told_apart_and_the_table_says_what_they_are(sorted_set):
     assert probabilities.shape == (COUNT, 2) and np.allclose(probabilities.sum(axis=1), 1)
 
 
+@pytest.mark.slow
 def test_poses_are_found_at_the_same_time(two_states, checkpoint_job):
     particles, maps, true = two_states
     bare = Particles(particles.items.drop(*POSES), particles.root, optics=particles.optics)

@@ -54,16 +54,12 @@ def divided(sums: Sums, last: int, box: int, full_box: int, *, ssnr: Curve | Non
     return volume if group.on_grid.all() else volume / fading(group, gridding_correction(box))
 
 
-def divided_transform(sums: Sums, last: int, *, ssnr: Curve | None = None, around: Transform | None = None) -> Transform:
-    """Return the transform ``(2c + 1, 2c + 1, c + 1)`` of the map that `divided` makes.
-
-    With `around`, another transform of the same grid, a shell of no signal becomes that one instead of nothing: `ssnr` is then the signal to noise
-    power of the difference from it.
-    """
+def divided_transform(sums: Sums, last: int, *, ssnr: Curve | None = None) -> Transform:
+    """Return the transform ``(2c + 1, 2c + 1, c + 1)`` of the map that `divided` makes."""
     mean = mean_weights(sums, last)
     floor = FLOOR * mean if ssnr is None else np.zeros(last + 1)
     prior = np.zeros(last + 1) if ssnr is None else mean / np.maximum(ssnr[: last + 1], 1e-12)
-    transform = np.zeros(sums.shape[:3], np.complex64) if around is None else around.copy()
+    transform = np.zeros(sums.shape[:3], np.complex64)
     quotient(sums, floor.astype(np.float32), prior.astype(np.float32), transform)
     return transform
 
@@ -114,7 +110,7 @@ def add_weights(sums, total, cells):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def quotient(sums, floor, prior, out):
-    """Replace `out` by ``(data + prior · out) / (max(weight, floor) + prior)``, `floor` and `prior` being those of the shell; nothing beyond the last."""
+    """Write ``data / (max(weight, floor) + prior)`` into `out`, `floor` and `prior` being those of the shell; nothing beyond the last."""
     c = sums.shape[0] // 2
     for k in range(sums.shape[0]):
         for j in range(sums.shape[1]):
@@ -124,5 +120,4 @@ def quotient(sums, floor, prior, out):
                     cell = sums[k, j, i]
                     divisor = max(cell[2], floor[shell]) + prior[shell]
                     if divisor > 0:
-                        old = out[k, j, i]
-                        out[k, j, i] = complex((cell[0] + prior[shell] * old.real) / divisor, (cell[1] + prior[shell] * old.imag) / divisor)
+                        out[k, j, i] = complex(cell[0] / divisor, cell[1] / divisor)
