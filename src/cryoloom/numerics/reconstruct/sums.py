@@ -50,7 +50,12 @@ def divided(sums: Sums, last: int, box: int, full_box: int, *, ssnr: Curve | Non
     ndarray
         ``(box, box, box)`` float32, in the grey values that make its projections match the images.
     """
-    volume = map_from_transform(divided_transform(sums, last, ssnr=ssnr), box, full_box)
+    return transformed_back(divided_transform(sums, last, ssnr=ssnr), box, full_box, group)
+
+
+def transformed_back(transform: Transform, box: int, full_box: int, group: PointGroup = C1) -> Map:
+    """Return the map ``(box, box, box)`` of a transform of sums that `symmetrise` gave the symmetry `group`."""
+    volume = map_from_transform(transform, box, full_box)
     return volume if group.on_grid.all() else volume / fading(group, gridding_correction(box))
 
 
