@@ -23,7 +23,7 @@ USABLE = 0.86
 """Part of Nyquist's frequency that is fitted: beyond it interpolation of moved frames has damped the spectrum along x and y."""
 
 LEAST_GAIN, CLEAR_GAIN = 20.0, 30.0
-"""Log-likelihood that rings must gain to be believed, and to tell how far a fit holds. One spectrum of noise in a hundred reaches the first."""
+"""Log-likelihood that rings must gain to be believed, and to tell how far a fit holds: of 150 spectra of noise two reached the first, one the second."""
 
 LEAST_SCORE = 0.02
 """Correlation below which a fit is not to be believed, whatever its gain."""
