@@ -208,14 +208,10 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     if new["finished"]:
         final = final_maps(task, averaged, members, noise)
         return {**new, "maps": final.maps, "class_fsc": final.fsc, "completeness": final.completeness, "errors": pose_errors(found)}
+    apart = classify3d_rounds.apart(rounds)
+    spark = 0.0 if apart else SPARK * FADE ** rounds["age"]
     # What the last iteration compares with may be as good as it gets: nothing is decided on the halves any more.
-    apart = classify3d_rounds.apart(rounds) and not new["closing"]
-    return {
-        **new,
-        "references": references(
-            task, sums, agreed, spark=0.0 if classify3d_rounds.apart(rounds) else SPARK * FADE ** rounds["age"], apart=apart
-        ),
-    }
+    return {**new, "references": references(task, sums, agreed, spark=spark, apart=apart and not new["closing"])}
 
 
 @dataclass(frozen=True)
