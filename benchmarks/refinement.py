@@ -1,4 +1,4 @@
-"""Refinement of simulated particle stacks against their truth: ``python -m benchmarks.refinement DATA… [--mask-diameter Å] [--lowpass Å]``.
+"""Refinement of simulated particle stacks against their truth: ``python -m benchmarks.refinement DATA… [--mask-diameter Å] [--lowpass Å] [--symmetry G]``.
 
 DATA are folders that ``cryoloom simulate --preset s1`` (or s2, s3, s8 …) made. The reference is the truth, low-passed; the halves, the poses
 and the map are the refinement's own. Each line also gives what the true poses of the same particles would have reached.
@@ -22,9 +22,10 @@ from cryoloom.numerics.align.halves import random_halves
 from cryoloom.numerics.fsc.shells import resolution_at
 from cryoloom.numerics.geometry.compare import compare_poses
 from cryoloom.numerics.geometry.euler import euler_to_matrix
+from cryoloom.numerics.geometry.symmetry import point_group
 
 
-def refined(data: Path, mask_diameter: float, lowpass: float, seed: int = 1) -> dict[str, float]:
+def refined(data: Path, mask_diameter: float, lowpass: float, symmetry: str = "C1", seed: int = 1) -> dict[str, float]:
     """Refine one set on one thread; return the figures."""
     with tempfile.TemporaryDirectory() as folder:
         project = cryoloom.create_project(Path(folder) / "project")
@@ -36,14 +37,15 @@ def refined(data: Path, mask_diameter: float, lowpass: float, seed: int = 1) -> 
     rotations = euler_to_matrix(*(table[f"rlnAngle{name}"].to_numpy() for name in ("Rot", "Tilt", "Psi")))
     origins = table.select("rlnOriginXAngst", "rlnOriginYAngst").to_numpy()
     half = random_halves(np.arange(len(loaded.images)), seed)
-    task = refine.Task(loaded.images, half, size, loaded.mask_diameter, lowpass, seed)
-    best = oracle(loaded.images, rotations, origins / size, half, size, truth, task.sphere(loaded.box))
+    group = point_group(symmetry)
+    task = refine.Task(loaded.images, half, size, loaded.mask_diameter, lowpass, seed, group=group)
+    best = oracle(loaded.images, rotations, origins / size, half, size, truth, task.sphere(loaded.box), group)
     start = time.process_time()
     state = refine.begin(task, truth)
     while not state["finished"]:
         state = refine.iterate(task, state)
     seconds = time.process_time() - start
-    agreement = compare_poses(state["rotations"], state["shifts"] * size, rotations, origins)
+    agreement = compare_poses(state["rotations"], state["shifts"] * size, rotations, origins, group=group)
     return {
         "particles": len(half),
         "iterations": state["iteration"],
@@ -61,9 +63,10 @@ if __name__ == "__main__":
     parser.add_argument("data", nargs="+", type=Path)
     parser.add_argument("--mask-diameter", type=float, default=160.0)
     parser.add_argument("--lowpass", type=float, default=40.0)
+    parser.add_argument("--symmetry", default="C1")
     given = parser.parse_args()
     for number, folder in enumerate(given.data):
-        figures = refined(folder, given.mask_diameter, given.lowpass)
+        figures = refined(folder, given.mask_diameter, given.lowpass, given.symmetry)
         if number == 0:
             sys.stdout.write("\t".join(("set", *figures)) + "\n")
         sys.stdout.write("\t".join((folder.name, *map(str, figures.values()))) + "\n")

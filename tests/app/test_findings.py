@@ -28,6 +28,8 @@ def test_a_healthy_project_has_nothing_to_say():
         ({"picked": 40}, "diameter"),
         ({"kept": 300}, "good 2D classes"),
         ({"best_class_resolution": 30.0}, "best class average"),
+        ({"looks_like": "D2 (0.97)"}, "looks like D2 (0.97)"),
+        ({"symmetry_fit": 0.7, "symmetry_correlation": 0.6}, "30% less well"),
         ({"refined": 200}, "few"),
         ({"resolution": 25.0, "unmasked_resolution": 26.0}, "lock in"),
         ({"resolution": 4.0}, "Nyquist"),

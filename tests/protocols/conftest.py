@@ -15,7 +15,7 @@ from cryoloom.formats.stack import write_stack
 from cryoloom.numerics.geometry.euler import euler_to_matrix
 from cryoloom.numerics.simulate.optics import Defocus, Microscope
 from cryoloom.numerics.simulate.particles import Particle, clean_image
-from cryoloom.numerics.simulate.phantom import random_phantom
+from cryoloom.numerics.simulate.phantom import random_phantom, symmetrised
 from cryoloom.numerics.simulate.poses import uniform_poses
 from cryoloom.numerics.simulate.projection import density
 
@@ -71,10 +71,12 @@ class Simulated:
     origins: np.ndarray
 
 
-def simulate_set(root: Path, *, count, box, pixel_size, snr, diameter=150.0, shift=5.0, noise_only=False, seed=1, **optics) -> Simulated:
+def simulate_set(
+    root: Path, *, count, box, pixel_size, snr, diameter=150.0, shift=5.0, noise_only=False, seed=1, symmetry="C1", **optics
+) -> Simulated:
     """Write a stack of one random phantom under `root` and return it with its truth; optics keywords override those of the group."""
     rng = np.random.default_rng(seed)
-    phantom, microscope = random_phantom(seed, diameter), Microscope(300.0, 2.7, 0.1)
+    phantom, microscope = symmetrised(random_phantom(seed, diameter), symmetry), Microscope(300.0, 2.7, 0.1)
     poses, origins = uniform_poses(count, rng), rng.normal(size=(count, 2)) * shift
     defoci = rng.uniform(8000, 25000, count)
     truth = [

@@ -22,6 +22,9 @@ class Facts:
     classified: int | None = None
     kept: int | None = None
     best_class_resolution: float | None = None
+    looks_like: str = ""
+    symmetry_fit: float | None = None
+    symmetry_correlation: float | None = None
     refined: int | None = None
     mean_max_probability: float | None = None
     view_coverage: float | None = None
@@ -93,6 +96,22 @@ def _particles(facts: Facts) -> Iterator[tuple[Literal["advice", "warning"], str
             "warning",
             (
                 f"The best class average reaches {facts.best_class_resolution:.0f} Å. Blurred classes come from wrong CTF, wrong diameter or too few particles."
+            ),
+        )
+    if facts.looks_like:
+        yield (
+            "advice",
+            (
+                f"Found without symmetry, the first map looks like {facts.looks_like}. If the particle is known to be so, `--symmetry` makes its mates "
+                "one view: a finer map from the same particles. Likeness at 20 Å is no proof."
+            ),
+        )
+    if facts.symmetry_fit is not None and facts.symmetry_fit < 0.9:
+        yield (
+            "warning",
+            (
+                f"The images do not support the symmetry imposed: the first map agrees with its symmetrised copy to {facts.symmetry_correlation:.2f}, "
+                f"and that copy explains the images {1 - facts.symmetry_fit:.0%} less well. Process again in C1 or a smaller group and compare."
             ),
         )
     if facts.refined is not None and facts.refined < 500:

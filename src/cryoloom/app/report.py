@@ -72,6 +72,9 @@ def gather(latest: Mapping[str, Run]) -> Facts:
         facts |= {"classified": outputs.particles.enabled().height, "best_class_resolution": outputs.classes.items["resolution"].min()}
     if "sets.select" in latest and "particles" in latest["sets.select"].outputs:
         facts["kept"] = len(latest["sets.select"].outputs.particles)
+    if "initial.sgd" in latest and "volume" in latest["initial.sgd"].outputs:
+        meta = latest["initial.sgd"].outputs.volume.meta
+        facts |= {name: meta[name] for name in ("looks_like", "symmetry_fit", "symmetry_correlation") if name in meta}
     if "refine.auto" in latest:
         facts |= _refinement(latest["refine.auto"])
     if "postprocess.sharpen" in latest:
@@ -91,10 +94,12 @@ def _refinement(run: Run) -> dict[str, Any]:
 
     from cryoloom.numerics.geometry.coverage import fourier_coverage
     from cryoloom.numerics.geometry.euler import euler_to_matrix
+    from cryoloom.numerics.geometry.symmetry import point_group
 
     particles = run.outputs.particles.enabled()
     rot, tilt = (particles[name].to_numpy() for name in ("rot", "tilt"))
-    directions = euler_to_matrix(rot, tilt, np.zeros_like(rot))[:, 2]
+    group = point_group(run.outputs.particles.meta.get("symmetry", "C1"))
+    directions = group.mates(euler_to_matrix(rot, tilt, np.zeros_like(rot)))[:, :, 2].reshape(-1, 3)
     return {
         "refined": particles.height,
         "mean_max_probability": particles["max_probability"].mean(),

@@ -13,6 +13,7 @@ from cryoloom.data.kinds import (
     Particles,
     Volume,
 )
+from cryoloom.data.symmetry import symmetry_hints
 
 __all__ = [
     "COLUMNS",
@@ -28,4 +29,5 @@ __all__ = [
     "Particles",
     "Volume",
     "column_named",
+    "symmetry_hints",
 ]

@@ -45,6 +45,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("stack_path", "", "file of a particle's or class average's image", "", "", "blob/path"),
     Column("stack_index", "", "number of the image in its file, from 0", "", "", "blob/idx"),
     Column("volume_path", "", "map", "rlnReferenceImage"),
+    Column("unfiltered_path", "", "unfiltered map of both halves together"),
     Column("half_map1_path", "", "unfiltered map of the first half", "rlnUnfilteredMapHalf1"),
     Column("half_map2_path", "", "unfiltered map of the second half", "rlnUnfilteredMapHalf2"),
     Column("mask_path", "", "soft mask in [0, 1]", "rlnMaskName"),

@@ -4,6 +4,7 @@ import pytest
 from cryoloom.numerics.geometry.compare import compare_poses
 from cryoloom.numerics.geometry.euler import flip_hand, geodesic_angle, random_rotations
 from cryoloom.numerics.geometry.rotations import rotation_from_vector
+from cryoloom.numerics.geometry.symmetry import point_group
 
 
 def posed(mirrored, *, count=400, spread=0.02, wrong=0.2, seed=3):
@@ -27,6 +28,16 @@ def test_frame_hand_and_offset_are_found(mirrored):
     assert np.median(agreement.angles[80:]) == pytest.approx(np.median(noise[80:]), rel=0.1)
     assert np.median(agreement.shifts[80:]) == pytest.approx(0.118, rel=0.15)
     assert np.mean(agreement.angles < 5) == pytest.approx(0.8, abs=0.03)
+
+
+@pytest.mark.parametrize(("name", "mirrored"), [("C4", False), ("D2", True), ("I3", True)])
+def test_mates_of_a_symmetric_particle_are_one_pose(name, mirrored):
+    group = point_group(name)
+    found, shifts, true, origins, _, _, noise = posed(mirrored)
+    asked = group.mates(true)[np.arange(400), np.random.default_rng(9).integers(0, group.order, 400)]
+    agreement = compare_poses(found, shifts, asked, origins, group=group)
+    assert np.median(agreement.angles[80:]) == pytest.approx(np.median(noise[80:]), rel=0.15)
+    assert np.median(compare_poses(found, shifts, asked, origins).angles) > 20
 
 
 def test_random_poses_do_not_agree():

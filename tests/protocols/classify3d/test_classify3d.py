@@ -168,7 +168,7 @@ def test_what_cannot_be_is_said_before_the_run(two_states):
 
     assert not hints()
     assert hints(align=False, particles=bare)["align"].error and hints(local_search=True, particles=bare)["local_search"].error
-    assert hints(reference=three)["classes"].error and hints(symmetry="D2")["symmetry"].error
+    assert hints(reference=three)["classes"].error and hints(symmetry="Q2")["symmetry"].error
     assert hints(classes=6)["classes"].fix == 4 and not hints(classes=6)["classes"].error
     assert not hints(mask_diameter=500.0)["mask_diameter"].error
     few = Particles(particles.items.head(20), particles.root, optics=particles.optics)

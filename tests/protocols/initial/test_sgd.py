@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from cryoloom.formats.mrc import read_mrc
+from cryoloom.numerics.align.axes import agreement
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
+from cryoloom.numerics.geometry.symmetry import point_group
 from cryoloom.protocols.initial.sgd import InitialModel
 from cryoloom.protocols.refine.auto import AutoRefine
 from cryoloom.spec import Failure
@@ -48,3 +50,21 @@ def test_too_few_particles_are_refused(simulated, checkpoint_job):
     data = simulated(**SMALL | {"count": 20})
     with pytest.raises(Failure, match="at least 50"):
         InitialModel(particles=data.particles, mask_diameter=170.0).run(checkpoint_job())
+
+
+@pytest.mark.slow
+def test_a_symmetric_first_map_lies_on_its_axes_and_a_wrong_group_is_warned_of(simulated, checkpoint_job):
+    data = simulated(**SMALL | {"count": 400}, symmetry="D3")
+    jobs = {name: checkpoint_job(name) for name in ("D3", "D4", "C1")}
+    found = {
+        name: InitialModel(particles=data.particles, mask_diameter=170.0, symmetry=name, batches=30).run(job) for name, job in jobs.items()
+    }
+    maps = {name: read_mrc(out.volume.file(out.volume.items.item(0, "volume_path"))).data.astype(np.float32) for name, out in found.items()}
+    assert agreement(maps["D3"], 7.0, 85.0, point_group("D3")) > 0.98
+    assert not any("not supported" in warning for warning in jobs["D3"].warnings)
+    assert any("D4 is not supported by the data" in warning for warning in jobs["D4"].warnings)
+    assert found["D3"].volume.meta["symmetry"] == "D3" and found["C1"].volume.meta["symmetry"] == "C1"
+    assert found["C1"].volume.meta["looks_like"].startswith("D3")
+    # The frame of D3 is settled up to a half turn about y and the hand: one of these lies on the truth.
+    candidates = [np.roll(maps["D3"][::flip, :, ::turn], (flip < 0, turn < 0), axis=(0, 2)) for flip in (1, -1) for turn in (1, -1)]
+    assert min(resolution_at(fourier_shell_correlation(one, data.density), 0.5, 32, 7.0) for one in candidates) < 20

@@ -128,6 +128,20 @@ def test_sharpened_map_is_closer_to_the_truth_and_the_numbers_are_honest(chain):
     assert [type(panel).__name__ for panel in protocol.report(out)] == ["LinePlot", "LinePlot", "MapSlices", "MapSurface"]
 
 
+def test_the_map_of_both_halves_is_sharpened_where_there_is_one(chain):
+    volume, _, job, masked = chain
+    first, second = (read_mrc(volume.file(volume.items[f"half_map{half}_path"][0])).data for half in (1, 2))
+    write_mrc(job.output("unfiltered.mrc"), 1.5 * (first + second), PIXEL, volume=True)
+    path = job.output("unfiltered.mrc").relative_to(job.root).as_posix()
+    whole = Volume(volume.items.with_columns(unfiltered_path=pl.lit(path)), volume.root, meta=volume.meta)
+    maps = []
+    for one in (volume, whole):
+        out = Sharpen(volume=one, mask=masked.mask, b_factor=-50.0).run(job)
+        maps.append(read_mrc(out.volume.file(out.volume.items["volume_path"][0])).data.copy())
+    assert np.allclose(maps[1], 3 * maps[0], atol=1e-4 * maps[1].max())
+    assert out.volume.items["unfiltered_path"].to_list() == [path]
+
+
 def test_the_same_map_twice_is_refused(chain):
     volume, _, job, masked = chain
     twice = volume.items.with_columns(half_map2_path=pl.col("half_map1_path"))

@@ -8,8 +8,10 @@ from cryoloom.data import Particles
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
 from cryoloom.numerics.geometry.compare import compare_poses
-from cryoloom.numerics.geometry.euler import euler_to_matrix
+from cryoloom.numerics.geometry.euler import euler_to_matrix, random_rotations
+from cryoloom.numerics.geometry.symmetry import point_group
 from cryoloom.numerics.reconstruct.resample import matched
+from cryoloom.numerics.reconstruct.symmetry import turned_map
 from cryoloom.protocols.refine.auto import AutoRefine
 from cryoloom.spec import Failure
 
@@ -115,7 +117,45 @@ def test_boxes_around_one_particle_share_a_half(simulated, checkpoint_job):
     assert np.array_equal(half[::2], half[1::2]) and set(half) == {1, 2}
 
 
-def test_symmetry_that_is_not_done_is_refused_in_the_form(simulated):
+def test_a_symmetric_particle_is_refined_within_one_asymmetric_unit(simulated, checkpoint_job):
+    data, job = simulated(**SMALL | {"count": 200}, symmetry="D2"), checkpoint_job()
+    group = point_group("D2")
+    out = AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0, initial_lowpass=50.0, symmetry="d2").run(job)
+    items = out.particles.items
+    matrices = euler_to_matrix(*(items[name].to_numpy() for name in ("rot", "tilt", "psi")))
+    assert group.in_unit(matrices[:, 2], margin=0.01).all()
+    assert np.median(group.angle(matrices, data.matrices)) < 2.0
+    assert out.volume.meta["symmetry"] == out.particles.meta["symmetry"] == "D2"
+    maps = [read_mrc(out.volume.file(out.volume.items.item(0, f"{name}_path"))).data for name in ("volume", "half_map1", "half_map2")]
+    assert resolution_at(fourier_shell_correlation(maps[0], data.density), 0.5, 32, 7.0) < 16
+    for one in maps:
+        # A half turn about z leaves the grid's planes but the first in place.
+        inside = one[1:, 1:, 1:]
+        assert np.allclose(inside, inside[:, ::-1, ::-1], atol=1e-3 * np.abs(one).max())
+    assert not any("ymmetry" in warning for warning in job.warnings)
+
+
+def test_a_symmetry_the_reference_has_not_is_warned_of(simulated, checkpoint_job):
+    data = simulated(**SMALL | {"count": 60})
+    settings = {"particles": data.particles, "reference": data.volume, "mask_diameter": 170.0, "iterations": 3}
+    wrong, none = checkpoint_job("wrong"), checkpoint_job("none")
+    found = [AutoRefine(**settings, symmetry=name).run(job) for name, job in (("D2", wrong), ("C1", none))]
+    assert any("CC between it and its symmetrised copy" in warning for warning in wrong.warnings)
+    assert not any("ymmetry" in warning for warning in none.warnings)
+    fits = [np.median(out.particles.items["log_likelihood"]) for out in found]
+    assert fits[0] < 0.8 * fits[1]
+
+
+def test_a_reference_off_its_axes_is_told_where_they_could_be(simulated, checkpoint_job):
+    data, job = simulated(**SMALL | {"count": 60}, symmetry="D3"), checkpoint_job()
+    turned = turned_map(data.density, random_rotations(1, np.random.default_rng(2))[0])
+    write_mrc(data.volume.file("data/truth.mrc"), turned.astype(np.float32), 7.0, volume=True)
+    AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0, iterations=3, symmetry="D3").run(job)
+    assert any("about other axes" in warning for warning in job.warnings)
+
+
+@pytest.mark.parametrize(("name", "fix"), [("D9x", "D9"), ("I5", "I2"), ("C4v", "C4")])
+def test_symmetry_that_does_not_exist_is_refused_in_the_form(simulated, name, fix):
     data = simulated(**SMALL | {"count": 4})
-    hints = list(AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0, symmetry="D2").check())
-    assert [hint.parameter for hint in hints] == ["symmetry"] and hints[0].error
+    hints = list(AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0, symmetry=name).check())
+    assert [hint.parameter for hint in hints] == ["symmetry"] and hints[0].error and hints[0].fix == fix

@@ -32,9 +32,9 @@ from cryoloom.numerics.align.expectation import Effort
 from cryoloom.numerics.align.posterior import Posterior
 from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.fourier.transforms import resample_volume
-from cryoloom.numerics.geometry.euler import geodesic_angle
 from cryoloom.numerics.reconstruct.grids import Map, reference_grid, working_box
 from cryoloom.numerics.reconstruct.kernels import grid_bytes
+from cryoloom.numerics.reconstruct.symmetry import symmetric_map
 
 Array = NDArray[np.float64]
 State = dict[str, Any]
@@ -144,6 +144,7 @@ def _start(task: Task, volume: Map, band: int, box: int, noise: Array) -> Map:
     start = resample_volume(torch.from_numpy(filtered), box).numpy() * task.solvent(box)
     if not np.abs(start).max() > 0:
         raise ValueError("the reference is zero inside the mask")
+    start = symmetric_map(start, task.group)
     plane = task.images.plane.within(schedule.coarse_shell(band, task.box, task.radius))
     grid = reference_grid(start, task.images.plane.within(band).radius, task.box)
     gallery = Gallery.of(grid, plane, refine.coarse_rotations(task, 0))
@@ -188,7 +189,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     idle = state["idle"] + 1 if rounds["settling"] and step.idle else 0
     new: State = {
         "iteration": state["iteration"] + 1,
-        "rotations": found.rotations[:, 0],
+        "rotations": task.group.reduced(found.rotations[:, 0]),
         "shifts": found.shifts[:, 0],
         "members": members,
         "max_probability": found.weights[:, 0] * members.max(axis=1),
@@ -207,7 +208,13 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     }
     if new["finished"]:
         final = final_maps(task, averaged, members, noise)
-        return {**new, "maps": final.maps, "class_fsc": final.fsc, "completeness": final.completeness, "errors": pose_errors(found)}
+        return {
+            **new,
+            "maps": final.maps,
+            "class_fsc": final.fsc,
+            "completeness": final.completeness,
+            "errors": pose_errors(found, task.group),
+        }
     apart = classify3d_rounds.apart(rounds)
     spark = 0.0 if apart else SPARK * FADE ** rounds["age"]
     # What the last iteration compares with may be as good as it gets: nothing is decided on the halves any more.
@@ -230,7 +237,7 @@ class _Step:
 
 def _observed(task: Task, state: State, fsc: Array, inserted: int, found: Posterior) -> schedule.Observation:
     """Return what the schedule of poses wants to know."""
-    turned = geodesic_angle(found.rotations[:, 0], state["rotations"])
+    turned = task.group.angle(found.rotations[:, 0], state["rotations"])
     moved = np.linalg.norm(found.shifts[:, 0] - state["shifts"], axis=1)
     local = task.search != "global" or state["widening"]["local"]
     waves = state["band"] * task.radius / task.box
@@ -263,7 +270,7 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> ClassExpecta
     known = task.search != "global" or not first
     spread = schedule.shift_spread(state["shifts"], task.box) if known else 0.06 * task.box
     lattice = refine.coarse_lattice(task, coarse, spread if state["iteration"] > 1 else None)
-    effort = Effort(band, lattice, prior=1.0 / spread**2, correlate=first)
+    effort = Effort(band, lattice, prior=1.0 / spread**2, correlate=first, group=task.group)
     return expect(
         task.images, task.rows(half, fold), grids, wide, share, state["noise"], effort, state["rotations"], state["shifts"],
         known=known, fixed=task.search == "fixed", threads=task.threads,

@@ -16,6 +16,7 @@ from cryoloom.numerics.align.expectation import BLOCK, CANDIDATES, FINAL_STEPS, 
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.levenberg import refine_candidates, refine_pose
 from cryoloom.numerics.align.posterior import SAME_POSE, Candidates, Posterior
+from cryoloom.numerics.geometry.symmetry import PointGroup
 from cryoloom.numerics.parallel import blocks, ordered
 
 Array = NDArray[np.float64]
@@ -134,9 +135,9 @@ def expect(
                     wide.grids, choice, plane.kx, plane.ky, plane.ends[shell], plane.box, data, weight, effort.prior, steps,
                     start.rotations, start.shifts, start.costs, start.curvatures, start.found,
                 )  # fmt: skip
-                start = start.distinct(kept, MARGIN)
+                start = start.distinct(kept, MARGIN, effort.group)
             if known:
-                start = _with_last(start, rotations[chosen], shifts[chosen])
+                start = _with_last(start, rotations[chosen], shifts[chosen], effort.group)
         posteriors, evidence = [], np.empty((len(chosen), classes))
         for number, grid in enumerate(grids):
             poses = Candidates.of(start.rotations, start.shifts, start.found)
@@ -144,9 +145,9 @@ def expect(
                 grid, plane.kx, plane.ky, len(plane.kx), plane.box, data, weight, effort.prior, 0 if fixed else FINAL_STEPS,
                 poses.rotations, poses.shifts, poses.costs, poses.curvatures, poses.found,
             )  # fmt: skip
-            poses = poses.distinct(KEPT, MARGIN)
+            poses = poses.distinct(KEPT, MARGIN, effort.group)
             posteriors.append(Posterior.of(poses))
-            evidence[:, number] = -poses.costs[:, 0] if fixed else log_evidence(poses, effort.prior)
+            evidence[:, number] = -poses.costs[:, 0] if fixed else log_evidence(poses, effort.prior, effort.group.order)
         members, whole = _weighed(evidence + log_share)
         residual, total = np.zeros((len(noise), plane.last + 1)), np.zeros((len(noise), plane.last + 1))
         masked, transfers = images.storage.take(chosen, len(plane.kx)), images.transfers.take(chosen, len(plane.kx))
@@ -167,16 +168,17 @@ def expect(
     )
 
 
-def log_evidence(poses: Candidates, prior: float) -> Array:
+def log_evidence(poses: Candidates, prior: float, order: int = 1) -> Array:
     """Return the logarithm of the integral of ``exp(-cost)`` over all poses, up to a constant, ``(B,)``.
 
-    `prior` is the precision (1/px²) of the shift's prior. A peak so flat that its Gaussian is wider than all poses there are does not count
-    for more than these: the integral is at most the volume times the highest likelihood.
+    `prior` is the precision (1/px²) of the shift's prior, `order` that of the group whose mates count as one pose. A peak so flat that its
+    Gaussian is wider than all poses there are does not count for more than these: the integral is at most the volume times the highest
+    likelihood.
     """
     masses = poses.log_masses
     highest = masses.max(axis=1)
     total = highest + np.log(np.exp(masses - highest[:, None]).sum(axis=1))
-    bound = -poses.costs[:, 0] + ALL_ROTATIONS - np.log(max(prior, 1e-6)) - 1.5 * np.log(2 * np.pi)
+    bound = -poses.costs[:, 0] + ALL_ROTATIONS - np.log(order) - np.log(max(prior, 1e-6)) - 1.5 * np.log(2 * np.pi)
     return np.minimum(total, bound)
 
 
@@ -195,9 +197,9 @@ def _sought(last: Candidates | None, galleries: list[Gallery], choice: NDArray[n
     return Candidates.of(np.concatenate([last.rotations, turned], axis=1), np.concatenate([last.shifts, moved], axis=1), likely + 1)
 
 
-def _with_last(found: Candidates, rotations: Array, shifts: Array) -> Candidates:
+def _with_last(found: Candidates, rotations: Array, shifts: Array, group: PointGroup) -> Candidates:
     """Add the last pose of each image that has come away from it: the reference searched in may be that of another structure."""
-    cosine = (np.einsum("bcij,bij->bc", found.rotations, rotations) - 1.0) / 2.0
+    cosine = group.cosine(found.rotations, rotations[:, None])
     present = np.arange(cosine.shape[1]) < found.found[:, None]
     lost = np.flatnonzero(~(present & (cosine > SAME_POSE)).any(axis=1))
     more = Candidates.of(

@@ -21,9 +21,9 @@ from cryoloom.numerics.fourier.grids import shells_3d
 from cryoloom.numerics.fourier.transforms import centred_rfft3
 from cryoloom.numerics.fsc.shells import crossing_shell, fourier_shell_correlation, shell_sums, transform_correlation
 from cryoloom.numerics.masks.soft import spherical_mask
-from cryoloom.numerics.reconstruct.grids import Map, map_from_transform, working_box
+from cryoloom.numerics.reconstruct.grids import Map, working_box
 from cryoloom.numerics.reconstruct.kernels import empty_grid
-from cryoloom.numerics.reconstruct.sums import Sums, divided, divided_transform, joined_ssnr, known_part, mean_weights
+from cryoloom.numerics.reconstruct.sums import Sums, divided, divided_transform, joined_ssnr, known_part, mean_weights, transformed_back
 from cryoloom.numerics.reconstruct.together import drawn_together
 
 Array = NDArray[np.float64]
@@ -48,7 +48,8 @@ class ClassSums:
                 continue
             weighed = posterior.taken(rows).weighed(members[rows, number])
             points = insertion_points(weighed, task.box, last, task.radius)
-            for part, sums in enumerate(accumulate(task.images, rows, points, plane, noise, lane[rows], threads=task.threads)):
+            found = accumulate(task.images, rows, points, plane, noise, lane[rows], threads=task.threads, group=task.group)
+            for part, sums in enumerate(found):
                 each[number, part] = sums
         return cls(each, last)
 
@@ -88,9 +89,10 @@ def agreement(task: Task, sums: ClassSums) -> Agreement:
     sphere = task.sphere(box)
     means, differences = [], []
     for half in (0, 1):
-        mean = divided(sums.each[:, half::2].sum(axis=(0, 1)), last, box, task.box)
+        mean = divided(sums.each[:, half::2].sum(axis=(0, 1)), last, box, task.box, group=task.group)
         means.append(_transform(mean * sphere))
-        differences.append([_transform((divided(sums.half(one, half), last, box, task.box) - mean) * sphere) for one in range(classes)])
+        maps = (divided(sums.half(one, half), last, box, task.box, group=task.group) for one in range(classes))
+        differences.append([_transform((one - mean) * sphere) for one in maps])
     curve = np.zeros(task.images.plane.last + 1)
     found = transform_correlation(*means)[: last + 1]
     curve[: len(found)] = found
@@ -163,7 +165,7 @@ def references(task: Task, sums: ClassSums, agreed: Agreement, *, spark: float, 
         own = sums.each[:, part % 2 :: 2].sum(axis=1) - sums.each[:, part] if apart else rest
         transforms = drawn_together(own, divided_transform(common, sums.last, ssnr=ssnr), covariance)
         for number, transform in enumerate(transforms):
-            out[number, part] = map_from_transform(transform, box, task.box) * solvent
+            out[number, part] = transformed_back(transform, box, task.box, task.group) * solvent
     return out
 
 
@@ -190,11 +192,11 @@ def final_maps(task: Task, posteriors: list[Posterior], members: Array, noise: A
         if len(np.unique(task.half[rows])) < 2:
             continue
         points = insertion_points(posterior.taken(rows).weighed(members[rows, number]), box, plane.last, task.radius)
-        first, second = accumulate(task.images, rows, points, plane, noise, task.half[rows], threads=task.threads)
-        curve = fourier_shell_correlation(*(divided(one, plane.last, box, box) * sphere for one in (first, second)))
+        first, second = accumulate(task.images, rows, points, plane, noise, task.half[rows], threads=task.threads, group=task.group)
+        curve = fourier_shell_correlation(*(divided(one, plane.last, box, box, group=task.group) * sphere for one in (first, second)))
         fsc[number, : len(curve)] = curve[: plane.last + 1]
         ssnr = joined_ssnr(fsc[number], combined=True)
         first += second
-        maps[number] = divided(first, plane.last, box, box, ssnr=ssnr) * inside
+        maps[number] = divided(first, plane.last, box, box, ssnr=ssnr, group=task.group) * inside
         completeness[number] = known_part(first, ssnr, crossing_shell(fsc[number], schedule.THRESHOLD))
     return FinalMaps(maps, fsc, completeness)

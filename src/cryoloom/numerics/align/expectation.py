@@ -10,6 +10,7 @@ from cryoloom.numerics.align.coarse import Gallery, search
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.levenberg import phase_table, refine_candidates
 from cryoloom.numerics.align.posterior import Candidates, Posterior
+from cryoloom.numerics.geometry.symmetry import C1, PointGroup
 from cryoloom.numerics.parallel import blocks, ordered
 from cryoloom.numerics.reconstruct.kernels import gather
 
@@ -41,12 +42,15 @@ class Effort:
         Precision (1/px²) of the Gaussian prior on shifts.
     correlate
         Choose the peaks by correlation, the reference's grey scale being unknown.
+    group
+        Of the reference: poses that are mates are one.
     """
 
     band: int
     shifts: Array
     prior: float = 0.0
     correlate: bool = False
+    group: PointGroup = C1
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def expect(
                 grid, plane.kx, plane.ky, plane.ends[shell], plane.box, data, weight, effort.prior, steps,
                 poses.rotations, poses.shifts, poses.costs, poses.curvatures, poses.found,
             )  # fmt: skip
-            poses = poses.distinct(kept, MARGIN)
+            poses = poses.distinct(kept, MARGIN, effort.group)
         posterior = Posterior.of(poses)
         residual, total = np.zeros((len(noise), plane.last + 1)), np.zeros((len(noise), plane.last + 1))
         residual_power(

@@ -10,10 +10,12 @@ from cryoloom.numerics.align.coefficients import HalfPlane
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.levenberg import phase_table
 from cryoloom.numerics.align.posterior import Points
+from cryoloom.numerics.geometry.symmetry import C1, PointGroup
 from cryoloom.numerics.parallel import blocks, ordered
 from cryoloom.numerics.reconstruct.grids import with_mates
 from cryoloom.numerics.reconstruct.kernels import empty_grid, scatter
 from cryoloom.numerics.reconstruct.sums import Sums
+from cryoloom.numerics.reconstruct.symmetry import symmetrise
 
 BLOCK = 64
 
@@ -27,6 +29,7 @@ def accumulate(
     lanes: NDArray[np.int64],
     *,
     threads: int = 1,
+    group: PointGroup = C1,
 ) -> Iterator[Sums]:
     """Sum images at the points of their posteriors, lane by lane.
 
@@ -44,11 +47,13 @@ def accumulate(
         Lane of each row, ``(len(rows),)`` from 0; each is summed by itself and in the order of `rows`, whatever the number of threads.
     threads
         Lanes at work at once.
+    group
+        Symmetry imposed on the sums.
 
     Yields
     ------
     ndarray
-        The grid of lane 0, 1, …, Hermitian mates added. No more than about `threads` are held at once.
+        The grid of lane 0, 1, …, Hermitian and symmetry mates added. No more than about `threads` are held at once, twice that with symmetry.
     """
     first = np.searchsorted(points.image, np.arange(len(rows) + 1))
 
@@ -64,7 +69,7 @@ def accumulate(
                 sums, plane.kx, plane.ky, plane.box, data, weight, local,
                 points.rotations[entries], points.shifts[entries], points.weights[entries], points.spreads[entries],
             )  # fmt: skip
-        return with_mates(sums)
+        return symmetrise(with_mates(sums), group)
 
     yield from ordered(lane, blocks(int(lanes.max()) + 1, 1), threads)
 

@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoloom.numerics.geometry.rotations import rotation_from_vector
+from cryoloom.numerics.geometry.symmetry import C1, PointGroup
 
 Array = NDArray[np.float64]
 
 SAME_POSE = np.cos(np.deg2rad(3.0))
 """Candidates closer than this are one peak and are counted once."""
 LEAST_WEIGHT = 0.02
-BLUR = 0.3
-"""Radians of phase at the band's edge that a spread of rotations must reach to be worth four slices instead of one."""
+BLUR, SETTLED = 0.3, 0.5
+"""Radians of phase at a band's edge that a spread of rotations must reach to be worth four slices instead of one: at the edge of what is inserted,
+and, in maps that are to be compared with those of other programs, at the resolution found."""
 TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3.0)
 
 
@@ -46,15 +48,20 @@ class Candidates:
         places = rotations.shape[:2]
         return cls(np.array(rotations, order="C"), np.array(shifts, order="C"), np.zeros(places), np.zeros((*places, 5, 5)), found)
 
-    def distinct(self, keep: int, margin: float = np.inf) -> "Candidates":
-        """Return the `keep` best, one of each peak, without those that are less likely than the best by more than `margin` (natural logarithm)."""
+    def distinct(self, keep: int, margin: float = np.inf, group: PointGroup = C1) -> "Candidates":
+        """Return the `keep` best, one of each peak and its mates in `group`.
+
+        Those that are less likely than the best by more than `margin` (natural logarithm) are left out.
+        """
         count = self.costs.shape[1]
         absent = np.arange(count) >= self.found[:, None]
         order = np.argsort(np.where(absent, np.inf, self.costs), axis=1, kind="stable")
         rows = np.arange(len(order))[:, None]
         rotations, costs = self.rotations[rows, order], self.costs[rows, order]
         present = ~absent[rows, order] & (costs <= costs[:, :1] + margin)
-        cosine = (np.einsum("bcij,bdij->bcd", rotations, rotations) - 1.0) / 2.0
+        flat = rotations.reshape(*costs.shape, 9)
+        mates = group.mates(rotations).reshape(len(costs), -1, 9)
+        cosine = ((mates @ np.swapaxes(flat, 1, 2)).reshape(len(costs), count, group.order, count).max(axis=2) - 1.0) / 2.0
         kept = np.zeros_like(present)
         for c in range(count):
             repeated = (kept[:, :c] & (cosine[:, c, :c] > SAME_POSE)).any(axis=1)
@@ -143,7 +150,7 @@ class Points:
     spreads: Array
 
 
-def insertion_points(posterior: Posterior, box: int, band: int, radius: float) -> Points:
+def insertion_points(posterior: Posterior, box: int, band: int, radius: float, blur: float = BLUR) -> Points:
     """Represent a posterior by one or four points a pose.
 
     Parameters
@@ -153,9 +160,11 @@ def insertion_points(posterior: Posterior, box: int, band: int, radius: float) -
     box
         Of the images, px.
     band
-        Last shell inserted.
+        Shell at which the blur is judged.
     radius
         Of the particle, px: with the band it says how much a spread of rotations blurs.
+    blur
+        Radians of phase up to which one point stands for a pose.
     """
     image, pose = np.nonzero(posterior.weights > 0)
     rotations, shifts = posterior.rotations[image, pose], posterior.shifts[image, pose]
@@ -164,7 +173,7 @@ def insertion_points(posterior: Posterior, box: int, band: int, radius: float) -
     gain = np.linalg.solve(turning, np.swapaxes(mixed, -1, -2)).swapaxes(-1, -2)
     given = moving - gain @ np.swapaxes(mixed, -1, -2)
     widest = np.sqrt(np.linalg.eigvalsh(turning)[:, -1])
-    spread = widest * 2 * np.pi * band * 0.6 * radius / box > BLUR
+    spread = widest * 2 * np.pi * band * 0.6 * radius / box > blur
     # A peak wider than 30 degrees is no peak; its points stay within what the Gaussian can mean.
     turning = turning * np.minimum(1.0, np.deg2rad(30.0) / np.maximum(widest, 1e-9))[:, None, None] ** 2
     corners = np.sqrt(3.0) * np.einsum("nij,pj->npi", np.linalg.cholesky(turning + 1e-12 * np.eye(3)), TETRAHEDRON)

@@ -5,6 +5,10 @@ model and in keeping the halves apart; poses are found by a coarse global search
 The halves share the noise spectrum and the band limit, which are not signal, the shells below `JOIN`, so that their frames stay one, and
 the mask of their references, which may follow the particle's surface. The shell correlation is always that under a sphere.
 
+In the last iteration an image whose pose is settled enters its half map at that pose alone. The points of a posterior smear detail, signal and
+noise alike, the more the farther it lies from the centre: the better map, but one that hushes the solvent and lifts the halves' correlation
+above what the same poses give in another program. The maps of both halves together have all points.
+
 Memory beside the images': the sums of every fold as long as they fit `LANES_KEPT`; for large bands two sums (16 bytes a cell of the grid, 1.7 GB
 each for a box of 300 to Nyquist) and one or two of a fold at a time, which are then summed twice.
 """
@@ -24,16 +28,18 @@ from cryoloom.numerics.align.coarse import Gallery
 from cryoloom.numerics.align.expectation import Effort, Expectation, expect
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.maximisation import accumulate
-from cryoloom.numerics.align.posterior import Posterior, insertion_points
+from cryoloom.numerics.align.posterior import SETTLED, Points, Posterior, insertion_points
 from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.fourier.transforms import resample_volume
 from cryoloom.numerics.fsc.shells import crossing_shell, fourier_shell_correlation
-from cryoloom.numerics.geometry.euler import geodesic_angle, random_rotations
+from cryoloom.numerics.geometry.euler import random_rotations
 from cryoloom.numerics.geometry.sphere import disc_lattice, rotation_grid
+from cryoloom.numerics.geometry.symmetry import C1, PointGroup
 from cryoloom.numerics.masks.soft import soft_mask, spherical_mask
 from cryoloom.numerics.reconstruct.grids import Map, reference_grid, working_box
 from cryoloom.numerics.reconstruct.kernels import grid_bytes
 from cryoloom.numerics.reconstruct.sums import Sums, divided, join_low_shells, joined_ssnr
+from cryoloom.numerics.reconstruct.symmetry import symmetric_map
 
 Array = NDArray[np.float64]
 State = dict[str, Any]
@@ -73,6 +79,8 @@ class Task:
     folds
         Parts of a half set. An image is compared with a reference made from the other parts of its half: its own noise, averaged into the
         reference at its last pose, would otherwise hold it there. 1 for no parts.
+    group
+        Symmetry imposed on every map; poses are sought, kept and compared in its asymmetric unit.
     """
 
     images: ImageSet
@@ -86,6 +94,7 @@ class Task:
     follow_surface: bool = True
     iterations: int = 25
     folds: int = 4
+    group: PointGroup = C1
 
     @property
     def box(self) -> int:
@@ -139,7 +148,7 @@ def begin(task: Task, reference: Map) -> State:
     band = min(task.shell(task.initial_lowpass) + 2, shells - 1)
     box = working_box(band, task.box)
     filtered = lowpass(reference, task.pixel_size, task.initial_lowpass)
-    start = resample_volume(torch.from_numpy(filtered), box).numpy() * task.solvent(box)
+    start = symmetric_map(resample_volume(torch.from_numpy(filtered), box).numpy() * task.solvent(box), task.group)
     if not np.abs(start).max() > 0:
         raise ValueError("the reference is zero inside the mask")
     noise = task.images.total_power()
@@ -167,7 +176,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     """Return the state after one more iteration; the one that finds nothing left to improve is followed by a last one to Nyquist.
 
     `tell` hears the part done of the iteration and what is being done. After the last iteration the state is ``finished`` and also holds
-    ``half_maps`` (unfiltered) and ``combined`` (Wiener-filtered with the curve of the halves), full box.
+    ``half_maps`` (unfiltered), and of both halves together ``unfiltered`` and ``combined`` (Wiener-filtered with the curve of the halves), full box.
     """
     images, last = task.images, schedule.converged(state["widening"])
     band, widening = state["band"], state["widening"]
@@ -178,23 +187,27 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         expected.append(_expect_part(task, state, half, fold))
     posterior = _merged(task, parts, expected)
     known = state["iteration"] > 0
-    turned = geodesic_angle(posterior.rotations[:, 0], state["rotations"]) if known else np.full(len(images), 180.0)
+    rotations = task.group.reduced(posterior.rotations[:, 0])
+    turned = task.group.angle(rotations, state["rotations"]) if known else np.full(len(images), 180.0)
     moved = np.linalg.norm(posterior.shifts[:, 0] - state["shifts"], axis=1)
     residual, counts = (sum(getattr(one, name) for one in expected) for name in ("residual", "counts"))
     noise = residual_noise(state["noise"], residual, counts, images.coverage)
     inserted = images.plane.last if last else schedule.insertion_shell(band, images.plane.last)
     tell(0.8, f"reconstructing to {_angstrom(task, inserted)}")
-    folds = _Folds(task, posterior, inserted, noise, 1 if last else task.folds)
+    points = insertion_points(posterior, task.box, inserted, task.radius)
+    resolved = crossing_shell(state["fsc"], schedule.THRESHOLD)
+    compared = insertion_points(posterior, task.box, resolved, task.radius, SETTLED) if last else points
+    folds = _Folds(task, compared, inserted, noise, 1 if last else task.folds)
     sums = folds.total()
     box = task.box if last else working_box(inserted, task.box)
     sphere = task.sphere(box)
-    halves = [divided(one, inserted, box, task.box) for one in sums]
+    halves = [divided(one, inserted, box, task.box, group=task.group) for one in sums]
     fsc = np.zeros(images.plane.last + 1)
     curve = fourier_shell_correlation(halves[0] * sphere, halves[1] * sphere)[: inserted + 1]
     fsc[: len(curve)] = curve
     new: State = {
         "iteration": state["iteration"] + 1,
-        "rotations": posterior.rotations[:, 0],
+        "rotations": rotations,
         "shifts": posterior.shifts[:, 0],
         "max_probability": posterior.weights[:, 0],
         "log_likelihood": posterior.log_likelihood,
@@ -209,12 +222,10 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     new["band"] = schedule.next_band(fsc, inserted)
     if last:
         new["references"] = state["references"]
-        new["half_maps"] = np.stack(halves) * spherical_mask(box, box / 2 - 3, 3)
-        sums[0] += sums.pop()
-        new["combined"] = divided(sums[0], inserted, box, task.box, ssnr=joined_ssnr(fsc, combined=True)) * spherical_mask(
-            box, box / 2 - 3, 3
-        )
-        return new
+        # As far as the faces of the box: solvent that is cut off raises the correlation of the whole halves.
+        new["half_maps"] = np.stack(halves) * spherical_mask(box, box / 2, 3)
+        del sums
+        return new | _joint_maps(task, _Folds(task, points, inserted, noise, 1), inserted, fsc)
     joined = min(task.shell(JOIN), max(observed.crossing, 1))
     new["references"] = _references(task, sums, folds, joined, inserted, box, fsc)
     return new
@@ -223,14 +234,14 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
 class _Folds:
     """The sums of the folds of both halves: held if they fit, else summed anew whenever they are asked for."""
 
-    def __init__(self, task: Task, posterior: Posterior, shell: int, noise: Array, count: int) -> None:
+    def __init__(self, task: Task, points: Points, shell: int, noise: Array, count: int) -> None:
         self.count = count
-        points = insertion_points(posterior, task.box, shell, task.radius)
         plane = task.images.plane.within(shell)
         lane = task.half + 2 * task.fold * (count > 1)
         size = grid_bytes(plane.radius)
-        threads = max(1, min(task.threads, LANES_AT_ONCE // size))
-        self._sum = partial(accumulate, task.images, np.arange(len(task.images)), points, plane, noise, lane, threads=threads)
+        threads = max(1, min(task.threads, LANES_AT_ONCE // (size if task.group.order == 1 else 2 * size)))
+        every = np.arange(len(task.images))
+        self._sum = partial(accumulate, task.images, every, points, plane, noise, lane, threads=threads, group=task.group)
         self._kept = list(self._sum()) if count > 1 and 2 * count * size <= LANES_KEPT else None
 
     def pairs(self) -> Iterator[tuple[Sums, Sums]]:
@@ -250,6 +261,17 @@ class _Folds:
         return total
 
 
+def _joint_maps(task: Task, folds: _Folds, inserted: int, fsc: Array) -> State:
+    """Return the maps of both halves together, full box."""
+    sums, box = folds.total(), task.box
+    sums[0] += sums.pop()
+    rim = spherical_mask(box, box / 2 - 3, 3)
+    return {
+        "unfiltered": divided(sums[0], inserted, box, box, group=task.group) * rim,
+        "combined": divided(sums[0], inserted, box, box, ssnr=joined_ssnr(fsc, combined=True), group=task.group) * rim,
+    }
+
+
 def _references(task: Task, sums: list[Sums], folds: _Folds, joined: int, inserted: int, box: int, fsc: Array) -> Map:
     """Return the reference of every half and fold, ``(2, folds, b, b, b)``: the sums of its half less those of the fold itself."""
     solvent, ssnr = task.solvent(box), joined_ssnr(fsc)
@@ -260,7 +282,7 @@ def _references(task: Task, sums: list[Sums], folds: _Folds, joined: int, insert
                 np.subtract(whole, one, out=one)
         join_low_shells(pair[0], pair[1], joined)
         for half in (0, 1):
-            references[half, fold] = divided(pair[half], inserted, box, task.box, ssnr=ssnr) * solvent
+            references[half, fold] = divided(pair[half], inserted, box, task.box, ssnr=ssnr, group=task.group) * solvent
     known = crossing_shell(fsc[: inserted + 1], schedule.THRESHOLD)
     resolution = task.box * task.pixel_size / max(known, 1)
     if task.mask is None and task.follow_surface and SURFACE_FROM * resolution < task.mask_diameter:
@@ -292,7 +314,7 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
         gallery = Gallery.of(grid, task.images.plane.within(coarse), coarse_rotations(task, state["iteration"]))
     lattice = coarse_lattice(task, coarse, None if state["iteration"] < 2 else spread)
     prior = (1.0 if spread is None else 1.0 / spread**2) if not first else 1.0 / (0.06 * task.box) ** 2
-    effort = Effort(band, lattice, prior=prior, correlate=first)
+    effort = Effort(band, lattice, prior=prior, correlate=first, group=task.group)
     return expect(
         task.images, task.rows(half, fold), grid, gallery, state["noise"], effort, state["rotations"], state["shifts"],
         known=not first, threads=task.threads,
@@ -300,9 +322,10 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
 
 
 def coarse_rotations(task: Task, iteration: int) -> Array:
-    """Return the coarse grid, turned anew at random every iteration so that poses cannot lock to it."""
+    """Return the coarse grid over the asymmetric unit and its rim, turned anew at random every iteration so that poses cannot lock to it."""
     turn = random_rotations(1, np.random.default_rng([task.seed, iteration]))[0]
-    return rotation_grid(DIRECTIONS, ANGLES) @ turn
+    grid = rotation_grid(DIRECTIONS, ANGLES) @ turn
+    return grid[task.group.in_unit(grid[:, 0, 2], margin=180.0 / ANGLES)]
 
 
 def coarse_lattice(task: Task, coarse: int, spread: float | None) -> Array:

@@ -7,7 +7,7 @@ memory grow. Two pseudo-halves of the batches tell which shells repeat, and shel
 their agreement regularises and is never reported.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ BLOCK = 12
 """Images a product; blocks go to the two pseudo-halves by turns."""
 LEAST_LOG = -12.0
 """Poses less likely than the best by more than this are left out."""
+FITTED = 400
+"""Images that tell which of some maps fits better."""
 SHIFT_SPREAD = 0.03
 """Standard deviation of the prior on shifts, as a fraction of the box."""
 
@@ -166,6 +168,15 @@ def class_of(plan: Plan, state: State) -> NDArray[np.int64]:
         rows = np.arange(part.start, part.stop)
         members.append(expect(plan, rows, gallery, noise, state["occupancy"]).members)
     return np.concatenate(members).argmax(axis=1)
+
+
+def fit(plan: Plan, state: State, maps: NDArray[np.float32]) -> Array:
+    """Return for maps ``(n, b, b, b)`` the mean log-likelihood gained over noise by `FITTED` images, all at the same grid of poses."""
+    rows = np.sort(np.random.default_rng([plan.seed, 4]).permutation(len(plan.images))[:FITTED])
+    rotations = rotation_grid(2, 24) @ random_rotations(1, np.random.default_rng([plan.seed, 5]))[0]
+    alone, noise = replace(plan, classes=1), noise_of(state)
+    galleries = (_gallery(alone, one[None], plan.plane, rotations) for one in maps)
+    return np.array([expect(alone, rows, gallery, noise, np.ones(1)).gain for gallery in galleries])
 
 
 def centred_map(volume: Map) -> Map:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from cryoloom.numerics.geometry.euler import flip_hand, geodesic_angle
 from cryoloom.numerics.geometry.rotations import median_rotation, nearest_rotation
+from cryoloom.numerics.geometry.symmetry import C1, PointGroup
 
 Array = NDArray[np.float64]
 
@@ -36,7 +37,13 @@ class PoseAgreement:
     mirrored: bool
 
 
-def compare_poses(matrices: Array, origins: Array, true_matrices: Array, true_origins: Array, *, either_hand: bool = True) -> PoseAgreement:
+JUDGED = 1000
+"""Most particles that a start is judged by."""
+
+
+def compare_poses(
+    matrices: Array, origins: Array, true_matrices: Array, true_origins: Array, *, either_hand: bool = True, group: PointGroup = C1
+) -> PoseAgreement:
     """Compare poses with the truth after removing a global rotation, a displacement of the map and, if asked, its hand.
 
     Parameters
@@ -47,6 +54,8 @@ def compare_poses(matrices: Array, origins: Array, true_matrices: Array, true_or
         ``(n, 2)``, x and y to be added to the image, in one unit.
     either_hand
         Also try the poses of the mirrored map and keep the better.
+    group
+        Symmetry of the true map in the frame of the true poses: of the mates ``A_true · R`` the nearest is taken.
 
     Returns
     -------
@@ -62,9 +71,10 @@ def compare_poses(matrices: Array, origins: Array, true_matrices: Array, true_or
         raise ValueError(f"poses and true poses must be equally many and not none; got {len(matrices)} and {len(true_matrices)}")
     candidates = []
     for mirrored in (False, True) if either_hand else (False,):
-        truth = flip_hand(true_matrices) if mirrored else np.asarray(true_matrices)
-        rotation = _common_rotation(np.swapaxes(truth, -1, -2) @ matrices)
-        angles = geodesic_angle(matrices, truth @ rotation)
+        mates = group.mates(np.asarray(true_matrices))
+        mates = flip_hand(mates) if mirrored else mates
+        rotation = _common_rotation(np.swapaxes(mates, -1, -2) @ np.asarray(matrices)[:, None])
+        angles = geodesic_angle(np.asarray(matrices)[:, None], mates @ rotation).min(axis=1)
         candidates.append((float(np.median(angles)), mirrored, rotation, angles))
     _, mirrored, rotation, angles = min(candidates, key=lambda found: found[0])
     offset, shifts = _common_offset(np.asarray(matrices), np.asarray(origins) - np.asarray(true_origins), angles)
@@ -72,13 +82,22 @@ def compare_poses(matrices: Array, origins: Array, true_matrices: Array, true_or
 
 
 def _common_rotation(relative: Array) -> Array:
-    """Find Q near most of ``A_trueᵀ · A``: the best of the chordal mean and some members, then the median."""
-    members = relative[np.linspace(0, len(relative) - 1, min(len(relative), 200)).astype(int)]
-    starts = np.concatenate([nearest_rotation(relative.mean(axis=0))[None], members])
-    costs = [np.median(geodesic_angle(relative, start[None])) for start in starts]
-    start = starts[int(np.argmin(costs))]
-    near = geodesic_angle(relative, start[None]) <= max(2.0 * float(min(costs)), 1.0)
-    return median_rotation(relative[near], start)
+    """Find Q near most of ``A_trueᵀ · A`` ``(n, mates, 3, 3)``, one mate each: the best of the chordal mean and some members, then the median."""
+    judged = relative[:: -(-len(relative) // JUDGED)]
+    members = judged[np.linspace(0, len(judged) - 1, min(len(judged), 200)).astype(int), 0]
+    starts = np.concatenate([nearest_rotation(relative[:, 0].mean(axis=0))[None], members])
+    costs = [np.median(_nearest(judged, start)[1]) for start in starts]
+    nearest, angles = _nearest(relative, starts[int(np.argmin(costs))])
+    near = angles <= max(2.0 * float(min(costs)), 1.0)
+    return median_rotation(nearest[near], starts[int(np.argmin(costs))])
+
+
+def _nearest(relative: Array, rotation: Array) -> tuple[Array, Array]:
+    """Return the mates ``(n, 3, 3)`` nearest to a rotation, and their angles to it."""
+    traces = relative.reshape(*relative.shape[:2], 9) @ rotation.ravel()
+    chosen = np.argmax(traces, axis=1)
+    rows = np.arange(len(relative))
+    return relative[rows, chosen], np.rad2deg(np.arccos(np.clip((traces[rows, chosen] - 1.0) / 2.0, -1.0, 1.0)))
 
 
 def _common_offset(matrices: Array, difference: Array, angles: Array) -> tuple[Array, Array]:

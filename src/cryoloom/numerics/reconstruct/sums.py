@@ -8,14 +8,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from cryoloom.numerics.reconstruct.grids import Map, map_from_transform
+from cryoloom.numerics.geometry.symmetry import C1, PointGroup
+from cryoloom.numerics.reconstruct.grids import Map, gridding_correction, map_from_transform
 from cryoloom.numerics.reconstruct.kernels import PAD
+from cryoloom.numerics.reconstruct.symmetry import fading
 
 Sums = NDArray[np.float32]
 Curve = NDArray[np.float64]
 Transform = NDArray[np.complex64]
 
-FLOOR = 0.1
+FLOOR = 0.3
 """Smallest divisor of an unfiltered map, as a fraction of the shell's mean weight: cells that hardly any image has seen stay small."""
 
 
@@ -26,7 +28,7 @@ def mean_weights(sums: Sums, last: int) -> Curve:
     return total / np.maximum(cells, 1)
 
 
-def divided(sums: Sums, last: int, box: int, full_box: int, *, ssnr: Curve | None = None) -> Map:
+def divided(sums: Sums, last: int, box: int, full_box: int, *, ssnr: Curve | None = None, group: PointGroup = C1) -> Map:
     """Return the map of `sums` out to shell `last`.
 
     Parameters
@@ -40,13 +42,21 @@ def divided(sums: Sums, last: int, box: int, full_box: int, *, ssnr: Curve | Non
     ssnr
         Signal to noise power of the map a shell, 0 … `last`: the division is then Wiener's, ``data / (weight + mean weight / ssnr)``, and
         a shell of no signal vanishes. None gives the unfiltered map, ``data / max(weight, floor)``.
+    group
+        Symmetry that `sums` were given by `symmetrise`.
 
     Returns
     -------
     ndarray
         ``(box, box, box)`` float32, in the grey values that make its projections match the images.
     """
-    return map_from_transform(divided_transform(sums, last, ssnr=ssnr), box, full_box)
+    return transformed_back(divided_transform(sums, last, ssnr=ssnr), box, full_box, group)
+
+
+def transformed_back(transform: Transform, box: int, full_box: int, group: PointGroup = C1) -> Map:
+    """Return the map ``(box, box, box)`` of a transform of sums that `symmetrise` gave the symmetry `group`."""
+    volume = map_from_transform(transform, box, full_box)
+    return volume if group.on_grid.all() else volume / fading(group, gridding_correction(box))
 
 
 def divided_transform(sums: Sums, last: int, *, ssnr: Curve | None = None) -> Transform:

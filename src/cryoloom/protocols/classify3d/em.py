@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryoloom.data import Classes3D, Mask, Particles, Volume
+from cryoloom.data import Classes3D, Mask, Particles, Volume, symmetry_hints
 from cryoloom.formats.alignment import POSE, Alignable, alignable, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import ImageGrid, LinePlot, Series, TableView
@@ -60,7 +60,7 @@ class Classify3D(
     )  # fmt: skip
     symmetry: str = Param(
         "Symmetry", "C1", aliases=("symmetryGroup", "sym"),
-        help="Point group. Only C1 is classified for now; a symmetric particle can be classified so too.",
+        help="Point group that every class has: Cn, Dn, T, O, I1 to I4. With a wrong one every class is an average of what differs.",
     )  # fmt: skip
     initial_lowpass: Angstrom = Param(
         "Initial low-pass", 40.0, gt=0, aliases=("initialLowPassFilterA", "ini_high"),
@@ -85,8 +85,7 @@ class Classify3D(
 
     def check(self) -> Iterator[Hint]:
         count = self.particles.enabled().height
-        if self.symmetry.strip().upper() not in ("C1", ""):
-            yield Hint("symmetry", f"{self.symmetry}: only C1 can be classified", fix="C1")
+        yield from symmetry_hints(self.symmetry)
         if count < LEAST:
             yield Hint("particles", f"are {count}; {LEAST} or more are needed")
         elif self.classes > count / 100:
@@ -119,6 +118,7 @@ class Classify3D(
         import torch
 
         from cryoloom.numerics.align import classify3d
+        from cryoloom.numerics.geometry.symmetry import point_group
 
         torch.set_num_threads(1)
         finest = self.max_resolution if self.max_resolution > 0 else None
@@ -129,6 +129,7 @@ class Classify3D(
             loaded.images, halves_at_random(loaded, job.seed), loaded.pixel_size, loaded.mask_diameter, self.initial_lowpass, job.seed,
             job.threads, mask_on_grid(self.mask, loaded, job.warn), iterations=self.iterations, classes=self.classes,
             search="global" if self.align and not self.local_search else "local" if self.align else "fixed", finest=finest,
+            group=point_group(self.symmetry),
         )  # fmt: skip
         if task.finest_shell < task.shell(finest or 0.1):
             job.warn(
@@ -171,7 +172,7 @@ class Classify3D(
                 "log_likelihood": state["log_likelihood"],
             }
         )  # fmt: skip
-        particles = self.particles.with_columns(columns, symmetry="C1")
+        particles = self.particles.with_columns(columns, symmetry=task.group.name)
         if loaded.left_out:
             particles = particles.disable(loaded.left_out)
         for row in table.iter_rows(named=True):
@@ -184,7 +185,7 @@ class Classify3D(
                 "means nothing. There are fewer structures than classes, or the particles are too few to tell."
             )
         meta = {
-            "pixel_size": size, "box_size": loaded.box, "mask_diameter": loaded.mask_diameter, "symmetry": "C1",
+            "pixel_size": size, "box_size": loaded.box, "mask_diameter": loaded.mask_diameter, "symmetry": task.group.name,
             "iterations": state["history"], "curves": state["class_fsc"].tolist(), "differences": state["separation"].tolist(),
         }  # fmt: skip
         return Classified3D(Classes3D(table, job.root, meta=meta), particles)

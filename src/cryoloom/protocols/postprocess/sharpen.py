@@ -24,14 +24,17 @@ class Sharpened(Outputs):
 class Sharpen(
     Protocol,
     id="postprocess.sharpen",
+    version=2,
     outputs=Sharpened,
     cite=("10.1016/j.ultramic.2013.06.004", "10.1016/j.jmb.2003.07.013"),
     aliases=("ProtRelionPostprocess",),
 ):
-    """Measure the gold-standard FSC unmasked, masked and phase-randomised; weight, sharpen and low-pass the mean of the half maps."""
+    """Measure the gold-standard FSC unmasked, masked and phase-randomised; weight, sharpen and low-pass the map of both halves."""
 
     volume: Volume = Input(
-        "Map with half maps", help="From a refinement; its two unfiltered half maps are used.", columns=("half_map1_path",)
+        "Map with half maps",
+        columns=("half_map1_path",),
+        help="From a refinement. Its unfiltered half maps are compared; its unfiltered map of both, or else their mean, is sharpened.",
     )
     mask: Mask | None = Input(
         "Mask", help="Soft mask in [0, 1] of the same box. Without one the FSC is that of the whole box.", optional=True
@@ -114,16 +117,16 @@ class Sharpen(
             )
             b_factor = 0.0
         job.progress(1, 3, "sharpening")
-        mean = (first + second) / 2
+        whole = self._whole(row, first, second)
         filtering = Filtering(
             pixel_size, corrected if self.weight_by_fsc else None, resolution, self.lowpass or resolution, self.filter_edge,
             self._mtf(box, pixel_size), self.fit_low,
         )  # fmt: skip
         try:
-            sharpened, used, guinier = sharpen(mean, filtering, b_factor)
+            sharpened, used, guinier = sharpen(whole, filtering, b_factor)
         except ValueError as problem:
             job.warn(f"No B-factor: {problem}; the map is weighted but not sharpened.")
-            sharpened, used, guinier = sharpen(mean, filtering, 0.0)
+            sharpened, used, guinier = sharpen(whole, filtering, 0.0)
         if abs(used) > 1000:
             job.warn(f"The B-factor is {used:.0f} Å², beyond what detail of this resolution supports.")
         job.progress(2, 3, "writing")
@@ -159,8 +162,7 @@ class Sharpen(
                 "id": [1],
                 "box_size": [box],
                 **{name: [path.relative_to(job.root).as_posix()] for name, path in paths.items()},
-                "half_map1_path": [row["half_map1_path"]],
-                "half_map2_path": [row["half_map2_path"]],
+                **{name: [row[name]] for name in ("unfiltered_path", "half_map1_path", "half_map2_path") if row.get(name)},
             }
         )
         return Sharpened(Volume(volume, job.root, meta=numbers), FSC(fsc, job.root, meta=numbers))
@@ -179,6 +181,11 @@ class Sharpen(
                 "half-maps-same", "The two half maps are the same map, so their FSC says nothing.", "Give two independent half maps."
             )
         return first, second, self.calibrated_pixel_size or float(self.volume.meta.get("pixel_size") or images[0].pixel_size)
+
+    def _whole(self, row: dict[str, Any], first: Any, second: Any) -> Any:
+        if not row.get("unfiltered_path"):
+            return (first + second) / 2
+        return read_mrc(self.volume.file(row["unfiltered_path"])).data
 
     def _mask(self, box: int, pixel_size: float) -> Any:
         if self.mask is None:

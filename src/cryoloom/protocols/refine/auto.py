@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from cryoloom.data import FSC, Classes3D, Mask, Particles, Volume
+from cryoloom.data import FSC, Classes3D, Mask, Particles, Volume, symmetry_hints
 from cryoloom.formats.alignment import Alignable, alignable, halves_at_random, map_rows, mask_on_grid, on_grid
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import AngularDistribution, Histogram, LinePlot, MapSlices, Series
@@ -15,6 +15,9 @@ from cryoloom.units import Angstrom
 
 UNSURE = 0.5
 """Mean probability of the best poses below which a map may come from noise: noise alone reaches 0.2."""
+
+ALIKE = 0.9
+"""Correlation at 20 Å, roundness taken out, that a reference must have with its symmetrised copy."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Refined(Outputs):
 class AutoRefine(
     Protocol,
     id="refine.auto",
+    version=2,
     outputs=Refined,
     cite=("10.1016/j.jmb.2011.11.010", "10.1016/j.jsb.2012.09.006", "10.1038/nmeth.2115"),
     aliases=("ProtRelionRefine3D", "ProtRelionAutoRefine"),
@@ -54,7 +58,7 @@ class AutoRefine(
     )  # fmt: skip
     symmetry: str = Param(
         "Symmetry", "C1", aliases=("symmetryGroup",),
-        help="Point group. Only C1 is refined for now; a symmetric particle can be refined so too.",
+        help="Point group, axes as in RELION: Cn, Dn, T, O, I1 to I4. The reference must lie on its axes. A wrong group spoils the map.",
     )  # fmt: skip
     initial_lowpass: Angstrom = Param(
         "Initial low-pass", 40.0, gt=0, aliases=("initialLowPassFilterA",),
@@ -71,8 +75,7 @@ class AutoRefine(
     )  # fmt: skip
 
     def check(self) -> Iterator[Hint]:
-        if self.symmetry.strip().upper() not in ("C1", ""):
-            yield Hint("symmetry", f"{self.symmetry}: only C1 can be refined", fix="C1")
+        yield from symmetry_hints(self.symmetry)
         if self.initial_lowpass < 15:
             yield Hint(
                 "initial_lowpass", f"{self.initial_lowpass:g} Å lets the reference decide the detail of both halves", fix=40.0, error=False
@@ -89,6 +92,7 @@ class AutoRefine(
         import torch
 
         from cryoloom.numerics.align import refine
+        from cryoloom.numerics.geometry.symmetry import point_group
 
         torch.set_num_threads(1)
         loaded = alignable(self.particles, self.mask_diameter)
@@ -96,11 +100,12 @@ class AutoRefine(
             job.warn(warning)
         task = refine.Task(
             loaded.images, self._halves(job, loaded), loaded.pixel_size, loaded.mask_diameter, self.initial_lowpass, job.seed, job.threads,
-            mask_on_grid(self.mask, loaded, job.warn), self.follow_surface, self.iterations,
+            mask_on_grid(self.mask, loaded, job.warn), self.follow_surface, self.iterations, group=point_group(self.symmetry),
         )  # fmt: skip
         reference = on_grid(self.reference, self._reference_path(), loaded, job.warn)
 
         def start() -> refine.State:
+            self._judge_symmetry(job, loaded, reference)
             try:
                 return refine.begin(task, reference)
             except ValueError as problem:
@@ -120,6 +125,23 @@ class AutoRefine(
         if "count" in rows.columns:
             rows = rows.sort("count", descending=True, maintain_order=True)
         return str(rows.item(0, "volume_path"))
+
+    def _judge_symmetry(self, job: Job, loaded: Alignable, reference: Any) -> None:
+        """Say so when the reference has not the symmetry that will be imposed on it."""
+        from cryoloom.numerics.align.axes import agreement, find_axes
+        from cryoloom.numerics.geometry.symmetry import point_group
+
+        group, radius = point_group(self.symmetry), loaded.mask_diameter / 2
+        if group.order == 1 or (found := agreement(reference, loaded.pixel_size, radius, group)) >= ALIKE:
+            return
+        elsewhere = find_axes(reference, loaded.pixel_size, radius, group).agreement
+        reason = f"not supported by the reference: CC between it and its symmetrised copy = {found:.2f}"
+        if elsewhere >= ALIKE:
+            job.warn(
+                f"Symmetry {group.name} is {reason}, but {elsewhere:.2f} about other axes. Lay the reference on {group.name}'s axes first."
+            )
+        else:
+            job.warn(f"Symmetry {group.name} is {reason}. Refine in C1 and compare before you believe the map.")
 
     def _halves(self, job: Job, loaded: Alignable) -> Any:
         import numpy as np
@@ -141,20 +163,24 @@ class AutoRefine(
 
         from cryoloom.numerics.fsc.shells import recovered_shell, resolution_at, shell_frequencies
         from cryoloom.numerics.geometry.euler import matrix_to_euler
+        from cryoloom.numerics.geometry.symmetry import point_group
 
-        box, size, curve = loaded.box, loaded.pixel_size, state["fsc"]
+        box, size, curve, symmetry = loaded.box, loaded.pixel_size, state["fsc"], point_group(self.symmetry).name
         resolution = resolution_at(curve, 0.143, box, size)
         again = recovered_shell(curve, 0.143)
         if again:
             job.warn(f"The FSC falls below 0.143 at {resolution:.1f} Å and recovers to {box * size / again:.1f} Å: look at the curve.")
-        paths = {"volume_path": "volume.mrc", "half_map1_path": "half1_unfil.mrc", "half_map2_path": "half2_unfil.mrc"}
-        for name, data in zip(paths.values(), (state["combined"], *state["half_maps"]), strict=True):
+        paths = {
+            "volume_path": "volume.mrc", "unfiltered_path": "unfiltered.mrc",
+            "half_map1_path": "half1_unfil.mrc", "half_map2_path": "half2_unfil.mrc",
+        }  # fmt: skip
+        for name, data in zip(paths.values(), (state["combined"], state["unfiltered"], *state["half_maps"]), strict=True):
             write_mrc(job.output(name), np.ascontiguousarray(data, np.float32), size, volume=True)
         row = {column: job.output(name).relative_to(job.root).as_posix() for column, name in paths.items()}
         volume = Volume(
             pl.DataFrame({"id": [1], **{column: [path] for column, path in row.items()}, "box_size": [box]}),
             job.root,
-            meta={"pixel_size": size, "resolution": resolution, "mask_diameter": loaded.mask_diameter, "symmetry": "C1"},
+            meta={"pixel_size": size, "resolution": resolution, "mask_diameter": loaded.mask_diameter, "symmetry": symmetry},
         )
         rot, tilt, psi = matrix_to_euler(state["rotations"])
         poses = pl.DataFrame(
@@ -167,7 +193,7 @@ class AutoRefine(
                 "log_likelihood": state["log_likelihood"],
             }
         )  # fmt: skip
-        particles = self.particles.with_columns(poses, symmetry="C1")
+        particles = self.particles.with_columns(poses, symmetry=symmetry)
         if loaded.left_out:
             particles = particles.disable(loaded.left_out)
         shells = np.arange(len(curve))

@@ -1,0 +1,128 @@
+"""Symmetry imposed: on the sums of a reconstruction before they are divided, and on finished maps.
+
+The sum over a group is done in two steps, first over one operator of each coset of the subgroup that carries the grid onto itself, then over
+that subgroup, whose copies fall on the cells exactly: for I2 by 5 + 12 rotated copies instead of 60, for O by 24 exact ones. The other copies are
+interpolated, which fades the map towards the box's edges; `fading` is what `divided` takes out again.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.ndimage import affine_transform, spline_filter
+
+from cryoloom.numerics.geometry.symmetry import PointGroup
+
+Sums = NDArray[np.float32]
+Map = NDArray[np.float32]
+Array = NDArray[np.float64]
+
+
+def symmetrise(sums: Sums, group: PointGroup) -> Sums:
+    """Add to `sums` ``(…, 4)``, mates added, their copies turned by every operator; returns the same array, changed.
+
+    The sums of all images become those of ``order`` times as many. Needs one more grid of memory while it works.
+    """
+    if group.order == 1:
+        return sums
+    # Images fill the grid as one over the radius; interpolated as it is, the crowded middle would leak outwards.
+    weigh_by_radius(sums, 1)
+    once = np.zeros_like(sums)
+    add_rotated(sums, _coset_members(group).astype(np.float32), once)
+    sums[:] = 0
+    add_rotated(once, group.operators[group.on_grid].astype(np.float32), sums)
+    weigh_by_radius(sums, -1)
+    return sums
+
+
+def fading(group: PointGroup, correction: Map) -> Map:
+    """Return by what a map of sums that went through `symmetrise` has been multiplied, given that of one interpolation (`correction`)."""
+    exact = np.count_nonzero(group.on_grid) / group.order
+    return np.float32(exact) + np.float32(1 - exact) * correction
+
+
+def symmetric_map(volume: Map, group: PointGroup) -> Map:
+    """Return the mean of a map ``(d, d, d)`` and its copies turned about the centre ``d // 2``, by cubic interpolation."""
+    if group.order == 1:
+        return volume
+    smooth = spline_filter(volume.astype(np.float64))
+    total = np.zeros(volume.shape)
+    for operator in group.operators:
+        total += turned_map(smooth, operator, filtered=True)
+    return (total / group.order).astype(np.float32)
+
+
+def agreement(volume: Map, other: Map, mask: Map) -> float:
+    """Return the correlation of two maps over a soft mask, means taken out."""
+    total = mask.sum(dtype=np.float64)
+    one, two = (each - (mask * each).sum(dtype=np.float64) / total for each in (volume, other))
+    cross, first, second = ((mask * a * b).sum(dtype=np.float64) for a, b in ((one, two), (one, one), (two, two)))
+    return float(cross / max(np.sqrt(first * second), 1e-30))
+
+
+def turned_map(volume: NDArray[np.floating], rotation: Array, centre: Array | None = None, *, filtered: bool = False) -> Array:
+    """Return ``V'(x) = V(R x + centre)``, x from the box's centre in voxels (x, y, z); `filtered` when `volume` holds spline coefficients."""
+    middle = np.full(3, len(volume) // 2, dtype=np.float64)
+    matrix = rotation[::-1, ::-1]
+    offset = middle - matrix @ middle + (0.0 if centre is None else np.asarray(centre)[::-1])
+    return affine_transform(np.asarray(volume, np.float64), matrix, offset, order=3, prefilter=not filtered)
+
+
+def _coset_members(group: PointGroup) -> Array:
+    """Return one operator ``r`` of each coset ``r · H``, H being the subgroup that carries the grid onto itself, the identity first."""
+    exact = group.operators[group.on_grid]
+    members: list[Array] = []
+    for operator in group.operators:
+        if not any(np.abs(np.einsum("ji,nik->njk", known.T, operator[None]) - exact).max(axis=(1, 2)).min() < 1e-6 for known in members):
+            members.append(operator)
+    return np.stack(members)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def weigh_by_radius(sums, power):
+    """Multiply every cell by its distance from frequency 0 (half a cell at 0) to a power of 1 or -1."""
+    c = sums.shape[0] // 2
+    for k in range(sums.shape[0]):
+        for j in range(sums.shape[1]):
+            for i in range(sums.shape[2]):
+                radius = max(np.sqrt((k - c) ** 2 + (j - c) ** 2 + i * i), 0.5)
+                factor = np.float32(radius if power > 0 else 1.0 / radius)
+                for channel in range(3):
+                    sums[k, j, i, channel] *= factor
+
+
+@njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+def add_rotated(source, rotations, target):
+    """Add to every cell k of `target` the values of `source` at ``R k``, trilinear, for all `rotations` ``(n, 3, 3)`` float32."""
+    c = source.shape[0] // 2
+    reach = (c - 1) * (c - 1)
+    centre, one = np.float32(c), np.float32(1)
+    for k in range(-c, c + 1):
+        for j in range(-c, c + 1):
+            for i in range(c + 1):
+                if k * k + j * j + i * i > reach:
+                    continue
+                u, v, w = np.float32(i), np.float32(j), np.float32(k)
+                re = im = weight = np.float32(0)
+                for n in range(rotations.shape[0]):
+                    a = rotations[n]
+                    x, y, z = (
+                        a[0, 0] * u + a[0, 1] * v + a[0, 2] * w,
+                        a[1, 0] * u + a[1, 1] * v + a[1, 2] * w,
+                        a[2, 0] * u + a[2, 1] * v + a[2, 2] * w,
+                    )
+                    sign = one
+                    if x < 0:
+                        x, y, z, sign = -x, -y, -z, -one
+                    y += centre
+                    z += centre
+                    p, q, r = int(x), int(y), int(z)
+                    fx, fy, fz = x - np.float32(p), y - np.float32(q), z - np.float32(r)
+                    gx, gy, gz = one - fx, one - fy, one - fz
+                    for d, e, share in ((0, 0, gz * gy), (0, 1, gz * fy), (1, 0, fz * gy), (1, 1, fz * fy)):
+                        low, high = share * gx, share * fx
+                        re += low * source[r + d, q + e, p, 0] + high * source[r + d, q + e, p + 1, 0]
+                        im += sign * (low * source[r + d, q + e, p, 1] + high * source[r + d, q + e, p + 1, 1])
+                        weight += low * source[r + d, q + e, p, 2] + high * source[r + d, q + e, p + 1, 2]
+                target[c + k, c + j, i, 0] += re
+                target[c + k, c + j, i, 1] += im
+                target[c + k, c + j, i, 2] += weight
