@@ -52,10 +52,10 @@ def classified(
 ) -> tuple[dict[str, object], NDArray[np.int64]]:
     """Classify one set on one thread; return the figures and the class of every image."""
     size, count = loaded.pixel_size, len(loaded.images)
-    rows = read_star(data / "truth/particles.star")["particles"]
-    rotations = euler_to_matrix(*(rows[f"rlnAngle{name}"].to_numpy() for name in ("Rot", "Tilt", "Psi")))
-    shifts = rows.select("rlnOriginXAngst", "rlnOriginYAngst").to_numpy() / size
-    true = np.unique(rows["rlnClassNumber"].to_numpy(), return_inverse=True)[1]
+    truth = read_star(data / "truth/particles.star")["particles"]
+    rotations = euler_to_matrix(*(truth[f"rlnAngle{name}"].to_numpy() for name in ("Rot", "Tilt", "Psi")))
+    shifts = truth.select("rlnOriginXAngst", "rlnOriginYAngst").to_numpy() / size
+    true = np.unique(truth["rlnClassNumber"].to_numpy(), return_inverse=True)[1]
     task = classify3d.Task(
         loaded.images, random_halves(np.arange(count), seed), size, loaded.mask_diameter, lowpass, seed, classes=classes,
         search="fixed" if fixed else "global",
@@ -68,12 +68,18 @@ def classified(
     seconds = time.process_time() - start
     member = state["members"].argmax(axis=1)
     counts = table(true, member)
-    agreement = compare_poses(state["rotations"], state["shifts"], rotations, shifts, either_hand=False)
     accuracy, _ = class_accuracy(state["errors"], member, classes)
-    near = agreement.angles < 10
+    angles = np.zeros(count)
+    for one in range(classes):
+        # A class has its own frame: what it differs in decides where its middle is.
+        rows = member == one
+        if rows.any():
+            angles[rows] = compare_poses(
+                state["rotations"][rows], state["shifts"][rows], rotations[rows], shifts[rows], either_hand=False
+            ).angles
+    near = angles < 10
     axis = [
-        np.sqrt(np.mean(agreement.angles[near & (member == one)] ** 2) / 3) if (near & (member == one)).any() else np.nan
-        for one in range(classes)
+        np.sqrt(np.mean(angles[near & (member == one)] ** 2) / 3) if (near & (member == one)).any() else np.nan for one in range(classes)
     ]
     figures: dict[str, object] = {
         "seed": seed,

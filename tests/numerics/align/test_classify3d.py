@@ -6,7 +6,7 @@ import pytest
 from cryoloom.numerics.align import classify3d
 from cryoloom.numerics.align.class_accuracy import UNKNOWN, class_accuracy, quality
 from cryoloom.numerics.align.classify3d_estep import log_evidence
-from cryoloom.numerics.align.classify3d_rounds import APART, TOGETHER, advance, divide, start
+from cryoloom.numerics.align.classify3d_rounds import APART, TOGETHER, advance, divide, shares, start
 from cryoloom.numerics.align.halves import random_halves
 from cryoloom.numerics.align.posterior import Candidates
 from cryoloom.numerics.geometry.symmetry import point_group
@@ -88,6 +88,7 @@ def test_one_structure_stays_one_whatever_the_number_of_classes(two_states):
     state = finish(alone, volume, replace(stack, rotations=stack.rotations[rows], shifts=stack.shifts[rows]))
     assert state["separation"][0, 1] < 8
     assert np.mean(state["members"].max(axis=1)) < 0.8
+    assert np.bincount(state["members"].argmax(axis=1), minlength=2).min() > 30
 
 
 def test_threads_change_nothing(two_states):
@@ -139,6 +140,9 @@ def test_what_is_to_spare_in_the_end_shares_the_largest_class():
     separation[0] = separation[:, 0] = 40
     after = judged(separation, [0.7, 0.1, 0.1, 0.1], [[1, 2]], tested=(0,))
     assert after["dropped"] == [1, 2] and after["merges"] == [[1, 2]] and after["splits"] == [[0, 2]] and after["age"] == 0
+    assert after["kin"] == [0, 1, 0]
+    members = np.tile([0.7, 0.2, 0.1], (50, 1))
+    assert shares(after, members).tolist() == pytest.approx([0.4, 0.2, 0.4])
 
 
 def test_where_all_differ_the_two_most_alike_make_room():

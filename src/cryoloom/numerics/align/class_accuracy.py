@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoloom.numerics.align.posterior import Posterior
+from cryoloom.numerics.geometry.symmetry import PointGroup
 
 Array = NDArray[np.float64]
 
@@ -15,12 +16,12 @@ UNKNOWN = 999.0
 """For a class of less than a hundredth of the images."""
 
 
-def pose_errors(posterior: Posterior) -> Array:
+def pose_errors(posterior: Posterior, group: PointGroup) -> Array:
     """Return the standard error of an axis of rotation (radians) and of shift (px) of every image's best pose, ``(n, 2)``.
 
-    That the right pose may be another of those that are likely counts too.
+    That the right pose may be another of those that are likely counts too; mates of the `group` are one pose.
     """
-    cosine = np.einsum("ncij,nij->nc", posterior.rotations, posterior.rotations[:, 0]) / 2.0 - 0.5
+    cosine = group.cosine(posterior.rotations, posterior.rotations[:, :1])
     turn = np.arccos(np.clip(cosine, -1.0, 1.0)) ** 2 / 3.0
     move = ((posterior.shifts - posterior.shifts[:, :1]) ** 2).mean(axis=-1)
     variances = np.diagonal(posterior.covariances, axis1=2, axis2=3)

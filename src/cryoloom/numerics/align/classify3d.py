@@ -208,9 +208,17 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     }
     if new["finished"]:
         final = final_maps(task, averaged, members, noise)
-        return {**new, "maps": final.maps, "class_fsc": final.fsc, "completeness": final.completeness, "errors": pose_errors(found)}
+        return {
+            **new,
+            "maps": final.maps,
+            "class_fsc": final.fsc,
+            "completeness": final.completeness,
+            "errors": pose_errors(found, task.group),
+        }
     apart = classify3d_rounds.apart(rounds)
-    return {**new, "references": references(task, sums, agreed, spark=0.0 if apart else SPARK * FADE ** rounds["age"], apart=apart)}
+    spark = 0.0 if apart else SPARK * FADE ** rounds["age"]
+    # What the last iteration compares with may be as good as it gets: nothing is decided on the halves any more.
+    return {**new, "references": references(task, sums, agreed, spark=spark, apart=apart and not new["closing"])}
 
 
 @dataclass(frozen=True)
@@ -255,27 +263,26 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> ClassExpecta
     maps = state["references"][:, half + 2 * fold]
     grids = np.stack([reference_grid(one, plane.radius, task.box) for one in maps])
     coarse = schedule.coarse_shell(band, task.box, task.radius)
-    shares = state["members"].mean(axis=0)[: len(maps)]
+    share = classify3d_rounds.shares(state["rounds"], state["members"])[: len(maps)]
     wide = None
     if task.search == "global" and (state["closing"] or not state["widening"]["local"]):
-        wide = _wide(task, state, maps, grids, shares, coarse)
+        wide = _wide(task, state, maps, grids, coarse)
     known = task.search != "global" or not first
     spread = schedule.shift_spread(state["shifts"], task.box) if known else 0.06 * task.box
     lattice = refine.coarse_lattice(task, coarse, spread if state["iteration"] > 1 else None)
     effort = Effort(band, lattice, prior=1.0 / spread**2, correlate=first, group=task.group)
-    # As long as classes are being told apart none may win by being large.
-    share = shares if state["rounds"]["settling"] else np.full(len(grids), 1.0 / len(grids))
     return expect(
         task.images, task.rows(half, fold), grids, wide, share, state["noise"], effort, state["rotations"], state["shifts"],
         known=known, fixed=task.search == "fixed", threads=task.threads,
     )  # fmt: skip
 
 
-def _wide(task: Task, state: State, maps: Map, grids: NDArray[np.float32], shares: Array, coarse: int) -> Wide:
+def _wide(task: Task, state: State, maps: Map, grids: NDArray[np.float32], coarse: int) -> Wide:
     """Return what poses are sought in: the mean of all classes while they are still alike, then an image's own class or, as often, any."""
     choice = np.zeros(len(task.images), np.int64)
     if not classify3d_rounds.apart(state["rounds"]):
-        mean = np.tensordot(shares / shares.sum(), maps, axes=1).astype(np.float32)
+        share = state["members"].mean(axis=0)[: len(maps)]
+        mean = np.tensordot(share / share.sum(), maps, axes=1).astype(np.float32)
         grids = reference_grid(mean, task.images.plane.within(state["band"]).radius, task.box)[None]
     elif len(grids) > 1:
         rng = np.random.default_rng([task.seed, 1 << 18, state["iteration"]])

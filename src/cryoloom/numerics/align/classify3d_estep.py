@@ -148,10 +148,7 @@ def expect(
             poses = poses.distinct(KEPT, MARGIN, effort.group)
             posteriors.append(Posterior.of(poses))
             evidence[:, number] = -poses.costs[:, 0] if fixed else log_evidence(poses, effort.prior, effort.group.order)
-        evidence += log_share
-        members = _softmax(evidence)
-        top = evidence.max(axis=1)
-        total_evidence = top + np.log(np.exp(evidence - top[:, None]).sum(axis=1))
+        members, whole = _weighed(evidence + log_share)
         residual, total = np.zeros((len(noise), plane.last + 1)), np.zeros((len(noise), plane.last + 1))
         masked, transfers = images.storage.take(chosen, len(plane.kx)), images.transfers.take(chosen, len(plane.kx))
         for number, (grid, posterior) in enumerate(zip(grids, posteriors, strict=True)):
@@ -159,7 +156,7 @@ def expect(
                 grid, plane.kx, plane.ky, plane.shell, plane.box, masked, transfers, images.group[chosen], images.premultiplied,
                 posterior.rotations, posterior.shifts, posterior.weights * members[:, number, None], residual, total,
             )  # fmt: skip
-        return posteriors, total_evidence, members, residual, total
+        return posteriors, whole, members, residual, total
 
     results = list(ordered(work, blocks(len(rows), BLOCK), threads))
     return ClassExpectation(
@@ -214,12 +211,13 @@ def _with_last(found: Candidates, rotations: Array, shifts: Array, group: PointG
     return more
 
 
-def _softmax(scores: Array) -> Array:
-    """Return weights of each row that sum to one, those below `LEAST_SHARE` set to nothing."""
-    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-    weights /= weights.sum(axis=1, keepdims=True)
-    weights = np.where(weights >= LEAST_SHARE, weights, 0.0)
-    return weights / weights.sum(axis=1, keepdims=True)
+def _weighed(scores: Array) -> tuple[Array, Array]:
+    """Return weights of each row that sum to one, those below `LEAST_SHARE` set to nothing, and the logarithm of the scores' sum of exponentials."""
+    top = scores.max(axis=1, keepdims=True)
+    masses = np.exp(scores - top)
+    total = masses.sum(axis=1, keepdims=True)
+    weights = np.where(masses >= LEAST_SHARE * total, masses, 0.0)
+    return weights / weights.sum(axis=1, keepdims=True), (top + np.log(total))[:, 0]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -38,7 +38,20 @@ def start(classes: int, *, random: bool) -> Rounds:
         "tested": [False] * (classes + scouting),
         "settling": not scouting,
         "dropped": [],
+        "kin": list(range(classes + scouting)),
     }
+
+
+def shares(now: Rounds, members: Array) -> Array:
+    """Return the prior probability of each class, ``(K,)``: its part of the images once classes settle, those of twins being equal.
+
+    As long as classes are being told apart none may win by being large.
+    """
+    classes = members.shape[1]
+    if not now["settling"]:
+        return np.full(classes, 1.0 / classes)
+    share, kin = members.mean(axis=0), np.array(now["kin"])
+    return (np.bincount(kin, share, minlength=classes) / np.maximum(np.bincount(kin, minlength=classes), 1))[kin]
 
 
 def apart(now: Rounds) -> bool:
@@ -105,7 +118,7 @@ def advance(now: Rounds, separation: Array, share: Array, left: int) -> Rounds:
     spares = empty + [spare for _, spare in merges]
     splits = [[targets[number % len(targets)], one] for number, one in enumerate(spares)]
     merges += [[source, one] for source, one in splits if one in empty]
-    return {"age": 0, "splits": splits, "merges": merges, "tested": tested, "settling": False, "dropped": []}
+    return {**now, "age": 0, "splits": splits, "merges": merges, "tested": tested}
 
 
 def _settled(now: Rounds, merges: list[list[int]], empty: list[int], largest: int) -> Rounds:
@@ -118,6 +131,8 @@ def _settled(now: Rounds, merges: list[list[int]], empty: list[int], largest: in
     def renumbered(one: int) -> int:
         return one - (one > dropped[1])
 
+    keeper_of = {spare: keeper for keeper, spare in merges} | {spare: largest for _, spare in moved}
+    kin = [renumbered(keeper_of.get(one, one)) for one in range(len(now["tested"])) if one != dropped[1]]
     return {
         **now,
         "age": 0 if moved else now["age"] + 1,
@@ -125,6 +140,7 @@ def _settled(now: Rounds, merges: list[list[int]], empty: list[int], largest: in
         "merges": [[renumbered(keeper), renumbered(spare)] for keeper, spare in moved],
         "settling": True,
         "dropped": dropped,
+        "kin": kin,
     }
 
 
