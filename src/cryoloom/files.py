@@ -89,6 +89,10 @@ def writing(path: Path | str) -> Iterator[Path]:
             with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
             temporary.replace(path)
+        except FileNotFoundError as error:
+            if error.filename != os.fspath(temporary):
+                raise
+            raise Failure("not-writable", f"{path.parent} takes no files.", "Choose another place.") from error
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)

@@ -285,6 +285,8 @@ def test_describe_is_plain_data(project: Project) -> None:
     described = json.loads(json.dumps(project.find("sums").describe()))
     assert described["run"] == "r003" and described["state"] == "finished" and described["labels"] == ["sums"]
     assert described["outputs"]["things"] == {"kind": "things", "count": 3, "hash": project.output("sums.things").hash}
+    spent = described["spent"]
+    assert 0 < spent["seconds"] < 300 and spent["cpu_seconds"] > 0.05 and 10 < spent["peak_memory_mb"] < 4000
 
 
 def test_outputs_of_an_unfinished_run_can_be_named(project: Project) -> None:

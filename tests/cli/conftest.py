@@ -12,9 +12,9 @@ import pytest
 from cryoloom.formats.mrc import write_mrc
 
 
-def command(*words, cwd=None):
+def command(*words, cwd=None, before=()):
     return subprocess.run(
-        [sys.executable, "-m", "cryoloom.cli.main", *map(str, words)], capture_output=True, text=True, cwd=cwd, timeout=300,
+        [*before, sys.executable, "-m", "cryoloom.cli.main", *map(str, words)], capture_output=True, text=True, cwd=cwd, timeout=300,
         env={**os.environ, "COLUMNS": "200"}, check=False,
     )  # fmt: skip
 
@@ -29,8 +29,8 @@ def cryoloom():
 def refused():
     """Return a function that runs `cryoloom` and demands a refusal: exit code, code, and words in one paragraph without a traceback."""
 
-    def run(exit_code, code, says, *words, cwd=None):
-        done = command(*words, cwd=cwd)
+    def run(exit_code, code, says, *words, **how):
+        done = command(*words, **how)
         assert done.returncode == exit_code, done.stderr + done.stdout
         assert "Traceback" not in done.stderr + done.stdout
         told = done.stderr.strip().splitlines()[-1]

@@ -37,6 +37,15 @@ def test_process_with_a_bad_gain_takes_the_good_one_in_the_same_folder(tmp_path,
     refused(2, "project-exists", ["gain was", "bad.mrc"], *processing(movies / "*.mrc", "--gain", bad))
 
 
+def test_process_takes_defects(tmp_path, movies, processing, refused, finished):
+    path = tmp_path / "defects.txt"
+    path.write_text("3 4 2 1\n")
+    done = finished(*processing(movies / "*.mrc", "--defects", path))
+    imported = finished("show", done["project"], "movies")
+    assert imported["parameters"]["defects"] == str(path)
+    refused(2, "project-exists", ["defects was", "defects.txt"], *processing(movies / "*.mrc"))
+
+
 def test_a_gain_that_is_not_there_is_no_image_or_is_a_movie(tmp_path, movies, importing, processing, refused, finished, project):
     for words in (importing, processing):
         nowhere = tmp_path / "nowhere.mrc"

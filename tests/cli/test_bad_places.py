@@ -1,8 +1,12 @@
 """Patterns that match nothing, and folders that exist, cannot be made or are full: told in one paragraph, nothing lost."""
 
+import os
 import subprocess
 
 import pytest
+
+AS_ANYBODY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
+"""Takes root's right to write everywhere from a command."""
 
 
 @pytest.mark.parametrize("pattern", ["*.tif", "sub", "sub/*"])
@@ -42,7 +46,19 @@ def test_folders_that_cannot_be_made(tmp_path, movies, processing, project, refu
     refused(1, "not-writable", ["/proc/1/project"], "project", "new", "/proc/1/project")
     refused(1, "not-writable", [str(file)], "simulate", file / "set")
     refused(1, "not-writable", [str(file), "another place"], "report", project, "-o", file / "report.html")
+    refused(1, "not-writable", ["/proc/1 takes no files", "another place"], "report", project, "-o", "/proc/1/report.html")
     assert file.read_text() == "in the way"
+
+
+def test_a_folder_without_write_access(tmp_path, movies, processing, refused):
+    folder = tmp_path / "read-only"
+    folder.mkdir(mode=0o500)
+    before = AS_ANYBODY if os.geteuid() == 0 else ()
+    says = [str(folder / "p"), "cannot be written", "write access"]
+    refused(1, "not-writable", says, "project", "new", folder / "p", before=before)
+    words = [folder / "p" if word == tmp_path / "whole" else word for word in processing(movies / "*.mrc")]
+    refused(1, "not-writable", says, *words, before=before)
+    assert list(folder.iterdir()) == []
 
 
 def test_a_full_disk_stops_a_run_that_then_goes_on(tmp_path, movies, acquisition, refused, finished, write_movie):

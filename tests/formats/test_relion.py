@@ -10,11 +10,18 @@ from scipy.ndimage import gaussian_filter
 from cryoloom.app.simulation.particle_set import simulate_particles
 from cryoloom.app.simulation.presets import ParticlePreset
 from cryoloom.data import FSC, Classes2D, Classes3D, Coordinates, CTFs, Mask, Micrographs, Movies, Particles, Volume
+from cryoloom.formats.alignment import alignable
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.particle_table import read_particles_star, with_identities
 from cryoloom.formats.relion import export_relion
 from cryoloom.formats.stack import write_stack
 from cryoloom.formats.star import read_star
+from cryoloom.numerics.align.maximisation import accumulate
+from cryoloom.numerics.align.posterior import Points
+from cryoloom.numerics.fsc.shells import crossing_shell, fourier_shell_correlation
+from cryoloom.numerics.geometry.euler import euler_to_matrix
+from cryoloom.numerics.masks.soft import spherical_mask
+from cryoloom.numerics.reconstruct.sums import divided
 from cryoloom.spec import Failure
 
 RNG = np.random.default_rng(0)
@@ -243,6 +250,15 @@ def particle_set(root, contrast="bright"):
     return Particles(items, root, optics=groups)
 
 
+def true_poses(root, preset):
+    """Return simulated particles at their true poses, every other one in the second half."""
+    simulate_particles(root / "sim", preset, 1, threads=1, progress=lambda *_: None)
+    table = read_particles_star(root / "sim/truth/particles.star")
+    items = with_identities(table.items).drop("image_file", "micrograph_file")
+    items = items.with_columns(stack_path=pl.lit("sim/particles.mrcs"), half_set=1 + pl.col("stack_index") % 2)
+    return Particles(items, root, optics=[{**group, "contrast": "bright"} for group in table.optics])
+
+
 def test_particles_return_as_they_left(tmp_path, project):
     particles = particle_set(tmp_path)
     (path,) = export_relion(particles, "particles", tmp_path / "out", related={"movies": project["movies"]})
@@ -353,11 +369,7 @@ class TestRelion:
     def test_a_half_set_is_reconstructed_to_the_truth(self, tmp_path):
         """Poses, origins, CTF, halves and stacks mean to RELION what they mean to us."""
         preset = ParticlePreset(box=48, pixel_size=5.0, particles=300, snr=5.0, shift_sigma=10.0, per_micrograph=50)
-        simulate_particles(tmp_path / "sim", preset, 1, threads=1, progress=lambda *_: None)
-        table = read_particles_star(tmp_path / "sim/truth/particles.star")
-        items = with_identities(table.items).drop("image_file", "micrograph_file")
-        items = items.with_columns(stack_path=pl.lit("sim/particles.mrcs"), half_set=1 + pl.col("stack_index") % 2)
-        particles = Particles(items, tmp_path, optics=[{**group, "contrast": "bright"} for group in table.optics])
+        particles = true_poses(tmp_path, preset)
         export_relion(particles, "particles", tmp_path / "out", related={})
         call(
             tmp_path / "out", "relion_reconstruct", "--i", "particles.star", "--o", "half1.mrc", "--ctf", "--subset", "1", "--maxres", "12"
@@ -368,3 +380,22 @@ class TestRelion:
             ring = (k > low) & (k < high)
             product = np.vdot(found[ring], truth[ring]).real / np.linalg.norm(found[ring]) / np.linalg.norm(truth[ring])
             assert product > 0.95, (low, high, product)
+
+    def test_halves_agree_as_far_as_ours_of_the_same_poses(self, tmp_path):
+        preset = ParticlePreset(box=48, pixel_size=3.0, particles=600, snr=0.02, shift_sigma=6.0, per_micrograph=50)
+        particles = true_poses(tmp_path, preset)
+        export_relion(particles, "particles", tmp_path / "out", related={})
+        theirs = []
+        for half in (1, 2):
+            call(tmp_path / "out", "relion_reconstruct", "--i", "particles.star", "--o", "half.mrc", "--ctf", "--subset", half)
+            theirs.append(read_mrc(tmp_path / "out/half.mrc").data.copy())
+        loaded = alignable(particles, 130.0)
+        rows, every, plane = loaded.rows, np.arange(600), loaded.images.plane
+        rotations = euler_to_matrix(*(rows[name].to_numpy() for name in ("rot", "tilt", "psi"))).astype(np.float32)
+        points = Points(every, rotations, rows.select("origin_x", "origin_y").to_numpy() / 3.0, np.ones(600), np.zeros((600, 3)))
+        half = rows["half_set"].to_numpy().astype(np.int64) - 1
+        sums = accumulate(loaded.images, every, points, plane, loaded.images.total_power(), half)
+        ours = [divided(one, plane.last, 48, 48) for one in sums]
+        for mask in (spherical_mask(48, 24, 3), spherical_mask(48, 20, 4)):
+            shells = [crossing_shell(fourier_shell_correlation(*(one * mask for one in pair)), 0.143) for pair in (ours, theirs)]
+            assert 8 < shells[0] < 23 and abs(shells[0] - shells[1]) <= 1, shells

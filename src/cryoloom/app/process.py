@@ -47,8 +47,8 @@ class Plan:
         Å/px, kV, mm, fraction.
     diameter
         Of the particle, Å.
-    gain
-        Absolute path, or empty.
+    gain, defects
+        Absolute paths, or empty.
     dose_per_frame
         e/Å², or None: then nothing is dose-weighted.
     until
@@ -62,6 +62,7 @@ class Plan:
     amplitude_contrast: float
     diameter: float
     gain: str = ""
+    defects: str = ""
     dose_per_frame: float | None = None
     symmetry: str = "C1"
     until: str = STEPS[-1]
@@ -159,8 +160,9 @@ class _Chain:
         plan, run = self.plan, self.run
         acquisition = {"pixel_size": plan.pixel_size, "voltage": plan.voltage, "cs": plan.cs, "amplitude_contrast": plan.amplitude_contrast}
         imported = yield from run(
-            "import.movies", "movies", pattern=list(plan.movies), dose_per_frame=plan.dose_per_frame, gain=plan.gain, **acquisition
-        )
+            "import.movies", "movies", pattern=list(plan.movies), dose_per_frame=plan.dose_per_frame, gain=plan.gain, defects=plan.defects,
+            **acquisition,
+        )  # fmt: skip
         _refuse_wide_particle(plan, imported.movies)
         micrographs = (yield from run("motion.correlation", "micrographs", movies=imported.movies)).micrographs
         ctfs = (yield from run("ctf.estimate", "ctfs", micrographs=micrographs)).ctfs

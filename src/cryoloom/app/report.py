@@ -121,7 +121,7 @@ def _funnel(latest: Mapping[str, Run]) -> list[Panel]:
         ("ctf.estimate", "ctfs", "with a believable CTF", "movies"),
         ("pick.blob", "coordinates", "picked", "particles"),
         ("classify2d.em", "particles", "classified", "particles"),
-        ("sets.select", "particles", "in good classes", "particles"),
+        ("sets.select", "particles", "selected", "particles"),
         ("refine.auto", "particles", "in the map", "particles"),
     )
     steps = [
@@ -152,13 +152,18 @@ def _section(run: Run) -> Section:
     return Section(
         anchor=run.id,
         title=run.label or run.protocol,
-        subtitle=f"{run.id} · {run.protocol}",
+        subtitle=" · ".join((run.id, run.protocol, *_spent(run))),
         about=" ".join((catalogue.protocol(run.protocol).__doc__ or "").split()),
         summary=run.summary,
         warnings=run.warnings,
         panels=panels_of(run),
         details={**run.parameters, **inputs, "seed": run.seed},
     )
+
+
+def _spent(run: Run) -> tuple[str, ...]:
+    spent = run.spent
+    return (f"{spent['seconds']:.0f} s", f"{spent['peak_memory_mb'] / 1e3:.1f} GB") if spent else ()
 
 
 def _named(given: dict[str, Any] | list[dict[str, Any]]) -> str:

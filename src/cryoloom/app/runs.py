@@ -275,6 +275,14 @@ class Run:
         return list(dict.fromkeys(found))
 
     @property
+    def spent(self) -> dict[str, float]:
+        """Return what all its attempts took, as far as they could say: ``seconds``, ``cpu_seconds``, and the largest ``peak_memory_mb``."""
+        records = [self.folder.of_attempt("exit", attempt) or {} for attempt in range(1, self.folder.attempt() + 1)]
+        told = [record["spent"] for record in records if "spent" in record]
+        total = {name: round(sum(each[name] for each in told), 2) for name in ("seconds", "cpu_seconds")}
+        return {**total, "peak_memory_mb": max(each["peak_memory_mb"] for each in told)} if told else {}
+
+    @property
     def error(self) -> CryoloomError | None:
         """Return what kept the last attempt from finishing; None when nothing did or it is at work."""
         standing = self.folder.standing()
@@ -387,5 +395,6 @@ class Run:
             "summary": published["summary"] if published else {},
             "warnings": self.warnings,
             "failed_items": self._failed_items(published),
+            "spent": self.spent,
             "progress": self.progress() if standing.state in ACTIVE else None,
         }

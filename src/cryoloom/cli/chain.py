@@ -29,6 +29,7 @@ def process(
     diameter: Annotated[float, typer.Option(help="Largest diameter of the particle, Å.")],
     amplitude_contrast: Annotated[float, typer.Option(help="Fraction, 0.07 to 0.1 in ice.")] = 0.1,
     gain: Annotated[Path | None, typer.Option(help="Gain reference (MRC or TIFF).")] = None,
+    defects: Annotated[Path | None, typer.Option(help="Bad pixels: an image, or a text of `x y width height` a line.")] = None,
     dose_per_frame: Annotated[float | None, typer.Option(help="e/Å² per frame; without it nothing is dose-weighted.")] = None,
     symmetry: Annotated[str, typer.Option(help="Point group.")] = "C1",
     until: Annotated[str, typer.Option(help="Protocol id of the last step to do.")] = "",
@@ -49,13 +50,18 @@ def process(
         cs=cs,
         amplitude_contrast=amplitude_contrast,
         diameter=diameter,
-        gain="" if gain is None else os.path.abspath(gain),
+        gain=_absolute(gain),
+        defects=_absolute(defects),
         dose_per_frame=dose_per_frame,
         symmetry=symmetry,
         until=until or STEPS[-1],
         seed=seed,
     )
     carry_out(project, plan, threads, as_json)
+
+
+def _absolute(path: Path | None) -> str:
+    return "" if path is None else os.path.abspath(path)
 
 
 def carry_out(folder: Path, plan: Any, threads: int, as_json: bool) -> None:
@@ -134,7 +140,7 @@ def demo(
         cs=acquisition["cs"],
         amplitude_contrast=acquisition["amplitude_contrast"],
         diameter=acquisition["diameter"],
-        gain=os.path.abspath(data / acquisition["gain"]) if acquisition.get("gain") else "",
+        gain=_absolute(data / acquisition["gain"] if acquisition["gain"] else None),
         dose_per_frame=acquisition["dose_per_frame"],
     )
     carry_out(directory / "project", plan, threads, as_json)

@@ -245,6 +245,7 @@ def show(
         "summary",
         "warnings",
         "failed_items",
+        "spent",
     ):
         if described[key] not in ("", {}, [], None):
             say(f"{key}: {described[key]}")

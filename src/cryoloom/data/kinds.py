@@ -58,7 +58,10 @@ class Classes3D(Dataset, kind="classes3d", required=("class_id", "volume_path", 
 
 
 class Volume(Dataset, kind="volume", required=("volume_path", "box_size")):
-    """One map, or several. ``half_map1_path`` and ``half_map2_path``, where present, are unfiltered and of the same box."""
+    """One map, or several.
+
+    ``half_map1_path``, ``half_map2_path`` and ``unfiltered_path``, of both halves together, where present, are unfiltered and of the same box.
+    """
 
 
 class Mask(Dataset, kind="mask", required=("mask_path", "box_size")):

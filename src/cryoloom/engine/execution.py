@@ -5,8 +5,11 @@ import json
 import logging
 import math
 import os
+import resource
 import signal
+import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -49,6 +52,7 @@ def execute(run: RunFolder, find: Callable[[str], type[Protocol]]) -> int:
     find
         Returns the protocol of an id.
     """
+    began = time.monotonic()
     attempt, threads = int(os.environ["CRYOLOOM_ATTEMPT"]), int(os.environ["CRYOLOOM_THREADS"])
     files.write_json(run.file("proc", attempt), ProcessId.current().to_json())
     signal.signal(signal.SIGTERM, _stop)
@@ -71,8 +75,19 @@ def execute(run: RunFolder, find: Callable[[str], type[Protocol]]) -> int:
         outcome = _failure(run, error)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     reserve.unlink(missing_ok=True)
-    files.write_json(run.file("exit", attempt), outcome)
+    files.write_json(run.file("exit", attempt), {**outcome, "spent": _spent(time.monotonic() - began)})
     return 0 if outcome["state"] == State.FINISHED else 1
+
+
+def _spent(elapsed: float) -> dict[str, float]:
+    """Return what the attempt took: seconds, processor seconds of all its processes, and the memory in MB of the largest one."""
+    mine, workers = (resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    peak = max(mine.ru_maxrss, workers.ru_maxrss) / (1e3 if sys.platform == "linux" else 1e6)
+    return {
+        "seconds": round(elapsed, 2),
+        "cpu_seconds": round(sum(each.ru_utime + each.ru_stime for each in (mine, workers)), 2),
+        "peak_memory_mb": round(peak),
+    }
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

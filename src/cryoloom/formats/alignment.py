@@ -1,9 +1,9 @@
-"""Particle sets as the alignment engine takes them: checked, read in blocks, transformed.
+"""Particle sets as the alignment engine takes them: checked, and read in blocks into memory, or again and again if they would not fit it.
 
 Heavy libraries are imported inside the functions; protocols may import this module at their top.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from cryoloom.data import Particles
+from cryoloom.data import Classes3D, Mask, Particles, Volume
+from cryoloom.formats.mrc import read_mrc
 from cryoloom.formats.stack import read_particles
 from cryoloom.spec import Failure, WrongUse
 
@@ -19,9 +20,14 @@ if TYPE_CHECKING:
     from cryoloom.numerics.align.images import ImageSet
 
 BLOCK = 256
+HELD = 3 << 30
+"""Bytes of coefficients up to which they are held in memory; the images of larger sets are read and transformed whenever they are needed."""
 BAD_FRACTION = 0.01
 """Images without content or with values that are not finite are left out up to this fraction; more mean that the stack is broken."""
 DEFOCUS = ("defocus_u", "defocus_v", "defocus_angle")
+POSE = ("rot", "tilt", "psi", "origin_x", "origin_y")
+SAME_PARTICLE = 0.25
+"""Boxes nearer than this part of the mask's diameter hold one particle, and go into one half."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ def alignable(particles: Particles, mask_diameter: float, *, finest: float | Non
         ``mask-diameter`` when the circle is too small to align anything.
     """
     from cryoloom.numerics.align.images import ImageSet, Optics
+    from cryoloom.numerics.align.storage import held_bytes
 
     rows = particles.enabled()
     if rows.height < least:
@@ -102,13 +109,14 @@ def alignable(particles: Particles, mask_diameter: float, *, finest: float | Non
     if len(known) < len(DEFOCUS):
         warnings.append("The particles carry no defocus: their transfer function is taken as 1. Estimate CTFs before extraction.")
     index = {group["optics_group"]: number for number, group in enumerate(groups)}
+    last = box // 2 if finest is None else min(box // 2, max(8, int(np.ceil(box * pixel_size / finest))))
     images = ImageSet.of(
-        _blocks(particles, where),
+        _blocks(particles, where) if held_bytes(last) * rows.height <= HELD else lambda some: read_particles(particles, where[some]),
         rows.height,
         box,
         pixel_size,
         mask_diameter,
-        last=None if finest is None else max(8, int(np.ceil(box * pixel_size / finest))),
+        last=last,
         optics=tuple(
             Optics(
                 group.get("voltage") or 300.0, group.get("cs") or 0.0, group.get("amplitude_contrast") or 0.1,
@@ -121,6 +129,91 @@ def alignable(particles: Particles, mask_diameter: float, *, finest: float | Non
         normalise=normalise,
     )  # fmt: skip
     return Alignable(images, rows, pixel_size, box, mask_diameter, left_out, tuple(warnings))
+
+
+def map_rows(maps: Volume | Classes3D, number: int = 0) -> pl.DataFrame:
+    """Return the rows of a set of maps; of one of them when `number` is its class, or its id in a set without classes.
+
+    Raises
+    ------
+    WrongUse
+        ``no-such-map`` for a number that the set has not.
+    """
+    column = "class_id" if "class_id" in maps.items.columns else "id"
+    rows = maps.items if not number else maps.items.filter(pl.col(column) == number)
+    if rows.is_empty():
+        known = ", ".join(map(str, maps.items[column]))
+        raise WrongUse("no-such-map", f"The reference has no map {number}; it has {known}.", "Give one of these.")
+    return rows
+
+
+def on_grid(maps: Volume | Classes3D | Mask, path: str, loaded: Alignable, warn: Callable[[str], None]) -> NDArray[np.float32]:
+    """Return one map of a set at the box and pixel size of the particles; `warn` is told when that took resampling.
+
+    Raises
+    ------
+    Failure
+        ``map-unusable`` for a map of one value, or with values that are not finite.
+    """
+    from cryoloom.numerics.reconstruct.resample import matched
+
+    image = read_mrc(maps.file(path))
+    data = image.data.astype(np.float32)
+    if not np.isfinite(data).all() or data.max() <= data.min():
+        raise Failure("map-unusable", f"{path} is constant or holds values that are not finite.", "Choose another map.")
+    size = float(maps.meta.get("pixel_size") or image.pixel_size)
+    if data.shape[0] != loaded.box or abs(size / loaded.pixel_size - 1) > 1e-3:
+        warn(f"{path} of {data.shape[0]} voxels at {size:g} Å is resampled to {loaded.box} at {loaded.pixel_size:g} Å.")
+    return matched(data, size, loaded.box, loaded.pixel_size)
+
+
+def mask_on_grid(mask: Mask | None, loaded: Alignable, warn: Callable[[str], None]) -> NDArray[np.float32] | None:
+    """Return a mask at the box and pixel size of the particles, between 0 and 1; None for none.
+
+    Raises
+    ------
+    Failure
+        ``mask-range`` for values beyond 0 and 1, as well as what `on_grid` raises.
+    """
+    if mask is None:
+        return None
+    path = str(mask.items.item(0, "mask_path"))
+    data = on_grid(mask, path, loaded, warn)
+    low, high = float(data.min()), float(data.max())
+    # Resampling may overshoot a soft edge a little.
+    if low < -0.1 or high > 1.1:
+        raise Failure("mask-range", f"{path} goes from {low:.2f} to {high:.2f}; a mask is between 0 and 1.", "Make it by postprocess.mask.")
+    return np.clip(data, 0.0, 1.0)
+
+
+def poses_of(loaded: Alignable) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return rotations ``(n, 3, 3)`` and shifts ``(n, 2)`` in px that the particles carry.
+
+    Raises
+    ------
+    Failure
+        ``poses-missing``.
+    """
+    from cryoloom.numerics.geometry.euler import euler_to_matrix
+
+    missing = [name for name in POSE if name not in loaded.rows.columns or loaded.rows[name].null_count()]
+    if missing:
+        raise Failure("poses-missing", f"Not all particles have {', '.join(missing)}.", "Refine them first, or let poses be sought.")
+    rot, tilt, psi, x, y = (loaded.rows[name].cast(pl.Float64).to_numpy() for name in POSE)
+    return euler_to_matrix(rot, tilt, psi), np.stack([x, y], axis=1) / loaded.pixel_size
+
+
+def halves_at_random(loaded: Alignable, seed: int) -> NDArray[np.int64]:
+    """Return 0 or 1 for every image; boxes around one particle share a half."""
+    from cryoloom.numerics.align.halves import duplicate_groups, random_halves
+
+    rows = loaded.rows
+    groups = np.arange(rows.height)
+    if {"micrograph_id", "x", "y"} <= set(rows.columns) and not rows.select("micrograph_id", "x", "y").null_count().sum_horizontal().item():
+        size = rows["micrograph_pixel_size"] if "micrograph_pixel_size" in rows.columns else rows["pixel_size"]
+        x, y = (rows[axis].to_numpy() * size.to_numpy() for axis in ("x", "y"))
+        groups = duplicate_groups(rows["micrograph_id"].to_numpy(), x, y, SAME_PARTICLE * loaded.mask_diameter)
+    return random_halves(groups, seed)
 
 
 def _acquisition(particles: Particles, rows: pl.DataFrame) -> tuple[float, list[dict[str, Any]]]:

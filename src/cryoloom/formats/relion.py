@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from cryoloom.data import FSC, Classes2D, Classes3D, Mask, Particles, Volume
+from cryoloom.data.columns import relion_names
 from cryoloom.files import make_folder
 from cryoloom.formats.relion_micrographs import export_coordinates, export_ctfs, export_micrographs, export_movies
 from cryoloom.formats.relion_tables import enabled, item_table, optics_table, original_sizes, place_image, stacked_name
@@ -105,9 +106,11 @@ def _model_star(directory: Path, items: pl.DataFrame, names: list[str], pixel_si
     """Write the part of RELION's model file that describes classes."""
     count = items["count"].cast(pl.Float64)
     columns: dict[str, Any] = {"rlnReferenceImage": names, "rlnClassDistribution": (count / max(1.0, float(count.sum()))).to_list()}
-    resolution = next((name for name in ("resolution", "estimated_resolution") if name in items.columns), None)
-    if resolution:
-        columns["rlnEstimatedResolution"] = items[resolution].cast(pl.Float64).to_list()
+    if "resolution" in items.columns:
+        columns["rlnEstimatedResolution"] = items["resolution"].cast(pl.Float64).to_list()
+    for name in ("accuracy_rotations", "accuracy_translations", "estimated_resolution", "completeness"):
+        if name in items.columns:
+            columns[relion_names()[name]] = items[name].cast(pl.Float64).to_list()
     general = {
         "rlnReferenceDimensionality": dimensions,
         "rlnDataDimensionality": 2,

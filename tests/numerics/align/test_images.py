@@ -33,7 +33,7 @@ def test_transfer_functions_follow_the_optics_of_each_group(noise_images, textbo
         settings = {} if number == 0 else {"voltage": 200.0, "cs": 1.4, "amplitude": 0.07}
         wanted = textbook_transfer(24, 3.0, defocus[number : number + 1], **settings)[0]
         wanted = wanted[plane.ky.astype(int) % 24, plane.kx.astype(int)]
-        found = images.transfers[images.transfer[number]]
+        found = images.transfers.take(np.array([number]), len(plane.kx))[0]
         assert np.allclose(found, np.abs(wanted) if number else wanted, atol=2e-4)
 
 
@@ -42,7 +42,7 @@ def test_images_multiplied_by_their_transfer_function_prepare_alike(noise_images
     defocus = Defocus(np.full(count, 12000.0), np.full(count, 12000.0), np.zeros(count), np.zeros(count))
     plain = one_set(noise_images, optics=(Optics(300.0, 2.7, 0.1),), defocus=defocus)
     multiplied = one_set(noise_images, optics=(Optics(300.0, 2.7, 0.1, premultiplied=True),), defocus=defocus)
-    multiplied.whole[:] *= multiplied.transfers[multiplied.transfer]
+    multiplied.storage.whole[:] *= multiplied.transfers.take(np.arange(count), len(multiplied.plane.kx))
     noise = np.full((1, 13), 24.0**2)
     for one, other in zip(*(images.prepare(np.arange(4), images.plane, noise, whole=True) for images in (plain, multiplied)), strict=True):
         assert np.allclose(one, other, rtol=1e-4, atol=1e-6)
@@ -61,4 +61,28 @@ def test_normalising_makes_backgrounds_alike(noise_images):
 
 def test_no_defocus_means_no_transfer_function(noise_images):
     images = one_set(noise_images, optics=(Optics(300.0, 2.7, 0.1),))
-    assert (images.transfers == 1).all()
+    assert (images.transfers.take(np.arange(40), 20) == 1).all()
+
+
+def test_streamed_images_are_those_held(noise_images, monkeypatch):
+    count = len(noise_images)
+    defocus = Defocus(np.linspace(8000, 20000, count), np.linspace(7000, 20000, count), np.linspace(0, 90, count), np.zeros(count))
+    optics, group = (Optics(300.0, 2.7, 0.1), Optics(200.0, 1.4, 0.07)), np.arange(count) % 2
+    held = one_set(3 * noise_images + 5, optics=optics, group=group, defocus=defocus, normalise=True)
+    monkeypatch.setattr("cryoloom.numerics.align.images.TRANSFERS_HELD", 0)
+    asked = []
+
+    def source(rows):
+        asked.append(len(rows))
+        return 3 * noise_images[rows] + 5
+
+    streamed = ImageSet.of(source, count, 24, 3.0, 60.0, optics=optics, group=group, defocus=defocus, normalise=True)
+    assert streamed.transfers.held is None and not asked
+    assert np.array_equal(streamed.total_power(), held.total_power())
+    rows, noise = np.array([31, 4, 17]), held.total_power()
+    some = np.array([3, 31, 4, 17, 5])
+    for whole in (False, True):
+        wanted = held.prepare(rows, held.plane.within(7), noise, whole=whole)
+        for images, at in ((streamed, rows), (streamed.subset(some), np.array([1, 2, 3])), (held.subset(some), np.array([1, 2, 3]))):
+            for one, other in zip(images.prepare(at, held.plane.within(7), noise, whole=whole), wanted, strict=True):
+                assert np.allclose(one, other, rtol=1e-5, atol=1e-7)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cryoloom.numerics.align.posterior import Candidates, Posterior, insertion_points
+from cryoloom.numerics.align.posterior import SETTLED, Candidates, Posterior, insertion_points
 from cryoloom.numerics.geometry.euler import geodesic_angle, random_rotations
 from cryoloom.numerics.geometry.rotations import rotation_from_vector, vector_from_rotation
 
@@ -61,3 +61,10 @@ def test_points_of_a_hopeless_pose_stay_within_thirty_degrees_a_standard_deviati
     posterior = spread_posterior(np.diag([100.0] * 3 + [1.0] * 2))
     points = insertion_points(posterior, 64, 30, 25.0)
     assert geodesic_angle(points.rotations.astype(float), posterior.rotations[0, 0]).max() < 30 * np.sqrt(3) + 1
+
+
+def test_a_settled_pose_is_one_point_in_maps_to_be_compared():
+    """The blur of 0.01 radians at 15 px of 25: 0.44 radians at shell 30, where a point will do; 0.88 at shell 60."""
+    posterior = spread_posterior(np.diag([1e-4] * 3 + [1e-4] * 2))
+    assert [len(insertion_points(posterior, 64, shell, 25.0, SETTLED).image) for shell in (30, 60)] == [1, 4]
+    assert len(insertion_points(posterior, 64, 30, 25.0).image) == 4

@@ -5,7 +5,11 @@ import pytest
 
 from cryoloom.numerics.align import refine
 from cryoloom.numerics.align.halves import random_halves
+from cryoloom.numerics.align.maximisation import accumulate
+from cryoloom.numerics.align.posterior import Points
+from cryoloom.numerics.fsc.shells import fourier_shell_correlation
 from cryoloom.numerics.geometry.compare import compare_poses
+from cryoloom.numerics.reconstruct.sums import divided
 
 BOX, PIXEL = 40, 4.0
 
@@ -56,3 +60,20 @@ def test_a_given_mask_is_not_changed(rods):
     mask = task.sphere(BOX)
     given, followed = (finish(replace(task, mask=mask, follow_surface=follow), volume, iterations=2) for follow in (True, False))
     assert np.array_equal(given["references"], followed["references"])
+
+
+def test_settled_poses_make_the_half_maps_alone_and_the_map_of_both_with_their_spread(blobs, project, image_set, monkeypatch):
+    monkeypatch.setattr(refine, "SETTLED", 10.0)
+    stack, truth = project(blobs(BOX), 160, snr=0.5, pixel_size=PIXEL, shift=1.0), blobs(BOX).volume()
+    images, every = image_set(stack, PIXEL, 0.9 * BOX * PIXEL), np.arange(160)
+    task = refine.Task(images, random_halves(every, 1), PIXEL, 0.9 * BOX * PIXEL, 30.0, 1, iterations=2)
+    state, sphere = finish(task, truth), task.sphere(BOX)
+    alone = Points(every, state["rotations"].astype(np.float32), state["shifts"], np.ones(160), np.zeros((160, 3)))
+    sums = list(accumulate(images, every, alone, images.plane, state["noise"], task.half))
+    for ours, one in zip(state["half_maps"], sums, strict=True):
+        again = divided(one, images.plane.last, BOX, BOX)
+        assert fourier_shell_correlation(ours * sphere, again * sphere).min() > 0.999
+        assert ours[BOX // 2, BOX // 2, 0] != 0 and ours[0, 0, 0] == 0
+    both = divided(sums[0] + sums[1], images.plane.last, BOX, BOX)
+    against_truth = [fourier_shell_correlation(one * sphere, truth * sphere).sum() for one in (both, state["unfiltered"])]
+    assert against_truth[1] > against_truth[0] + 0.1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cryoloom.numerics.filters.maps import lowpass, lowpass_curve, multiply_shells
-from cryoloom.numerics.filters.sharpen import figure_of_merit, fit_b_factor, mean_amplitudes, sharpen
+from cryoloom.numerics.filters.sharpen import Filtering, figure_of_merit, fit_b_factor, mean_amplitudes, sharpen
 
 
 def white(box, seed=0):
@@ -17,11 +17,20 @@ def test_a_known_b_factor_is_recovered():
     blurred = multiply_shells(white(box), np.exp(-known * frequency**2 / 4))
     b_factor, *_ = fit_b_factor(mean_amplitudes(blurred), frequency, 10.0, 3.2)
     assert b_factor == pytest.approx(-known, rel=0.1)
-    flat, used, guinier = sharpen(blurred, np.ones(box // 2 + 1), pixel_size, 3.2)
+    flat, used, guinier = sharpen(blurred, Filtering(pixel_size, np.ones(box // 2 + 1), 3.2, 3.2))
     assert used == pytest.approx(-known, rel=0.1)
     amplitudes = mean_amplitudes(flat)[5:28]
     assert amplitudes.max() / amplitudes.min() < 1.2
     assert np.isfinite(guinier.slope)
+
+
+def test_without_weights_the_low_pass_alone_is_left():
+    fsc, volume = np.linspace(1, 0.2, 33), white(64)
+    plain, used, _ = sharpen(volume, Filtering(1.5, None, 3.2, 6.0, edge=4), 0.0)
+    assert used == 0.0 and np.allclose(plain, lowpass(volume, 1.5, 6.0, edge=4), atol=1e-5)
+    weighted, *_ = sharpen(volume, Filtering(1.5, fsc, 3.2, 6.0, edge=4), 0.0)
+    ratio = mean_amplitudes(weighted)[1:12] / mean_amplitudes(plain)[1:12]
+    assert ratio == pytest.approx(figure_of_merit(fsc)[1:12], rel=0.05)
 
 
 def test_too_few_shells_for_a_b_factor():

@@ -4,6 +4,7 @@ import numpy as np
 
 from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.filters.sharpen import mean_amplitudes
+from cryoloom.numerics.fsc import masked
 from cryoloom.numerics.fsc.masked import masked_fsc, particle_fsc, randomise_phases
 from cryoloom.numerics.masks.soft import spherical_mask
 
@@ -29,6 +30,16 @@ def test_two_noise_maps_under_a_tight_mask_agree_only_before_correction():
     beyond = slice(curves.randomised_from + 2, 24)
     assert curves.masked[beyond].max() > 0.3
     assert np.mean(np.abs(curves.corrected[beyond]) < 0.12) > 0.9
+
+
+def test_several_draws_of_random_phases_steady_the_correction(monkeypatch):
+    first, second = (lowpass(noise(32, 5), 1.0, 6.0) * 20 + noise(32, seed) for seed in (6, 7))
+    spreads = []
+    for draws in (1, masked.DRAWS):
+        monkeypatch.setattr(masked, "DRAWS", draws)
+        curves = [masked_fsc(first, second, spherical_mask(32, 8, 4), seed=seed).randomised[8:] for seed in range(6)]
+        spreads.append(np.std(curves, axis=0).mean())
+    assert spreads[1] < 0.7 * spreads[0]
 
 
 def test_identical_low_frequencies_stay():

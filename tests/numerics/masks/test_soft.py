@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from cryoloom.numerics.masks.soft import automatic_threshold, border_distance, otsu_threshold, radius_from_centre, soft_mask, spherical_mask
+from cryoloom.numerics.masks.soft import (
+    OPERATIONS,
+    automatic_threshold,
+    border_distance,
+    otsu_threshold,
+    radius_from_centre,
+    soft_mask,
+    spherical_mask,
+)
 
 
 def sphere(box, radius, noise=0.0):
@@ -32,6 +40,20 @@ def test_small_far_pieces_of_noise_are_not_mask():
     volume[4:7, 4:7, 32] = 1.5
     mask, _ = soft_mask(volume, 4.0, resolution=8.0)
     assert mask[5, 5, 32] == 0.0
+
+
+def test_pieces_are_kept_by_their_size():
+    volume = sphere(64, 12)
+    volume[6:14, 6:14, 28:36] = 1.0
+    kept = {least: soft_mask(volume, 4.0, resolution=8.0, radius=31, least_piece=least)[0][10, 10, 32] for least in (0.0, 0.02, 0.5, 1.0)}
+    assert kept == {0.0: 1.0, 0.02: 1.0, 0.5: 0.0, 1.0: 0.0}
+
+
+@pytest.mark.parametrize(("operation", "both", "first", "second", "neither"),
+    [("and", 1, 0, 0, 0), ("or", 1, 1, 1, 0), ("and-not", 0, 1, 0, 0), ("or-not", 1, 1, 0, 1)])  # fmt: skip
+def test_operations_of_soft_masks(operation, both, first, second, neither):
+    one, other = np.float32([1, 1, 0, 0, 0.5]), np.float32([1, 0, 1, 0, 0.5])
+    assert OPERATIONS[operation](one, other).tolist() == [both, first, second, neither, 0.5]
 
 
 def test_nothing_above_the_threshold_is_an_error():

@@ -89,6 +89,30 @@ def test_the_mask_holds_the_particle_and_leaves_the_corners(chain):
     assert masked.mask.items["mass_kda"][0] > 0
 
 
+def test_a_sphere_less_the_particle_is_the_solvent_around_it(chain):
+    volume, truth, job, masked = chain
+    protocol = CreateMask(volume=volume, shape="sphere", diameter=100.0, other=masked.mask, operation="and-not")
+    out = protocol.run(job)
+    solvent = read_mrc(out.mask.file(out.mask.items["mask_path"][0])).data
+    assert (solvent * truth**2).sum() < 0.05 * (truth**2).sum()
+    assert solvent.max() == 1.0 and solvent[0, 0, 0] == 0.0
+    assert "threshold" not in protocol.summary(out)
+    inside = CreateMask(volume=volume, invert=True).run(job).mask
+    assert read_mrc(inside.file(inside.items["mask_path"][0])).data[BOX // 2, BOX // 2, BOX // 2] == 0.0
+    assert [hint.parameter for hint in CreateMask(volume=volume, shape="sphere").check()] == ["diameter"]
+    wide = CreateMask(volume=volume, shape="sphere", diameter=110.0).run(job).mask
+    with pytest.raises(Failure, match="leaves nothing"):
+        CreateMask(volume=volume, shape="sphere", diameter=60.0, other=wide, operation="and-not").run(job)
+
+
+def test_a_calibrated_pixel_size_scales_every_resolution(chain):
+    volume, _, job, masked = chain
+    plain, calibrated = (Sharpen(volume=volume, mask=masked.mask, calibrated_pixel_size=size).run(job) for size in (None, 1.05 * PIXEL))
+    for name in ("resolution", "resolution_unmasked"):
+        assert calibrated.fsc.meta[name] == pytest.approx(1.05 * plain.fsc.meta[name])
+    assert read_mrc(calibrated.volume.file(calibrated.volume.items["volume_path"][0])).pixel_size == pytest.approx(1.05 * PIXEL)
+
+
 def test_sharpened_map_is_closer_to_the_truth_and_the_numbers_are_honest(chain):
     volume, truth, job, masked = chain
     protocol = Sharpen(volume=volume, mask=masked.mask)
@@ -102,6 +126,20 @@ def test_sharpened_map_is_closer_to_the_truth_and_the_numbers_are_honest(chain):
     assert meta["b_factor"] < 0
     assert set(protocol.summary(out)) >= {"resolution (Å, FSC 0.143)", "B-factor (Å²)"}
     assert [type(panel).__name__ for panel in protocol.report(out)] == ["LinePlot", "LinePlot", "MapSlices", "MapSurface"]
+
+
+def test_the_map_of_both_halves_is_sharpened_where_there_is_one(chain):
+    volume, _, job, masked = chain
+    first, second = (read_mrc(volume.file(volume.items[f"half_map{half}_path"][0])).data for half in (1, 2))
+    write_mrc(job.output("unfiltered.mrc"), 1.5 * (first + second), PIXEL, volume=True)
+    path = job.output("unfiltered.mrc").relative_to(job.root).as_posix()
+    whole = Volume(volume.items.with_columns(unfiltered_path=pl.lit(path)), volume.root, meta=volume.meta)
+    maps = []
+    for one in (volume, whole):
+        out = Sharpen(volume=one, mask=masked.mask, b_factor=-50.0).run(job)
+        maps.append(read_mrc(out.volume.file(out.volume.items["volume_path"][0])).data.copy())
+    assert np.allclose(maps[1], 3 * maps[0], atol=1e-4 * maps[1].max())
+    assert out.volume.items["unfiltered_path"].to_list() == [path]
 
 
 def test_the_same_map_twice_is_refused(chain):

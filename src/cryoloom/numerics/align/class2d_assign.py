@@ -26,6 +26,8 @@ class Assignments:
         Its most probable pose of that class: radians from +x towards +y, px in the reference's frame.
     certainty
         Probability of that pose.
+    share
+        Probability of that class.
     choices
         How many classes share the image: exp of the entropy of its class probabilities.
     evidence
@@ -36,6 +38,7 @@ class Assignments:
     angle: Tensor
     shift: Tensor
     certainty: Tensor
+    share: Tensor
     choices: Tensor
     evidence: Tensor
 
@@ -50,13 +53,13 @@ def assign(found: Posterior, classes: int) -> Assignments:
     slot = found.slot
     shares = found.weight.new_zeros(len(found.rows) * classes).index_add_(0, slot * classes + found.label, found.weight)
     shares = shares.view(-1, classes)
-    label = shares.argmax(dim=1)
+    share, label = shares.max(dim=1)
     own = torch.nonzero(found.label == label[slot])[:, 0]
     order = own[torch.argsort(found.weight[own], descending=True, stable=True)]
     order = order[torch.argsort(slot[order], stable=True)]
     best = order[rank_within(slot[order]) == 0]
     entropy = -(shares * torch.log(shares.clamp(min=1e-20))).sum(dim=1)
-    return Assignments(label, found.angle[best], found.shift[best], found.weight[best], torch.exp(entropy), found.evidence)
+    return Assignments(label, found.angle[best], found.shift[best], found.weight[best], share, torch.exp(entropy), found.evidence)
 
 
 def polished(search: Search, rows: Tensor, given: Assignments, threads: int, *, level: int) -> Assignments:

@@ -60,11 +60,15 @@ class Averages:
         Masked averages of the two half sets, ``(K, 2, box, box)``.
     frc
         Correlation of the halves by class and ring, ``(K, R)``; -1 ... 1.
+    weight, damping
+        Σ γ C²/σ² that the sums were divided by, and the factor on what came out, by ring and class, ``(R, K)``.
     """
 
     raw: Tensor
     halves: Tensor
     frc: Tensor
+    weight: Tensor
+    damping: Tensor
 
 
 def average(sums: Sums, noise: Tensor, frame: Frame, *, frc_regularised: bool, tau_fudge: float) -> Averages:
@@ -102,7 +106,7 @@ def average(sums: Sums, noise: Tensor, frame: Frame, *, frc_regularised: bool, t
     else:
         power = 0.5 * (whole / total).abs().square().mean(dim=0)  # (R, K), per component
         damping = total / (total + 1.0 / (tau_fudge * power).clamp(min=1e-20))
-    return Averages(whole / total * damping, halves.unflatten(0, (-1, 2)), frc)
+    return Averages(whole / total * damping, halves.unflatten(0, (-1, 2)), frc, total, damping)
 
 
 def ring_correlation(first: Tensor, second: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from cryoloom.numerics.align import class2d_schedule as schedule
 from cryoloom.numerics.align.class2d_averages import Frame, average, crossing
 from cryoloom.numerics.align.class2d_layout import PolarLayout
+from cryoloom.numerics.align.class2d_match import matches
 from cryoloom.numerics.align.class2d_observations import Observations, Optics, observe
 from cryoloom.numerics.align.class2d_sampling import PolarSampler
 
@@ -107,9 +107,9 @@ class Outcome:
         ``(K, R)`` correlation of half-set averages on rings 1 … R.
     resolution, resolution_0143
         Å, of FRC 0.5 and 0.143.
-    label, psi, origin, certainty, choices, evidence
+    label, psi, origin, certainty, choices, evidence, match
         Per image: class from 0; degrees; shift in Å ``(n, 2)`` added to the image before it is turned; probability of the pose; effective number
-        of classes; log-likelihood gain.
+        of classes; log-likelihood gain; amplitude of the class average in it, see `matches`.
     """
 
     averages: NDArray[np.float32]
@@ -122,12 +122,13 @@ class Outcome:
     certainty: NDArray[np.float32]
     choices: NDArray[np.float32]
     evidence: NDArray[np.float64]
+    match: NDArray[np.float32]
 
 
 def outcome(task: schedule.Task, state: schedule.State, shape: Geometry) -> Outcome:
     """Return what the last `state` says, in the conventions of the tables."""
     settings = task.settings
-    found: Any = average(
+    found = average(
         schedule.stored_sums(state), torch.from_numpy(state["noise"]), task.frame,
         frc_regularised=settings.frc_regularised, tau_fudge=settings.tau_fudge,
     )  # fmt: skip
@@ -140,5 +141,5 @@ def outcome(task: schedule.Task, state: schedule.State, shape: Geometry) -> Outc
     psi = -((np.rad2deg(angle) + 180.0) % 360.0 - 180.0)
     return Outcome(
         state["images"].astype(np.float32), found.frc.numpy(), half, low, state["labels"], psi, origin, state["certainty"], state["choices"],
-        state["evidence"],
+        state["evidence"], matches(task, state, found).numpy(),
     )  # fmt: skip

@@ -355,6 +355,7 @@ def _reported(assigned: Assignments) -> State:
         "angle": assigned.angle.numpy(),
         "shift": assigned.shift.numpy(),
         "certainty": assigned.certainty.numpy(),
+        "share": assigned.share.numpy(),
         "choices": assigned.choices.numpy(),
         "evidence": assigned.evidence.numpy(),
     }

@@ -124,33 +124,26 @@ def expect(
         posterior = Posterior.of(poses)
         residual, total = np.zeros((len(noise), plane.last + 1)), np.zeros((len(noise), plane.last + 1))
         residual_power(
-            grid, plane.kx, plane.ky, plane.shell, plane.box, images.masked, images.transfers, images.transfer, images.group,
-            np.array(images.premultiplied), chosen, posterior.rotations, posterior.shifts, posterior.weights, residual, total,
+            grid, plane.kx, plane.ky, plane.shell, plane.box, images.storage.take(chosen, len(plane.kx)),
+            images.transfers.take(chosen, len(plane.kx)), images.group[chosen], images.premultiplied,
+            posterior.rotations, posterior.shifts, posterior.weights, residual, total,
         )  # fmt: skip
         return posterior, residual, total
 
     results = list(ordered(work, blocks(len(rows), BLOCK), threads))
     residual = np.sum([result[1] for result in results], axis=0)
     total = np.sum([result[2] for result in results], axis=0)
-    return Expectation(_joined([result[0] for result in results]), residual, total)
-
-
-def _joined(parts: list[Posterior]) -> Posterior:
-    names = ("rotations", "shifts", "weights", "covariances", "log_likelihood")
-    return Posterior(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    return Expectation(Posterior.joined([result[0] for result in results]), residual, total)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def residual_power(
-    grid, kx, ky, shell, box, images, transfers, transfer, group, premultiplied, rows, rotations, shifts, weights, residual, total
-):
+def residual_power(grid, kx, ky, shell, box, images, transfers, group, premultiplied, rotations, shifts, weights, residual, total):
     """Add the weighted ``|X - M|²`` of every image to its group's shells, and what one unit of noise would have given to `total`."""
     count = len(kx)
     reach = int(np.hypot(kx[count - 1], ky[count - 1]) + 1.5)
     found = np.empty((1, count, 2), np.float32)
-    for b in range(len(rows)):
-        i = rows[b]
-        g = group[i]
+    for b in range(len(images)):
+        g = group[b]
         for c in range(weights.shape[1]):
             mass = weights[b, c]
             if mass <= 0:
@@ -162,9 +155,9 @@ def residual_power(
                 m, q = int(kx[p]) + reach, int(ky[p]) + reach
                 er = across[m, 0] * along[q, 0] - across[m, 1] * along[q, 1]
                 ei = across[m, 0] * along[q, 1] + across[m, 1] * along[q, 0]
-                t = transfers[transfer[i], p]
+                t = transfers[b, p]
                 scale, unit = (t * t, t * t) if premultiplied[g] else (t, np.float32(1.0))
-                re = images[i, p].real - scale * (found[0, p, 0] * er - found[0, p, 1] * ei)
-                im = images[i, p].imag - scale * (found[0, p, 0] * ei + found[0, p, 1] * er)
+                re = images[b, p].real - scale * (found[0, p, 0] * er - found[0, p, 1] * ei)
+                im = images[b, p].imag - scale * (found[0, p, 0] * ei + found[0, p, 1] * er)
                 residual[g, shell[p]] += mass * (re * re + im * im)
                 total[g, shell[p]] += mass * unit

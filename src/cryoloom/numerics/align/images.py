@@ -1,7 +1,7 @@
 """A particle set ready for alignment: coefficients with and without the mask, transfer functions, and noise spectra.
 
-Memory: 16 bytes a coefficient and image (both transforms), about ``12.6 · box²`` bytes an image, and 4 bytes a coefficient for every
-distinct transfer function.
+Memory: that of the coefficients (see `storage`), and 4 bytes a coefficient for every distinct transfer function as long as they fit
+`TRANSFERS_HELD`; more are computed whenever they are asked for.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,14 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
-from cryoloom.numerics.align.coefficients import Coefficients, HalfPlane, background, circular_mask
+from cryoloom.numerics.align.coefficients import Coefficients, HalfPlane
+from cryoloom.numerics.align.storage import Held, Images, Preparation, Source, Storage, Streamed
 from cryoloom.numerics.ctf.model import ctf
 
 Array = NDArray[np.float64]
+
+TRANSFERS_HELD = 1 << 29
+"""Bytes of transfer functions up to which they are kept."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,74 @@ class Defocus:
 
 
 @dataclass(frozen=True)
+class Transfers:
+    """The transfer functions of a set.
+
+    Attributes
+    ----------
+    plane, pixel_size, optics
+        The coefficients, Å/px, and the optics groups.
+    distinct
+        Group, defocus u and v (Å), angle and phase shift (degrees) of every distinct function, ``(U, 5)``; None where there is no CTF.
+    member
+        Which of them an image has, ``(n,)``.
+    held
+        All of them ``(U, K)``, or None where they are too many to keep.
+    """
+
+    plane: HalfPlane
+    pixel_size: float
+    optics: tuple[Optics, ...]
+    distinct: Array | None
+    member: NDArray[np.int64]
+    held: NDArray[np.float32] | None
+
+    @classmethod
+    def of(
+        cls, plane: HalfPlane, pixel_size: float, optics: tuple[Optics, ...], group: NDArray[np.int64], defocus: Defocus | None
+    ) -> "Transfers":
+        """Take those of images of optics groups `group` at `defocus`; None means that the transfer function is one."""
+        if defocus is None:
+            one = np.ones((1, len(plane.kx)), np.float32)
+            return cls(plane, pixel_size, optics, None, np.zeros(len(group), np.int64), one)
+        table = np.stack([group, defocus.u, defocus.v, defocus.angle, defocus.phase_shift], axis=1)
+        distinct, member = np.unique(table, axis=0, return_inverse=True)
+        made = cls(plane, pixel_size, optics, distinct, member.ravel().astype(np.int64), None)
+        if 4 * len(distinct) * len(plane.kx) > TRANSFERS_HELD:
+            return made
+        held = np.empty((len(distinct), len(plane.kx)), np.float32)
+        for start in range(0, len(distinct), 256):
+            held[start : start + 256] = made._computed(distinct[start : start + 256], len(plane.kx))
+        return replace(made, held=held)
+
+    def take(self, rows: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+        """Return the first `count` values of some images' functions, ``(b, count)``."""
+        member = self.member[rows]
+        if self.held is not None:
+            return self.held[member, :count]
+        assert self.distinct is not None
+        return self._computed(self.distinct[member], count)
+
+    def subset(self, rows: NDArray[np.int64]) -> "Transfers":
+        """Return those of some of the images."""
+        return replace(self, member=self.member[rows])
+
+    def _computed(self, table: Array, count: int) -> NDArray[np.float32]:
+        x, y = (
+            torch.from_numpy(k[:count])[None, :].to(torch.float64) / (self.plane.box * self.pixel_size)
+            for k in (self.plane.kx, self.plane.ky)
+        )
+        out = np.empty((len(table), count), np.float32)
+        for index in np.unique(table[:, 0].astype(int)):
+            here = table[:, 0] == index
+            entry = self.optics[index]
+            columns = (torch.from_numpy(np.ascontiguousarray(table[here, c]))[:, None] for c in range(1, 5))
+            values = ctf(x, y, *columns, voltage=entry.voltage, cs=entry.cs, amplitude_contrast=entry.amplitude_contrast).numpy()
+            out[here] = np.abs(values) if entry.phase_flipped else values
+        return out
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """Images of one box and pixel size.
 
@@ -47,11 +119,11 @@ class ImageSet:
     ----------
     plane
         The coefficients kept.
-    masked, whole
+    storage
         Transforms ``(n, K)`` inside the circular mask, which are compared, and of the whole image, which are averaged: the transfer
         function spreads signal beyond the mask.
-    transfers, transfer
-        Distinct transfer functions ``(U, K)`` and which one an image has ``(n,)``.
+    transfers
+        Their transfer functions.
     group
         Index of the optics group ``(n,)``.
     premultiplied
@@ -61,12 +133,10 @@ class ImageSet:
     """
 
     plane: HalfPlane
-    masked: Coefficients
-    whole: Coefficients
-    transfers: NDArray[np.float32]
-    transfer: NDArray[np.int64]
+    storage: Storage
+    transfers: Transfers
     group: NDArray[np.int64]
-    premultiplied: tuple[bool, ...]
+    premultiplied: NDArray[np.bool_]
     coverage: float
 
     def __len__(self) -> int:
@@ -75,7 +145,7 @@ class ImageSet:
     @classmethod
     def of(
         cls,
-        blocks: Iterator[NDArray[np.float32]],
+        images: Iterator[Images] | Source,
         count: int,
         box: int,
         pixel_size: float,
@@ -87,12 +157,13 @@ class ImageSet:
         defocus: Defocus | None,
         normalise: bool = False,
     ) -> "ImageSet":
-        """Transform images as they come.
+        """Prepare images.
 
         Parameters
         ----------
-        blocks
-            Consecutive images ``(b, box, box)``, `count` in all.
+        images
+            Blocks of consecutive images ``(b, box, box)``, whose coefficients are held in memory; or a function that returns images by
+            their row whenever it is called, for sets that would not fit.
         count, box, pixel_size
             Of the set; px and Å/px.
         mask_diameter
@@ -109,37 +180,25 @@ class ImageSet:
         Raises
         ------
         ValueError
-            If an image holds values that are not finite, or nothing but one value.
+            If an image to be held has values that are not finite, or nothing but one value.
         """
         plane = HalfPlane.of(box, box // 2 if last is None else last)
-        mask = circular_mask(box, mask_diameter / pixel_size, 5.0)
-        masked = np.empty((count, len(plane.kx)), np.complex64)
-        whole = np.empty_like(masked)
-        start = 0
-        for images in blocks:
-            part = slice(start, start + len(images))
-            if not np.isfinite(images).all() or (images.std(axis=(1, 2)) == 0).any():
-                bad = start + int(np.flatnonzero(~np.isfinite(images).all(axis=(1, 2)) | ~(images.std(axis=(1, 2)) > 0))[0])
-                raise ValueError(f"image {bad} (from 0) is constant or holds values that are not finite")
-            if normalise:
-                mean, spread = (values[:, None, None] for values in background(images, mask_diameter / pixel_size))
-                images = ((images - mean) / np.maximum(spread, 1e-12)).astype(np.float32)
-            whole[part], masked[part] = plane.of_images(images), plane.of_images(images * mask)
-            start += len(images)
-        transfers, transfer = _transfers(plane, pixel_size, optics, group, defocus)
-        premultiplied = tuple(entry.premultiplied for entry in optics)
-        return cls(plane, masked, whole, transfers, transfer, group, premultiplied, float((mask.astype(np.float64) ** 2).mean()))
+        preparation = Preparation(plane, mask_diameter / pixel_size, normalise)
+        storage = Streamed(images, np.arange(count), preparation) if callable(images) else Held.of(images, count, preparation)
+        transfers = Transfers.of(plane, pixel_size, optics, group, defocus)
+        premultiplied = np.array([entry.premultiplied for entry in optics])
+        return cls(plane, storage, transfers, group, premultiplied, float((preparation.mask.astype(np.float64) ** 2).mean()))
 
     def subset(self, rows: NDArray[np.int64]) -> "ImageSet":
-        """Return some of the images; their coefficients are copied."""
-        return replace(self, masked=self.masked[rows], whole=self.whole[rows], transfer=self.transfer[rows], group=self.group[rows])
+        """Return some of the images."""
+        return replace(self, storage=self.storage.subset(rows), transfers=self.transfers.subset(rows), group=self.group[rows])
 
     def total_power(self) -> Array:
         """Return the mean ``E|X|²`` a shell and group of the masked images scaled to the whole image, ``(groups, last + 1)``."""
         total = np.zeros((len(self.premultiplied), self.plane.last + 1))
         for start in range(0, len(self), 512):
-            power = self.plane.shell_power(self.masked[start : start + 512])
-            np.add.at(total, self.group[start : start + 512], power)
+            rows = np.arange(start, min(start + 512, len(self)))
+            np.add.at(total, self.group[rows], self.plane.shell_power(self.storage.take(rows, len(self.plane.kx))))
         members = np.bincount(self.group, minlength=len(total))[:, None]
         return np.maximum(total / np.maximum(members, 1) / self.coverage, 1e-30)
 
@@ -151,44 +210,21 @@ class ImageSet:
         The noise is that of the whole image for the masked one too: that makes the sum over all coefficients the likelihood of the
         pixels inside the mask, which neighbouring coefficients otherwise count more than once.
         """
-        count = len(plane.kx)
-        data, weight = np.empty((len(rows), count), np.complex64), np.empty((len(rows), count), np.float32)
+        images = self.storage.take(rows, len(plane.kx), whole=whole)
+        data, weight = np.empty_like(images), np.empty(images.shape, np.float32)
         inverse = (1.0 / noise[:, plane.shell]).astype(np.float32)
-        prepare_rows(
-            self.whole if whole else self.masked, self.transfers, self.transfer, self.group,
-            np.array(self.premultiplied), inverse, rows, data, weight,
-        )  # fmt: skip
+        transfers, group = self.transfers.take(rows, len(plane.kx)), self.group[rows]
+        prepare_rows(images, transfers, group, self.premultiplied, inverse, data, weight)
         return data, weight
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def prepare_rows(images, transfers, transfer, group, premultiplied, inverse, rows, data, weight):
-    """Write ``CTF · X / E|N|²`` and ``CTF² / E|N|²`` of `rows`; images multiplied by the CTF already are not multiplied again."""
-    for b in range(len(rows)):
-        i = rows[b]
-        g = group[i]
+def prepare_rows(images, transfers, group, premultiplied, inverse, data, weight):
+    """Write ``CTF · X / E|N|²`` and ``CTF² / E|N|²`` ``(B, K)``; images multiplied by the CTF already are not multiplied again."""
+    for b in range(len(images)):
+        g = group[b]
         for p in range(data.shape[1]):
-            c = transfers[transfer[i], p]
+            c = transfers[b, p]
             w = inverse[g, p]
-            data[b, p] = images[i, p] * (w if premultiplied[g] else c * w)
+            data[b, p] = images[b, p] * (w if premultiplied[g] else c * w)
             weight[b, p] = c * c * w
-
-
-def _transfers(
-    plane: HalfPlane, pixel_size: float, optics: tuple[Optics, ...], group: NDArray[np.int64], defocus: Defocus | None
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    if defocus is None:
-        return np.ones((1, len(plane.kx)), np.float32), np.zeros(len(group), np.int64)
-    table = np.stack([group, defocus.u, defocus.v, defocus.angle, defocus.phase_shift], axis=1)
-    distinct, member = np.unique(table, axis=0, return_inverse=True)
-    x, y = (torch.from_numpy(k)[None, :].to(torch.float64) / (plane.box * pixel_size) for k in (plane.kx, plane.ky))
-    out = np.empty((len(distinct), len(plane.kx)), np.float32)
-    for start in range(0, len(distinct), 256):
-        part = distinct[start : start + 256]
-        for index in np.unique(part[:, 0].astype(int)):
-            here = part[:, 0] == index
-            entry = optics[index]
-            columns = (torch.from_numpy(np.ascontiguousarray(part[here, c]))[:, None] for c in range(1, 5))
-            values = ctf(x, y, *columns, voltage=entry.voltage, cs=entry.cs, amplitude_contrast=entry.amplitude_contrast).numpy()
-            out[start : start + 256][here] = np.abs(values) if entry.phase_flipped else values
-    return out, member.ravel().astype(np.int64)

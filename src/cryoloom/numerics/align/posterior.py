@@ -5,7 +5,7 @@ the cost, its covariance ``H⁻¹``. The rotation's spread is carried by four po
 the shift's spread, given the rotation, by the factor ``exp(-½ κᵀ C κ)`` on the data, κ = 2πk / box.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,9 @@ Array = NDArray[np.float64]
 SAME_POSE = np.cos(np.deg2rad(3.0))
 """Candidates closer than this are one peak and are counted once."""
 LEAST_WEIGHT = 0.02
-BLUR = 0.3
-"""Radians of phase at the band's edge that a spread of rotations must reach to be worth four slices instead of one."""
+BLUR, SETTLED = 0.3, 0.5
+"""Radians of phase at a band's edge that a spread of rotations must reach to be worth four slices instead of one: at the edge of what is inserted,
+and, in maps that are to be compared with those of other programs, at the resolution found."""
 TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3.0)
 
 
@@ -43,9 +44,9 @@ class Candidates:
 
     @classmethod
     def of(cls, rotations: Array, shifts: Array, found: NDArray[np.int64]) -> "Candidates":
-        """Begin with poses that have no cost yet."""
+        """Begin with poses that have no cost yet; they are copied."""
         places = rotations.shape[:2]
-        return cls(np.ascontiguousarray(rotations), np.ascontiguousarray(shifts), np.zeros(places), np.zeros((*places, 5, 5)), found)
+        return cls(np.array(rotations, order="C"), np.array(shifts, order="C"), np.zeros(places), np.zeros((*places, 5, 5)), found)
 
     def distinct(self, keep: int, margin: float = np.inf, group: PointGroup = C1) -> "Candidates":
         """Return the `keep` best, one of each peak and its mates in `group`.
@@ -73,6 +74,13 @@ class Candidates:
             self.curvatures[rows, chosen],
             kept.sum(axis=1),
         )
+
+    @property
+    def log_masses(self) -> Array:
+        """Return the logarithm of ``exp(-cost) · det(H)^(-1/2)`` of every pose, minus infinity where there is none, ``(B, C)``."""
+        present = np.arange(self.costs.shape[1]) < self.found[:, None]
+        sign, logdet = np.linalg.slogdet(_invertible(self.curvatures, present))
+        return np.where(present & (sign > 0), -self.costs - 0.5 * logdet, -np.inf)
 
 
 @dataclass(frozen=True)
@@ -102,9 +110,7 @@ class Posterior:
         """Weigh candidates, each refined to its peak."""
         rotations, shifts, costs = candidates.rotations, candidates.shifts, candidates.costs
         present = np.arange(costs.shape[1]) < candidates.found[:, None]
-        safe = np.where(present[..., None, None], candidates.curvatures, np.eye(5)) + 1e-9 * np.eye(5)
-        sign, logdet = np.linalg.slogdet(safe)
-        log_weight = np.where(present & (sign > 0), -costs - 0.5 * logdet, -np.inf)
+        log_weight = candidates.log_masses
         peak = np.max(log_weight, axis=1, keepdims=True)
         weights = np.exp(log_weight - np.where(np.isfinite(peak), peak, 0.0))
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
@@ -112,7 +118,25 @@ class Posterior:
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
         order = np.argsort(-weights, axis=1, kind="stable")
         rows = np.arange(len(order))[:, None]
-        return cls(rotations[rows, order], shifts[rows, order], weights[rows, order], np.linalg.inv(safe)[rows, order], -costs[:, 0])
+        covariances = np.linalg.inv(_invertible(candidates.curvatures, present))
+        return cls(rotations[rows, order], shifts[rows, order], weights[rows, order], covariances[rows, order], -costs[:, 0])
+
+    @classmethod
+    def joined(cls, parts: list["Posterior"]) -> "Posterior":
+        """Put the posteriors of consecutive images one after the other."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+    def taken(self, rows: NDArray[np.int64]) -> "Posterior":
+        """Return the posteriors of some of the images, in the order of `rows`."""
+        return Posterior(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def weighed(self, factors: Array) -> "Posterior":
+        """Return the posteriors with each image's weights multiplied by a factor."""
+        return replace(self, weights=self.weights * factors[:, None])
+
+
+def _invertible(curvatures: Array, present: NDArray[np.bool_]) -> Array:
+    return np.where(present[..., None, None], curvatures, np.eye(5)) + 1e-9 * np.eye(5)
 
 
 @dataclass(frozen=True)
@@ -126,7 +150,7 @@ class Points:
     spreads: Array
 
 
-def insertion_points(posterior: Posterior, box: int, band: int, radius: float) -> Points:
+def insertion_points(posterior: Posterior, box: int, band: int, radius: float, blur: float = BLUR) -> Points:
     """Represent a posterior by one or four points a pose.
 
     Parameters
@@ -136,9 +160,11 @@ def insertion_points(posterior: Posterior, box: int, band: int, radius: float) -
     box
         Of the images, px.
     band
-        Last shell inserted.
+        Shell at which the blur is judged.
     radius
         Of the particle, px: with the band it says how much a spread of rotations blurs.
+    blur
+        Radians of phase up to which one point stands for a pose.
     """
     image, pose = np.nonzero(posterior.weights > 0)
     rotations, shifts = posterior.rotations[image, pose], posterior.shifts[image, pose]
@@ -147,7 +173,7 @@ def insertion_points(posterior: Posterior, box: int, band: int, radius: float) -
     gain = np.linalg.solve(turning, np.swapaxes(mixed, -1, -2)).swapaxes(-1, -2)
     given = moving - gain @ np.swapaxes(mixed, -1, -2)
     widest = np.sqrt(np.linalg.eigvalsh(turning)[:, -1])
-    spread = widest * 2 * np.pi * band * 0.6 * radius / box > BLUR
+    spread = widest * 2 * np.pi * band * 0.6 * radius / box > blur
     # A peak wider than 30 degrees is no peak; its points stay within what the Gaussian can mean.
     turning = turning * np.minimum(1.0, np.deg2rad(30.0) / np.maximum(widest, 1e-9))[:, None, None] ** 2
     corners = np.sqrt(3.0) * np.einsum("nij,pj->npi", np.linalg.cholesky(turning + 1e-12 * np.eye(3)), TETRAHEDRON)

@@ -5,6 +5,10 @@ model and in keeping the halves apart; poses are found by a coarse global search
 The halves share the noise spectrum and the band limit, which are not signal, the shells below `JOIN`, so that their frames stay one, and
 the mask of their references, which may follow the particle's surface. The shell correlation is always that under a sphere.
 
+In the last iteration an image whose pose is settled enters its half map at that pose alone. The points of a posterior smear detail, signal and
+noise alike, the more the farther it lies from the centre: the better map, but one that hushes the solvent and lifts the halves' correlation
+above what the same poses give in another program. The maps of both halves together have all points.
+
 Memory beside the images': the sums of every fold as long as they fit `LANES_KEPT`; for large bands two sums (16 bytes a cell of the grid, 1.7 GB
 each for a box of 300 to Nyquist) and one or two of a fold at a time, which are then summed twice.
 """
@@ -24,7 +28,7 @@ from cryoloom.numerics.align.coarse import Gallery
 from cryoloom.numerics.align.expectation import Effort, Expectation, expect
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.maximisation import accumulate
-from cryoloom.numerics.align.posterior import Posterior, insertion_points
+from cryoloom.numerics.align.posterior import SETTLED, Points, Posterior, insertion_points
 from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.fourier.transforms import resample_volume
 from cryoloom.numerics.fsc.shells import crossing_shell, fourier_shell_correlation
@@ -150,8 +154,8 @@ def begin(task: Task, reference: Map) -> State:
     noise = task.images.total_power()
     plane = task.images.plane.within(schedule.coarse_shell(band, task.box, task.radius))
     grid = reference_grid(start, task.images.plane.within(band).radius, task.box)
-    gallery = Gallery.of(grid, plane, _rotations(task, 0))
-    scale = grey_scale(task.images, gallery, grid, noise, _lattice(task, plane.last, None))
+    gallery = Gallery.of(grid, plane, coarse_rotations(task, 0))
+    scale = grey_scale(task.images, gallery, grid, noise, coarse_lattice(task, plane.last, None))
     return {
         "iteration": 0,
         "rotations": np.tile(np.eye(3), (count, 1, 1)),
@@ -172,7 +176,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     """Return the state after one more iteration; the one that finds nothing left to improve is followed by a last one to Nyquist.
 
     `tell` hears the part done of the iteration and what is being done. After the last iteration the state is ``finished`` and also holds
-    ``half_maps`` (unfiltered) and ``combined`` (Wiener-filtered with the curve of the halves), full box.
+    ``half_maps`` (unfiltered), and of both halves together ``unfiltered`` and ``combined`` (Wiener-filtered with the curve of the halves), full box.
     """
     images, last = task.images, schedule.converged(state["widening"])
     band, widening = state["band"], state["widening"]
@@ -186,10 +190,14 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     rotations = task.group.reduced(posterior.rotations[:, 0])
     turned = task.group.angle(rotations, state["rotations"]) if known else np.full(len(images), 180.0)
     moved = np.linalg.norm(posterior.shifts[:, 0] - state["shifts"], axis=1)
-    noise = _noise(state["noise"], expected, images.coverage)
+    residual, counts = (sum(getattr(one, name) for one in expected) for name in ("residual", "counts"))
+    noise = residual_noise(state["noise"], residual, counts, images.coverage)
     inserted = images.plane.last if last else schedule.insertion_shell(band, images.plane.last)
     tell(0.8, f"reconstructing to {_angstrom(task, inserted)}")
-    folds = _Folds(task, posterior, inserted, noise, 1 if last else task.folds)
+    points = insertion_points(posterior, task.box, inserted, task.radius)
+    resolved = crossing_shell(state["fsc"], schedule.THRESHOLD)
+    compared = insertion_points(posterior, task.box, resolved, task.radius, SETTLED) if last else points
+    folds = _Folds(task, compared, inserted, noise, 1 if last else task.folds)
     sums = folds.total()
     box = task.box if last else working_box(inserted, task.box)
     sphere = task.sphere(box)
@@ -214,11 +222,10 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     new["band"] = schedule.next_band(fsc, inserted)
     if last:
         new["references"] = state["references"]
-        new["half_maps"] = np.stack(halves) * spherical_mask(box, box / 2 - 3, 3)
-        sums[0] += sums.pop()
-        combined = divided(sums[0], inserted, box, task.box, ssnr=joined_ssnr(fsc, combined=True), group=task.group)
-        new["combined"] = combined * spherical_mask(box, box / 2 - 3, 3)
-        return new
+        # As far as the faces of the box: solvent that is cut off raises the correlation of the whole halves.
+        new["half_maps"] = np.stack(halves) * spherical_mask(box, box / 2, 3)
+        del sums
+        return new | _joint_maps(task, _Folds(task, points, inserted, noise, 1), inserted, fsc)
     joined = min(task.shell(JOIN), max(observed.crossing, 1))
     new["references"] = _references(task, sums, folds, joined, inserted, box, fsc)
     return new
@@ -227,9 +234,8 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
 class _Folds:
     """The sums of the folds of both halves: held if they fit, else summed anew whenever they are asked for."""
 
-    def __init__(self, task: Task, posterior: Posterior, shell: int, noise: Array, count: int) -> None:
+    def __init__(self, task: Task, points: Points, shell: int, noise: Array, count: int) -> None:
         self.count = count
-        points = insertion_points(posterior, task.box, shell, task.radius)
         plane = task.images.plane.within(shell)
         lane = task.half + 2 * task.fold * (count > 1)
         size = grid_bytes(plane.radius)
@@ -253,6 +259,17 @@ class _Folds:
                 for whole, one in zip(total, pair, strict=True):
                     whole += one
         return total
+
+
+def _joint_maps(task: Task, folds: _Folds, inserted: int, fsc: Array) -> State:
+    """Return the maps of both halves together, full box."""
+    sums, box = folds.total(), task.box
+    sums[0] += sums.pop()
+    rim = spherical_mask(box, box / 2 - 3, 3)
+    return {
+        "unfiltered": divided(sums[0], inserted, box, box, group=task.group) * rim,
+        "combined": divided(sums[0], inserted, box, box, ssnr=joined_ssnr(fsc, combined=True), group=task.group) * rim,
+    }
 
 
 def _references(task: Task, sums: list[Sums], folds: _Folds, joined: int, inserted: int, box: int, fsc: Array) -> Map:
@@ -294,8 +311,8 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
     spread = None if first else schedule.shift_spread(state["shifts"], task.box)
     gallery = None
     if not widening["local"]:
-        gallery = Gallery.of(grid, task.images.plane.within(coarse), _rotations(task, state["iteration"]))
-    lattice = _lattice(task, coarse, None if state["iteration"] < 2 else spread)
+        gallery = Gallery.of(grid, task.images.plane.within(coarse), coarse_rotations(task, state["iteration"]))
+    lattice = coarse_lattice(task, coarse, None if state["iteration"] < 2 else spread)
     prior = (1.0 if spread is None else 1.0 / spread**2) if not first else 1.0 / (0.06 * task.box) ** 2
     effort = Effort(band, lattice, prior=prior, correlate=first, group=task.group)
     return expect(
@@ -304,14 +321,14 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
     )  # fmt: skip
 
 
-def _rotations(task: Task, iteration: int) -> Array:
+def coarse_rotations(task: Task, iteration: int) -> Array:
     """Return the coarse grid over the asymmetric unit and its rim, turned anew at random every iteration so that poses cannot lock to it."""
     turn = random_rotations(1, np.random.default_rng([task.seed, iteration]))[0]
     grid = rotation_grid(DIRECTIONS, ANGLES) @ turn
     return grid[task.group.in_unit(grid[:, 0, 2], margin=180.0 / ANGLES)]
 
 
-def _lattice(task: Task, coarse: int, spread: float | None) -> Array:
+def coarse_lattice(task: Task, coarse: int, spread: float | None) -> Array:
     """Return shifts whose steps the coarse band can bridge, three steps out at first, then as far as shifts have been found."""
     step = 0.375 * task.box / coarse
     reach = 3.0 if spread is None else float(np.clip(np.ceil(2.5 * spread / step), 1.0, 3.0))
@@ -321,13 +338,11 @@ def _lattice(task: Task, coarse: int, spread: float | None) -> Array:
 def _merged(task: Task, parts: list[tuple[int, int]], expected: list[Expectation]) -> Posterior:
     """Bring the posteriors of all parts into the order of the set."""
     back = np.argsort(np.concatenate([task.rows(*part) for part in parts]), kind="stable")
-    names = ("rotations", "shifts", "weights", "covariances", "log_likelihood")
-    return Posterior(*(np.concatenate([getattr(one.posterior, name) for one in expected])[back] for name in names))
+    return Posterior.joined([one.posterior for one in expected]).taken(back)
 
 
-def _noise(old: Array, expected: list[Expectation], coverage: float) -> Array:
+def residual_noise(old: Array, residual: Array, counts: Array, coverage: float) -> Array:
     """Take the noise from what the models left of the masked images; beyond the band it stays what it was."""
-    residual, counts = (sum(getattr(one, name) for one in expected) for name in ("residual", "counts"))
     new = old.copy()
     shells = residual.shape[1]
     measured = counts > 0

@@ -262,7 +262,7 @@ def expect(plan: Plan, rows: NDArray[np.int64], gallery: Gallery, noise: Array, 
         average = torch.from_numpy(np.ascontiguousarray(scores.numpy()[:, used].T)) @ shifted
         power = np.zeros(plane.last + 1)
         inverse = 1.0 / noise[plan.images.group[rows[part]]][:, plane.shell]
-        images = plan.images.masked[rows[part], :count]
+        images = plan.images.storage.take(rows[part], count)
         np.add.at(power, plane.shell, (inverse * (images.real**2 + images.imag**2)).sum(axis=0))
         members = each.reshape(len(data), plan.classes, -1).sum(axis=2, dtype=np.float64)
         return used, average, mass, np.concatenate([members, best[:, None], gain[:, None]], axis=1), power

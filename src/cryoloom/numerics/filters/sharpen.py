@@ -60,43 +60,64 @@ def fit_b_factor(amplitudes: Curve, frequency: Curve, low: float, high: float) -
     return 4.0 * float(slope), float(slope), float(intercept)
 
 
-def sharpen(
-    volume: Map,
-    fsc: Curve,
-    pixel_size: float,
-    resolution: float,
-    *,
-    b_factor: float | None = None,
-    fit_low: float = 10.0,
-    mtf: Curve | None = None,
-    edge: float = 2.0,
-) -> tuple[Map, float, Guinier]:
-    """Sharpen `volume`, the mean of the half maps, and low-pass it at `resolution`.
+@dataclass(frozen=True)
+class Filtering:
+    """How a map is weighted before and low-passed after sharpening.
+
+    Attributes
+    ----------
+    pixel_size
+        Å per voxel.
+    fsc
+        Corrected FSC over shells, which weights the map by `figure_of_merit`; None for no weights.
+    resolution
+        Å, to which the B-factor is fitted.
+    lowpass, edge
+        Å, and the width of the raised cosine in shells.
+    mtf
+        Detector's modulation transfer over shells; divided out, floored at 0.01.
+    fit_low
+        Å from which the B-factor is fitted.
+    """
+
+    pixel_size: float
+    fsc: Curve | None
+    resolution: float
+    lowpass: float
+    edge: float = 2.0
+    mtf: Curve | None = None
+    fit_low: float = 10.0
+
+
+def sharpen(volume: Map, filtering: Filtering, b_factor: float | None = None) -> tuple[Map, float, Guinier]:
+    """Weight, sharpen and low-pass `volume`, the mean of the half maps.
 
     Parameters
     ----------
-    fsc
-        Corrected FSC over shells, weights the map by `figure_of_merit`.
     b_factor
-        Å², negative sharpens; None fits it between `fit_low` and `resolution` (Å).
-    mtf
-        Detector's modulation transfer over shells; divided out, floored at 0.01.
+        Å², negative sharpens; None fits it.
 
     Returns
     -------
     The sharpened map, the B-factor used, and the Guinier curves.
+
+    Raises
+    ------
+    ValueError
+        When there are too few shells to fit a B-factor to.
     """
     box = volume.shape[0]
-    frequency = np.arange(box // 2 + 1) / (box * pixel_size)
+    frequency = np.arange(box // 2 + 1) / (box * filtering.pixel_size)
     original = mean_amplitudes(volume)
-    weight = figure_of_merit(fsc)
-    if mtf is not None:
-        weight = weight / np.maximum(mtf, 0.01)
+    weight = np.ones(box // 2 + 1) if filtering.fsc is None else figure_of_merit(filtering.fsc)
+    if filtering.mtf is not None:
+        weight = weight / np.maximum(filtering.mtf, 0.01)
     weighted = original * weight
     slope = intercept = float("nan")
     if b_factor is None:
-        b_factor, slope, intercept = fit_b_factor(weighted, frequency, fit_low, resolution)
-    curve = weight * np.exp(-b_factor * frequency**2 / 4.0) * lowpass_curve(box, pixel_size, resolution, edge=edge)
+        b_factor, slope, intercept = fit_b_factor(weighted, frequency, filtering.fit_low, filtering.resolution)
+    lowpassed = lowpass_curve(box, filtering.pixel_size, filtering.lowpass, edge=filtering.edge)
+    curve = weight * np.exp(-b_factor * frequency**2 / 4.0) * lowpassed
     with np.errstate(divide="ignore"):
         series = [np.log(amplitudes) for amplitudes in (original, weighted, original * curve)]
     return multiply_shells(volume, curve), b_factor, Guinier(frequency**2, *series, slope, intercept)

@@ -1,5 +1,7 @@
 """Soft masks: low-pass, binarise, keep the particle, extend, raised-cosine edge."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -10,6 +12,14 @@ Map = NDArray[np.float32]
 
 ANGSTROM3_PER_DALTON = 1.21
 """Volume of protein: 0.81 Da/Å³, the inverse of which this is in round numbers (Matthews density 1.35 g/cm³)."""
+
+OPERATIONS: dict[str, Callable[[Map, Map], Map]] = {
+    "and": np.minimum,
+    "or": np.maximum,
+    "and-not": lambda first, second: np.minimum(first, 1 - second),
+    "or-not": lambda first, second: np.maximum(first, 1 - second),
+}
+"""What two soft masks can be joined by."""
 
 
 def radius_from_centre(box: int) -> Map:
@@ -74,6 +84,7 @@ def soft_mask(
     edge: float = 6.0,
     radius: float | None = None,
     mass: float | None = None,
+    least_piece: float = 0.1,
 ) -> tuple[Map, float]:
     """Return a soft mask around the particle of `volume`, and the threshold used.
 
@@ -93,6 +104,9 @@ def soft_mask(
         Voxels; nothing outside this sphere is particle. None: the box's inscribed sphere.
     mass
         Da, see `automatic_threshold`.
+    least_piece
+        Pieces smaller than this part of the largest are left out. Flexible parts may hang by a thread that the low-pass broke, so that one
+        piece alone would lose them.
 
     Raises
     ------
@@ -112,8 +126,7 @@ def soft_mask(
         )
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    # Flexible parts may hang by a thread that the low-pass broke: keep what is at least a tenth of the largest piece.
-    solid = ndimage.binary_fill_holes(np.isin(labels, np.flatnonzero(sizes >= 0.1 * sizes.max())))
+    solid = ndimage.binary_fill_holes(np.isin(labels, np.flatnonzero(sizes >= max(least_piece * sizes.max(), 1))))
     distance = ndimage.distance_transform_edt(~solid)
     return cosine_edge(distance - extend, edge), threshold
 

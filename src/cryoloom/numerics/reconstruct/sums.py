@@ -9,14 +9,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 from cryoloom.numerics.geometry.symmetry import C1, PointGroup
-from cryoloom.numerics.reconstruct.grids import Map, gridding_correction, map_from_transform
+from cryoloom.numerics.reconstruct.grids import Map, map_from_transform
 from cryoloom.numerics.reconstruct.kernels import PAD
-from cryoloom.numerics.reconstruct.symmetry import fading
 
 Sums = NDArray[np.float32]
 Curve = NDArray[np.float64]
+Transform = NDArray[np.complex64]
 
-FLOOR = 0.1
+FLOOR = 0.3
 """Smallest divisor of an unfiltered map, as a fraction of the shell's mean weight: cells that hardly any image has seen stay small."""
 
 
@@ -49,13 +49,31 @@ def divided(sums: Sums, last: int, box: int, full_box: int, *, ssnr: Curve | Non
     ndarray
         ``(box, box, box)`` float32, in the grey values that make its projections match the images.
     """
+    return map_from_transform(divided_transform(sums, last, ssnr=ssnr), box, full_box, group)
+
+
+def divided_transform(sums: Sums, last: int, *, ssnr: Curve | None = None, around: Transform | None = None) -> Transform:
+    """Return the transform ``(2c + 1, 2c + 1, c + 1)`` of the map that `divided` makes.
+
+    With `around`, another transform of the same grid, a shell of no signal becomes that one instead of nothing: `ssnr` is then the signal to noise
+    power of the difference from it.
+    """
     mean = mean_weights(sums, last)
     floor = FLOOR * mean if ssnr is None else np.zeros(last + 1)
     prior = np.zeros(last + 1) if ssnr is None else mean / np.maximum(ssnr[: last + 1], 1e-12)
-    transform = np.zeros(sums.shape[:3], np.complex64)
+    transform = np.zeros(sums.shape[:3], np.complex64) if around is None else around.copy()
     quotient(sums, floor.astype(np.float32), prior.astype(np.float32), transform)
-    volume = map_from_transform(transform, box, full_box)
-    return volume if group.on_grid.all() else volume / fading(group, gridding_correction(box))
+    return transform
+
+
+def known_part(sums: Sums, ssnr: Curve, last: int) -> float:
+    """Return the part of the cells of shells 1 … `last` whose weight outdoes the prior that `ssnr`, of the whole shell, stands for."""
+    c = sums.shape[0] // 2
+    axis, along = np.arange(sums.shape[0]) - c, np.arange(sums.shape[2])
+    shell = np.rint(np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + along**2) / PAD).astype(np.int64)
+    within = (shell >= 1) & (shell <= last)
+    least = mean_weights(sums, max(last, 1)) / np.maximum(ssnr[: max(last, 1) + 1], 1e-12)
+    return float(np.mean(sums[..., 2][within] >= least[shell[within]])) if within.any() else 0.0
 
 
 def join_low_shells(first: Sums, second: Sums, last: int) -> None:
@@ -94,7 +112,7 @@ def add_weights(sums, total, cells):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def quotient(sums, floor, prior, out):
-    """Write ``data / (max(weight, floor) + prior)`` into `out`, `floor` and `prior` being those of the shell; nothing beyond the last."""
+    """Replace `out` by ``(data + prior · out) / (max(weight, floor) + prior)``, `floor` and `prior` being those of the shell; nothing beyond the last."""
     c = sums.shape[0] // 2
     for k in range(sums.shape[0]):
         for j in range(sums.shape[1]):
@@ -104,4 +122,5 @@ def quotient(sums, floor, prior, out):
                     cell = sums[k, j, i]
                     divisor = max(cell[2], floor[shell]) + prior[shell]
                     if divisor > 0:
-                        out[k, j, i] = complex(cell[0] / divisor, cell[1] / divisor)
+                        old = out[k, j, i]
+                        out[k, j, i] = complex((cell[0] + prior[shell] * old.real) / divisor, (cell[1] + prior[shell] * old.imag) / divisor)

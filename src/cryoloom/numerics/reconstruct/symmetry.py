@@ -2,7 +2,7 @@
 
 The sum over a group is done in two steps, first over one operator of each coset of the subgroup that carries the grid onto itself, then over
 that subgroup, whose copies fall on the cells exactly: for I2 by 5 + 12 rotated copies instead of 60, for O by 24 exact ones. The other copies are
-interpolated, which fades the map towards the box's edges; `fading` is what `divided` takes out again.
+interpolated, which fades the map towards the box's edges; `map_from_transform` takes that out again.
 """
 
 import numpy as np
@@ -34,12 +34,6 @@ def symmetrise(sums: Sums, group: PointGroup) -> Sums:
     return sums
 
 
-def fading(group: PointGroup, correction: Map) -> Map:
-    """Return by what a map of sums that went through `symmetrise` has been multiplied, given that of one interpolation (`correction`)."""
-    exact = np.count_nonzero(group.on_grid) / group.order
-    return np.float32(exact) + np.float32(1 - exact) * correction
-
-
 def symmetric_map(volume: Map, group: PointGroup) -> Map:
     """Return the mean of a map ``(d, d, d)`` and its copies turned about the centre ``d // 2``, by cubic interpolation."""
     if group.order == 1:
@@ -49,14 +43,6 @@ def symmetric_map(volume: Map, group: PointGroup) -> Map:
     for operator in group.operators:
         total += turned_map(smooth, operator, filtered=True)
     return (total / group.order).astype(np.float32)
-
-
-def agreement(volume: Map, other: Map, mask: Map) -> float:
-    """Return the correlation of two maps over a soft mask, means taken out."""
-    total = mask.sum(dtype=np.float64)
-    one, two = (each - (mask * each).sum(dtype=np.float64) / total for each in (volume, other))
-    cross, first, second = ((mask * a * b).sum(dtype=np.float64) for a, b in ((one, two), (one, one), (two, two)))
-    return float(cross / max(np.sqrt(first * second), 1e-30))
 
 
 def turned_map(volume: NDArray[np.floating], rotation: Array, centre: Array | None = None, *, filtered: bool = False) -> Array:
@@ -69,10 +55,10 @@ def turned_map(volume: NDArray[np.floating], rotation: Array, centre: Array | No
 
 def _coset_members(group: PointGroup) -> Array:
     """Return one operator ``r`` of each coset ``r · H``, H being the subgroup that carries the grid onto itself, the identity first."""
-    exact = group.operators[group.on_grid]
     members: list[Array] = []
     for operator in group.operators:
-        if not any(np.abs(np.einsum("ji,nik->njk", known.T, operator[None]) - exact).max(axis=(1, 2)).min() < 1e-6 for known in members):
+        apart = [known.T @ operator for known in members]
+        if not any(np.abs(one - np.rint(one)).max() < 1e-6 for one in apart):
             members.append(operator)
     return np.stack(members)
 

@@ -23,6 +23,7 @@ class Classified(Outputs):
 class Classify2D(
     Protocol,
     id="classify2d.em",
+    version=2,
     outputs=Classified,
     cite=("10.1016/j.jmb.2005.02.031", "10.1016/j.jmb.2011.11.010", "10.1038/nmeth.4169"),
     aliases=("ProtCryo2D", "ProtRelionClassify2D"),
@@ -202,7 +203,9 @@ class Classify2D(
         path = job.output("class_averages.mrcs")
         write_stack(path, found.averages, shape.pixel_size)
         particle = float(self.particles.meta.get("diameter") or diameter / 1.2)
-        quality = class_quality(found.averages, counts, shape.box * shape.pixel_size / found.resolution, particle / shape.pixel_size)
+        rings = shape.box * shape.pixel_size / found.resolution
+        match, evidence = (self._medians(label[usable], values[usable]) for values in (found.match, found.evidence))
+        quality = class_quality(found.averages, counts, rings, particle / shape.pixel_size, match=match, evidence=evidence)
         total = np.where(counts > 0, quality.total, 0.0)
         classes = pl.DataFrame(
             {
@@ -217,7 +220,7 @@ class Classify2D(
                 "distribution": counts / max(counts.sum(), 1),
                 "quality": total,
                 "good": total >= GOOD,
-                **{f"quality_{name}": getattr(quality, name) for name in ("resolution", "size", "centre", "reach", "contrast")},
+                **{f"quality_{name}": getattr(quality, name) for name in ("resolution", "size", "centre", "reach", "contrast", "match")},
                 "pixel_size": np.full(self.classes, shape.pixel_size),
                 "frc": pl.Series(found.frc.astype(np.float64).tolist(), dtype=pl.List(pl.Float64)),
             }
@@ -226,6 +229,7 @@ class Classify2D(
             {
                 "id": rows["id"], "class_id": label + 1, "psi": found.psi, "origin_x": found.origin[:, 0], "origin_y": found.origin[:, 1],
                 "max_probability": found.certainty.astype(np.float64), "log_likelihood": found.evidence.astype(np.float64),
+                "match": found.match.astype(np.float64),
             }
         )  # fmt: skip
         particles = self.particles.with_columns(poses)
@@ -233,6 +237,15 @@ class Classify2D(
             particles = particles.disable({int(each): "constant, or not a number" for each in rows["id"].to_numpy()[~usable]})
         meta = {"pixel_size": shape.pixel_size, "box_size": shape.box, "mask_diameter": diameter, "iterations": history}
         return Classified(Classes2D(classes, job.root, meta=meta), particles)
+
+    def _medians(self, label: Any, values: Any) -> Any:
+        """Return the median of each class, ``(K,)``; 0 where a class is empty."""
+        import numpy as np
+
+        found = pl.DataFrame({"label": label, "value": values}).group_by("label").agg(pl.col("value").median())
+        out = np.zeros(self.classes)
+        out[found["label"].to_numpy()] = found["value"].to_numpy()
+        return out
 
     def summary(self, out: Classified) -> Mapping[str, Any]:
         classes = out.classes.items

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -28,6 +28,16 @@ class CreateMask(
     """Low-pass a map, take what is above a threshold, extend it and give it a soft edge."""
 
     volume: Volume = Input("Map", help="The map to mask; one with half maps is masked by their mean.")
+    other: Volume | Mask | None = Input(
+        "Second map or mask", optional=True, help="To be joined with the first as `operation` says; a map goes through the same threshold."
+    )
+    operation: Literal["and", "or", "and-not", "or-not"] = Param(
+        "Operation", "and", advanced=True,
+        help="What of the second is taken: their overlap, both, the first without the second, the first and all outside the second.",
+    )  # fmt: skip
+    shape: Literal["surface", "sphere"] = Param(
+        "Shape", "surface", help="The particle's surface, or a sphere of the largest diameter about the box's centre, which no noise bends."
+    )  # fmt: skip
     lowpass: Angstrom = Param(
         "Low-pass filter", 15.0, gt=0, aliases=("initialLowPassFilterA",),
         help="Resolution of the map before the threshold. Too fine and the mask follows noise, which inflates the FSC.",
@@ -51,6 +61,11 @@ class CreateMask(
         aliases=("extendInitialMask",),
         help="How far the mask reaches beyond the surface. Too little cuts side chains.",
     )
+    least_piece: float = Param(
+        "Least piece", 0.1, ge=0, le=1, advanced=True, aliases=("removeSmall",),
+        help="Pieces of the surface smaller than this part of the largest are left out; 1 keeps the largest only. 0 keeps noise.",
+    )  # fmt: skip
+    invert: bool = Param("Invert", False, advanced=True, aliases=("doInvert",), help="1 in the solvent: for looking at what lies around.")
     edge: float = Param(
         "Soft edge (px)",
         6.0,
@@ -62,27 +77,28 @@ class CreateMask(
     def check(self) -> Iterator[Hint]:
         if self.threshold is not None and self.mass is not None:
             yield Hint("mass", "cannot be given together with a threshold", fix=None)
+        if self.shape == "sphere" and self.diameter is None:
+            yield Hint("diameter", "is needed for a sphere")
 
     def run(self, job: Job) -> Masked:
-        from cryoloom.numerics.masks.soft import border_distance, soft_mask
+        from cryoloom.numerics.masks.soft import OPERATIONS, border_distance
 
-        row = self.volume.items.row(0, named=True)
-        volume, pixel_size = _mean_map(self.volume, row)
-        try:
-            mask, threshold = soft_mask(
-                volume,
-                pixel_size,
-                resolution=self.lowpass,
-                threshold=self.threshold,
-                extend=self.extend,
-                edge=self.edge,
-                radius=None if self.diameter is None else self.diameter / pixel_size / 2,
-                mass=None if self.mass is None else self.mass * 1e3,
-            )
-        except ValueError as problem:
-            raise Failure("mask-empty", f"postprocess.mask of {row['volume_path']}: {problem}.", "Lower the threshold.") from problem
+        mask, threshold, pixel_size = self._mask_of(self.volume)
+        if self.other is not None:
+            second, _, size = self._mask_of(self.other)
+            if second.shape != mask.shape or abs(size / pixel_size - 1) > 1e-3:
+                raise Failure(
+                    "maps-differ",
+                    f"The maps to be joined have {mask.shape[0]} voxels of {pixel_size:g} Å and {second.shape[0]} of {size:g} Å.",
+                    "Bring them to one box and pixel size first.",
+                )
+            mask = OPERATIONS[self.operation](mask, second)
+        if not mask.max() > 0:
+            raise Failure("mask-empty", f"postprocess.mask: {self.operation} leaves nothing of the two masks.", "Choose another operation.")
+        if self.invert:
+            mask = 1 - mask
         distance = border_distance(mask)
-        if distance < 2:
+        if distance < 2 and not self.invert:
             job.warn(f"The mask comes within {distance} px of the box's border: the box is too small or the threshold too low.")
         if self.edge < 5:
             job.warn(f"The soft edge is {self.edge:g} px; below 5 px the mask itself correlates the half maps.")
@@ -102,10 +118,31 @@ class CreateMask(
         )
         return Masked(Mask(items, job.root, meta={"pixel_size": pixel_size}))
 
+    def _mask_of(self, maps: Volume | Mask) -> tuple[Any, float | None, float]:
+        """Return the soft mask around a map (a mask is one already), the threshold if there was one, and the pixel size."""
+        from cryoloom.numerics.masks.soft import soft_mask, spherical_mask
+
+        row = maps.items.row(0, named=True)
+        if isinstance(maps, Mask):
+            image = read_mrc(maps.file(row["mask_path"]))
+            return image.data, None, float(maps.meta.get("pixel_size") or image.pixel_size)
+        volume, pixel_size = _mean_map(maps, row)
+        radius = None if self.diameter is None else self.diameter / pixel_size / 2
+        if self.shape == "sphere" and radius is not None:
+            return spherical_mask(volume.shape[0], radius, self.edge), None, pixel_size
+        try:
+            mask, threshold = soft_mask(
+                volume, pixel_size, resolution=self.lowpass, threshold=self.threshold, extend=self.extend, edge=self.edge, radius=radius,
+                mass=None if self.mass is None else self.mass * 1e3, least_piece=self.least_piece,
+            )  # fmt: skip
+        except ValueError as problem:
+            raise Failure("mask-empty", f"postprocess.mask of {row['volume_path']}: {problem}.", "Lower the threshold.") from problem
+        return mask, threshold, pixel_size
+
     def summary(self, out: Masked) -> Mapping[str, Any]:
         row = out.mask.items.row(0, named=True)
         return {
-            "threshold": row["threshold"],
+            **({} if row["threshold"] is None else {"threshold": row["threshold"]}),
             "enclosed volume (Å³)": round(row["volume_angstrom3"]),
             "equivalent mass (kDa)": round(row["mass_kda"]),
         }

@@ -28,10 +28,12 @@ class Sharpen(
     cite=("10.1016/j.ultramic.2013.06.004", "10.1016/j.jmb.2003.07.013"),
     aliases=("ProtRelionPostprocess",),
 ):
-    """Measure the gold-standard FSC unmasked, masked and phase-randomised; weight, sharpen and low-pass the mean of the half maps."""
+    """Measure the gold-standard FSC unmasked, masked and phase-randomised; weight, sharpen and low-pass the map of both halves."""
 
     volume: Volume = Input(
-        "Map with half maps", help="From a refinement; its two unfiltered half maps are used.", columns=("half_map1_path",)
+        "Map with half maps",
+        columns=("half_map1_path",),
+        help="From a refinement. Its unfiltered half maps are compared; its unfiltered map of both, or else their mean, is sharpened.",
     )
     mask: Mask | None = Input(
         "Mask", help="Soft mask in [0, 1] of the same box. Without one the FSC is that of the whole box.", optional=True
@@ -51,6 +53,22 @@ class Sharpen(
         "Detector pixel size", None, gt=0, advanced=True, aliases=("origPixelSize",),
         help="Å per detector pixel, to which the MTF file refers; empty takes the map's. Wrong after binning if left empty.",
     )  # fmt: skip
+    calibrated_pixel_size: Angstrom | None = Param(
+        "Calibrated pixel size", None, gt=0, advanced=True, aliases=("calibratedPixelSize",),
+        help="Å per voxel once it is known better, from a fitted model for instance; empty keeps the map's. Every resolution scales with it.",
+    )  # fmt: skip
+    weight_by_fsc: bool = Param(
+        "Weight by FSC", True, advanced=True,
+        help="Weight detail by how well the halves agree on it. Off, the low-pass alone keeps noise out.",
+    )  # fmt: skip
+    lowpass: Angstrom | None = Param(
+        "Low-pass filter", None, gt=0, advanced=True, aliases=("lowRes",),
+        help="Å; empty takes the resolution found. Finer shows noise as detail.",
+    )  # fmt: skip
+    filter_edge: float = Param(
+        "Filter edge (shells)", 2.0, ge=0, le=20, advanced=True, aliases=("filterEdgeWidth",),
+        help="Width of the low-pass's raised cosine. Too sharp rings around the particle.",
+    )  # fmt: skip
     randomise_below: float = Param(
         "Randomise phases below FSC", 0.8, gt=0, lt=1, advanced=True, aliases=("randomizeAtFsc",),
         help="Phases are random beyond the shell where the unmasked FSC falls below this. Too low hides what the mask adds.",
@@ -65,7 +83,7 @@ class Sharpen(
             yield Hint("b_factor", f"{self.b_factor:g} Å² would blur the map; sharpening is negative", fix=-self.b_factor, error=False)
 
     def run(self, job: Job) -> Sharpened:
-        from cryoloom.numerics.filters.sharpen import sharpen
+        from cryoloom.numerics.filters.sharpen import Filtering, sharpen
         from cryoloom.numerics.fsc.masked import masked_fsc, particle_fsc
         from cryoloom.numerics.fsc.shells import resolution_at
 
@@ -98,14 +116,16 @@ class Sharpen(
             )
             b_factor = 0.0
         job.progress(1, 3, "sharpening")
-        mean = (first + second) / 2
+        whole = self._whole(row, first, second)
+        filtering = Filtering(
+            pixel_size, corrected if self.weight_by_fsc else None, resolution, self.lowpass or resolution, self.filter_edge,
+            self._mtf(box, pixel_size), self.fit_low,
+        )  # fmt: skip
         try:
-            sharpened, used, guinier = sharpen(
-                mean, corrected, pixel_size, resolution, b_factor=b_factor, fit_low=self.fit_low, mtf=self._mtf(box, pixel_size)
-            )
+            sharpened, used, guinier = sharpen(whole, filtering, b_factor)
         except ValueError as problem:
             job.warn(f"No B-factor: {problem}; the map is weighted but not sharpened.")
-            sharpened, used, guinier = sharpen(mean, corrected, pixel_size, resolution, b_factor=0.0, mtf=self._mtf(box, pixel_size))
+            sharpened, used, guinier = sharpen(whole, filtering, 0.0)
         if abs(used) > 1000:
             job.warn(f"The B-factor is {used:.0f} Å², beyond what detail of this resolution supports.")
         job.progress(2, 3, "writing")
@@ -141,8 +161,7 @@ class Sharpen(
                 "id": [1],
                 "box_size": [box],
                 **{name: [path.relative_to(job.root).as_posix()] for name, path in paths.items()},
-                "half_map1_path": [row["half_map1_path"]],
-                "half_map2_path": [row["half_map2_path"]],
+                **{name: [row[name]] for name in ("unfiltered_path", "half_map1_path", "half_map2_path") if row.get(name)},
             }
         )
         return Sharpened(Volume(volume, job.root, meta=numbers), FSC(fsc, job.root, meta=numbers))
@@ -160,7 +179,12 @@ class Sharpen(
             raise Failure(
                 "half-maps-same", "The two half maps are the same map, so their FSC says nothing.", "Give two independent half maps."
             )
-        return first, second, float(self.volume.meta.get("pixel_size") or images[0].pixel_size)
+        return first, second, self.calibrated_pixel_size or float(self.volume.meta.get("pixel_size") or images[0].pixel_size)
+
+    def _whole(self, row: dict[str, Any], first: Any, second: Any) -> Any:
+        if not row.get("unfiltered_path"):
+            return (first + second) / 2
+        return read_mrc(self.volume.file(row["unfiltered_path"])).data
 
     def _mask(self, box: int, pixel_size: float) -> Any:
         if self.mask is None:

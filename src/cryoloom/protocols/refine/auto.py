@@ -6,11 +6,11 @@ from typing import Any
 
 import polars as pl
 
-from cryoloom.data import FSC, Mask, Particles, Volume, symmetry_hints
-from cryoloom.formats.alignment import Alignable, alignable
+from cryoloom.data import FSC, Classes3D, Mask, Particles, Volume, symmetry_hints
+from cryoloom.formats.alignment import Alignable, alignable, halves_at_random, map_rows, mask_on_grid, on_grid
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import AngularDistribution, Histogram, LinePlot, MapSlices, Series
-from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
+from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol, WrongUse
 from cryoloom.units import Angstrom
 
 UNSURE = 0.5
@@ -18,9 +18,6 @@ UNSURE = 0.5
 
 ALIKE = 0.9
 """Correlation at 20 Å, roundness taken out, that a reference must have with its symmetrised copy."""
-
-SAME_PARTICLE = 0.25
-"""Boxes nearer than this part of the mask's diameter hold one particle, and go into one half."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +40,13 @@ class AutoRefine(
     """
 
     particles: Particles = Input("Particles", help="Bright particles of one box and pixel size, with their CTF.")
-    reference: Volume = Input(
+    reference: Volume | Classes3D = Input(
         "Reference", help="A map to start from; box, pixel size and grey values are matched. A wrong one is low-passed, not forgotten."
     )
+    reference_class: int = Param(
+        "Reference class", 0, ge=0, advanced=True,
+        help="Of a reference of several maps, the one to start from: its class_id, or its id. 0 takes the class of most particles, or the first.",
+    )  # fmt: skip
     mask: Mask | None = Input(
         "Reference mask", optional=True,
         help="Soft mask laid on the references. It must not cut density; the shell correlation keeps the sphere.",
@@ -79,6 +80,12 @@ class AutoRefine(
                 "initial_lowpass", f"{self.initial_lowpass:g} Å lets the reference decide the detail of both halves", fix=40.0, error=False
             )
 
+        if self.reference_class:
+            try:
+                map_rows(self.reference, self.reference_class)
+            except WrongUse as problem:
+                yield Hint("reference_class", problem.message)
+
     def run(self, job: Job) -> Refined:
         import numpy as np
         import torch
@@ -92,9 +99,9 @@ class AutoRefine(
             job.warn(warning)
         task = refine.Task(
             loaded.images, self._halves(job, loaded), loaded.pixel_size, loaded.mask_diameter, self.initial_lowpass, job.seed, job.threads,
-            self._on_grid(job, self.mask, "mask_path", loaded), self.follow_surface, self.iterations, group=point_group(self.symmetry),
+            mask_on_grid(self.mask, loaded, job.warn), self.follow_surface, self.iterations, group=point_group(self.symmetry),
         )  # fmt: skip
-        reference = self._on_grid(job, self.reference, "volume_path", loaded)
+        reference = on_grid(self.reference, self._reference_path(), loaded, job.warn)
 
         def start() -> refine.State:
             self._judge_symmetry(job, loaded, reference)
@@ -129,10 +136,14 @@ class AutoRefine(
         else:
             job.warn(f"Symmetry {group.name} is {reason}. Refine in C1 and compare before you believe the map.")
 
+    def _reference_path(self) -> str:
+        rows = map_rows(self.reference, self.reference_class)
+        if "count" in rows.columns:
+            rows = rows.sort("count", descending=True, maintain_order=True)
+        return str(rows.item(0, "volume_path"))
+
     def _halves(self, job: Job, loaded: Alignable) -> Any:
         import numpy as np
-
-        from cryoloom.numerics.align.halves import duplicate_groups, random_halves
 
         rows = loaded.rows
         if "half_set" in rows.columns and rows["half_set"].null_count() < rows.height:
@@ -144,28 +155,7 @@ class AutoRefine(
                     "Remove the column, or complete it.",
                 )
             return given.astype(np.int64) - 1
-        groups = np.arange(rows.height)
-        if {"micrograph_id", "x", "y"} <= set(rows.columns) and not rows.select(
-            "micrograph_id", "x", "y"
-        ).null_count().sum_horizontal().item():
-            size = rows["micrograph_pixel_size"] if "micrograph_pixel_size" in rows.columns else rows["pixel_size"]
-            x, y = (rows[axis].to_numpy() * size.to_numpy() for axis in ("x", "y"))
-            groups = duplicate_groups(rows["micrograph_id"].to_numpy(), x, y, SAME_PARTICLE * loaded.mask_diameter)
-        return random_halves(groups, job.seed)
-
-    def _on_grid(self, job: Job, maps: Volume | Mask | None, column: str, loaded: Alignable) -> Any:
-        from cryoloom.numerics.reconstruct.resample import matched
-
-        if maps is None:
-            return None
-        row = maps.items.row(0, named=True)
-        image = read_mrc(maps.file(row[column]))
-        size = float(maps.meta.get("pixel_size") or image.pixel_size)
-        if image.data.shape[0] != loaded.box or abs(size / loaded.pixel_size - 1) > 1e-3:
-            job.warn(
-                f"{row[column]} of {image.data.shape[0]} voxels at {size:g} Å is resampled to {loaded.box} at {loaded.pixel_size:g} Å."
-            )
-        return matched(image.data.astype("float32"), size, loaded.box, loaded.pixel_size)
+        return halves_at_random(loaded, job.seed)
 
     def _outputs(self, job: Job, loaded: Alignable, half: Any, state: dict[str, Any]) -> Refined:
         import numpy as np
@@ -179,8 +169,11 @@ class AutoRefine(
         again = recovered_shell(curve, 0.143)
         if again:
             job.warn(f"The FSC falls below 0.143 at {resolution:.1f} Å and recovers to {box * size / again:.1f} Å: look at the curve.")
-        paths = {"volume_path": "volume.mrc", "half_map1_path": "half1_unfil.mrc", "half_map2_path": "half2_unfil.mrc"}
-        for name, data in zip(paths.values(), (state["combined"], *state["half_maps"]), strict=True):
+        paths = {
+            "volume_path": "volume.mrc", "unfiltered_path": "unfiltered.mrc",
+            "half_map1_path": "half1_unfil.mrc", "half_map2_path": "half2_unfil.mrc",
+        }  # fmt: skip
+        for name, data in zip(paths.values(), (state["combined"], state["unfiltered"], *state["half_maps"]), strict=True):
             write_mrc(job.output(name), np.ascontiguousarray(data, np.float32), size, volume=True)
         row = {column: job.output(name).relative_to(job.root).as_posix() for column, name in paths.items()}
         volume = Volume(

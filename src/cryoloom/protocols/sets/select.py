@@ -1,7 +1,7 @@
 """sets.select: the rows of one set that follow a rule, are listed, or belong to good classes."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import polars as pl
@@ -9,6 +9,7 @@ import polars as pl
 from cryoloom.data import Classes2D, Classes3D, Coordinates, CTFs, Micrographs, Movies, Particles, column_named
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol, WrongUse
 from cryoloom.tables.expression import parse_rule
+from cryoloom.units import Angstrom
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,18 @@ class Selected(Outputs):
     classes: Classes2D | Classes3D | None = None
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """The ids that are kept, and for the automatic mode what was left out and why."""
+
+    ids: pl.Series
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Select(
     Protocol,
     id="sets.select",
+    version=2,
     outputs=Selected,
     aliases=("ProtUserSubSet", "ProtSubSet"),
 ):
@@ -57,6 +67,16 @@ class Select(
         help="For mode auto: classes below this are left out with their particles. Too high loses rare views, too low keeps junk.",
     )  # fmt: skip
 
+    min_match: float = Param(
+        "Least match", 0.75, ge=0, le=1,
+        help="For mode auto: particles that show less of their class average are left out; 0 keeps all. Lowered by itself where noise "
+        "spreads the matches so far that more than 4 % would go for it. Too high loses unusual views, too low keeps ice and fragments.",
+    )  # fmt: skip
+    min_separation: Angstrom = Param(
+        "Least separation", 20.0, ge=0,
+        help="For mode auto: of particles whose centres, as classification found them, lie nearer, the best match stays; 0 keeps all.",
+    )  # fmt: skip
+
     def check(self) -> Iterator[Hint]:
         if self.mode == "rule" and not self.where.strip():
             yield Hint("where", "is empty: give a rule", fix="enabled")
@@ -71,32 +91,32 @@ class Select(
             yield Hint("classes", "is needed to select particles by class")
 
     def run(self, job: Job) -> Selected:
-        keep = self._keep(job)
-        if keep.is_empty():
+        choice = self._choice(job)
+        if choice.ids.is_empty():
             job.warn(f"Nothing was selected from {len(self.items)} rows, so there is no output.")
             return Selected()
-        chosen = self.items.select(keep, selected_by=self._reason(), selected_from=len(self.items))
+        chosen = self.items.select(choice.ids, selected_by=self._reason(), selected_from=len(self.items), **choice.facts)
         name = "classes" if isinstance(chosen, Classes2D | Classes3D) else chosen.kind
         kept: dict[str, Any] = {name: chosen}
         return Selected(**kept)
 
-    def _keep(self, job: Job) -> pl.Series:
+    def _choice(self, job: Job) -> _Choice:
         rows = self.items.to_polars()
         if self.mode == "rule":
-            return rows.filter(self._rule(rows))["id"]
+            return _Choice(rows.filter(self._rule(rows))["id"])
         if self.mode == "ids":
             self._demand(self.ids, rows["id"].to_list(), "rows")
-            return rows.filter(pl.col("id").is_in(self.ids))["id"]
+            return _Choice(rows.filter(pl.col("id").is_in(self.ids))["id"])
         classes = (self.classes or self.items).items
         if self.mode == "classes":
             self._demand(self.ids, classes["class_id"].to_list(), "classes")
-            return rows.filter(pl.col("class_id").is_in(self.ids))["id"]
+            return _Choice(rows.filter(pl.col("class_id").is_in(self.ids))["id"])
         return self._automatic(job, rows, classes)
 
     def _rule(self, rows: pl.DataFrame) -> pl.Expr:
         return parse_rule(self.where, rows.columns, canonical=_canonical)
 
-    def _automatic(self, job: Job, rows: pl.DataFrame, classes: pl.DataFrame) -> pl.Series:
+    def _automatic(self, job: Job, rows: pl.DataFrame, classes: pl.DataFrame) -> _Choice:
         if "quality" not in classes.columns:
             raise Failure(
                 "no-quality", "These classes carry no quality.", "Use classes of classify2d.em, or list classes: --mode classes --ids 1,2."
@@ -109,12 +129,39 @@ class Select(
                 f"None of {classes.height} classes has a quality of {self.min_quality:g}; the best has {best:.2f}.",
                 "Look at the class averages: if there are particles, lower min_quality or list classes; if not, check diameter and picks.",
             )
-        chosen = rows.filter(pl.col("class_id").is_in(good["class_id"].implode()))
-        if "enabled" in chosen.columns:
-            chosen = chosen.filter(pl.col("enabled"))
+        usable = rows.filter(pl.col("enabled")) if "enabled" in rows.columns else rows
+        chosen = usable.filter(pl.col("class_id").is_in(good["class_id"].implode()))
+        facts: dict[str, Any] = {"dropped_by_class": usable.height - chosen.height}
+        if "match" in chosen.columns:
+            matching, facts["match_threshold"] = self._matching(chosen)
+            apart = self._apart(matching)
+            facts |= {"dropped_by_match": chosen.height - matching.height, "dropped_as_duplicates": matching.height - apart.height}
+            chosen = apart
         if chosen.height < 0.3 * rows.height:
-            job.warn(f"Only {chosen.height} of {rows.height} rows are in good classes. Look at the class averages before going on.")
-        return chosen["id"]
+            job.warn(f"Only {chosen.height} of {rows.height} rows are good. Look at the class averages before going on.")
+        return _Choice(chosen["id"], facts)
+
+    def _matching(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, float]:
+        """Return the rows that show enough of their class average, and how much that is."""
+        from cryoloom.numerics.align.class_quality import least_match
+
+        least = least_match(rows["match"].to_numpy(), self.min_match)
+        return rows.filter(pl.col("match") >= least), least
+
+    def _apart(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows without the poorer of particles that classification moved to one place."""
+        from cryoloom.numerics.picking.peaks import keep_apart
+
+        if not self.min_separation or not {"micrograph_id", "x", "y", "origin_x", "origin_y"} <= set(rows.columns):
+            return rows
+        size = "micrograph_pixel_size" if "micrograph_pixel_size" in rows.columns else "pixel_size"
+        centres = {axis: pl.col(axis) * pl.col(size) - pl.col(f"origin_{axis}") for axis in "xy"}
+        best_first = rows.with_columns(**centres).sort("match", descending=True, maintain_order=True)
+        kept = [
+            group.filter(pl.Series(keep_apart(group["x"].to_numpy(), group["y"].to_numpy(), self.min_separation)))["id"]
+            for group in best_first.partition_by("micrograph_id", maintain_order=True)
+        ]
+        return rows.filter(pl.col("id").is_in(pl.concat(kept).implode())) if kept else rows
 
     @staticmethod
     def _demand(wanted: tuple[int, ...], there: list[int], what: str) -> None:
@@ -128,17 +175,25 @@ class Select(
         return {
             "rule": self.where,
             "ids": f"{len(self.ids)} listed ids",
-            "auto": f"class quality >= {self.min_quality:g}",
+            "auto": f"class quality >= {self.min_quality:g}, match >= {self.min_match:g}, {self.min_separation:g} Å apart",
             "classes": f"classes {', '.join(map(str, self.ids))}",
         }[self.mode]
 
     def summary(self, out: Selected) -> Mapping[str, Any]:
         chosen = next(iter(out.named().values()), None)
-        return {"selected": 0 if chosen is None else len(chosen), "of": len(self.items), "by": self._reason()}
+        told = {"selected": 0 if chosen is None else len(chosen), "of": len(self.items), "by": self._reason()}
+        facts = {} if chosen is None else chosen.meta
+        if self.mode != "auto" or "dropped_by_class" not in facts:
+            return told
+        told["dropped with their class"] = facts["dropped_by_class"]
+        if "match_threshold" in facts:
+            told["dropped for match"] = f"{facts['dropped_by_match']} below {facts['match_threshold']:.2f}"
+            told["dropped as duplicates"] = facts["dropped_as_duplicates"]
+        return told
 
     def report(self, out: Any) -> list[Panel]:
         from cryoloom.formats.stack import read_particles
-        from cryoloom.report.panels import ImageGrid
+        from cryoloom.report.panels import Histogram, ImageGrid
 
         if self.mode not in ("auto", "classes") or not isinstance(self.classes, Classes2D):
             return []
@@ -146,7 +201,7 @@ class Select(
         averages = read_particles(self.classes)
         order = {number: place for place, number in enumerate(self.classes.items["class_id"])}
         kept = set(self.ids) if self.mode == "classes" else set(table.filter(pl.col("quality") >= self.min_quality)["class_id"])
-        return [
+        panels: list[Panel] = [
             ImageGrid(
                 title="Classes kept", images=[averages[order[number]] for number in table["class_id"]], size=90,
                 good=[number in kept for number in table["class_id"]],
@@ -154,6 +209,17 @@ class Select(
                 caption="Green frames are kept. Captions: number of particles, quality.",
             )
         ]  # fmt: skip
+        if self.mode == "auto" and out.particles is not None and "match_threshold" in out.particles.meta:
+            least = out.particles.meta["match_threshold"]
+            members = self.items.enabled().filter(pl.col("class_id").is_in(kept))
+            panels.append(
+                Histogram(
+                    title="Match of particles in the classes kept", values=members["match"].to_list(), label="match",
+                    marks={f"least, {least:.2f}": least},
+                    caption="How much of its class average each particle shows: 1 all of it, 0 nothing. Particles left of the line were left out.",
+                )
+            )  # fmt: skip
+        return panels
 
 
 def _canonical(name: str) -> str:

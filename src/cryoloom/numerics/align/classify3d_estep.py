@@ -1,0 +1,231 @@
+"""One pass over images with several references: how much each class speaks for an image, and where the image lies in each.
+
+A pose is sought over all orientations in one reference, since conformations of one particle share most of it; the few that survive are then
+refined in every class from the same start, so that no class wins by having been searched better. A class's evidence is the sum over its peaks of
+``exp(-cost) · det(H)^(-1/2)``, which is what integrating over the pose leaves (Scheres 2012, doi:10.1016/j.jmb.2011.11.010, for the model).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from cryoloom.numerics.align.coarse import Gallery, search
+from cryoloom.numerics.align.expectation import BLOCK, CANDIDATES, FINAL_STEPS, MARGIN, SAMPLED, STAGES, Effort, residual_power
+from cryoloom.numerics.align.images import ImageSet
+from cryoloom.numerics.align.levenberg import refine_candidates, refine_pose
+from cryoloom.numerics.align.posterior import SAME_POSE, Candidates, Posterior
+from cryoloom.numerics.geometry.symmetry import PointGroup
+from cryoloom.numerics.parallel import blocks, ordered
+
+Array = NDArray[np.float64]
+
+KEPT = 4
+"""Poses of an image that reach the full band, and that a class keeps."""
+LEAST_SHARE = 0.02
+"""Classes that speak for an image with less weight than this get none of it."""
+ALL_ROTATIONS = np.log(8 * np.pi**2)
+"""Logarithm of the volume of all rotations, in the radians³ of a curvature."""
+
+
+@dataclass(frozen=True)
+class Wide:
+    """Where poses are sought over all orientations.
+
+    Attributes
+    ----------
+    grids, galleries
+        References to slice ``(S, …)``, and their slices at the coarse rotations.
+    choice
+        Which of them each image of the set is sought in, ``(n,)``.
+    """
+
+    grids: NDArray[np.float32]
+    galleries: list[Gallery]
+    choice: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ClassExpectation:
+    """Result of `expect`, all in the order of `rows`.
+
+    Attributes
+    ----------
+    posteriors
+        One a class: the poses of every image if it belonged there.
+    evidence
+        Log-likelihood of each image over that of noise, all classes and poses considered, up to a constant, ``(n,)``.
+    members
+        Probability of each class for each image, ``(n, K)``.
+    residual, counts
+        Residual power ``(groups, shells)`` under all classes and poses, and its counts.
+    """
+
+    posteriors: list[Posterior]
+    evidence: Array
+    members: Array
+    residual: Array
+    counts: Array
+
+    @classmethod
+    def joined(cls, parts: list["ClassExpectation"], order: NDArray[np.int64]) -> "ClassExpectation":
+        """Put parts one after the other and then in `order`."""
+        each = zip(*(part.posteriors for part in parts), strict=True)
+        return cls(
+            [Posterior.joined(list(one)).taken(order) for one in each],
+            np.concatenate([part.evidence for part in parts])[order],
+            np.concatenate([part.members for part in parts])[order],
+            np.sum([part.residual for part in parts], axis=0),
+            np.sum([part.counts for part in parts], axis=0),
+        )
+
+
+def expect(
+    images: ImageSet,
+    rows: NDArray[np.int64],
+    grids: NDArray[np.float32],
+    wide: Wide | None,
+    share: Array,
+    noise: Array,
+    effort: Effort,
+    rotations: Array,
+    shifts: Array,
+    *,
+    known: bool,
+    fixed: bool = False,
+    threads: int = 1,
+) -> ClassExpectation:
+    """Weigh classes and poses of some images.
+
+    Parameters
+    ----------
+    images, rows
+        The set, and which of it.
+    grids
+        References to slice, ``(K, …)``.
+    wide
+        For a global search; None for a local one from the last pose.
+    share
+        Prior probability of each class, ``(K,)``.
+    noise, effort
+        As in `expectation.expect`.
+    rotations, shifts
+        Last poses of all images of the set, ``(n, 3, 3)`` and ``(n, 2)`` px.
+    known
+        Whether the last poses mean anything.
+    fixed
+        Compare at the last poses and nowhere else.
+    threads
+        Blocks worked on at once; the result does not depend on it.
+    """
+    plane = images.plane.within(effort.band)
+    classes = len(grids)
+    log_share = np.log(np.maximum(share, 1e-12))
+
+    def work(part: slice) -> tuple[list[Posterior], Array, Array, Array, Array]:
+        chosen = rows[part]
+        data, weight = images.prepare(chosen, plane, noise)
+        start = Candidates.of(rotations[chosen][:, None], shifts[chosen][:, None], np.ones(len(chosen), np.int64))
+        if wide is not None:
+            choice = wide.choice[chosen]
+            start = _sought(start if known else None, wide.galleries, choice, data, weight, effort)
+            for shell, steps, kept in (*(stage for stage in STAGES if stage[0] < plane.last), (plane.last, FINAL_STEPS, KEPT)):
+                refine_among(
+                    wide.grids, choice, plane.kx, plane.ky, plane.ends[shell], plane.box, data, weight, effort.prior, steps,
+                    start.rotations, start.shifts, start.costs, start.curvatures, start.found,
+                )  # fmt: skip
+                start = start.distinct(kept, MARGIN, effort.group)
+            if known:
+                start = _with_last(start, rotations[chosen], shifts[chosen], effort.group)
+        posteriors, evidence = [], np.empty((len(chosen), classes))
+        for number, grid in enumerate(grids):
+            poses = Candidates.of(start.rotations, start.shifts, start.found)
+            refine_candidates(
+                grid, plane.kx, plane.ky, len(plane.kx), plane.box, data, weight, effort.prior, 0 if fixed else FINAL_STEPS,
+                poses.rotations, poses.shifts, poses.costs, poses.curvatures, poses.found,
+            )  # fmt: skip
+            poses = poses.distinct(KEPT, MARGIN, effort.group)
+            posteriors.append(Posterior.of(poses))
+            evidence[:, number] = -poses.costs[:, 0] if fixed else log_evidence(poses, effort.prior)
+        evidence += log_share
+        members = _softmax(evidence)
+        top = evidence.max(axis=1)
+        total_evidence = top + np.log(np.exp(evidence - top[:, None]).sum(axis=1))
+        residual, total = np.zeros((len(noise), plane.last + 1)), np.zeros((len(noise), plane.last + 1))
+        masked, transfers = images.storage.take(chosen, len(plane.kx)), images.transfers.take(chosen, len(plane.kx))
+        for number, (grid, posterior) in enumerate(zip(grids, posteriors, strict=True)):
+            residual_power(
+                grid, plane.kx, plane.ky, plane.shell, plane.box, masked, transfers, images.group[chosen], images.premultiplied,
+                posterior.rotations, posterior.shifts, posterior.weights * members[:, number, None], residual, total,
+            )  # fmt: skip
+        return posteriors, total_evidence, members, residual, total
+
+    results = list(ordered(work, blocks(len(rows), BLOCK), threads))
+    return ClassExpectation(
+        [Posterior.joined([result[0][number] for result in results]) for number in range(classes)],
+        np.concatenate([result[1] for result in results]),
+        np.concatenate([result[2] for result in results]),
+        np.sum([result[3] for result in results], axis=0),
+        np.sum([result[4] for result in results], axis=0),
+    )
+
+
+def log_evidence(poses: Candidates, prior: float) -> Array:
+    """Return the logarithm of the integral of ``exp(-cost)`` over all poses, up to a constant, ``(B,)``.
+
+    `prior` is the precision (1/px²) of the shift's prior. A peak so flat that its Gaussian is wider than all poses there are does not count
+    for more than these: the integral is at most the volume times the highest likelihood.
+    """
+    masses = poses.log_masses
+    highest = masses.max(axis=1)
+    total = highest + np.log(np.exp(masses - highest[:, None]).sum(axis=1))
+    bound = -poses.costs[:, 0] + ALL_ROTATIONS - np.log(max(prior, 1e-6)) - 1.5 * np.log(2 * np.pi)
+    return np.minimum(total, bound)
+
+
+def _sought(last: Candidates | None, galleries: list[Gallery], choice: NDArray[np.int64], data, weight, effort: Effort) -> Candidates:
+    """Search each image in its gallery and return the likeliest poses, after the last one where it is known."""
+    turned, moved = np.empty((len(data), CANDIDATES, 3, 3)), np.empty((len(data), CANDIDATES, 2))
+    gains = np.empty((len(data), CANDIDATES), np.float32)
+    for number in np.unique(choice):
+        rows = np.flatnonzero(choice == number)
+        turned[rows], moved[rows], gains[rows] = search(
+            galleries[number], data[rows], weight[rows], effort.shifts, CANDIDATES, prior=effort.prior, correlate=effort.correlate
+        )
+    likely = np.count_nonzero(gains >= gains[:, :1] - MARGIN - SAMPLED * np.maximum(gains[:, :1], 0.0), axis=1)
+    if last is None:
+        return Candidates.of(turned, moved, likely)
+    return Candidates.of(np.concatenate([last.rotations, turned], axis=1), np.concatenate([last.shifts, moved], axis=1), likely + 1)
+
+
+def _with_last(found: Candidates, rotations: Array, shifts: Array, group: PointGroup) -> Candidates:
+    """Add the last pose of each image that has come away from it: the reference searched in may be that of another structure."""
+    cosine = group.cosine(found.rotations, rotations[:, None])
+    present = np.arange(cosine.shape[1]) < found.found[:, None]
+    lost = np.flatnonzero(~(present & (cosine > SAME_POSE)).any(axis=1))
+    more = Candidates.of(
+        np.concatenate([found.rotations, found.rotations[:, :1]], axis=1), np.concatenate([found.shifts, found.shifts[:, :1]], axis=1),
+        found.found.copy(),
+    )  # fmt: skip
+    more.rotations[lost, found.found[lost]], more.shifts[lost, found.found[lost]] = rotations[lost], shifts[lost]
+    more.found[lost] += 1
+    return more
+
+
+def _softmax(scores: Array) -> Array:
+    """Return weights of each row that sum to one, those below `LEAST_SHARE` set to nothing."""
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    weights /= weights.sum(axis=1, keepdims=True)
+    weights = np.where(weights >= LEAST_SHARE, weights, 0.0)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def refine_among(grids, choice, kx, ky, count, box, data, weight, prior, steps, rotations, shifts, costs, curvatures, found):
+    """Refine candidates as `levenberg.refine_candidates` does, those of image b in the reference ``grids[choice[b]]``."""
+    for b in range(len(data)):
+        for c in range(found[b]):
+            costs[b, c] = refine_pose(
+                grids[choice[b]], kx, ky, count, box, data[b], weight[b], prior, steps, rotations[b, c], shifts[b, c], curvatures[b, c]
+            )

@@ -1,0 +1,187 @@
+"""From class memberships to references: each class as its difference from the mean of all.
+
+A class that has few images, or differs little, would by itself be a blurred map, to which noisy images fit best because it makes the smallest
+errors: it attracts what it should not. Here the prior of a class map is not zero but the mean map of all classes (an empirical Bayes estimate),
+and what is filtered, shell by shell, is the difference from it. The filter comes from the correlation of that difference between two halves of the
+images. Classes that do not differ thus become equal, and images are then shared among them by chance, which is the truth about them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cryoloom.numerics.align import schedule
+from cryoloom.numerics.align.maximisation import accumulate
+from cryoloom.numerics.align.posterior import Posterior, insertion_points
+from cryoloom.numerics.align.refine import Task
+from cryoloom.numerics.fourier.grids import shells_3d
+from cryoloom.numerics.fourier.transforms import centred_rfft3
+from cryoloom.numerics.fsc.shells import crossing_shell, fourier_shell_correlation, transform_correlation
+from cryoloom.numerics.masks.soft import spherical_mask
+from cryoloom.numerics.reconstruct.grids import Map, map_from_transform, working_box
+from cryoloom.numerics.reconstruct.kernels import empty_grid
+from cryoloom.numerics.reconstruct.sums import Sums, divided, divided_transform, joined_ssnr, known_part
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ClassSums:
+    """The sums of every class and part of the images, ``(K, parts, …, 4)``, out to shell `last`; part = half + 2 · fold."""
+
+    each: NDArray[np.float32]
+    last: int
+
+    @classmethod
+    def of(cls, task: Task, posteriors: list[Posterior], members: Array, last: int, noise: Array) -> "ClassSums":
+        """Insert every image into the classes that speak for it, by their weight."""
+        plane = task.images.plane.within(last)
+        parts, lane = len(task.parts), task.lane
+        each = np.zeros((len(posteriors), parts, *empty_grid(plane.radius, 4).shape), np.float32)
+        for number, posterior in enumerate(posteriors):
+            rows = np.flatnonzero(members[:, number] > 0)
+            if not rows.size:
+                continue
+            weighed = posterior.taken(rows).weighed(members[rows, number])
+            points = insertion_points(weighed, task.box, last, task.radius)
+            lanes = accumulate(task.images, rows, points, plane, noise, lane[rows], threads=task.threads, group=task.group)
+            for part, sums in enumerate(lanes):
+                each[number, part] = sums
+        return cls(each, last)
+
+    def merged(self, keeper: int, spare: int) -> "ClassSums":
+        """Return the sums with class `spare` added to `keeper` and left out."""
+        each = np.delete(self.each, spare, axis=0)
+        each[keeper - (keeper > spare)] += self.each[spare]
+        return ClassSums(each, self.last)
+
+    def half(self, number: int, half: int) -> Sums:
+        """Return the sums of a half of a class."""
+        return self.each[number, half::2].sum(axis=0)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well two halves of the images agree.
+
+    Attributes
+    ----------
+    mean
+        Shell correlation of the mean map of all classes, ``(shells,)``.
+    difference
+        Of each class's difference from the mean, ``(K, shells)``.
+    separation
+        How surely two classes differ: standard deviations by which the halves' agreement on their difference exceeds chance, ``(K, K)``.
+    """
+
+    mean: Array
+    difference: Array
+    separation: Array
+
+
+def agreement(task: Task, sums: ClassSums) -> Agreement:
+    """Compare the halves under the sphere."""
+    box, classes = working_box(sums.last, task.box), len(sums.each)
+    sphere = task.sphere(box)
+    means, differences = [], []
+    for half in (0, 1):
+        mean = divided(sums.each[:, half::2].sum(axis=(0, 1)), sums.last, box, task.box, group=task.group)
+        means.append(_transform(mean * sphere))
+        differences.append(
+            [
+                _transform((divided(sums.half(number, half), sums.last, box, task.box, group=task.group) - mean) * sphere)
+                for number in range(classes)
+            ]
+        )
+    curves = np.zeros((classes + 1, task.images.plane.last + 1))
+    for curve, one, two in zip(curves, (means[0], *differences[0]), (means[1], *differences[1]), strict=True):
+        found = transform_correlation(one, two)[: sums.last + 1]
+        curve[: len(found)] = found
+    separation = np.zeros((classes, classes))
+    # Under the sphere neighbouring coefficients are alike; this many are not.
+    cells = np.bincount(shells_3d(box).numpy().ravel(), minlength=sums.last + 1)[: sums.last + 1] * float(np.mean(sphere))
+    for first in range(classes):
+        for second in range(first):
+            curve = transform_correlation(*(half[first] - half[second] for half in differences))[: sums.last + 1]
+            separation[first, second] = separation[second, first] = _excess(curve, cells[: len(curve)])
+    return Agreement(curves[0], curves[1:], separation)
+
+
+def _excess(curve: Array, cells: Array) -> float:
+    """Return the most standard deviations by which the sum of a curve from shell 2 to any other exceeds zero; a shell's is 1 / √cells."""
+    total = np.cumsum((np.sqrt(cells) * curve)[2:]) / np.sqrt(np.arange(1, len(curve) - 1))
+    return float(total.max())
+
+
+def _transform(volume: Map) -> NDArray[np.complex64]:
+    return centred_rfft3(torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32))).numpy()
+
+
+def references(task: Task, sums: ClassSums, agreed: Agreement, *, spark: float, apart: bool) -> Map:
+    """Return the reference of every class for the images of every part, made without them, ``(K, parts, b, b, b)``.
+
+    Parameters
+    ----------
+    task, sums, agreed
+        What has been found.
+    spark
+        Least signal of a difference, as a part of the mean map's: it lets classes that are still alike drift apart.
+    apart
+        Take the differences from the half of the part alone, so that the halves' agreement on them is earned.
+    """
+    classes, parts = sums.each.shape[:2]
+    box = working_box(sums.last, task.box)
+    solvent = task.solvent(box)
+    # The halves' curves are about half of the images each; this is how much more, or less, a reference is made of.
+    every, own = 2.0 * (parts - 1) / parts, (task.folds - 1) / task.folds
+    mean_ssnr = every * joined_ssnr(agreed.mean)
+    share = sums.each[..., 2].sum(axis=(1, 2, 3, 4), dtype=np.float64)
+    share /= share.sum()
+    whole = sums.each.sum(axis=1)
+    out = np.empty((classes, parts, box, box, box), np.float32)
+    for part in range(parts):
+        rest = whole - sums.each[:, part]
+        mean = divided_transform(rest.sum(axis=0), sums.last, ssnr=mean_ssnr)
+        if apart:
+            rest = sums.each[:, part % 2 :: 2].sum(axis=1) - sums.each[:, part]
+        for number in range(classes):
+            ssnr = (own if apart else every) * joined_ssnr(agreed.difference[number])
+            ssnr = np.maximum(ssnr, spark * share[number] * mean_ssnr)
+            transform = divided_transform(rest[number], sums.last, ssnr=ssnr, around=mean)
+            out[number, part] = map_from_transform(transform, box, task.box, task.group) * solvent
+    return out
+
+
+@dataclass(frozen=True)
+class FinalMaps:
+    """Maps of all classes, filtered, ``(K, box, box, box)``; the curves of their halves ``(K, shells)``; and how completely they are known ``(K,)``.
+
+    Completeness is the part of the coefficients, out to where the curve falls below 0.143, of which the images say more than their prior does.
+    """
+
+    maps: Map
+    fsc: Array
+    completeness: Array
+
+
+def final_maps(task: Task, posteriors: list[Posterior], members: Array, noise: Array) -> FinalMaps:
+    """Average each class by itself to Nyquist, in the halves of the set."""
+    plane, box = task.images.plane, task.box
+    sphere, inside = task.sphere(box), spherical_mask(box, box / 2 - 3, 3)
+    maps = np.zeros((len(posteriors), box, box, box), np.float32)
+    fsc, completeness = np.zeros((len(posteriors), plane.last + 1)), np.zeros(len(posteriors))
+    for number, posterior in enumerate(posteriors):
+        rows = np.flatnonzero(members[:, number] > 0)
+        if len(np.unique(task.half[rows])) < 2:
+            continue
+        points = insertion_points(posterior.taken(rows).weighed(members[rows, number]), box, plane.last, task.radius)
+        first, second = accumulate(task.images, rows, points, plane, noise, task.half[rows], threads=task.threads, group=task.group)
+        curve = fourier_shell_correlation(*(divided(one, plane.last, box, box, group=task.group) * sphere for one in (first, second)))
+        fsc[number, : len(curve)] = curve[: plane.last + 1]
+        ssnr = joined_ssnr(fsc[number], combined=True)
+        first += second
+        maps[number] = divided(first, plane.last, box, box, ssnr=ssnr, group=task.group) * inside
+        completeness[number] = known_part(first, ssnr, crossing_shell(fsc[number], schedule.THRESHOLD))
+    return FinalMaps(maps, fsc, completeness)

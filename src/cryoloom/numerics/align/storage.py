@@ -1,0 +1,125 @@
+"""Where the coefficients of images come from: held in memory, or made anew from the images whenever they are asked for."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryoloom.numerics.align.coefficients import Coefficients, HalfPlane, background, circular_mask
+
+Rows = NDArray[np.int64]
+Images = NDArray[np.float32]
+Source = Callable[[Rows], Images]
+"""Returns images ``(b, box, box)`` by their row."""
+
+
+def held_bytes(last: int) -> float:
+    """Return the memory of one image whose coefficients out to shell `last` are held: two half discs of complex64."""
+    return 8 * np.pi * last**2
+
+
+class Storage(Protocol):
+    """Coefficients of images, inside the circular mask (which are compared) and of the whole image (which are averaged)."""
+
+    def take(self, rows: Rows, count: int, *, whole: bool = False) -> Coefficients:
+        """Return the first `count` coefficients of some images, ``(b, count)``."""
+        ...
+
+    def subset(self, rows: Rows) -> "Storage":
+        """Return the storage of some of the images."""
+        ...
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How an image becomes coefficients.
+
+    Attributes
+    ----------
+    plane
+        The coefficients listed.
+    diameter
+        Of the circular mask, px; soft edge of 5 px outside it.
+    normalise
+        Bring every image's background to mean 0 and standard deviation 1.
+    """
+
+    plane: HalfPlane
+    diameter: float
+    normalise: bool = False
+
+    @property
+    def mask(self) -> Images:
+        """Return the circular mask ``(box, box)``."""
+        return circular_mask(self.plane.box, self.diameter, 5.0)
+
+    def scaled(self, images: Images) -> Images:
+        """Return images with the backgrounds that alignment expects."""
+        if not self.normalise:
+            return images
+        mean, spread = (values[:, None, None] for values in background(images, self.diameter))
+        return ((images - mean) / np.maximum(spread, 1e-12)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Held:
+    """All coefficients in memory; see `held_bytes`."""
+
+    masked: Coefficients
+    whole: Coefficients
+
+    @classmethod
+    def of(cls, blocks: Iterator[Images], count: int, preparation: Preparation) -> "Held":
+        """Transform `count` images as they come, in blocks.
+
+        Raises
+        ------
+        ValueError
+            If an image holds values that are not finite, or nothing but one value.
+        """
+        plane, mask = preparation.plane, preparation.mask
+        masked = np.empty((count, len(plane.kx)), np.complex64)
+        whole = np.empty_like(masked)
+        start = 0
+        for images in blocks:
+            part = slice(start, start + len(images))
+            if not np.isfinite(images).all() or (images.std(axis=(1, 2)) == 0).any():
+                bad = start + int(np.flatnonzero(~np.isfinite(images).all(axis=(1, 2)) | ~(images.std(axis=(1, 2)) > 0))[0])
+                raise ValueError(f"image {bad} (from 0) is constant or holds values that are not finite")
+            scaled = preparation.scaled(images)
+            whole[part], masked[part] = plane.of_images(scaled), plane.of_images(scaled * mask)
+            start += len(images)
+        return cls(masked, whole)
+
+    def take(self, rows: Rows, count: int, *, whole: bool = False) -> Coefficients:
+        """See `Storage`."""
+        return (self.whole if whole else self.masked)[rows, :count]
+
+    def subset(self, rows: Rows) -> "Held":
+        """See `Storage`; the coefficients are copied."""
+        return Held(self.masked[rows], self.whole[rows])
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """Nothing in memory: images are read and transformed whenever they are asked for, at a tenth of what their alignment costs.
+
+    `rows` are the images' rows in `source`; what it returns must be usable, as `Held.of` demands.
+    """
+
+    source: Source
+    rows: Rows
+    preparation: Preparation
+
+    def take(self, rows: Rows, count: int, *, whole: bool = False) -> Coefficients:
+        """See `Storage`."""
+        images = self.preparation.scaled(self.source(self.rows[rows]))
+        plane = self.preparation.plane
+        kept = HalfPlane(plane.box, int(plane.shell[count - 1]), plane.kx[:count], plane.ky[:count], plane.shell[:count])
+        return kept.of_images(images if whole else images * self.preparation.mask)
+
+    def subset(self, rows: Rows) -> "Streamed":
+        """See `Storage`."""
+        return replace(self, rows=self.rows[rows])

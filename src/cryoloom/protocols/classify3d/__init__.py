@@ -1,0 +1,1 @@
+"""Protocols that sort particles by the structure they show."""

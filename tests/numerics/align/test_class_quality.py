@@ -1,0 +1,39 @@
+"""Classes and particles that are kept: what is common to members decides, and one population is hardly cut."""
+
+import numpy as np
+import pytest
+
+from cryoloom.numerics.align.class_quality import GOOD, class_quality, least_match
+
+
+def test_a_class_whose_members_share_nothing_is_bad():
+    axis = np.arange(32) - 16
+    disc = (np.hypot(axis[:, None], axis[None, :]) < 9).astype(np.float32)
+    averages, counts, rings = np.stack([disc] * 4), np.array([50, 40, 60, 30]), np.full(4, 8.0)
+    quality = class_quality(averages, counts, rings, 20.0, match=np.array([1.0, 0.95, 0.85, 0.4]))
+    assert (quality.total >= GOOD).tolist() == [True, True, True, False]
+    assert (class_quality(averages, counts, rings, 20.0).total >= GOOD).all()
+
+
+def test_a_coarse_class_is_kept_when_its_members_are_sure():
+    axis = np.arange(32) - 16
+    averages = np.stack([(np.hypot(axis[:, None], axis[None, :]) < 9).astype(np.float32)] * 4)
+    counts, rings = np.array([300, 300, 40, 40]), np.array([20.0, 20.0, 9.6, 9.6])
+    quality = class_quality(averages, counts, rings, 20.0, evidence=np.array([150.0, 150.0, 70.0, 15.0]))
+    assert (quality.total >= GOOD).tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize("spread", [0.1, 0.2, 0.4])
+def test_one_population_is_hardly_cut(spread):
+    match = np.random.default_rng(2).normal(1.0, spread, 4000)
+    least = least_match(match, 0.75)
+    assert least <= 0.75
+    assert np.mean(match < least) < 0.055
+
+
+def test_two_populations_are_cut_where_asked():
+    rng = np.random.default_rng(3)
+    match = np.concatenate([rng.normal(1.0, 0.12, 900), rng.normal(0.45, 0.15, 100)])
+    assert least_match(match, 0.75) == pytest.approx(0.75)
+    assert least_match(match, 0.0) == 0.0
+    assert least_match(np.array([]), 0.75) == 0.75

@@ -1,0 +1,134 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cryoloom.numerics.align import classify3d
+from cryoloom.numerics.align.class_accuracy import UNKNOWN, class_accuracy, quality
+from cryoloom.numerics.align.classify3d_estep import log_evidence
+from cryoloom.numerics.align.classify3d_rounds import APART, TOGETHER, advance, divide, start
+from cryoloom.numerics.align.halves import random_halves
+from cryoloom.numerics.align.posterior import Candidates
+
+BOX, PIXEL, COUNT = 32, 6.0, 400
+
+
+@pytest.fixture(scope="module")
+def two_states(blobs, project, image_set):
+    """A cluster, and the same without its smallest lobe, 4 to 1; poses, and a task for them."""
+    whole = blobs(BOX, count=80)
+    order = np.argsort(np.linalg.norm(whole.centres - np.array([-0.1, 0.15, 0.1]) * BOX, axis=1))
+    part = replace(whole, centres=whole.centres[order[14:]])
+    stacks = [project(one, count, snr=None, pixel_size=PIXEL, seed=seed) for one, count, seed in ((whole, 320, 1), (part, 80, 2))]
+    merged = replace(stacks[0], **{
+        name: np.concatenate([getattr(stack, name) for stack in stacks]) for name in ("images", "rotations", "shifts", "defocus")
+    })  # fmt: skip
+    noise = np.random.default_rng(5).normal(size=merged.images.shape) * np.sqrt(merged.images.var(axis=(1, 2)).mean() / 0.3)
+    merged = replace(merged, images=(merged.images + noise).astype(np.float32))
+    images = image_set(merged, PIXEL, 0.95 * BOX * PIXEL)
+    task = classify3d.Task(
+        images, random_halves(np.arange(COUNT), 1), PIXEL, 0.95 * BOX * PIXEL, 40.0, 1, classes=2, search="fixed", iterations=14
+    )
+    return merged, task, whole.volume(), np.arange(COUNT) >= 320
+
+
+def finish(task, volume, stack):
+    state = classify3d.begin(task, [volume], stack.rotations, stack.shifts)
+    while not state["finished"]:
+        state = classify3d.iterate(task, state)
+    return state
+
+
+def test_states_are_told_apart_at_fixed_poses_and_their_maps_differ_where_they_do(two_states):
+    stack, task, volume, rare = two_states
+    state = finish(task, volume, stack)
+    member = state["members"].argmax(axis=1)
+    small = np.bincount(member, minlength=2).argmin()
+    assert np.mean((member == small) == rare) > 0.95
+    assert state["separation"][0, 1] > 8
+    lost = state["maps"][1 - small] - state["maps"][small]
+    z, y, x = np.unravel_index(lost.argmax(), lost.shape)
+    assert np.linalg.norm(np.array([x, y, z]) - BOX // 2 - np.array([-0.1, 0.15, 0.1]) * BOX) < 4
+    assert np.array_equal(state["rotations"], stack.rotations) and np.array_equal(state["shifts"], stack.shifts)
+
+
+def test_one_structure_stays_one_whatever_the_number_of_classes(two_states):
+    stack, task, volume, rare = two_states
+    rows = np.flatnonzero(~rare)
+    alone = replace(task, images=task.images.subset(rows), half=task.half[rows])
+    state = finish(alone, volume, replace(stack, rotations=stack.rotations[rows], shifts=stack.shifts[rows]))
+    assert state["separation"][0, 1] < 8
+    assert np.mean(state["members"].max(axis=1)) < 0.8
+
+
+def test_threads_change_nothing(two_states):
+    stack, task, volume, _ = two_states
+    few = replace(task, search="global", iterations=3)
+    states = [finish(replace(few, threads=threads), volume, stack) for threads in (1, 2)]
+    for name in ("members", "rotations", "shifts", "maps"):
+        assert np.array_equal(states[0][name], states[1][name])
+
+
+def poses(costs, curvature):
+    count = len(costs)
+    curvatures = np.tile(curvature, (1, count, 1, 1))
+    return Candidates(
+        np.tile(np.eye(3), (1, count, 1, 1)), np.zeros((1, count, 2)), np.array([costs], float), curvatures, np.array([count])
+    )
+
+
+def test_evidence_sums_peaks_and_a_flat_class_counts_no_more_than_all_poses_there_are():
+    sharp = np.eye(5) * 1e4
+    assert log_evidence(poses([-3.0, -3.0], sharp), 1.0)[0] == pytest.approx(3 + np.log(2) - 2.5 * np.log(1e4))
+    flat = log_evidence(poses([-3.0], np.eye(5) * 1e-7), 1.0)[0]
+    assert flat + 2.5 * np.log(2 * np.pi) == pytest.approx(3 + np.log(8 * np.pi**2 * 2 * np.pi))
+
+
+def judged(separation, share, splits, tested=(), left=20):
+    count = len(share)
+    now = {**start(count - 1, random=True), "age": TOGETHER + APART - 1, "splits": splits}
+    now["tested"] = [number in tested for number in range(count)]
+    return advance(now, np.array(separation, float), np.array(share), left)
+
+
+def test_a_spare_twin_goes_to_the_largest_class_not_split_yet():
+    separation = [[0, 40, 2], [40, 0, 40], [2, 40, 0]]
+    after = judged(separation, [0.2, 0.6, 0.2], [[0, 1], [0, 2]])
+    assert after["splits"] == [[1, 2]] and after["merges"] == [[0, 2]] and after["age"] == 0
+    assert after["tested"] == [True, False, False]
+
+
+def test_classes_settle_when_all_have_been_split_in_vain_and_the_scout_is_merged():
+    separation = [[0, 40, 50], [40, 0, 1], [50, 1, 0]]
+    after = judged(separation, [0.4, 0.3, 0.3], [[1, 2]], tested=(0,))
+    assert after["settling"] and after["dropped"] == [1, 2]
+    assert judged(separation, [0.4, 0.3, 0.3], [[1, 2]], left=4)["settling"]
+
+
+def test_what_is_to_spare_in_the_end_shares_the_largest_class():
+    separation = np.full((4, 4), 2.0)
+    separation[0] = separation[:, 0] = 40
+    after = judged(separation, [0.7, 0.1, 0.1, 0.1], [[1, 2]], tested=(0,))
+    assert after["dropped"] == [1, 2] and after["merges"] == [[1, 2]] and after["splits"] == [[0, 2]] and after["age"] == 0
+
+
+def test_where_all_differ_the_two_most_alike_make_room():
+    after = judged([[0, 40, 20], [40, 0, 60], [20, 60, 0]], [0.2, 0.5, 0.3], [[0, 1], [0, 2]])
+    assert after["merges"] == [[2, 0]] and after["splits"] == [[1, 0]]
+
+
+def test_a_class_is_divided_evenly_in_every_part_and_no_image_is_lost():
+    members = np.tile([0.7, 0.1, 0.2], (80, 1))
+    lane = np.arange(80) % 4
+    now = {**start(2, random=True), "splits": [[0, 2]], "merges": [[1, 2]]}
+    after = divide(now, members, lane, 1, 6)
+    assert np.allclose(after.sum(axis=1), 1) and np.allclose(after[:, 1], 0.3)
+    assert [np.count_nonzero(after[lane == part, 2]) for part in range(4)] == [10] * 4
+
+
+def test_accuracy_is_three_standard_errors_and_quality_halves_at_the_limit():
+    errors = np.array([[0.01, 0.1]] * 50 + [[0.015, 0.2]] * 50 + [[0.01, 0.1]])
+    rotations, shifts = class_accuracy(errors, np.array([0] * 50 + [1] * 50 + [2]), 3)
+    assert rotations[0] == pytest.approx(np.rad2deg(0.03035), rel=1e-3) and shifts[1] == pytest.approx(0.607, rel=1e-3)
+    assert rotations[2] == UNKNOWN
+    assert quality(rotations, 1.5).tolist() == pytest.approx([1.0, 0.5, 0.0])
