@@ -9,6 +9,7 @@ from cryoloom.numerics.align.classify3d_estep import log_evidence
 from cryoloom.numerics.align.classify3d_rounds import APART, TOGETHER, advance, divide, start
 from cryoloom.numerics.align.halves import random_halves
 from cryoloom.numerics.align.posterior import Candidates
+from cryoloom.numerics.geometry.symmetry import point_group
 
 BOX, PIXEL, COUNT = 32, 6.0, 400
 
@@ -17,9 +18,20 @@ BOX, PIXEL, COUNT = 32, 6.0, 400
 def two_states(blobs, project, image_set):
     """A cluster, and the same without its smallest lobe, 4 to 1; poses, and a task for them."""
     whole = blobs(BOX, count=80)
+    return whole.volume(), *mixture(project, image_set, whole, without(whole, 14), COUNT)
+
+
+def without(whole, count):
+    """Return a particle without the `count` blobs nearest to a place."""
     order = np.argsort(np.linalg.norm(whole.centres - np.array([-0.1, 0.15, 0.1]) * BOX, axis=1))
-    part = replace(whole, centres=whole.centres[order[14:]])
-    stacks = [project(one, count, snr=None, pixel_size=PIXEL, seed=seed) for one, count, seed in ((whole, 320, 1), (part, 80, 2))]
+    return replace(whole, centres=whole.centres[order[count:]])
+
+
+def mixture(project, image_set, whole, part, count):
+    """Return images of two particles, a task for them, and which are of the second, a fifth of all."""
+    rare = np.arange(count) >= 0.8 * count
+    numbers = ((whole, np.count_nonzero(~rare), 1), (part, np.count_nonzero(rare), 2))
+    stacks = [project(one, number, snr=None, pixel_size=PIXEL, seed=seed) for one, number, seed in numbers]
     merged = replace(stacks[0], **{
         name: np.concatenate([getattr(stack, name) for stack in stacks]) for name in ("images", "rotations", "shifts", "defocus")
     })  # fmt: skip
@@ -27,9 +39,9 @@ def two_states(blobs, project, image_set):
     merged = replace(merged, images=(merged.images + noise).astype(np.float32))
     images = image_set(merged, PIXEL, 0.95 * BOX * PIXEL)
     task = classify3d.Task(
-        images, random_halves(np.arange(COUNT), 1), PIXEL, 0.95 * BOX * PIXEL, 40.0, 1, classes=2, search="fixed", iterations=14
+        images, random_halves(np.arange(count), 1), PIXEL, 0.95 * BOX * PIXEL, 40.0, 1, classes=2, search="fixed", iterations=14
     )
-    return merged, task, whole.volume(), np.arange(COUNT) >= 320
+    return merged, task, rare
 
 
 def finish(task, volume, stack):
@@ -40,7 +52,7 @@ def finish(task, volume, stack):
 
 
 def test_states_are_told_apart_at_fixed_poses_and_their_maps_differ_where_they_do(two_states):
-    stack, task, volume, rare = two_states
+    volume, stack, task, rare = two_states
     state = finish(task, volume, stack)
     member = state["members"].argmax(axis=1)
     small = np.bincount(member, minlength=2).argmin()
@@ -52,8 +64,25 @@ def test_states_are_told_apart_at_fixed_poses_and_their_maps_differ_where_they_d
     assert np.array_equal(state["rotations"], stack.rotations) and np.array_equal(state["shifts"], stack.shifts)
 
 
+def test_symmetric_states_are_told_apart_whichever_mate_a_pose_is(blobs, project, image_set):
+    group, whole = point_group("D2"), blobs(BOX, count=20)
+    copies = [
+        replace(one, centres=np.concatenate([one.centres @ operator.T for operator in group.operators]))
+        for one in (whole, without(whole, 4))
+    ]
+    stack, task, rare = mixture(project, image_set, *copies, 150)
+    mates = group.mates(stack.rotations)[np.arange(150), np.arange(150) % 4]
+    state = finish(replace(task, group=group, iterations=8), copies[0].volume(), replace(stack, rotations=mates))
+    member = state["members"].argmax(axis=1)
+    assert np.mean((member == np.bincount(member, minlength=2).argmin()) == rare) > 0.95
+    assert group.angle(state["rotations"], stack.rotations).max() < 1e-3
+    for one in state["maps"]:
+        core = one[1:, 1:, 1:]
+        assert np.corrcoef(core.ravel(), core[::-1, ::-1].ravel())[0, 1] > 0.999
+
+
 def test_one_structure_stays_one_whatever_the_number_of_classes(two_states):
-    stack, task, volume, rare = two_states
+    volume, stack, task, rare = two_states
     rows = np.flatnonzero(~rare)
     alone = replace(task, images=task.images.subset(rows), half=task.half[rows])
     state = finish(alone, volume, replace(stack, rotations=stack.rotations[rows], shifts=stack.shifts[rows]))
@@ -62,7 +91,7 @@ def test_one_structure_stays_one_whatever_the_number_of_classes(two_states):
 
 
 def test_threads_change_nothing(two_states):
-    stack, task, volume, _ = two_states
+    volume, stack, task, _ = two_states
     few = replace(task, search="global", iterations=3)
     states = [finish(replace(few, threads=threads), volume, stack) for threads in (1, 2)]
     for name in ("members", "rotations", "shifts", "maps"):

@@ -16,9 +16,16 @@ UNKNOWN = 999.0
 
 
 def pose_errors(posterior: Posterior) -> Array:
-    """Return the standard error of an axis of rotation (radians) and of shift (px) of every image's best pose, ``(n, 2)``."""
-    variances = np.diagonal(posterior.covariances[:, 0], axis1=1, axis2=2)
-    return np.sqrt(np.stack([variances[:, :3].mean(axis=1), variances[:, 3:].mean(axis=1)], axis=1))
+    """Return the standard error of an axis of rotation (radians) and of shift (px) of every image's best pose, ``(n, 2)``.
+
+    That the right pose may be another of those that are likely counts too.
+    """
+    cosine = np.einsum("ncij,nij->nc", posterior.rotations, posterior.rotations[:, 0]) / 2.0 - 0.5
+    turn = np.arccos(np.clip(cosine, -1.0, 1.0)) ** 2 / 3.0
+    move = ((posterior.shifts - posterior.shifts[:, :1]) ** 2).mean(axis=-1)
+    variances = np.diagonal(posterior.covariances, axis1=2, axis2=3)
+    each = np.stack([variances[..., :3].mean(axis=-1) + turn, variances[..., 3:].mean(axis=-1) + move], axis=-1)
+    return np.sqrt(np.einsum("nc,nck->nk", posterior.weights, each))
 
 
 def class_accuracy(errors: Array, member: NDArray[np.int64], classes: int) -> tuple[Array, Array]:

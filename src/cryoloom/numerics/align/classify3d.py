@@ -132,6 +132,7 @@ def begin(task: Task, maps: list[Map], rotations: Array, shifts: Array) -> State
         "changed": 1.0,
         "evidence": -np.inf,
         "idle": 0,
+        "closing": False,
         "history": [],
         "finished": False,
     }
@@ -140,9 +141,10 @@ def begin(task: Task, maps: list[Map], rotations: Array, shifts: Array) -> State
 def _start(task: Task, volume: Map, band: int, box: int, noise: Array) -> Map:
     """Return a reference low-passed, masked and in the grey values of the images."""
     filtered = lowpass(volume, task.pixel_size, task.initial_lowpass)
-    start = symmetric_map(resample_volume(torch.from_numpy(filtered), box).numpy() * task.solvent(box), task.group)
+    start = resample_volume(torch.from_numpy(filtered), box).numpy() * task.solvent(box)
     if not np.abs(start).max() > 0:
         raise ValueError("the reference is zero inside the mask")
+    start = symmetric_map(start, task.group)
     plane = task.images.plane.within(schedule.coarse_shell(band, task.box, task.radius))
     grid = reference_grid(start, task.images.plane.within(band).radius, task.box)
     gallery = Gallery.of(grid, plane, refine.coarse_rotations(task, 0))
@@ -150,7 +152,7 @@ def _start(task: Task, volume: Map, band: int, box: int, noise: Array) -> Map:
 
 
 def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambda part, message: None) -> State:
-    """Return the state after one more iteration; once classes and poses have come to rest it is ``finished``.
+    """Return the state after one more iteration. Once classes have come to rest the next one, over all orientations again, is the last: ``finished``.
 
     `tell` hears the part done of the iteration and what is being done.
     """
@@ -187,7 +189,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     idle = state["idle"] + 1 if rounds["settling"] and step.idle else 0
     new: State = {
         "iteration": state["iteration"] + 1,
-        "rotations": found.rotations[:, 0] if task.search == "fixed" else task.group.reduced(found.rotations[:, 0]),
+        "rotations": task.group.reduced(found.rotations[:, 0]),
         "shifts": found.shifts[:, 0],
         "members": members,
         "max_probability": found.weights[:, 0] * members.max(axis=1),
@@ -201,7 +203,8 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         "evidence": max(step.evidence, state["evidence"]),
         "idle": idle,
         "history": history,
-        "finished": state["iteration"] + 1 >= task.iterations or idle >= IDLE,
+        "closing": idle >= IDLE or state["iteration"] + 2 >= task.iterations,
+        "finished": state["closing"],
     }
     if new["finished"]:
         final = final_maps(task, averaged, members, noise)
@@ -254,7 +257,7 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> ClassExpecta
     coarse = schedule.coarse_shell(band, task.box, task.radius)
     shares = state["members"].mean(axis=0)[: len(maps)]
     wide = None
-    if task.search == "global" and not state["widening"]["local"]:
+    if task.search == "global" and (state["closing"] or not state["widening"]["local"]):
         wide = _wide(task, state, maps, grids, shares, coarse)
     known = task.search != "global" or not first
     spread = schedule.shift_spread(state["shifts"], task.box) if known else 0.06 * task.box
@@ -276,7 +279,7 @@ def _wide(task: Task, state: State, maps: Map, grids: NDArray[np.float32], share
         grids = reference_grid(mean, task.images.plane.within(state["band"]).radius, task.box)[None]
     elif len(grids) > 1:
         rng = np.random.default_rng([task.seed, 1 << 18, state["iteration"]])
-        own = rng.random(len(choice)) < 0.5
+        own = (rng.random(len(choice)) < 0.5) | state["closing"]
         choice = np.where(own, state["members"].argmax(axis=1), rng.integers(len(grids), size=len(choice)))
     turns, plane = refine.coarse_rotations(task, state["iteration"]), task.images.plane.within(coarse)
     return Wide(grids, [Gallery.of(grid, plane, turns) for grid in grids], choice)

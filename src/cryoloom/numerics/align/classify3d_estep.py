@@ -147,7 +147,7 @@ def expect(
             )  # fmt: skip
             poses = poses.distinct(KEPT, MARGIN, effort.group)
             posteriors.append(Posterior.of(poses))
-            evidence[:, number] = -poses.costs[:, 0] if fixed else log_evidence(poses, effort.prior)
+            evidence[:, number] = -poses.costs[:, 0] if fixed else log_evidence(poses, effort.prior, effort.group.order)
         evidence += log_share
         members = _softmax(evidence)
         top = evidence.max(axis=1)
@@ -171,16 +171,17 @@ def expect(
     )
 
 
-def log_evidence(poses: Candidates, prior: float) -> Array:
+def log_evidence(poses: Candidates, prior: float, order: int = 1) -> Array:
     """Return the logarithm of the integral of ``exp(-cost)`` over all poses, up to a constant, ``(B,)``.
 
-    `prior` is the precision (1/px²) of the shift's prior. A peak so flat that its Gaussian is wider than all poses there are does not count
-    for more than these: the integral is at most the volume times the highest likelihood.
+    `prior` is the precision (1/px²) of the shift's prior, `order` that of the group whose mates count as one pose. A peak so flat that its
+    Gaussian is wider than all poses there are does not count for more than these: the integral is at most the volume times the highest
+    likelihood.
     """
     masses = poses.log_masses
     highest = masses.max(axis=1)
     total = highest + np.log(np.exp(masses - highest[:, None]).sum(axis=1))
-    bound = -poses.costs[:, 0] + ALL_ROTATIONS - np.log(max(prior, 1e-6)) - 1.5 * np.log(2 * np.pi)
+    bound = -poses.costs[:, 0] + ALL_ROTATIONS - np.log(order) - np.log(max(prior, 1e-6)) - 1.5 * np.log(2 * np.pi)
     return np.minimum(total, bound)
 
 

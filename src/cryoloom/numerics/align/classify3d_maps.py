@@ -1,9 +1,10 @@
 """From class memberships to references: each class as its difference from the mean of all.
 
 A class that has few images, or differs little, would by itself be a blurred map, to which noisy images fit best because it makes the smallest
-errors: it attracts what it should not. Here the prior of a class map is not zero but the mean map of all classes (an empirical Bayes estimate),
-and what is filtered, shell by shell, is the difference from it. The filter comes from the correlation of that difference between two halves of the
-images. Classes that do not differ thus become equal, and images are then shared among them by chance, which is the truth about them.
+errors: it attracts what it should not. Here the prior of a class map is not zero but the mean map of all classes, and what is filtered is the
+difference from it, all classes together (`reconstruct.together`). The covariance of the differences, shell by shell, is that which two halves
+of the images have in common (an empirical Bayes estimate). Classes that do not differ become equal, and images are then shared among them by
+chance, which is the truth about them.
 """
 
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from cryoloom.numerics.align.posterior import Posterior, insertion_points
 from cryoloom.numerics.align.refine import Task
 from cryoloom.numerics.fourier.grids import shells_3d
 from cryoloom.numerics.fourier.transforms import centred_rfft3
-from cryoloom.numerics.fsc.shells import crossing_shell, fourier_shell_correlation, transform_correlation
+from cryoloom.numerics.fsc.shells import crossing_shell, fourier_shell_correlation, shell_sums, transform_correlation
 from cryoloom.numerics.masks.soft import spherical_mask
-from cryoloom.numerics.reconstruct.grids import Map, map_from_transform, working_box
+from cryoloom.numerics.reconstruct.grids import Map, working_box
 from cryoloom.numerics.reconstruct.kernels import empty_grid
-from cryoloom.numerics.reconstruct.sums import Sums, divided, divided_transform, joined_ssnr, known_part
+from cryoloom.numerics.reconstruct.sums import Sums, divided, divided_transform, joined_ssnr, known_part, mean_weights, transformed_back
+from cryoloom.numerics.reconstruct.together import drawn_together
 
 Array = NDArray[np.float64]
 
@@ -46,8 +48,8 @@ class ClassSums:
                 continue
             weighed = posterior.taken(rows).weighed(members[rows, number])
             points = insertion_points(weighed, task.box, last, task.radius)
-            lanes = accumulate(task.images, rows, points, plane, noise, lane[rows], threads=task.threads, group=task.group)
-            for part, sums in enumerate(lanes):
+            found = accumulate(task.images, rows, points, plane, noise, lane[rows], threads=task.threads, group=task.group)
+            for part, sums in enumerate(found):
                 each[number, part] = sums
         return cls(each, last)
 
@@ -70,43 +72,60 @@ class Agreement:
     ----------
     mean
         Shell correlation of the mean map of all classes, ``(shells,)``.
-    difference
-        Of each class's difference from the mean, ``(K, shells)``.
+    covariance
+        Of the classes' differences from the mean, as far as the halves have it in common, ``(shells, K, K)``, in the inverse of the sums' weights.
     separation
         How surely two classes differ: standard deviations by which the halves' agreement on their difference exceeds chance, ``(K, K)``.
     """
 
     mean: Array
-    difference: Array
+    covariance: Array
     separation: Array
 
 
 def agreement(task: Task, sums: ClassSums) -> Agreement:
     """Compare the halves under the sphere."""
-    box, classes = working_box(sums.last, task.box), len(sums.each)
+    box, classes, last = working_box(sums.last, task.box), len(sums.each), sums.last
     sphere = task.sphere(box)
     means, differences = [], []
     for half in (0, 1):
-        mean = divided(sums.each[:, half::2].sum(axis=(0, 1)), sums.last, box, task.box, group=task.group)
+        mean = divided(sums.each[:, half::2].sum(axis=(0, 1)), last, box, task.box, group=task.group)
         means.append(_transform(mean * sphere))
-        differences.append(
-            [
-                _transform((divided(sums.half(number, half), sums.last, box, task.box, group=task.group) - mean) * sphere)
-                for number in range(classes)
-            ]
-        )
-    curves = np.zeros((classes + 1, task.images.plane.last + 1))
-    for curve, one, two in zip(curves, (means[0], *differences[0]), (means[1], *differences[1]), strict=True):
-        found = transform_correlation(one, two)[: sums.last + 1]
-        curve[: len(found)] = found
+        maps = (divided(sums.half(one, half), last, box, task.box, group=task.group) for one in range(classes))
+        differences.append([_transform((one - mean) * sphere) for one in maps])
+    curve = np.zeros(task.images.plane.last + 1)
+    found = transform_correlation(*means)[: last + 1]
+    curve[: len(found)] = found
+    shells = shells_3d(box).numpy()
+    first, second = differences
+    power, cross = np.zeros((last + 1, classes)), np.zeros((last + 1, classes, classes))
+    for a in range(classes):
+        power[:, a] = 0.5 * shell_sums(np.abs(first[a]) ** 2 + np.abs(second[a]) ** 2, shells, last + 1)
+        for b in range(a + 1):
+            product = first[a] * second[b].conj() + first[b] * second[a].conj()
+            cross[:, a, b] = cross[:, b, a] = 0.5 * shell_sums(product.real, shells, last + 1)
     separation = np.zeros((classes, classes))
     # Under the sphere neighbouring coefficients are alike; this many are not.
-    cells = np.bincount(shells_3d(box).numpy().ravel(), minlength=sums.last + 1)[: sums.last + 1] * float(np.mean(sphere))
-    for first in range(classes):
-        for second in range(first):
-            curve = transform_correlation(*(half[first] - half[second] for half in differences))[: sums.last + 1]
-            separation[first, second] = separation[second, first] = _excess(curve, cells[: len(curve)])
-    return Agreement(curves[0], curves[1:], separation)
+    cells = np.bincount(shells.ravel(), minlength=last + 1)[: last + 1] * float(np.mean(sphere))
+    for a in range(classes):
+        for b in range(a):
+            agreed = transform_correlation(first[a] - first[b], second[a] - second[b])[: last + 1]
+            separation[a, b] = separation[b, a] = _excess(agreed, cells[: len(agreed)])
+    weights = np.stack([mean_weights(sums.half(one, 0) + sums.half(one, 1), last) / 2 for one in range(classes)], axis=1)
+    return Agreement(curve, _covariance(cross, power, weights), separation)
+
+
+def _covariance(cross: Array, power: Array, weights: Array) -> Array:
+    """Return the signal's covariance ``(shells, K, K)`` from products of two halves and their power, given the mean weights of a half ``(shells, K)``.
+
+    The power is signal and noise, the product signal alone; the noise's variance is the inverse of the weight, which sets the scale.
+    """
+    own = np.diagonal(cross, axis1=1, axis2=2)
+    noise = np.maximum(power - np.maximum(own, 0.0), 1e-3 * power)
+    scale = 1.0 / np.sqrt(np.maximum(weights * noise, 1e-30))
+    scale[(weights <= 0) | (power <= 0)] = 0.0
+    values, vectors = np.linalg.eigh(cross * scale[:, :, None] * scale[:, None, :])
+    return (vectors * np.maximum(values, 0.0)[:, None, :]) @ np.swapaxes(vectors, -1, -2)
 
 
 def _excess(curve: Array, cells: Array) -> float:
@@ -134,23 +153,19 @@ def references(task: Task, sums: ClassSums, agreed: Agreement, *, spark: float, 
     classes, parts = sums.each.shape[:2]
     box = working_box(sums.last, task.box)
     solvent = task.solvent(box)
-    # The halves' curves are about half of the images each; this is how much more, or less, a reference is made of.
-    every, own = 2.0 * (parts - 1) / parts, (task.folds - 1) / task.folds
-    mean_ssnr = every * joined_ssnr(agreed.mean)
-    share = sums.each[..., 2].sum(axis=(1, 2, 3, 4), dtype=np.float64)
-    share /= share.sum()
+    # The halves' curve is about half of the images; a reference's mean holds all but those of its part.
+    ssnr = 2.0 * (parts - 1) / parts * joined_ssnr(agreed.mean)[: sums.last + 1]
     whole = sums.each.sum(axis=1)
     out = np.empty((classes, parts, box, box, box), np.float32)
     for part in range(parts):
         rest = whole - sums.each[:, part]
-        mean = divided_transform(rest.sum(axis=0), sums.last, ssnr=mean_ssnr)
-        if apart:
-            rest = sums.each[:, part % 2 :: 2].sum(axis=1) - sums.each[:, part]
-        for number in range(classes):
-            ssnr = (own if apart else every) * joined_ssnr(agreed.difference[number])
-            ssnr = np.maximum(ssnr, spark * share[number] * mean_ssnr)
-            transform = divided_transform(rest[number], sums.last, ssnr=ssnr, around=mean)
-            out[number, part] = map_from_transform(transform, box, task.box, task.group) * solvent
+        common = rest.sum(axis=0)
+        signal = ssnr / np.maximum(mean_weights(common, sums.last), 1e-30)
+        covariance = agreed.covariance + spark * signal[:, None, None] * np.eye(classes)
+        own = sums.each[:, part % 2 :: 2].sum(axis=1) - sums.each[:, part] if apart else rest
+        transforms = drawn_together(own, divided_transform(common, sums.last, ssnr=ssnr), covariance)
+        for number, transform in enumerate(transforms):
+            out[number, part] = transformed_back(transform, box, task.box, task.group) * solvent
     return out
 
 

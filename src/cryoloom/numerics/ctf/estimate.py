@@ -22,10 +22,10 @@ BACKGROUND = 5
 USABLE = 0.86
 """Part of Nyquist's frequency that is fitted: beyond it interpolation of moved frames has damped the spectrum along x and y."""
 
-LEAST_GAIN = 30.0
-"""Log-likelihood that rings must gain; hundreds of spectra of pure noise reached 16."""
+LEAST_GAIN, CLEAR_GAIN = 20.0, 30.0
+"""Log-likelihood that rings must gain to be believed, and to tell how far a fit holds: of 150 spectra of noise two reached the first, one the second."""
 
-LEAST_SCORE = 0.03
+LEAST_SCORE = 0.02
 """Correlation below which a fit is not to be believed, whatever its gain."""
 
 
@@ -132,7 +132,7 @@ def estimate_from_spectrum(spectrum: Spectrum, optics: Optics, settings: Setting
     ctf = _within_plates(refined.ctf, settings.plates)
     score = _correlation(spectrum, cells, ctf, optics, low, high, cross)
     curves = fit_curves(spectrum, ctf, optics, settings.low_res, cross=cross)
-    if refined.gain < LEAST_GAIN:
+    if refined.gain < CLEAR_GAIN:
         curves = replace(curves, resolution=settings.low_res)
     doubts = _doubts(ctf, refined.gain, score, curves, settings, spectrum)
     return Estimate(ctf, refined.error, score, refined.gain, curves, measured, doubts)
@@ -162,7 +162,7 @@ def _doubts(ctf: Astigmatic, gain: float, score: float, curves: Curves, settings
     coarsest = max(15.0, 4 * spectrum.pixel_size)
     if gain < LEAST_GAIN or score < LEAST_SCORE:
         doubts.append(f"no Thon rings found: score {score:.3f}")
-    if curves.resolution > coarsest:
+    if gain >= CLEAR_GAIN and curves.resolution > coarsest:
         doubts.append(f"the fit holds only to {curves.resolution:.1f} Å")
     slack = 2 * settings.defocus_step
     if not settings.min_defocus - slack <= ctf.mean <= settings.max_defocus + slack:

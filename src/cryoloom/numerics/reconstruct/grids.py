@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cryoloom.numerics.geometry.symmetry import C1, PointGroup
 from cryoloom.numerics.reconstruct.kernels import PAD, grid_centre
 
 Map = NDArray[np.float32]
@@ -64,11 +63,8 @@ def reference_grid(volume: Map, radius: float, full_box: int) -> NDArray[np.floa
     return grid.view(np.float32).reshape(*grid.shape, 2)
 
 
-def map_from_transform(grid: NDArray[np.complex64], box: int, full_box: int, group: PointGroup = C1) -> Map:
-    """Return the map ``(box, box, box)`` of a half-space grid ``(2c + 1, 2c + 1, c + 1)``; the inverse of `reference_grid`.
-
-    The copies that `symmetrise` interpolated once more, when `group` was imposed on the sums, are corrected for that too.
-    """
+def map_from_transform(grid: NDArray[np.complex64], box: int, full_box: int) -> Map:
+    """Return the map ``(box, box, box)`` of a half-space grid ``(2c + 1, 2c + 1, c + 1)``; the inverse of `reference_grid`."""
     c = grid.shape[0] // 2
     size = PAD * box
     keep = min(c, size // 2)
@@ -87,9 +83,7 @@ def map_from_transform(grid: NDArray[np.complex64], box: int, full_box: int, gro
         column[:, wrapped % size] = part[some]
         lines = torch.fft.ifft(column * phase[:, None], dim=1)[:, :box]
         volume[some] = torch.fft.irfft(lines * phase[: keep + 1], n=size, dim=2)[..., :box].numpy()
-    correction = gridding_correction(box)
-    exact = np.float32(np.count_nonzero(group.on_grid) / group.order)
-    volume /= correction * (exact + (1 - exact) * correction)
+    volume /= gridding_correction(box)
     volume *= np.float32((box / full_box) ** 3)
     return volume
 

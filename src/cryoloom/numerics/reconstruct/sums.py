@@ -9,8 +9,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from cryoloom.numerics.geometry.symmetry import C1, PointGroup
-from cryoloom.numerics.reconstruct.grids import Map, map_from_transform
+from cryoloom.numerics.reconstruct.grids import Map, gridding_correction, map_from_transform
 from cryoloom.numerics.reconstruct.kernels import PAD
+from cryoloom.numerics.reconstruct.symmetry import fading
 
 Sums = NDArray[np.float32]
 Curve = NDArray[np.float64]
@@ -49,19 +50,21 @@ def divided(sums: Sums, last: int, box: int, full_box: int, *, ssnr: Curve | Non
     ndarray
         ``(box, box, box)`` float32, in the grey values that make its projections match the images.
     """
-    return map_from_transform(divided_transform(sums, last, ssnr=ssnr), box, full_box, group)
+    return transformed_back(divided_transform(sums, last, ssnr=ssnr), box, full_box, group)
 
 
-def divided_transform(sums: Sums, last: int, *, ssnr: Curve | None = None, around: Transform | None = None) -> Transform:
-    """Return the transform ``(2c + 1, 2c + 1, c + 1)`` of the map that `divided` makes.
+def transformed_back(transform: Transform, box: int, full_box: int, group: PointGroup = C1) -> Map:
+    """Return the map ``(box, box, box)`` of a transform of sums that `symmetrise` gave the symmetry `group`."""
+    volume = map_from_transform(transform, box, full_box)
+    return volume if group.on_grid.all() else volume / fading(group, gridding_correction(box))
 
-    With `around`, another transform of the same grid, a shell of no signal becomes that one instead of nothing: `ssnr` is then the signal to noise
-    power of the difference from it.
-    """
+
+def divided_transform(sums: Sums, last: int, *, ssnr: Curve | None = None) -> Transform:
+    """Return the transform ``(2c + 1, 2c + 1, c + 1)`` of the map that `divided` makes."""
     mean = mean_weights(sums, last)
     floor = FLOOR * mean if ssnr is None else np.zeros(last + 1)
     prior = np.zeros(last + 1) if ssnr is None else mean / np.maximum(ssnr[: last + 1], 1e-12)
-    transform = np.zeros(sums.shape[:3], np.complex64) if around is None else around.copy()
+    transform = np.zeros(sums.shape[:3], np.complex64)
     quotient(sums, floor.astype(np.float32), prior.astype(np.float32), transform)
     return transform
 
@@ -112,7 +115,7 @@ def add_weights(sums, total, cells):
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def quotient(sums, floor, prior, out):
-    """Replace `out` by ``(data + prior · out) / (max(weight, floor) + prior)``, `floor` and `prior` being those of the shell; nothing beyond the last."""
+    """Write ``data / (max(weight, floor) + prior)`` into `out`, `floor` and `prior` being those of the shell; nothing beyond the last."""
     c = sums.shape[0] // 2
     for k in range(sums.shape[0]):
         for j in range(sums.shape[1]):
@@ -122,5 +125,4 @@ def quotient(sums, floor, prior, out):
                     cell = sums[k, j, i]
                     divisor = max(cell[2], floor[shell]) + prior[shell]
                     if divisor > 0:
-                        old = out[k, j, i]
-                        out[k, j, i] = complex((cell[0] + prior[shell] * old.real) / divisor, (cell[1] + prior[shell] * old.imag) / divisor)
+                        out[k, j, i] = complex(cell[0] / divisor, cell[1] / divisor)

@@ -2,7 +2,7 @@
 
 The sum over a group is done in two steps, first over one operator of each coset of the subgroup that carries the grid onto itself, then over
 that subgroup, whose copies fall on the cells exactly: for I2 by 5 + 12 rotated copies instead of 60, for O by 24 exact ones. The other copies are
-interpolated, which fades the map towards the box's edges; `map_from_transform` takes that out again.
+interpolated, which fades the map towards the box's edges; `fading` is what `divided` takes out again.
 """
 
 import numpy as np
@@ -32,6 +32,12 @@ def symmetrise(sums: Sums, group: PointGroup) -> Sums:
     add_rotated(once, group.operators[group.on_grid].astype(np.float32), sums)
     weigh_by_radius(sums, -1)
     return sums
+
+
+def fading(group: PointGroup, correction: Map) -> Map:
+    """Return by what a map of sums that went through `symmetrise` has been multiplied, given that of one interpolation (`correction`)."""
+    exact = np.count_nonzero(group.on_grid) / group.order
+    return np.float32(exact) + np.float32(1 - exact) * correction
 
 
 def symmetric_map(volume: Map, group: PointGroup) -> Map:

@@ -60,7 +60,7 @@ class Classify3D(
     )  # fmt: skip
     symmetry: str = Param(
         "Symmetry", "C1", aliases=("symmetryGroup", "sym"),
-        help="Point group imposed on every class, axes as in RELION: Cn, Dn, T, O, I1 to I4. The reference must lie on its axes.",
+        help="Point group that every class has: Cn, Dn, T, O, I1 to I4. With a wrong one every class is an average of what differs.",
     )  # fmt: skip
     initial_lowpass: Angstrom = Param(
         "Initial low-pass", 40.0, gt=0, aliases=("initialLowPassFilterA", "ini_high"),
@@ -128,7 +128,8 @@ class Classify3D(
         task = classify3d.Task(
             loaded.images, halves_at_random(loaded, job.seed), loaded.pixel_size, loaded.mask_diameter, self.initial_lowpass, job.seed,
             job.threads, mask_on_grid(self.mask, loaded, job.warn), iterations=self.iterations, classes=self.classes,
-            search="global" if self.align and not self.local_search else "local" if self.align else "fixed", finest=finest, group=point_group(self.symmetry),
+            search="global" if self.align and not self.local_search else "local" if self.align else "fixed", finest=finest,
+            group=point_group(self.symmetry),
         )  # fmt: skip
         if task.finest_shell < task.shell(finest or 0.1):
             job.warn(

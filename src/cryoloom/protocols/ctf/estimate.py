@@ -123,6 +123,12 @@ class CTFEstimate(
         doubts = dict(result.rows.filter(pl.col("doubt") != "").select("id", "doubt").rows())
         if doubts:
             job.warn(f"{len(doubts)} of {result.rows.height} micrographs have no believable fit and are disabled, with the reason.")
+        faint = result.rows.filter((pl.col("doubt") == "") & (pl.col("ctf_resolution") >= 0.99 * self.low_res)).height
+        if faint:
+            job.warn(
+                f"{faint} micrographs show rings too faint to tell how far their fit holds. Their defocus is right to some hundred Å, enough for "
+                f"detail of 10 Å; to leave them out, select ctf_resolution < {self.low_res:g}."
+            )
         aliased = result.rows.filter(pl.col("ctf_aliasing") > pl.col("ctf_resolution")).height
         if aliased > result.rows.height / 2:
             job.warn(f"The rings of {aliased} micrographs are narrower than 4 px of the spectrum: a window above {self.window} shows more.")

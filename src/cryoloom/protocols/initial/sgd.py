@@ -37,6 +37,7 @@ class InitialMaps(Outputs):
 class InitialModel(
     Protocol,
     id="initial.sgd",
+    version=2,
     outputs=InitialMaps,
     cite=("10.1038/nmeth.4169", "10.1042/BCJ20210708"),
     aliases=("ProtRelionInitialModel",),

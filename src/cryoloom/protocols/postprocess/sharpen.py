@@ -24,6 +24,7 @@ class Sharpened(Outputs):
 class Sharpen(
     Protocol,
     id="postprocess.sharpen",
+    version=2,
     outputs=Sharpened,
     cite=("10.1016/j.ultramic.2013.06.004", "10.1016/j.jmb.2003.07.013"),
     aliases=("ProtRelionPostprocess",),

@@ -30,6 +30,7 @@ class Refined(Outputs):
 class AutoRefine(
     Protocol,
     id="refine.auto",
+    version=2,
     outputs=Refined,
     cite=("10.1016/j.jmb.2011.11.010", "10.1016/j.jsb.2012.09.006", "10.1038/nmeth.2115"),
     aliases=("ProtRelionRefine3D", "ProtRelionAutoRefine"),
@@ -119,6 +120,12 @@ class AutoRefine(
         state = job.iterate(start, step, done=lambda state: state["finished"], name="refine")
         return self._outputs(job, loaded, np.asarray(task.half), state)
 
+    def _reference_path(self) -> str:
+        rows = map_rows(self.reference, self.reference_class)
+        if "count" in rows.columns:
+            rows = rows.sort("count", descending=True, maintain_order=True)
+        return str(rows.item(0, "volume_path"))
+
     def _judge_symmetry(self, job: Job, loaded: Alignable, reference: Any) -> None:
         """Say so when the reference has not the symmetry that will be imposed on it."""
         from cryoloom.numerics.align.axes import agreement, find_axes
@@ -135,12 +142,6 @@ class AutoRefine(
             )
         else:
             job.warn(f"Symmetry {group.name} is {reason}. Refine in C1 and compare before you believe the map.")
-
-    def _reference_path(self) -> str:
-        rows = map_rows(self.reference, self.reference_class)
-        if "count" in rows.columns:
-            rows = rows.sort("count", descending=True, maintain_order=True)
-        return str(rows.item(0, "volume_path"))
 
     def _halves(self, job: Job, loaded: Alignable) -> Any:
         import numpy as np
