@@ -21,6 +21,7 @@ from cryoloom.formats.star import read_star
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
 from cryoloom.numerics.geometry.compare import compare_poses
 from cryoloom.numerics.geometry.euler import euler_to_matrix
+from cryoloom.numerics.geometry.symmetry import PointGroup, point_group
 from cryoloom.numerics.masks.soft import spherical_mask
 from cryoloom.numerics.simulate.phantom import Phantom
 from cryoloom.numerics.simulate.projection import density
@@ -117,8 +118,9 @@ def map_agreement(data: Path, project: Project) -> dict[str, Any]:
     real = euler_to_matrix(*(theirs[f"rlnAngle{name}"].to_numpy() for name in ("Rot", "Tilt", "Psi")))
     shifts = ours.select("origin_x", "origin_y").to_numpy()
     exact = (ours.select("x", "y").to_numpy() - theirs.select("x", "y").to_numpy()) * pixel_size
-    agreement = compare_poses(poses, shifts, real, exact)
-    best_possible = _oracle(data, run.outputs.particles, ours, real, exact, project.find("picks").parameters["diameter"])
+    group = point_group(run.parameters.get("symmetry", "C1"))
+    agreement = compare_poses(poses, shifts, real, exact, group=group)
+    best_possible = _oracle(data, run.outputs.particles, ours, real, exact, project.find("picks").parameters["diameter"], group)
     volume = read_mrc(run.outputs.volume.file(run.outputs.volume.items["volume_path"][0])).data
     box = volume.shape[0]
     mask = spherical_mask(box, 0.62 * project.find("picks").parameters["diameter"] / pixel_size, 5)
@@ -145,7 +147,9 @@ def map_agreement(data: Path, project: Project) -> dict[str, Any]:
     }
 
 
-def _oracle(data: Path, particles: Any, ours: pl.DataFrame, rotations: np.ndarray, origins: np.ndarray, diameter: float) -> Oracle:
+def _oracle(
+    data: Path, particles: Any, ours: pl.DataFrame, rotations: np.ndarray, origins: np.ndarray, diameter: float, group: PointGroup
+) -> Oracle:
     """Return what the matched particles, `ours`, would give at their true poses."""
     loaded = alignable(particles, 1.2 * diameter)
     row = dict(zip(loaded.rows["id"], range(loaded.rows.height), strict=True))
@@ -154,7 +158,7 @@ def _oracle(data: Path, particles: Any, ours: pl.DataFrame, rotations: np.ndarra
     truth = density(_atoms(atoms, atoms[:, :3]), loaded.box, loaded.pixel_size)
     sphere = spherical_mask(loaded.box, 0.62 * diameter / loaded.pixel_size, 5)
     half = (ours["half_set"].to_numpy() - 1).astype(np.int64)
-    return oracle(images, rotations, origins / loaded.pixel_size, half, loaded.pixel_size, truth, sphere)
+    return oracle(images, rotations, origins / loaded.pixel_size, half, loaded.pixel_size, truth, sphere, group)
 
 
 def _atoms(table: np.ndarray, positions: np.ndarray) -> Phantom:

@@ -89,10 +89,6 @@ class PointGroup:
         """Return all mates of poses ``(..., 3, 3)``, shape ``(..., order, 3, 3)``."""
         return rotations[..., None, :, :] @ self.operators
 
-    def nearest(self, rotations: Array, to: Array) -> Array:
-        """Return for poses ``(..., 3, 3)`` the mate nearest to the pose `to`."""
-        return rotations @ self.operators[np.argmax(self._traces(rotations, to), axis=-1)]
-
     def cosine(self, first: Array, second: Array) -> Array:
         """Return the cosine of the angle between poses ``(..., 3, 3)``, the nearest mates taken."""
         return (self._traces(first, second).max(axis=-1) - 1.0) / 2.0

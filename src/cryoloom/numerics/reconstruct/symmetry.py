@@ -51,14 +51,6 @@ def symmetric_map(volume: Map, group: PointGroup) -> Map:
     return (total / group.order).astype(np.float32)
 
 
-def agreement(volume: Map, other: Map, mask: Map) -> float:
-    """Return the correlation of two maps over a soft mask, means taken out."""
-    total = mask.sum(dtype=np.float64)
-    one, two = (each - (mask * each).sum(dtype=np.float64) / total for each in (volume, other))
-    cross, first, second = ((mask * a * b).sum(dtype=np.float64) for a, b in ((one, two), (one, one), (two, two)))
-    return float(cross / max(np.sqrt(first * second), 1e-30))
-
-
 def turned_map(volume: NDArray[np.floating], rotation: Array, centre: Array | None = None, *, filtered: bool = False) -> Array:
     """Return ``V'(x) = V(R x + centre)``, x from the box's centre in voxels (x, y, z); `filtered` when `volume` holds spline coefficients."""
     middle = np.full(3, len(volume) // 2, dtype=np.float64)
@@ -69,10 +61,10 @@ def turned_map(volume: NDArray[np.floating], rotation: Array, centre: Array | No
 
 def _coset_members(group: PointGroup) -> Array:
     """Return one operator ``r`` of each coset ``r · H``, H being the subgroup that carries the grid onto itself, the identity first."""
-    exact = group.operators[group.on_grid]
     members: list[Array] = []
     for operator in group.operators:
-        if not any(np.abs(np.einsum("ji,nik->njk", known.T, operator[None]) - exact).max(axis=(1, 2)).min() < 1e-6 for known in members):
+        apart = [known.T @ operator for known in members]
+        if not any(np.abs(one - np.rint(one)).max() < 1e-6 for one in apart):
             members.append(operator)
     return np.stack(members)
 
