@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from benchmarks.alignment.sets import MASK_DIAMETER, Case, Truth
+from benchmarks.alignment.superpose import superposed
+from benchmarks.classification import adjusted_rand, table
 from cryoloom.app.session import Run
 from cryoloom.formats.mrc import read_mrc
 from cryoloom.formats.star import read_star
@@ -17,6 +19,7 @@ from cryoloom.numerics.fourier.transforms import resample_volume
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
 from cryoloom.numerics.geometry.compare import compare_poses
 from cryoloom.numerics.geometry.euler import euler_to_matrix
+from cryoloom.numerics.geometry.symmetry import point_group
 from cryoloom.numerics.masks.soft import spherical_mask
 
 Array = NDArray[np.float64]
@@ -44,8 +47,8 @@ def of_peer(place: Path, case: Case, truth: Truth) -> dict[str, Any]:
     if case.task == "initial":
         return {"truth_05_A": _found_map(read_mrc(sorted(out.glob("run_it*_class001.mrc"))[-1]).data, truth)}
     star = out / "run_data.star" if case.task == "refine" else sorted(out.glob("run_it*_data.star"))[-1]
-    table = read_star(star)["particles"]
-    rows = table.sort(table["rlnImageName"].str.extract(r"^0*(\d+)@", 1).cast(pl.Int64))
+    particles = read_star(star)["particles"]
+    rows = particles.sort(particles["rlnImageName"].str.extract(r"^0*(\d+)@", 1).cast(pl.Int64))
     figures = {} if case.task == "refine" else _classes(rows["rlnClassNumber"].to_numpy().astype(int) - 1, truth)
     if case.task == "classify2d":
         return figures
@@ -59,7 +62,8 @@ def of_peer(place: Path, case: Case, truth: Truth) -> dict[str, Any]:
 
 def _poses(rows: pl.DataFrame, angles: tuple[str, ...], origins: tuple[str, str], truth: Truth, case: Case) -> dict[str, float]:
     found = euler_to_matrix(*(rows[name].to_numpy() for name in angles))
-    agreement = compare_poses(found, rows.select(origins).to_numpy(), truth.rotations, truth.origins)
+    group = point_group(str(case.changes.get("symmetry", "C1")))
+    agreement = compare_poses(found, rows.select(origins).to_numpy(), truth.rotations, truth.origins, group=group)
     return {
         "pose_median_deg": round(float(np.median(agreement.angles)), 2),
         "beyond_15_deg": round(float(np.mean(agreement.angles > 15)), 4),
@@ -93,27 +97,13 @@ def _classes(found: NDArray[np.int64], truth: Truth) -> dict[str, float]:
             mean = members.mean(axis=0)
             spread.append(np.rad2deg(np.arccos(np.clip(members @ (mean / np.linalg.norm(mean)), -1, 1))))
         return {"classes": len(spread), "view_spread_deg": round(float(np.median(np.concatenate(spread))), 1)}
-    table = np.zeros((found.max() + 1, truth.state.max() + 1))
-    np.add.at(table, (found[good], truth.state[good]), 1)
-    rows, columns = linear_sum_assignment(-table)
-    return {"accuracy": round(float(table[rows, columns].sum() / table.sum()), 3), "rand_index": round(_rand(table), 3)}
-
-
-def _rand(table: Array) -> float:
-    """Return the adjusted Rand index of a contingency table (Hubert & Arabie 1985)."""
-
-    def pairs(counts: Array) -> float:
-        return float((counts * (counts - 1) / 2).sum())
-
-    both, one, other = pairs(table), pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
-    chance = one * other / pairs(table.sum()[None])
-    return (both - chance) / ((one + other) / 2 - chance)
+    counts = table(found[good], truth.state[good])
+    accuracy = counts[linear_sum_assignment(-counts)].sum() / counts.sum()
+    return {"accuracy": round(float(accuracy), 3), "rand_index": round(adjusted_rand(counts), 3)}
 
 
 def _found_map(volume: NDArray[np.float32], truth: Truth) -> float:
     """Return the resolution in Å at which a map in any frame and hand agrees with the truth to 0.5."""
-    from benchmarks.alignment.superpose import superposed
-
     box = len(truth.volume)
     mask = spherical_mask(box, MASK_DIAMETER / 2 / truth.pixel_size, 5)
     fitted = superposed(resample_volume(torch.from_numpy(volume.astype(np.float32)), box).numpy(), truth.volume, truth.pixel_size)

@@ -122,6 +122,22 @@ def test_the_bad_ones_say_why(run):
     assert any("1 of 4" in warning for warning in job.warnings)
 
 
+@pytest.mark.parametrize("low_res", [30.0, 0.07])
+def test_faint_rings_keep_their_micrograph_and_are_told(run, project, monkeypatch, low_res):
+    """Whether the band is given in Å or as a part of the sampling rate."""
+    assert not any("too faint" in warning for warning in run[1].warnings)
+    monkeypatch.setattr("cryoloom.numerics.ctf.estimate.CLEAR_GAIN", 1e9)
+    one = project.select(project.items["id"].head(1))
+    folder = project.root / f"runs/faint-{low_res:g}"
+    folder.mkdir()
+    job = LoopJob(folder, project.root)
+    out = CTFEstimate(micrographs=one, low_res=low_res).run(job)
+    assert out.ctfs.items["enabled"].all() and "faint" not in out.ctfs.items.columns
+    coarse = low_res if low_res > 1 else PIXEL_SIZE / low_res
+    assert out.ctfs.items["ctf_resolution"][0] == pytest.approx(coarse)
+    assert any("1 micrographs show rings too faint" in warning and f"ctf_resolution < {coarse:.4g}" in warning for warning in job.warnings)
+
+
 def test_picture_and_curves(run):
     _, _, out = run
     row = out.ctfs.items.row(0, named=True)

@@ -91,6 +91,11 @@ class Estimate:
     spectrum: Spectrum
     doubts: tuple[str, ...]
 
+    @property
+    def faint(self) -> bool:
+        """Return whether the rings are too weak to tell how far the fit holds; the resolution is then the coarse end of the band."""
+        return self.gain < CLEAR_GAIN
+
 
 def estimate_ctf(image: Array, pixel_size: float, optics: Optics, settings: Settings) -> Estimate:
     """Estimate the CTF of a micrograph ``(h, w)`` at `pixel_size` Å/px.

@@ -119,15 +119,15 @@ class CTFEstimate(
         result = job.map(self.estimate, self.micrographs)
         kept = ("id", "micrograph_name", "optics_group", "enabled", "fail_reason")
         items = self.micrographs.items.select(*kept, micrograph_id="id")
-        items = items.join(result.rows.drop("doubt"), on="id", how="left", maintain_order="left")
+        items = items.join(result.rows.drop("doubt", "faint"), on="id", how="left", maintain_order="left")
         doubts = dict(result.rows.filter(pl.col("doubt") != "").select("id", "doubt").rows())
         if doubts:
             job.warn(f"{len(doubts)} of {result.rows.height} micrographs have no believable fit and are disabled, with the reason.")
-        faint = result.rows.filter((pl.col("doubt") == "") & (pl.col("ctf_resolution") >= 0.99 * self.low_res)).height
-        if faint:
+        faint = result.rows.filter(pl.col("faint") & (pl.col("doubt") == ""))
+        if faint.height:
             job.warn(
-                f"{faint} micrographs show rings too faint to tell how far their fit holds. Their defocus is right to some hundred Å, enough for "
-                f"detail of 10 Å; to leave them out, select ctf_resolution < {self.low_res:g}."
+                f"{faint.height} micrographs show rings too faint to tell how far their fit holds. Their defocus is right to some hundred Å, enough "
+                f"for detail of 10 Å; to leave them out, select ctf_resolution < {faint['ctf_resolution'].min():.4g}."
             )
         aliased = result.rows.filter(pl.col("ctf_aliasing") > pl.col("ctf_resolution")).height
         if aliased > result.rows.height / 2:
@@ -168,6 +168,7 @@ class CTFEstimate(
             "ctf_fit": curves.fit.tolist(),
             "ctf_quality": curves.quality.tolist(),
             "doubt": "; ".join(found.doubts),
+            "faint": found.faint,
         }
 
     def _settings(self, pixel_size: float) -> "Settings":

@@ -66,7 +66,6 @@ class Select(
         "Least class quality", 0.5, ge=0, le=1,
         help="For mode auto: classes below this are left out with their particles. Too high loses rare views, too low keeps junk.",
     )  # fmt: skip
-
     min_match: float = Param(
         "Least match", 0.75, ge=0, le=1,
         help="For mode auto: particles that show less of their class average are left out; 0 keeps all. Lowered by itself where noise "
