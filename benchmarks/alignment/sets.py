@@ -49,7 +49,7 @@ CASES = {
     "refine-d2": Case("s1", {"particles": 500, "symmetry": "D2"}, "refine"),
     "classify3d": Case("s4", {"particles": 600}, "classify3d", classes=3, lowpass=30.0),
     "classify2d": Case("s1", {"particles": 1000}, "classify2d", classes=10),
-    "initial": Case("s1", {"particles": 500}, "initial"),
+    "initial": Case("s1", {"particles": 1000}, "initial"),
 }  # fmt: skip
 
 

@@ -69,21 +69,27 @@ class Simulated:
     density: np.ndarray
     matrices: np.ndarray
     origins: np.ndarray
+    state: np.ndarray
 
 
 def simulate_set(
-    root: Path, *, count, box, pixel_size, snr, diameter=150.0, shift=5.0, noise_only=False, seed=1, symmetry="C1", **optics
+    root: Path, *, count, box, pixel_size, snr, diameter=150.0, shift=5.0, noise_only=False, seed=1, symmetry="C1", other=0.0, **optics
 ) -> Simulated:
-    """Write a stack of one random phantom under `root` and return it with its truth; optics keywords override those of the group."""
+    """Write a stack of one random phantom under `root` and return it with its truth; optics keywords override those of the group.
+
+    The part `other` of the images, the last ones, show another random phantom: `state` 1.
+    """
     rng = np.random.default_rng(seed)
     phantom, microscope = symmetrised(random_phantom(seed, diameter), symmetry), Microscope(300.0, 2.7, 0.1)
     poses, origins = uniform_poses(count, rng), rng.normal(size=(count, 2)) * shift
     defoci = rng.uniform(8000, 25000, count)
+    state = (np.arange(count) >= round((1 - other) * count)).astype(np.int64)
     truth = [
-        Particle(0, tuple(pose), tuple(origin), Defocus(d + 150, d - 150, 30.0))
-        for pose, origin, d in zip(poses, origins, defoci, strict=True)
+        Particle(int(kind), tuple(pose), tuple(origin), Defocus(d + 150, d - 150, 30.0))
+        for kind, pose, origin, d in zip(state, poses, origins, defoci, strict=True)
     ]
-    clean = np.stack([clean_image(particle, [phantom], microscope, box, pixel_size) for particle in truth])
+    phantoms = [phantom, random_phantom(seed + 1, 0.8 * diameter)]
+    clean = np.stack([clean_image(particle, phantoms, microscope, box, pixel_size) for particle in truth])
     scale = np.float32(np.sqrt(snr / clean.var(axis=(1, 2)).mean()))
     images = rng.normal(size=clean.shape).astype(np.float32) + (0 if noise_only else scale * clean)
     folder = root / "data"
@@ -117,6 +123,7 @@ def simulate_set(
         volume,
         euler_to_matrix(*poses.T),
         origins,
+        state,
     )
 
 

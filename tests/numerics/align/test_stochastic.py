@@ -87,8 +87,9 @@ def test_classes_start_apart_and_none_starves(scene):
     for _ in range(4):
         state = stochastic.iterate(plan, state)
     assert state["occupancy"].sum() == pytest.approx(1) and state["occupancy"].min() > 0.1
-    member = stochastic.class_of(plan, state)
-    assert member.shape == (300,) and set(np.unique(member)) <= {0, 1}
+    members = stochastic.memberships(plan, state)
+    assert members.shape == (300, 2) and np.allclose(members.sum(axis=1), 1.0, atol=1e-4)
+    assert state["history"][-1]["share"] == pytest.approx(state["occupancy"].tolist())
 
 
 def test_centring_moves_the_mass_to_the_centre():

@@ -34,22 +34,50 @@ def test_one_map_that_a_refinement_can_start_from(simulated, checkpoint_job):
 
 
 @pytest.mark.slow
-def test_several_classes_and_their_members(simulated, checkpoint_job):
-    data = simulated(**SMALL | {"count": 300})
-    out = InitialModel(particles=data.particles, mask_diameter=170.0, batches=20, classes=2).run(checkpoint_job())
-    assert out.volume is None
-    assert out.classes.items["count"].sum() == 300 and out.classes.items.height == 2
-    counts = out.particles.items["class_id"].value_counts().sort("class_id")
-    assert {row["class_id"]: row["count"] for row in counts.iter_rows(named=True)} == {
-        row["class_id"]: row["count"] for row in out.classes.items.iter_rows(named=True) if row["count"]
-    }
-    assert "classes" in InitialModel.summary(None, out)
+def test_different_particles_fall_into_different_classes(simulated, checkpoint_job):
+    data = simulated(**SMALL, other=0.4)
+    job = checkpoint_job()
+    out = InitialModel(particles=data.particles, mask_diameter=170.0, batches=20, classes=2).run(job)
+    table = out.classes.items
+    member = out.particles.items["class_id"].to_numpy() - 1
+    assert np.bincount(member, minlength=2).tolist() == table["count"].to_list()
+    counts = np.array([[np.sum((member == k) & (data.state == state)) for state in (0, 1)] for k in (0, 1)])
+    # Independent chance would give 0.6.
+    assert counts.max(axis=0).sum() / 600 > 0.95 and counts.max(axis=1).sum() / 600 > 0.95
+    largest = table.sort("count", descending=True).row(0, named=True)
+    assert out.volume.items["volume_path"][0] == largest["volume_path"] and largest["count"] == pytest.approx(360, abs=20)
+    assert table["nearest_class"].to_list() == [2, 1] and not any("nearly as well" in warning for warning in job.warnings)
+    assert np.allclose([sum(row) for row in out.particles.items["class_probabilities"]], 1.0, atol=1e-3)
+    summary = InitialModel.summary(None, out)
+    assert summary["particles a class"] == ", ".join(map(str, table["count"]))
+    titles = [panel.title for panel in InitialModel.report(None, out)]
+    assert titles == ["Classes", "Maps", "Search", "Sizes of classes"]
+    # A refinement takes one of the classes as its reference.
+    assert not list(AutoRefine(particles=out.particles, reference=out.classes, reference_class=2, mask_diameter=170.0).check())
 
 
-def test_too_few_particles_are_refused(simulated, checkpoint_job):
-    data = simulated(**SMALL | {"count": 20})
+@pytest.mark.slow
+def test_classes_of_one_structure_are_said_to_be_alike(simulated, checkpoint_job):
+    data = simulated(**SMALL)
+    job = checkpoint_job()
+    out = InitialModel(particles=data.particles, mask_diameter=170.0, batches=20, classes=2).run(job)
+    assert any("classify3d.em" in warning or "not aligned again" in warning for warning in job.warnings), out.classes.items
+
+
+def test_what_cannot_be_done_is_refused_before_any_work(simulated, checkpoint_job):
+    data = simulated(**SMALL | {"count": 120})
+
+    def hints(**values):
+        return {
+            hint.parameter: hint for hint in InitialModel(particles=data.particles, mask_diameter=170.0, **values).check() if hint.error
+        }
+
+    assert not hints() and not hints(classes=2)
+    assert "120 particles that leaves fewer than 50 each" in hints(classes=3)["classes"].message and hints(classes=3)["classes"].fix == 2
+    assert "symmetry" in hints(symmetry="D0") and "symmetry" in hints(symmetry="Q7")
+    few = simulated(**SMALL | {"count": 19})
     with pytest.raises(Failure, match="at least 50"):
-        InitialModel(particles=data.particles, mask_diameter=170.0).run(checkpoint_job())
+        InitialModel(particles=few.particles, mask_diameter=170.0).run(checkpoint_job())
 
 
 @pytest.mark.slow

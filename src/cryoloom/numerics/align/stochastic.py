@@ -146,19 +146,21 @@ def iterate(plan: Plan, state: State) -> State:
     occupancy = keep * state["occupancy"] + (1 - keep) * found.members.mean(axis=0)
     # No class may starve before it has had a chance to become something.
     occupancy = np.maximum(occupancy, 0.3 / plan.classes)
+    occupancy /= occupancy.sum()
     record = {"batch": batch + 1, "shell": shell, "images": size, "max_probability": found.certainty, "gain": found.gain}
+    record["share"] = occupancy.tolist()
     return {
         **state,
         "batch": batch + 1,
         "sums": sums.astype(np.float32),
         "explained": explained,
-        "occupancy": occupancy / occupancy.sum(),
+        "occupancy": occupancy,
         "history": [*state["history"], record],
     }
 
 
-def class_of(plan: Plan, state: State) -> NDArray[np.int64]:
-    """Return the class (from 0) of every image of the set: the one of most weight, whatever the pose."""
+def memberships(plan: Plan, state: State) -> Array:
+    """Return how likely every image of the set is in each class, whatever its pose, ``(n, classes)``."""
     shell = plan.last_shell
     maps, _ = maps_of(plan, state["sums"], shell)
     turn = random_rotations(1, np.random.default_rng([plan.seed, 2]))[0]
@@ -167,12 +169,12 @@ def class_of(plan: Plan, state: State) -> NDArray[np.int64]:
     for part in blocks(len(plan.images), 512):
         rows = np.arange(part.start, part.stop)
         members.append(expect(plan, rows, gallery, noise, state["occupancy"]).members)
-    return np.concatenate(members).argmax(axis=1)
+    return np.concatenate(members)
 
 
-def fit(plan: Plan, state: State, maps: NDArray[np.float32]) -> Array:
-    """Return for maps ``(n, b, b, b)`` the mean log-likelihood gained over noise by `FITTED` images, all at the same grid of poses."""
-    rows = np.sort(np.random.default_rng([plan.seed, 4]).permutation(len(plan.images))[:FITTED])
+def fit(plan: Plan, state: State, maps: NDArray[np.float32], among: NDArray[np.int64]) -> Array:
+    """Return for maps ``(n, b, b, b)`` the mean log-likelihood gained over noise by `FITTED` images `among` some, all at the same grid of poses."""
+    rows = np.sort(np.random.default_rng([plan.seed, 4]).permutation(among)[:FITTED])
     rotations = rotation_grid(2, 24) @ random_rotations(1, np.random.default_rng([plan.seed, 5]))[0]
     alone, noise = replace(plan, classes=1), noise_of(state)
     galleries = (_gallery(alone, one[None], plan.plane, rotations) for one in maps)

@@ -9,7 +9,8 @@ import polars as pl
 from cryoloom.data import Classes3D, Particles, Volume, symmetry_hints
 from cryoloom.formats.alignment import Alignable, alignable
 from cryoloom.formats.mrc import read_mrc, write_mrc
-from cryoloom.spec import Hint, Input, Job, Outputs, Param, Protocol
+from cryoloom.report.panels import ImageGrid, LinePlot, Series, TableView
+from cryoloom.spec import Hint, Input, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom
 
 if TYPE_CHECKING:
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     from cryoloom.numerics.geometry.symmetry import PointGroup
 
 LEAST = 50
-"""Particles without which no map can be found."""
+"""Particles without which no map can be found, and no class is aligned."""
 MOST_POLISHED = 4000
 """Particles that the last alignment uses: enough for a first map, and its time stays bounded."""
 BATCHES_A_STEP = 5
+ALIKE = 0.8
+"""Of the log-likelihood that a class's images gain by its map, what another class's map may give them before the two are called alike."""
 LEAST_FIT = 0.9
 """Of the log-likelihood of the map found without symmetry, what the symmetrised one must keep: with its true group a particle loses nothing."""
 LIKE, MEMBER = 0.9, 0.1
@@ -29,7 +32,7 @@ LIKE, MEMBER = 0.9, 0.1
 
 @dataclass(frozen=True)
 class InitialMaps(Outputs):
-    volume: Volume | None = None
+    volume: Volume
     classes: Classes3D | None = None
     particles: Particles | None = None
 
@@ -37,7 +40,7 @@ class InitialMaps(Outputs):
 class InitialModel(
     Protocol,
     id="initial.sgd",
-    version=2,
+    version=3,
     outputs=InitialMaps,
     cite=("10.1038/nmeth.4169", "10.1042/BCJ20210708"),
     aliases=("ProtRelionInitialModel",),
@@ -58,7 +61,8 @@ class InitialModel(
     )  # fmt: skip
     classes: int = Param(
         "Classes", 1, ge=1, le=10, aliases=("numberOfClasses",),
-        help="Maps sought at once. More than one separates junk and mixtures; too many split the particle's views.",
+        help="Maps sought at once. More than one separates junk and clearly different particles, one class each; states of one particle, such as "
+        "a domain lost or moved, it does not: find one map, then classify3d.em. The largest class's map is the volume.",
     )  # fmt: skip
     resolution: Angstrom = Param(
         "Target resolution", 12.0, ge=6, le=60, advanced=True,
@@ -71,6 +75,9 @@ class InitialModel(
 
     def check(self) -> Iterator[Hint]:
         yield from symmetry_hints(self.symmetry)
+        if self.classes > 1 and (count := self.particles.enabled().height) < LEAST * self.classes:
+            fix = max(1, count // LEAST)
+            yield Hint("classes", f"is {self.classes}: of {count} particles that leaves fewer than {LEAST} each", fix=fix)
 
     def run(self, job: Job) -> InitialMaps:
         import torch
@@ -90,47 +97,83 @@ class InitialModel(
             for _ in range(min(BATCHES_A_STEP, plan.batches - state["batch"])):
                 state = stochastic.iterate(plan, state)
                 job.progress(state["batch"], plan.batches, f"mini-batch {state['batch']}")
-            job.note(**state["history"][-1])
+            last = state["history"][-1]
+            job.note(**{name: value for name, value in last.items() if not isinstance(value, list)})
             return state
 
         steps = -(-plan.batches // BATCHES_A_STEP)
         found = job.iterate(
             lambda: stochastic.begin(plan), step, done=lambda state: state["batch"] >= plan.batches, name="search", total=steps
         )
-        return self._single(job, loaded, plan, found) if self.classes == 1 else self._several(job, loaded, plan, found)
+        return self._outputs(job, loaded, plan, found)
 
-    def _single(self, job: Job, loaded: Alignable, plan: "Plan", found: "State") -> InitialMaps:
-        import numpy as np
-
-        row = self._map(job, loaded, plan, found, 0, np.arange(len(loaded.images)))
-        items = pl.DataFrame({"id": [1], "volume_path": [row["volume_path"]], "box_size": [loaded.box]})
-        meta = {"pixel_size": loaded.pixel_size, "resolution": row["resolution"], "mask_diameter": loaded.mask_diameter}
-        meta |= {"symmetry": self._group().name, **row["judged"], "batches": found["history"]}
-        if self._group().order == 1:
-            meta["looks_like"] = self._looks_like(loaded, read_mrc(job.root / row["volume_path"]).data)
-        return InitialMaps(volume=Volume(items, job.root, meta=meta))
-
-    def _several(self, job: Job, loaded: Alignable, plan: "Plan", found: "State") -> InitialMaps:
+    def _outputs(self, job: Job, loaded: Alignable, plan: "Plan", found: "State") -> InitialMaps:
         import numpy as np
 
         from cryoloom.numerics.align import stochastic
 
-        member = stochastic.class_of(plan, found)
-        rows = []
-        for number in range(self.classes):
-            chosen = np.flatnonzero(member == number)
-            row = self._map(job, loaded, plan, found, number, chosen)
-            del row["judged"]
-            rows.append({"id": number + 1, "class_id": number + 1, **row, "box_size": loaded.box, "count": len(chosen)})
-            if len(chosen) < LEAST:
-                job.warn(f"Class {number + 1} holds {len(chosen)} particles: its map is that of the search, not aligned again.")
-        symmetry = self._group().name
-        meta = {"pixel_size": loaded.pixel_size, "mask_diameter": loaded.mask_diameter, "symmetry": symmetry, "batches": found["history"]}
-        columns = pl.DataFrame({"id": loaded.rows["id"], "class_id": member + 1})
+        members = stochastic.memberships(plan, found) if self.classes > 1 else np.ones((len(loaded.images), 1))
+        member = members.argmax(axis=1)
+        counts = np.bincount(member, minlength=self.classes)
+        rows = [self._map(job, loaded, plan, found, number, np.flatnonzero(member == number)) for number in range(self.classes)]
+        meta = {"pixel_size": loaded.pixel_size, "box_size": loaded.box, "mask_diameter": loaded.mask_diameter}
+        meta |= {"symmetry": self._group().name, "batches": found["history"]}
+        main = rows[int(counts.argmax())]
+        items = pl.DataFrame({"id": [1], "volume_path": [main["volume_path"]], "box_size": [loaded.box]})
+        told = {"resolution": main["resolution"], **main["judged"]}
+        if self._group().order == 1:
+            told["looks_like"] = self._looks_like(loaded, read_mrc(job.root / main["volume_path"]).data)
+        volume = Volume(items, job.root, meta=meta | told)
+        if self.classes == 1:
+            return InitialMaps(volume=volume)
+        nearest, likeness = self._likeness(plan, found, member)
+        self._warn_of_classes(job, counts.tolist(), nearest, likeness)
+        numbers = np.arange(1, self.classes + 1)
+        table = pl.DataFrame(
+            {
+                "id": numbers,
+                "class_id": numbers,
+                "volume_path": [row["volume_path"] for row in rows],
+                "box_size": [loaded.box] * self.classes,
+                "count": counts,
+                "distribution": members.mean(axis=0),
+                "estimated_resolution": [row["resolution"] for row in rows],
+                "nearest_class": nearest,
+                "likeness": likeness,
+            }
+        )
+        probabilities = pl.Series(members.tolist(), dtype=pl.List(pl.Float64))
+        columns = pl.DataFrame({"id": loaded.rows["id"], "class_id": member + 1, "class_probabilities": probabilities})
         particles = self.particles.with_columns(columns)
         if loaded.left_out:
             particles = particles.disable(loaded.left_out)
-        return InitialMaps(classes=Classes3D(pl.DataFrame(rows), job.root, meta=meta), particles=particles)
+        return InitialMaps(volume=volume, classes=Classes3D(table, job.root, meta=meta), particles=particles)
+
+    def _likeness(self, plan: "Plan", found: "State", member: Any) -> tuple[list[int], list[float]]:
+        """Return for each class the other one that explains its images best, and how well beside its own map: 1 if as well."""
+        import numpy as np
+
+        from cryoloom.numerics.align import stochastic
+
+        maps, _ = stochastic.maps_of(plan, found["sums"], plan.last_shell)
+        nearest, likeness = [], []
+        for number in range(self.classes):
+            own = np.flatnonzero(member == number)
+            gains = stochastic.fit(plan, found, maps, own) if len(own) else np.ones(self.classes)
+            others = np.where(np.arange(self.classes) == number, -np.inf, gains)
+            nearest.append(int(others.argmax()) + 1)
+            likeness.append(float(np.clip(others.max() / max(gains[number], 1e-9), 0.0, 1.0)))
+        return nearest, likeness
+
+    def _warn_of_classes(self, job: Job, counts: list[int], nearest: list[int], likeness: list[float]) -> None:
+        for number, (count, other, alike) in enumerate(zip(counts, nearest, likeness, strict=True), start=1):
+            if count < LEAST:
+                job.warn(f"Class {number} holds {count} particles: its map is that of the search, not aligned again.")
+            elif alike > ALIKE:
+                job.warn(
+                    f"The map of class {other} explains the particles of class {number} nearly as well as their own ({alike:.0%}): they are no "
+                    "different particles, and which of the two one is in means little. Take fewer classes, and tell states apart by classify3d.em."
+                )
 
     def _map(self, job: Job, loaded: Alignable, plan: "Plan", found: "State", number: int, chosen: Any) -> dict[str, Any]:
         """Align the particles of one class to its map a few times, in halves, and write the result."""
@@ -146,8 +189,8 @@ class InitialModel(
         maps, _ = stochastic.maps_of(plan, found["sums"], plan.last_shell)
         rough, resolution = np.ascontiguousarray(maps[number]), loaded.box * loaded.pixel_size / plan.last_shell
         judged: dict[str, float] = {}
-        if group.order > 1:
-            rough, judged = self._imposed(job, loaded, plan, found, stochastic.centred_map(rough))
+        if group.order > 1 and len(chosen) >= LEAST:
+            rough, judged = self._imposed(job, loaded, plan, found, stochastic.centred_map(rough), number, chosen)
         volume = resample_volume(torch.from_numpy(rough), loaded.box).numpy()
         if group.order == 1:
             volume = stochastic.centred_map(volume)
@@ -188,7 +231,9 @@ class InitialModel(
         name, correlation = max((each for each in ranked if each[1] >= best - MEMBER), key=lambda each: point_group(each[0]).order)
         return f"{name} ({correlation:.2f})" if best >= LIKE else ""
 
-    def _imposed(self, job: Job, loaded: Alignable, plan: "Plan", found: "State", rough: Any) -> tuple[Any, dict[str, float]]:
+    def _imposed(
+        self, job: Job, loaded: Alignable, plan: "Plan", found: "State", rough: Any, number: int, chosen: Any
+    ) -> tuple[Any, dict[str, float]]:
         """Return a map found without symmetry, laid on the group's axes and made symmetric, and how well that fits; say so if it does not."""
         import numpy as np
 
@@ -200,29 +245,66 @@ class InitialModel(
         axes = find_axes(rough, loaded.pixel_size * loaded.box / len(rough), loaded.mask_diameter / 2, group)
         moved = in_frame(rough, axes)
         symmetric = symmetric_map(moved, group)
-        free, bound = stochastic.fit(plan, found, np.stack([moved, symmetric]))
+        free, bound = stochastic.fit(plan, found, np.stack([moved, symmetric]), chosen)
+        whose = f" of class {number + 1}" if self.classes > 1 else ""
         if bound < LEAST_FIT * free:
             job.warn(
-                f"Symmetry {group.name} is not supported by the data: CC between the C1 map and its symmetrised copy = {axes.agreement:.2f}, "
+                f"Symmetry {group.name} is not supported by the data{whose}: CC between the C1 map and its symmetrised copy = "
+                f"{axes.agreement:.2f}, "
                 f"and the symmetrised map explains the images {1 - bound / free:.0%} less well. Try C1, or a smaller group."
             )
         return symmetric, {"symmetry_correlation": axes.agreement, "symmetry_fit": float(bound / free)}
 
     def summary(self, out: InitialMaps) -> Mapping[str, Any]:
-        if out.volume is not None:
-            meta, batches = out.volume.meta, out.volume.meta["batches"]
-            return {
-                "agreement of halves to (Å)": round(out.volume.meta["resolution"], 1),
-                "mini-batches": len(batches),
-                "best-pose probability": round(batches[-1]["max_probability"], 2),
-                "symmetry": f"{meta['symmetry']} imposed"
-                if "looks_like" not in meta
-                else f"none imposed, like {meta['looks_like'] or 'no group'}",
-            }
-        assert out.classes is not None
-        counts = out.classes.items["count"]
-        return {
-            "classes": out.classes.items.height,
-            "particles in the largest": f"{counts.max()} of {counts.sum()}",
-            "agreement of halves to (Å)": ", ".join(f"{value:.0f}" for value in out.classes.items["resolution"]),
+        meta, batches = out.volume.meta, out.volume.meta["batches"]
+        told: dict[str, Any] = {
+            "agreement of halves to (Å)": round(meta["resolution"], 1),
+            "mini-batches": len(batches),
+            "best-pose probability": round(batches[-1]["max_probability"], 2),
+            "symmetry": f"{meta['symmetry']} imposed"
+            if "looks_like" not in meta
+            else f"none imposed, like {meta['looks_like'] or 'no group'}",
         }
+        if out.classes is not None:
+            table = out.classes.items
+            told["particles a class"] = ", ".join(map(str, table["count"]))
+            told["agreement of halves a class (Å)"] = ", ".join(f"{value:.0f}" for value in table["estimated_resolution"])
+        return told
+
+    def report(self, out: InitialMaps) -> list[Panel]:
+        batches = out.volume.meta["batches"]
+        numbers = [each["batch"] for each in batches]
+        shown = {"the map": out.volume.file(out.volume.items.item(0, "volume_path"))}
+        panels: list[Panel] = []
+        if out.classes is not None:
+            table = out.classes.items
+            labels = {
+                "class_id": "class", "count": "particles", "distribution": "part", "estimated_resolution": "halves agree to (Å)",
+                "nearest_class": "most like class", "likeness": "explained by that one's map",
+            }  # fmt: skip
+            panels.append(TableView(title="Classes", columns={label: table[name].to_list() for name, label in labels.items()}))
+            shown = {f"class {row['class_id']}": out.classes.file(row["volume_path"]) for row in table.iter_rows(named=True)}
+        maps = {name: read_mrc(path).data for name, path in shown.items()}
+        middle = out.volume.items.item(0, "box_size") // 2
+        cuts = {
+            "across z": lambda data: data[middle],
+            "across y": lambda data: data[:, middle],
+            "across x": lambda data: data[:, :, middle],
+        }
+        panels += [
+            ImageGrid(
+                title="Maps", images=[cut(data) for data in maps.values() for cut in cuts.values()], size=150,
+                captions=[f"{name}, {side}" for name in maps for side in cuts], caption="Central slices. The hand is undecided.",
+            ),
+            LinePlot(
+                title="Search", x_label="mini-batch", y_label="log-likelihood gained over noise",
+                series=[Series("mean of the batch", numbers, [each["gain"] for each in batches])],
+                caption="It rises while the map forms, with the band too; one that stays near zero found nothing.",
+            ),
+        ]  # fmt: skip
+        if out.classes is not None:
+            sizes = [Series(f"class {k + 1}", numbers, [each["share"][k] for each in batches]) for k in range(out.classes.items.height)]
+            panels.append(
+                LinePlot(title="Sizes of classes", x_label="mini-batch", y_label="part of the images", y_range=(0, 1), series=sizes)
+            )
+        return panels
