@@ -29,7 +29,7 @@ def of_ours(done: Run, case: Case, truth: Truth) -> dict[str, Any]:
     """Judge a run of the product."""
     outputs = done.outputs
     if case.task == "initial":
-        return {"truth_05_A": _found_map(read_mrc(outputs.volume.file(outputs.volume.items["volume_path"][0])).data, truth)}
+        return {"truth_05_A": found_map(read_mrc(outputs.volume.file(outputs.volume.items["volume_path"][0])).data, truth)}
     rows = outputs.particles.items.sort("id")
     figures = {} if case.task == "refine" else _classes(rows["class_id"].to_numpy() - 1, truth)
     if case.task == "classify2d":
@@ -45,7 +45,7 @@ def of_peer(place: Path, case: Case, truth: Truth) -> dict[str, Any]:
     """Judge what RELION left in ``place/relion``."""
     out = place / "relion"
     if case.task == "initial":
-        return {"truth_05_A": _found_map(read_mrc(sorted(out.glob("run_it*_class001.mrc"))[-1]).data, truth)}
+        return {"truth_05_A": found_map(read_mrc(sorted(out.glob("run_it*_class001.mrc"))[-1]).data, truth)}
     star = out / "run_data.star" if case.task == "refine" else sorted(out.glob("run_it*_data.star"))[-1]
     particles = read_star(star)["particles"]
     rows = particles.sort(particles["rlnImageName"].str.extract(r"^0*(\d+)@", 1).cast(pl.Int64))
@@ -102,9 +102,9 @@ def _classes(found: NDArray[np.int64], truth: Truth) -> dict[str, float]:
     return {"accuracy": round(float(accuracy), 3), "rand_index": round(adjusted_rand(counts), 3)}
 
 
-def _found_map(volume: NDArray[np.float32], truth: Truth) -> float:
+def found_map(volume: NDArray[np.float32], truth: Truth, mask_diameter: float = MASK_DIAMETER) -> float:
     """Return the resolution in Å at which a map in any frame and hand agrees with the truth to 0.5."""
     box = len(truth.volume)
-    mask = spherical_mask(box, MASK_DIAMETER / 2 / truth.pixel_size, 5)
+    mask = spherical_mask(box, mask_diameter / 2 / truth.pixel_size, 5)
     fitted = superposed(resample_volume(torch.from_numpy(volume.astype(np.float32)), box).numpy(), truth.volume, truth.pixel_size)
     return round(resolution_at(fourier_shell_correlation(fitted * mask, truth.volume * mask), 0.5, box, truth.pixel_size), 2)

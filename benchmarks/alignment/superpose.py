@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import affine_transform
 from scipy.optimize import minimize
 
 from cryoloom.numerics.align.axes import sampled
@@ -12,6 +11,7 @@ from cryoloom.numerics.fourier.transforms import resample_volume
 from cryoloom.numerics.geometry.rotations import rotation_from_vector
 from cryoloom.numerics.geometry.sphere import rotation_grid
 from cryoloom.numerics.reconstruct.grids import working_box
+from cryoloom.numerics.reconstruct.symmetry import turned_map
 
 Map = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -63,7 +63,7 @@ def _fitted(volume: Map, target: Map, pixel_size: float) -> tuple[float, Map]:
         if result.fun < best[0]:
             best = (result.fun, *placed(result.x, start))
     least, rotation, centre = best
-    return least, _turned(volume, rotation, centre / scale)
+    return least, turned_map(volume, rotation, centre / scale).astype(np.float32)
 
 
 def _points(wanted: Map, pixel_size: float) -> Array:
@@ -91,10 +91,3 @@ def _correlations(one: NDArray[np.float32], many: NDArray[np.float32]) -> Array:
 def _reduced(volume: Map, pixel_size: float, resolution: float, box: int) -> Map:
     filtered = lowpass(volume, pixel_size, max(resolution, 2.2 * pixel_size))
     return resample_volume(torch.from_numpy(np.ascontiguousarray(filtered)), box).numpy()
-
-
-def _turned(volume: Map, rotation: Array, centre: Array) -> Map:
-    """Return the map whose value at ``p`` (x, y, z about the box's centre) is that of `volume` at ``R p + centre``."""
-    matrix, offset = rotation[::-1, ::-1], centre[::-1]
-    middle = np.full(3, len(volume) // 2)
-    return affine_transform(volume, matrix, middle + offset - matrix @ middle, order=3)
