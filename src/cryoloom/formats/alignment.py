@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cryoloom.numerics.align.images import ImageSet
 
 BLOCK = 256
-HELD = 3 << 30
+HELD = 3 << 29
 """Bytes of coefficients up to which they are held in memory; the images of larger sets are read and transformed whenever they are needed."""
 BAD_FRACTION = 0.01
 """Images without content or with values that are not finite are left out up to this fraction; more mean that the stack is broken."""

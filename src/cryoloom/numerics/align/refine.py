@@ -42,7 +42,7 @@ from cryoloom.numerics.geometry.symmetry import C1, PointGroup
 from cryoloom.numerics.masks.soft import soft_mask, spherical_mask
 from cryoloom.numerics.reconstruct.grids import Map, reference_grid, working_box
 from cryoloom.numerics.reconstruct.kernels import grid_bytes
-from cryoloom.numerics.reconstruct.sums import Sums, divided, join_low_shells, joined_ssnr
+from cryoloom.numerics.reconstruct.sums import PACKING, Packed, Sums, divided, join_low_shells, joined_ssnr
 from cryoloom.numerics.reconstruct.symmetry import symmetric_map
 
 Array = NDArray[np.float64]
@@ -54,8 +54,8 @@ SURFACE_FROM = 8
 """Details across the mask's diameter that the halves must agree on before a mask follows the particle's surface."""
 SURFACE_LOWPASS, SURFACE_EXTEND, SURFACE_EDGE, SURFACE_BOX = 15.0, 8.0, 12.0, 160
 """Å of the low-pass (at least; 1.5 times the resolution otherwise), of the reach beyond the surface and of the soft edge; largest box."""
-LANES_KEPT, LANES_AT_ONCE = 1 << 30, 3 << 29
-"""Bytes of sums of all folds up to which they are kept, and bytes of them that may be worked on at once."""
+LANES_KEPT, LANES_AT_ONCE = 1 << 29, 3 << 29
+"""Bytes of packed sums of all folds up to which they are kept, and bytes of sums that may be worked on at once."""
 SCALES_FROM = 4
 """Shells that the halves must agree on well before grey scales are read from them."""
 DIRECTIONS, ANGLES = 2, 24
@@ -281,7 +281,7 @@ def _correlation(task: Task, first: Map, second: Map) -> Array:
 
 
 class _Folds:
-    """The sums of the folds of both halves: held if they fit, else summed anew whenever they are asked for."""
+    """The sums of the folds of both halves: held, packed, if they fit, else summed anew whenever they are asked for."""
 
     def __init__(self, task: Task, points: Points, shell: int, noise: Array, count: int) -> None:
         self.count = count
@@ -291,11 +291,13 @@ class _Folds:
         threads = max(1, min(task.threads, LANES_AT_ONCE // (size if task.group.order == 1 else 2 * size)))
         every = np.arange(len(task.images))
         self._sum = partial(accumulate, task.images, every, points, plane, noise, lane, threads=threads, group=task.group)
-        self._kept = list(self._sum()) if count > 1 and 2 * count * size <= LANES_KEPT else None
+        self._kept: list[Packed] | None = None
+        if count > 1 and 2 * count * size * PACKING <= LANES_KEPT:
+            self._kept = [Packed.of(one) for one in self._sum()]
 
     def pairs(self) -> Iterator[tuple[Sums, Sums]]:
         """Yield the sums of both halves, fold by fold; the caller may change them."""
-        lanes = self._sum() if self._kept is None else iter(self._kept)
+        lanes = self._sum() if self._kept is None else (one.grid() for one in self._kept)
         yield from zip(lanes, lanes, strict=True)
 
     def total(self) -> list[Sums]:
@@ -303,7 +305,7 @@ class _Folds:
         total: list[Sums] = []
         for pair in self.pairs():
             if not total:
-                total = [one if self._kept is None else one.copy() for one in pair]
+                total = list(pair)
             else:
                 for whole, one in zip(total, pair, strict=True):
                     whole += one
