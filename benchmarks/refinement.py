@@ -14,7 +14,7 @@ import numpy as np
 
 import cryoloom
 from benchmarks.oracle import oracle
-from cryoloom.formats.alignment import alignable
+from cryoloom.formats.alignment import alignable, alike_images
 from cryoloom.formats.mrc import read_mrc
 from cryoloom.formats.star import read_star
 from cryoloom.numerics.align import refine
@@ -38,13 +38,15 @@ def refined(data: Path, mask_diameter: float, lowpass: float, symmetry: str = "C
     origins = table.select("rlnOriginXAngst", "rlnOriginYAngst").to_numpy()
     half = random_halves(np.arange(len(loaded.images)), seed)
     group = point_group(symmetry)
-    task = refine.Task(loaded.images, half, size, loaded.mask_diameter, lowpass, seed, group=group)
-    best = oracle(loaded.images, rotations, origins / size, half, size, truth, task.sphere(loaded.box), group)
+    task = refine.Task(loaded.images, half, size, loaded.mask_diameter, lowpass, seed, group=group, alike=alike_images(loaded))
+    contrast = table["cryoloomContrast"].to_numpy()
+    best = oracle(loaded.images.scaled(contrast), rotations, origins / size, half, size, truth, task.sphere(loaded.box), group)
     start = time.process_time()
-    state = refine.begin(task, truth)
+    state = refine.begin(task, [truth])
     while not state["finished"]:
         state = refine.iterate(task, state)
     seconds = time.process_time() - start
+    scales = state["scales"][task.alike] if task.alike is not None else np.ones(len(half))
     agreement = compare_poses(state["rotations"], state["shifts"] * size, rotations, origins, group=group)
     return {
         "particles": len(half),
@@ -52,6 +54,7 @@ def refined(data: Path, mask_diameter: float, lowpass: float, symmetry: str = "C
         "cpu_s": round(seconds, 1),
         "pose_median_deg": round(float(np.median(agreement.angles)), 2),
         "within_10_deg": round(float(np.mean(agreement.angles < 10)), 3),
+        "scale_error": round(float(np.sqrt(np.mean((scales * contrast.mean() / contrast - 1.0) ** 2))), 4),
         "half_map_A": round(resolution_at(state["fsc"], 0.143, loaded.box, size), 2),
         "oracle_half_map_A": round(best.half_maps, 2),
         "oracle_truth_A": round(best.against_truth, 2),

@@ -141,8 +141,8 @@ def checkpoint_job(tmp_path):
 
 @pytest.fixture
 def simulated(tmp_path):
-    """Return `simulate_set` with the project folder filled in."""
-    return lambda **settings: simulate_set(tmp_path, **settings)
+    """Return `simulate_set` with the project folder filled in, unless it is given."""
+    return lambda root=tmp_path, **settings: simulate_set(root, **settings)
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("half_map2_path", "", "unfiltered map of the second half", "rlnUnfilteredMapHalf2"),
     Column("mask_path", "", "soft mask in [0, 1]", "rlnMaskName"),
     Column("count", "", "members of a class", "", "classCount"),
+    Column("grey_scale", "", "grey scale of an image's micrograph, to the mean of the set"),
     Column("distribution", "", "part of the images in a class", "rlnClassDistribution"),
     Column("accuracy_rotations", "°", "error of one axis of rotation at odds of a hundred to one: 3.03 standard errors", "rlnAccuracyRotations"),
     Column("accuracy_translations", "Å", "error of a shift along one axis at odds of a hundred to one", "rlnAccuracyTranslationsAngst"),

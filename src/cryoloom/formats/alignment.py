@@ -4,7 +4,7 @@ Heavy libraries are imported inside the functions; protocols may import this mod
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,15 +12,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from cryoloom.data import Classes3D, Mask, Particles, Volume
+from cryoloom.formats.common_grid import CommonGrid
 from cryoloom.formats.mrc import read_mrc
-from cryoloom.formats.stack import read_particles
 from cryoloom.spec import Failure, WrongUse
 
 if TYPE_CHECKING:
     from cryoloom.numerics.align.images import ImageSet
 
 BLOCK = 256
-HELD = 3 << 30
+HELD = 3 << 29
 """Bytes of coefficients up to which they are held in memory; the images of larger sets are read and transformed whenever they are needed."""
 BAD_FRACTION = 0.01
 """Images without content or with values that are not finite are left out up to this fraction; more mean that the stack is broken."""
@@ -65,7 +65,7 @@ def alignable(particles: Particles, mask_diameter: float, *, finest: float | Non
     Parameters
     ----------
     particles
-        Bright particles of one box and pixel size.
+        Bright particles; optics groups of other boxes and pixel sizes are brought to those of the largest group.
     mask_diameter
         Å, of the circle inside which images are compared.
     finest
@@ -76,7 +76,7 @@ def alignable(particles: Particles, mask_diameter: float, *, finest: float | Non
     Raises
     ------
     Failure
-        ``particles-dark``, ``particles-few``, ``particles-mixed`` (pixel sizes or boxes), ``particles-broken`` (too many unusable images).
+        ``particles-dark``, ``particles-few``, ``particles-mixed`` (images not square), ``particles-broken`` (too many unusable images).
     WrongUse
         ``mask-diameter`` when the circle is too small to align anything.
     """
@@ -86,16 +86,18 @@ def alignable(particles: Particles, mask_diameter: float, *, finest: float | Non
     rows = particles.enabled()
     if rows.height < least:
         raise Failure("particles-few", f"{rows.height} enabled particles; at least {least} are needed.", "Select or pick more.")
-    pixel_size, groups = _acquisition(particles, rows)
-    position = particles.items.with_row_index("position").select("id", "position")
-    where = rows.select("id").join(position, on="id", how="left", maintain_order="left")["position"].to_numpy()
-    box, left_out, scale = _survey(particles, rows, where, mask_diameter / pixel_size)
-    keep = ~rows["id"].is_in(list(left_out))
-    rows, where = rows.filter(keep), where[keep.to_numpy()]
-    warnings = [f"{len(left_out)} images are constant or hold values that are not finite; they are left out."] if left_out else []
-    if mask_diameter > box * pixel_size:
-        warnings.append(f"The mask diameter of {mask_diameter:g} Å exceeds the box of {box * pixel_size:.0f} Å and is cut to it.")
-        mask_diameter = box * pixel_size
+    groups = _acquisition(particles, rows)
+    grid = CommonGrid.of(particles, rows)
+    pixel_size, box = grid.pixel_size, grid.box
+    left_out, scale = _survey(grid, mask_diameter / pixel_size)
+    warnings = grid.notices()
+    if left_out:
+        warnings.append(f"{len(left_out)} images are constant or hold values that are not finite; they are left out.")
+        rows = rows.filter(~pl.col("id").is_in(list(left_out)))
+        grid = replace(grid, rows=rows)
+    if mask_diameter > grid.extent:
+        warnings.append(f"The mask diameter of {mask_diameter:g} Å exceeds the box of {grid.extent:.0f} Å and is cut to it.")
+        mask_diameter = grid.extent
     if mask_diameter < 16 * pixel_size:
         raise WrongUse(
             "mask-diameter",
@@ -111,7 +113,7 @@ def alignable(particles: Particles, mask_diameter: float, *, finest: float | Non
     index = {group["optics_group"]: number for number, group in enumerate(groups)}
     last = box // 2 if finest is None else min(box // 2, max(8, int(np.ceil(box * pixel_size / finest))))
     images = ImageSet.of(
-        _blocks(particles, where) if held_bytes(last) * rows.height <= HELD else lambda some: read_particles(particles, where[some]),
+        _blocks(grid) if held_bytes(last) * rows.height <= HELD else grid.read,
         rows.height,
         box,
         pixel_size,
@@ -120,7 +122,7 @@ def alignable(particles: Particles, mask_diameter: float, *, finest: float | Non
         optics=tuple(
             Optics(
                 group.get("voltage") or 300.0, group.get("cs") or 0.0, group.get("amplitude_contrast") or 0.1,
-                bool(group.get("phase_flipped")), bool(group.get("ctf_premultiplied")),
+                bool(group.get("phase_flipped")), bool(group.get("ctf_premultiplied")), grid.finest(group["optics_group"]),
             )
             for group in groups
         ),
@@ -203,6 +205,14 @@ def poses_of(loaded: Alignable) -> tuple[NDArray[np.float64], NDArray[np.float64
     return euler_to_matrix(rot, tilt, psi), np.stack([x, y], axis=1) / loaded.pixel_size
 
 
+def alike_images(loaded: Alignable) -> NDArray[np.int64] | None:
+    """Return which images share a grey scale, ``(n,)`` from 0: those of a micrograph, or else of an optics group; None where all do."""
+    rows = loaded.rows
+    by = "micrograph_id" if "micrograph_id" in rows.columns and not rows["micrograph_id"].null_count() else "optics_group"
+    found, which = np.unique(rows[by].to_numpy(), return_inverse=True)
+    return which.astype(np.int64) if len(found) > 1 else None
+
+
 def halves_at_random(loaded: Alignable, seed: int) -> NDArray[np.int64]:
     """Return 0 or 1 for every image; boxes around one particle share a half."""
     from cryoloom.numerics.align.halves import duplicate_groups, random_halves
@@ -216,7 +226,7 @@ def halves_at_random(loaded: Alignable, seed: int) -> NDArray[np.int64]:
     return random_halves(groups, seed)
 
 
-def _acquisition(particles: Particles, rows: pl.DataFrame) -> tuple[float, list[dict[str, Any]]]:
+def _acquisition(particles: Particles, rows: pl.DataFrame) -> list[dict[str, Any]]:
     present = set(rows["optics_group"].unique().to_list())
     groups = [group for group in particles.optics if group["optics_group"] in present]
     dark = [group["optics_group"] for group in groups if group.get("contrast") == "dark"]
@@ -226,49 +236,42 @@ def _acquisition(particles: Particles, rows: pl.DataFrame) -> tuple[float, list[
             f"Particles of optics group {', '.join(map(str, dark))} are dark on bright ground.",
             "Extract them with inverted contrast, or import them with the right contrast: bright.",
         )
-    sizes = sorted({round(float(group["pixel_size"]), 4) for group in groups})
-    if len(sizes) != 1:
-        raise Failure(
-            "particles-mixed",
-            f"The particles have {len(sizes)} pixel sizes: {', '.join(f'{size:g}' for size in sizes)} Å.",
-            "Extract all of them to one pixel size and box.",
-        )
-    return float(groups[0]["pixel_size"]), groups
+    return groups
 
 
-def _survey(
-    particles: Particles, rows: pl.DataFrame, where: NDArray[np.int64], diameter: float
-) -> tuple[int, dict[int, str], tuple[float, float]]:
-    """Look at all images once: the box, unusable ones, and the median mean and deviation of the backgrounds."""
+def _survey(grid: CommonGrid, diameter: float) -> tuple[dict[int, str], tuple[float, float]]:
+    """Look at all images once: unusable ones, and the median mean and deviation of the backgrounds."""
     from cryoloom.numerics.align.coefficients import background
 
     bad: dict[int, str] = {}
-    means, spreads, box = [], [], 0
-    ids = rows["id"].to_numpy()
-    for start in range(0, len(where), BLOCK):
-        images = read_particles(particles, where[start : start + BLOCK])
-        box = images.shape[-1]
-        if images.shape[-2] != box:
-            raise Failure("particles-mixed", f"Images of {images.shape[-2]} x {box} px; particles must be square.", "Extract them again.")
+    means, spreads = [], []
+    ids = grid.rows["id"].to_numpy()
+    for start, images in zip(range(0, len(ids), BLOCK), _blocks(grid), strict=True):
+        if images.shape[-2] != images.shape[-1]:
+            shape = " x ".join(map(str, images.shape[1:]))
+            raise Failure("particles-mixed", f"Images of {shape} px; particles must be square.", "Extract them again.")
         finite = np.asarray(np.isfinite(images).all(axis=(1, 2)))
         with np.errstate(invalid="ignore"):
-            usable = finite & (images.max(axis=(1, 2)) > images.min(axis=(1, 2)))
+            high, low = images.max(axis=(1, 2)), images.min(axis=(1, 2))
+            # Resampling leaves rounding errors of a constant.
+            usable = finite & (high - low > 1e-5 * np.maximum(np.abs(high), np.abs(low)))
         bad.update({int(ids[start + i]): "constant" if finite[i] else "values not finite" for i in np.flatnonzero(~usable)})
         mean, spread = background(images[usable], diameter)
         means.append(mean)
         spreads.append(spread)
-    if len(bad) > BAD_FRACTION * len(where):
+    if len(bad) > BAD_FRACTION * len(ids):
         raise Failure(
             "particles-broken",
-            f"{len(bad)} of {len(where)} particle images are constant or hold values that are not finite.",
+            f"{len(bad)} of {len(ids)} particle images are constant or hold values that are not finite.",
             "The stack or its table is broken: extract or import the particles again.",
         )
-    return box, bad, (float(np.median(np.concatenate(means))), float(np.median(np.concatenate(spreads))))
+    return bad, (float(np.median(np.concatenate(means))), float(np.median(np.concatenate(spreads))))
 
 
-def _blocks(particles: Particles, where: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-    for start in range(0, len(where), BLOCK):
-        yield read_particles(particles, where[start : start + BLOCK])
+def _blocks(grid: CommonGrid) -> Iterator[NDArray[np.float32]]:
+    count = grid.rows.height
+    for start in range(0, count, BLOCK):
+        yield grid.read(np.arange(start, min(start + BLOCK, count)))
 
 
 def _defocus(rows: pl.DataFrame) -> Any:

@@ -28,7 +28,7 @@ def rods(blobs, project, image_set):
 
 
 def finish(task, volume, iterations=20):
-    state = refine.begin(task, volume)
+    state = refine.begin(task, [volume])
     while not state["finished"] and state["iteration"] < iterations:
         state = refine.iterate(task, state)
     return state

@@ -4,12 +4,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cryoloom.data import Particles
+from cryoloom.data import Mask, Particles, Volume
 from cryoloom.formats.mrc import read_mrc, write_mrc
+from cryoloom.numerics.align import refine
+from cryoloom.numerics.fsc.masked import masked_fsc
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
 from cryoloom.numerics.geometry.compare import compare_poses
 from cryoloom.numerics.geometry.euler import euler_to_matrix, random_rotations
 from cryoloom.numerics.geometry.symmetry import point_group
+from cryoloom.numerics.masks.soft import spherical_mask
 from cryoloom.numerics.reconstruct.resample import matched
 from cryoloom.numerics.reconstruct.symmetry import turned_map
 from cryoloom.protocols.refine.auto import AutoRefine
@@ -79,6 +82,101 @@ def test_reference_of_another_box_and_pixel_is_matched_and_its_grey_values_ignor
     assert any("resampled" in warning for warning in job.warnings)
     found = read_mrc(out.volume.file(out.volume.items.item(0, "volume_path"))).data
     assert resolution_at(fourier_shell_correlation(found, data.density), 0.5, 32, 7.0) < 25
+
+
+@pytest.mark.slow
+def test_given_poses_are_gone_on_with_each_half_from_its_own_map(simulated, checkpoint_job, monkeypatch):
+    data = simulated(**SMALL | {"count": 300})
+    settings = {"mask_diameter": 170.0, "initial_lowpass": 50.0}
+    first = AutoRefine(particles=data.particles, reference=data.volume, **settings, iterations=3).run(checkpoint_job("first"))
+    started = []
+    monkeypatch.setattr(refine, "begin", lambda *given, begin=refine.begin: started.append(begin(*given)) or started[-1])
+    second_job = checkpoint_job("second")
+    second = AutoRefine(particles=first.particles, reference=first.volume, poses="given", **settings).run(second_job)
+    assert not np.array_equal(started[0]["references"][0, 0], started[0]["references"][1, 0])
+    assert all(step["local"] for step in second.fsc.meta["iterations"])
+    assert second.fsc.meta["resolution"] <= first.fsc.meta["resolution"]
+    errors = [
+        np.median(
+            compare_poses(
+                euler_to_matrix(*(out.particles.items[name].to_numpy() for name in ("rot", "tilt", "psi"))),
+                out.particles.items.select("origin_x", "origin_y").to_numpy(), data.matrices, data.origins, either_hand=False,
+            ).angles
+        )
+        for out in (first, second)
+    ]  # fmt: skip
+    assert errors[1] < 1.05 * errors[0]
+    # The map of another run has halves of its own: both halves start from one low-passed map.
+    other = AutoRefine(particles=data.particles, reference=data.volume, **settings, iterations=3)
+    other_map = other.run(checkpoint_job("other", seed=5)).volume
+    AutoRefine(particles=first.particles, reference=other_map, poses="given", **settings, iterations=3).run(checkpoint_job("third"))
+    assert np.array_equal(started[-1]["references"][0, 0], started[-1]["references"][1, 0])
+
+
+def test_given_poses_that_are_missing_or_do_not_fit_are_refused(simulated, checkpoint_job):
+    data = simulated(**SMALL | {"count": 60})
+    settings = {"reference": data.volume, "mask_diameter": 170.0, "poses": "given"}
+    with pytest.raises(Failure, match="Not all particles have rot"):
+        AutoRefine(particles=data.particles, **settings).run(checkpoint_job("none"))
+    poses = pl.DataFrame({name: [0.0] * 60 for name in ("rot", "tilt", "psi", "origin_x", "origin_y")})
+    given = Particles(data.particles.items.hstack(poses), data.particles.root, optics=data.particles.optics)
+    write_mrc(data.volume.file("data/truth.mrc"), -data.density, 7.0, volume=True)
+    with pytest.raises(Failure, match="do not agree with the reference at the poses"):
+        AutoRefine(particles=given, **settings).run(checkpoint_job("wrong"))
+
+
+def test_the_correlation_under_a_mask_is_that_of_the_halves_corrected_and_a_sharp_edge_is_told(simulated, checkpoint_job):
+    data = simulated(**SMALL | {"count": 200})
+    sharp = (spherical_mask(32, 12.0, 1.0) > 0.5).astype(np.float32)
+    write_mrc(data.volume.file("data/mask.mrc"), sharp, 7.0, volume=True)
+    mask = Mask(pl.DataFrame({"id": [1], "mask_path": ["data/mask.mrc"], "box_size": [32]}), data.volume.root, meta={"pixel_size": 7.0})
+    settings = {"particles": data.particles, "reference": data.volume, "mask_diameter": 170.0, "initial_lowpass": 50.0, "iterations": 4}
+    job = checkpoint_job()
+    out = AutoRefine(**settings, mask=mask, solvent_fsc=True).run(job)
+    halves = [read_mrc(out.volume.file(out.volume.items.item(0, name))).data for name in ("half_map1_path", "half_map2_path")]
+    curve, found = masked_fsc(*halves, sharp, seed=job.seed).corrected, out.fsc.items["fsc"].to_numpy()
+    assert np.abs(curve - found).max() < 0.05
+    assert any("within 1.6 px" in warning for warning in job.warnings) and "corrected" in out.fsc.meta["mask"]
+    hints = list(AutoRefine(**settings, solvent_fsc=True).check())
+    assert [hint.parameter for hint in hints] == ["solvent_fsc"] and hints[0].error
+
+
+@pytest.mark.slow
+def test_the_expected_accuracy_of_poses_is_their_error(simulated, checkpoint_job):
+    data = simulated(**SMALL | {"count": 400, "snr": 0.15})
+    out = AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0, initial_lowpass=50.0).run(checkpoint_job())
+    items, row = out.particles.items, out.volume.items.row(0, named=True)
+    matrices = euler_to_matrix(*(items[name].to_numpy() for name in ("rot", "tilt", "psi")))
+    agreement = compare_poses(matrices, items.select("origin_x", "origin_y").to_numpy(), data.matrices, data.origins, either_hand=False)
+    right = agreement.angles < 15
+    assert row["accuracy_rotations"] / 3.03 == pytest.approx(np.sqrt(np.mean(agreement.angles[right] ** 2) / 3), rel=0.5)
+    assert row["accuracy_translations"] / 3.03 == pytest.approx(np.sqrt(np.mean(agreement.shifts[right] ** 2) / 2), rel=0.5)
+
+
+@pytest.mark.slow
+def test_particles_of_two_pixel_sizes_are_refined_together(simulated, checkpoint_job, tmp_path):
+    coarse, fine = (
+        simulated(root=tmp_path / name, count=count, box=box, pixel_size=size, snr=snr, seed=1)
+        for name, count, box, size, snr in (("a", 200, 32, 7.0, 0.3), ("b", 100, 48, 5.0, 0.2))
+    )
+    items = [
+        one.particles.items.with_columns(
+            stack_path=pl.lit(f"{name}/data/particles.mrcs"), optics_group=pl.lit(number, pl.Int64), id=pl.col("id") + 1000 * number
+        )
+        for number, name, one in ((1, "a", coarse), (2, "b", fine))
+    ]
+    optics = [coarse.particles.optics[0], {**fine.particles.optics[0], "optics_group": 2}]
+    both = Particles(pl.concat(items), tmp_path, optics=optics)
+    reference = Volume(coarse.volume.items.with_columns(volume_path=pl.lit("a/data/truth.mrc")), tmp_path, meta=coarse.volume.meta)
+    job = checkpoint_job()
+    out = AutoRefine(particles=both, reference=reference, mask_diameter=170.0, initial_lowpass=50.0, iterations=6).run(job)
+    assert any("Optics group 2 (48 px of 5 Å) is resampled to 32 px of 7 Å" in warning for warning in job.warnings)
+    rows = out.particles.items
+    matrices = euler_to_matrix(*(rows[name].to_numpy() for name in ("rot", "tilt", "psi")))
+    origins = rows.select("origin_x", "origin_y").to_numpy()
+    for part, one in ((slice(0, 200), coarse), (slice(200, 300), fine)):
+        agreement = compare_poses(matrices[part], origins[part], one.matrices, one.origins, either_hand=False)
+        assert np.median(agreement.angles) < 4.0 and np.median(agreement.shifts) < 2.0
 
 
 def test_a_reference_of_the_wrong_contrast_is_refused(simulated, checkpoint_job):

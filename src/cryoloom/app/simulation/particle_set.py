@@ -55,6 +55,7 @@ def simulate_particles(
     # The scale is that of a set in which every image shows the particle, so it exists for noise alone.
     shown = [replace(particle, phantom=particle.phantom if 0 <= particle.phantom < conformations else 0) for particle in particles]
     scale = float(np.sqrt(preset.snr / signal_variance(shown, phantoms, microscope, preset.box, preset.pixel_size)))
+    contrast = draw_contrast(preset, seed)
     truth = directory / "truth"
     truth.mkdir(parents=True)
 
@@ -65,7 +66,8 @@ def simulate_particles(
 
     def images(part: slice) -> tuple[slice, NDArray[Any], NDArray[Any]]:
         rng = np.random.default_rng((seed, 1, part.start))
-        clean = np.stack([clean_image(p, phantoms, microscope, preset.box, preset.pixel_size) for p in particles[part]]) * np.float32(scale)
+        clean = np.stack([clean_image(p, phantoms, microscope, preset.box, preset.pixel_size) for p in particles[part]])
+        clean *= (scale * contrast[part, None, None]).astype(np.float32)
         snr = np.full(len(clean), preset.snr) if preset.snr_max is None else rng.uniform(preset.snr, preset.snr_max, len(clean))
         noise = rng.standard_normal(clean.shape, dtype=np.float32) * np.sqrt(preset.snr / snr).astype(np.float32)[:, None, None]
         return part, clean, clean + noise
@@ -82,7 +84,7 @@ def simulate_particles(
         volume = density(phantom, preset.box, preset.pixel_size) * np.float32(scale * preset.pixel_size)
         write_volume(truth / f"volume{class_suffix(index)}.mrc", volume, preset.pixel_size)
     write_phantoms(truth, phantoms[:conformations])
-    _write_tables(directory, preset, particles, conformations)
+    _write_tables(directory, preset, particles, conformations, contrast)
     return {
         "settings": asdict(preset),
         "particles": len(particles),
@@ -118,7 +120,16 @@ def draw_particles(preset: ParticlePreset, conformations: int, rng: np.random.Ge
     ]
 
 
-def _write_tables(directory: Path, preset: ParticlePreset, particles: list[Particle], conformations: int) -> None:
+def draw_contrast(preset: ParticlePreset, seed: int) -> NDArray[np.float64]:
+    """Return the contrast of every image, that of its micrograph."""
+    micrographs = np.arange(preset.particles) // preset.per_micrograph
+    spread = preset.contrast_spread
+    return np.random.default_rng((seed, 2)).uniform(1.0 - spread, 1.0 + spread, micrographs[-1] + 1)[micrographs]
+
+
+def _write_tables(
+    directory: Path, preset: ParticlePreset, particles: list[Particle], conformations: int, contrast: NDArray[np.float64]
+) -> None:
     index = np.arange(len(particles))
     micrograph = index // preset.per_micrograph + 1
     names = [f"{number + 1:06d}@particles.mrcs" for number in index]
@@ -153,6 +164,7 @@ def _write_tables(directory: Path, preset: ParticlePreset, particles: list[Parti
         "rlnOriginXAngst": [particle.origin[0] for particle in particles],
         "rlnOriginYAngst": [particle.origin[1] for particle in particles],
         "rlnClassNumber": [particle.phantom + 1 for particle in particles],
+        "cryoloomContrast": contrast,
         "cryoloomJunk": [int(not 0 <= particle.phantom < conformations) for particle in particles],
     }
     write_star(directory / "particles.star", {"optics": optics, "particles": pl.DataFrame(given)})

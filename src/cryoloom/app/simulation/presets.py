@@ -65,6 +65,8 @@ class ParticlePreset(Sample):
         Shares of images of noise alone, and of another particle.
     per_micrograph, height_sigma
         Particles that share one defocus, each off it by a normal deviate of that many Å.
+    contrast_spread
+        Micrographs have a contrast of their own, up to this much below or above one: all their images are that much fainter or stronger.
     """
 
     box: int = 64
@@ -80,6 +82,7 @@ class ParticlePreset(Sample):
     other_fraction: float = 0.0
     per_micrograph: int = 50
     height_sigma: float = 0.0
+    contrast_spread: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,7 @@ _POSITIVE = {
     "phantom_diameter", "pixel_size", "radius", "separation", "signal_to_noise", "snr", "snr_max", "voltage", "width",
 }  # fmt: skip
 _SIGNED = {"defocus_max", "defocus_min", "tilt"}
-_FRACTIONS = {"amplitude_contrast", "gain", "gradient"}
+_FRACTIONS = {"amplitude_contrast", "contrast_spread", "gain", "gradient"}
 _BOOLEANS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 

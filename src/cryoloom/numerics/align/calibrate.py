@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoloom.numerics.align.coarse import Gallery, search, shift_factors
+from cryoloom.numerics.align.coefficients import HalfPlane
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.reconstruct.kernels import gather
 
@@ -29,7 +30,7 @@ def grey_scale(
     fits = {}
     for sign in (1, -1):
         rotations, moves, _ = search(gallery, sign * data * chooses, weight * chooses, shifts, 1, correlate=True)
-        cross, norm = _agreement(gallery, grid, sign * data * ~chooses, weight * ~chooses, rotations[:, 0], moves[:, 0])
+        cross, norm = _agreement(gallery.plane, grid, sign * data * ~chooses, weight * ~chooses, rotations[:, 0], moves[:, 0])
         fits[sign] = (cross / np.sqrt(0.5 * norm), cross / norm, norm / len(rows))
     sure, scale, strength = fits[1]
     if fits[-1][0] > max(4.0, 1.5 * sure):
@@ -40,8 +41,30 @@ def grey_scale(
     return scale if sure > 3.0 else 1.0 / np.sqrt(max(strength, 1e-30))
 
 
-def _agreement(gallery, grid, data, weight, rotations, shifts) -> tuple[float, float]:
-    plane = gallery.plane
+def grey_scale_at(
+    images: ImageSet,
+    plane: HalfPlane,
+    grid: NDArray[np.float32],
+    noise: NDArray[np.float64],
+    rotations: NDArray[np.float64],
+    shifts: NDArray[np.float64],
+) -> float:
+    """Return the factor that brings the reference to the scale of images whose poses are known, ``(n, 3, 3)`` and ``(n, 2)`` px.
+
+    Raises
+    ------
+    ValueError
+        If the images do not agree with the reference at these poses.
+    """
+    rows = np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(np.int64))
+    data, weight = images.prepare(rows, plane, noise)
+    cross, norm = _agreement(plane, grid, data, weight, rotations[rows], shifts[rows])
+    if not cross > 3.0 * np.sqrt(0.5 * norm):
+        raise ValueError("the images do not agree with the reference at the poses that they carry")
+    return cross / norm
+
+
+def _agreement(plane, grid, data, weight, rotations, shifts) -> tuple[float, float]:
     found = np.empty((len(rotations), len(plane.kx), 2), np.float32)
     gather(grid, plane.kx, plane.ky, rotations.astype(np.float32), found)
     model = found.view(np.complex64)[..., 0]

@@ -150,11 +150,12 @@ def expect(
             evidence[:, number] = -poses.costs[:, 0] if fixed else log_evidence(poses, effort.prior, effort.group.order)
         members, whole = _weighed(evidence + log_share)
         residual, total = np.zeros((len(noise), plane.last + 1)), np.zeros((len(noise), plane.last + 1))
+        grey, untold = np.zeros((len(chosen), 2)), np.zeros_like(noise)
         masked, transfers = images.storage.take(chosen, len(plane.kx)), images.transfers.take(chosen, len(plane.kx))
         for number, (grid, posterior) in enumerate(zip(grids, posteriors, strict=True)):
             residual_power(
-                grid, plane.kx, plane.ky, plane.shell, plane.box, masked, transfers, images.group[chosen], images.premultiplied,
-                posterior.rotations, posterior.shifts, posterior.weights * members[:, number, None], residual, total,
+                grid, plane.kx, plane.ky, plane.shell, plane.box, masked, transfers, images.group[chosen], images.premultiplied, images.scale[chosen],
+                untold, posterior.rotations, posterior.shifts, posterior.weights * members[:, number, None], residual, total, grey,
             )  # fmt: skip
         return posteriors, whole, members, residual, total
 

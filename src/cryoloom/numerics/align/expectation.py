@@ -55,11 +55,22 @@ class Effort:
 
 @dataclass(frozen=True)
 class Expectation:
-    """Result of `expect`: the `posterior` of the images in the order of `rows`, and residual power ``(groups, shells)`` with its counts."""
+    """Result of `expect`.
+
+    Attributes
+    ----------
+    posterior
+        Of the images in the order of `rows`.
+    residual, counts
+        Residual power ``(groups, shells)``, and what one unit of noise would have given.
+    grey
+        Of every image ``Re Σ X* M / E|N|²`` and ``Σ |M|² / E|N|²`` with the model M at grey scale one, ``(n, 2)``: their quotient is its scale.
+    """
 
     posterior: Posterior
     residual: Array
     counts: Array
+    grey: Array
 
 
 def expect(
@@ -73,6 +84,7 @@ def expect(
     shifts: Array,
     *,
     known: bool,
+    reliable: int = 0,
     threads: int = 1,
 ) -> Expectation:
     """Find the posterior of the poses of some images.
@@ -93,14 +105,17 @@ def expect(
         Last poses of all images of the set, ``(n, 3, 3)`` and ``(n, 2)`` px.
     known
         Whether the last poses mean anything; they then compete with those of the global search.
+    reliable
+        Last shell that tells grey scales.
     threads
         Blocks worked on at once; the result does not depend on it.
     """
     plane = images.plane.within(effort.band)
+    telling = np.where(np.arange(noise.shape[1]) <= reliable, 1.0 / noise, 0.0)
     stages = [] if gallery is None else [stage for stage in STAGES if stage[0] < plane.last]
     stages.append((plane.last, FINAL_STEPS, FINAL_KEPT))
 
-    def work(part: slice) -> tuple[Posterior, Array, Array]:
+    def work(part: slice) -> tuple[Posterior, Array, Array, Array]:
         chosen = rows[part]
         data, weight = images.prepare(chosen, plane, noise)
         start, move = rotations[chosen][:, None], shifts[chosen][:, None]
@@ -123,22 +138,30 @@ def expect(
             poses = poses.distinct(kept, MARGIN, effort.group)
         posterior = Posterior.of(poses)
         residual, total = np.zeros((len(noise), plane.last + 1)), np.zeros((len(noise), plane.last + 1))
+        grey = np.zeros((len(chosen), 2))
         residual_power(
             grid, plane.kx, plane.ky, plane.shell, plane.box, images.storage.take(chosen, len(plane.kx)),
-            images.transfers.take(chosen, len(plane.kx)), images.group[chosen], images.premultiplied,
-            posterior.rotations, posterior.shifts, posterior.weights, residual, total,
+            images.transfers.take(chosen, len(plane.kx)), images.group[chosen], images.premultiplied, images.scale[chosen], telling,
+            posterior.rotations, posterior.shifts, posterior.weights, residual, total, grey,
         )  # fmt: skip
-        return posterior, residual, total
+        return posterior, residual, total, grey
 
     results = list(ordered(work, blocks(len(rows), BLOCK), threads))
     residual = np.sum([result[1] for result in results], axis=0)
     total = np.sum([result[2] for result in results], axis=0)
-    return Expectation(Posterior.joined([result[0] for result in results]), residual, total)
+    return Expectation(
+        Posterior.joined([result[0] for result in results]), residual, total, np.concatenate([result[3] for result in results])
+    )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def residual_power(grid, kx, ky, shell, box, images, transfers, group, premultiplied, rotations, shifts, weights, residual, total):
-    """Add the weighted ``|X - M|²`` of every image to its group's shells, and what one unit of noise would have given to `total`."""
+def residual_power(
+    grid, kx, ky, shell, box, images, transfers, group, premultiplied, scales, telling, rotations, shifts, weights, residual, total, grey
+):
+    """Add the weighted ``|X - M|²`` of every image to its group's shells, and what one unit of noise would have given to `total`.
+
+    To `grey` goes what tells the image's scale (see `Expectation`), the shells weighed by `telling` ``(groups, shells)``.
+    """
     count = len(kx)
     reach = int(np.hypot(kx[count - 1], ky[count - 1]) + 1.5)
     found = np.empty((1, count, 2), np.float32)
@@ -156,8 +179,13 @@ def residual_power(grid, kx, ky, shell, box, images, transfers, group, premultip
                 er = across[m, 0] * along[q, 0] - across[m, 1] * along[q, 1]
                 ei = across[m, 0] * along[q, 1] + across[m, 1] * along[q, 0]
                 t = transfers[b, p]
-                scale, unit = (t * t, t * t) if premultiplied[g] else (t, np.float32(1.0))
-                re = images[b, p].real - scale * (found[0, p, 0] * er - found[0, p, 1] * ei)
-                im = images[b, p].imag - scale * (found[0, p, 0] * ei + found[0, p, 1] * er)
+                model, unit = (t * t, t * t) if premultiplied[g] else (t, np.float32(1.0))
+                mr = found[0, p, 0] * er - found[0, p, 1] * ei
+                mi = found[0, p, 0] * ei + found[0, p, 1] * er
+                re = images[b, p].real - scales[b] * model * mr
+                im = images[b, p].imag - scales[b] * model * mi
                 residual[g, shell[p]] += mass * (re * re + im * im)
                 total[g, shell[p]] += mass * unit
+                told = mass * telling[g, shell[p]]
+                grey[b, 0] += told * (np.float32(1.0) if premultiplied[g] else t) * (images[b, p].real * mr + images[b, p].imag * mi)
+                grey[b, 1] += told * t * t * (mr * mr + mi * mi)

@@ -24,13 +24,24 @@ TRANSFERS_HELD = 1 << 29
 
 @dataclass(frozen=True)
 class Optics:
-    """What the images of an optics group share: kV, mm, fraction; whether they were phase-flipped or multiplied by the transfer function."""
+    """What the images of an optics group share.
+
+    Attributes
+    ----------
+    voltage, cs, amplitude_contrast
+        kV, mm, fraction.
+    phase_flipped, premultiplied
+        Whether they were phase-flipped or multiplied by the transfer function.
+    finest
+        Å to which they hold anything: more than twice the pixel size where they were recorded with larger pixels.
+    """
 
     voltage: float
     cs: float
     amplitude_contrast: float
     phase_flipped: bool = False
     premultiplied: bool = False
+    finest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -126,10 +137,12 @@ class ImageSet:
         Their transfer functions.
     group
         Index of the optics group ``(n,)``.
-    premultiplied
-        Per group.
+    premultiplied, reach
+        Per group: see `Optics`, and the last shell that holds anything.
     coverage
         Mean of the squared mask: the fraction of an image's noise power that the masked transforms hold.
+    scale
+        Grey scale of every image: what the signal of a reference is multiplied by in it, ``(n,)``.
     """
 
     plane: HalfPlane
@@ -137,7 +150,9 @@ class ImageSet:
     transfers: Transfers
     group: NDArray[np.int64]
     premultiplied: NDArray[np.bool_]
+    reach: NDArray[np.int64]
     coverage: float
+    scale: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.group)
@@ -187,25 +202,37 @@ class ImageSet:
         storage = Streamed(images, np.arange(count), preparation) if callable(images) else Held.of(images, count, preparation)
         transfers = Transfers.of(plane, pixel_size, optics, group, defocus)
         premultiplied = np.array([entry.premultiplied for entry in optics])
-        return cls(plane, storage, transfers, group, premultiplied, float((preparation.mask.astype(np.float64) ** 2).mean()))
+        reach = np.array([min(plane.last, int(box * pixel_size / max(entry.finest, 2 * pixel_size))) for entry in optics])
+        coverage = float((preparation.mask.astype(np.float64) ** 2).mean())
+        return cls(plane, storage, transfers, group, premultiplied, reach, coverage, np.ones(count, np.float32))
 
     def subset(self, rows: NDArray[np.int64]) -> "ImageSet":
         """Return some of the images."""
-        return replace(self, storage=self.storage.subset(rows), transfers=self.transfers.subset(rows), group=self.group[rows])
+        return replace(
+            self, storage=self.storage.subset(rows), transfers=self.transfers.subset(rows), group=self.group[rows], scale=self.scale[rows]
+        )
+
+    def scaled(self, scale: Array) -> "ImageSet":
+        """Return the set with other grey scales ``(n,)``."""
+        return replace(self, scale=scale.astype(np.float32))
 
     def total_power(self) -> Array:
-        """Return the mean ``E|X|²`` a shell and group of the masked images scaled to the whole image, ``(groups, last + 1)``."""
+        """Return the mean ``E|X|²`` a shell and group of the masked images scaled to the whole image, ``(groups, last + 1)``.
+
+        It is infinite where a group's images hold nothing: as noise it gives them no weight there.
+        """
         total = np.zeros((len(self.premultiplied), self.plane.last + 1))
         for start in range(0, len(self), 512):
             rows = np.arange(start, min(start + 512, len(self)))
             np.add.at(total, self.group[rows], self.plane.shell_power(self.storage.take(rows, len(self.plane.kx))))
         members = np.bincount(self.group, minlength=len(total))[:, None]
-        return np.maximum(total / np.maximum(members, 1) / self.coverage, 1e-30)
+        power = np.maximum(total / np.maximum(members, 1) / self.coverage, 1e-30)
+        return np.where(np.arange(self.plane.last + 1) > self.reach[:, None], np.inf, power)
 
     def prepare(
         self, rows: NDArray[np.int64], plane: HalfPlane, noise: Array, *, whole: bool = False
     ) -> tuple[Coefficients, NDArray[np.float32]]:
-        """Return ``CTF · X / E|N|²`` and ``CTF² / E|N|²`` of some images over a prefix of the list, ``(B, K)`` each.
+        """Return ``s CTF · X / E|N|²`` and ``s² CTF² / E|N|²`` of some images of grey scale s over a prefix of the list, ``(B, K)`` each.
 
         The noise is that of the whole image for the masked one too: that makes the sum over all coefficients the likelihood of the
         pixels inside the mask, which neighbouring coefficients otherwise count more than once.
@@ -214,17 +241,17 @@ class ImageSet:
         data, weight = np.empty_like(images), np.empty(images.shape, np.float32)
         inverse = (1.0 / noise[:, plane.shell]).astype(np.float32)
         transfers, group = self.transfers.take(rows, len(plane.kx)), self.group[rows]
-        prepare_rows(images, transfers, group, self.premultiplied, inverse, data, weight)
+        prepare_rows(images, transfers, group, self.premultiplied, self.scale[rows], inverse, data, weight)
         return data, weight
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def prepare_rows(images, transfers, group, premultiplied, inverse, data, weight):
-    """Write ``CTF · X / E|N|²`` and ``CTF² / E|N|²`` ``(B, K)``; images multiplied by the CTF already are not multiplied again."""
+def prepare_rows(images, transfers, group, premultiplied, scale, inverse, data, weight):
+    """Write ``s CTF · X / E|N|²`` and ``s² CTF² / E|N|²`` ``(B, K)``; images multiplied by the CTF already are not multiplied again."""
     for b in range(len(images)):
-        g = group[b]
+        g, s = group[b], scale[b]
         for p in range(data.shape[1]):
             c = transfers[b, p]
-            w = inverse[g, p]
+            w = s * inverse[g, p]
             data[b, p] = images[b, p] * (w if premultiplied[g] else c * w)
-            weight[b, p] = c * c * w
+            weight[b, p] = c * c * w * s

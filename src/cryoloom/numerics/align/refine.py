@@ -2,8 +2,9 @@
 
 Follows Scheres 2012 (doi:10.1016/j.jmb.2011.11.010, doi:10.1016/j.jsb.2012.09.006) and Scheres & Chen 2012 (doi:10.1038/nmeth.2115) in the
 model and in keeping the halves apart; poses are found by a coarse global search and Levenberg-Marquardt instead of ever finer grids.
-The halves share the noise spectrum and the band limit, which are not signal, the shells below `JOIN`, so that their frames stay one, and
-the mask of their references, which may follow the particle's surface. The shell correlation is always that under a sphere.
+The halves share the noise spectrum, the grey scales and the band limit, which are not signal, the shells below `JOIN`, so that their frames stay one, and
+the mask of their references, which may follow the particle's surface. The shell correlation is that under a sphere, unless it is asked for under
+the mask and corrected for it.
 
 In the last iteration an image whose pose is settled enters its half map at that pose alone. The points of a posterior smear detail, signal and
 noise alike, the more the farther it lies from the centre: the better map, but one that hushes the solvent and lifts the halves' correlation
@@ -14,7 +15,7 @@ each for a box of 300 to Nyquist) and one or two of a fold at a time, which are 
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -23,14 +24,17 @@ import torch
 from numpy.typing import NDArray
 
 from cryoloom.numerics.align import schedule
-from cryoloom.numerics.align.calibrate import grey_scale
+from cryoloom.numerics.align.calibrate import grey_scale, grey_scale_at
+from cryoloom.numerics.align.class_accuracy import class_accuracy, pose_errors
 from cryoloom.numerics.align.coarse import Gallery
 from cryoloom.numerics.align.expectation import Effort, Expectation, expect
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.posterior import SETTLED, Points, Posterior, insertion_points
+from cryoloom.numerics.align.scales import TELLING, group_scales
 from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.fourier.transforms import resample_volume
+from cryoloom.numerics.fsc.masked import masked_fsc
 from cryoloom.numerics.fsc.shells import crossing_shell, fourier_shell_correlation
 from cryoloom.numerics.geometry.euler import random_rotations
 from cryoloom.numerics.geometry.sphere import disc_lattice, rotation_grid
@@ -38,7 +42,7 @@ from cryoloom.numerics.geometry.symmetry import C1, PointGroup
 from cryoloom.numerics.masks.soft import soft_mask, spherical_mask
 from cryoloom.numerics.reconstruct.grids import Map, reference_grid, working_box
 from cryoloom.numerics.reconstruct.kernels import grid_bytes
-from cryoloom.numerics.reconstruct.sums import Sums, divided, join_low_shells, joined_ssnr
+from cryoloom.numerics.reconstruct.sums import PACKING, Packed, Sums, divided, join_low_shells, joined_ssnr
 from cryoloom.numerics.reconstruct.symmetry import symmetric_map
 
 Array = NDArray[np.float64]
@@ -50,8 +54,10 @@ SURFACE_FROM = 8
 """Details across the mask's diameter that the halves must agree on before a mask follows the particle's surface."""
 SURFACE_LOWPASS, SURFACE_EXTEND, SURFACE_EDGE, SURFACE_BOX = 15.0, 8.0, 12.0, 160
 """Å of the low-pass (at least; 1.5 times the resolution otherwise), of the reach beyond the surface and of the soft edge; largest box."""
-LANES_KEPT, LANES_AT_ONCE = 1 << 30, 3 << 29
-"""Bytes of sums of all folds up to which they are kept, and bytes of them that may be worked on at once."""
+LANES_KEPT, LANES_AT_ONCE = 1 << 29, 3 << 29
+"""Bytes of packed sums of all folds up to which they are kept, and bytes of sums that may be worked on at once."""
+SCALES_FROM = 4
+"""Shells that the halves must agree on well before grey scales are read from them."""
 DIRECTIONS, ANGLES = 2, 24
 """HEALPix order and in-plane steps of the global search: 15 degrees."""
 
@@ -81,6 +87,12 @@ class Task:
         reference at its last pose, would otherwise hold it there. 1 for no parts.
     group
         Symmetry imposed on every map; poses are sought, kept and compared in its asymmetric unit.
+    alike
+        Which images share a grey scale, ``(n,)`` from 0; when None, all of them.
+    near
+        Start from given poses, and look for better ones near them only.
+    solvent_fsc
+        Take the halves' correlation under `mask`, corrected by phase randomisation.
     """
 
     images: ImageSet
@@ -95,6 +107,9 @@ class Task:
     iterations: int = 25
     folds: int = 4
     group: PointGroup = C1
+    alike: NDArray[np.int64] | None = None
+    near: bool = False
+    solvent_fsc: bool = False
 
     @property
     def box(self) -> int:
@@ -136,40 +151,59 @@ class Task:
         return int(np.clip(round(self.box * self.pixel_size / resolution), 1, self.images.plane.last))
 
 
-def begin(task: Task, reference: Map) -> State:
-    """Return the state before the first iteration; `reference` has the box and pixel size of the images.
+def begin(task: Task, references: list[Map], rotations: Array | None = None, shifts: Array | None = None) -> State:
+    """Return the state before the first iteration.
+
+    Parameters
+    ----------
+    task
+        What to do.
+    references
+        One map, or one for each half, of the box and pixel size of the images.
+    rotations, shifts
+        Poses to start from when `task.near`, ``(n, 3, 3)`` and ``(n, 2)`` px.
 
     Raises
     ------
     ValueError
-        If the reference is empty inside the mask, or fits the images better with its sign changed.
+        If a reference is empty inside the mask, or fits the images better with its sign changed, or not at all at the given poses.
     """
     count, shells = len(task.images), task.images.plane.last + 1
     band = min(task.shell(task.initial_lowpass) + 2, shells - 1)
-    box = working_box(band, task.box)
-    filtered = lowpass(reference, task.pixel_size, task.initial_lowpass)
-    start = symmetric_map(resample_volume(torch.from_numpy(filtered), box).numpy() * task.solvent(box), task.group)
-    if not np.abs(start).max() > 0:
-        raise ValueError("the reference is zero inside the mask")
     noise = task.images.total_power()
-    plane = task.images.plane.within(schedule.coarse_shell(band, task.box, task.radius))
-    grid = reference_grid(start, task.images.plane.within(band).radius, task.box)
-    gallery = Gallery.of(grid, plane, coarse_rotations(task, 0))
-    scale = grey_scale(task.images, gallery, grid, noise, coarse_lattice(task, plane.last, None))
+    given = None if rotations is None or shifts is None else (rotations, shifts)
+    starts = [_start(task, one, band, noise, given) for one in references]
     return {
         "iteration": 0,
-        "rotations": np.tile(np.eye(3), (count, 1, 1)),
-        "shifts": np.zeros((count, 2)),
+        "rotations": np.tile(np.eye(3), (count, 1, 1)) if rotations is None else task.group.reduced(rotations),
+        "shifts": np.zeros((count, 2)) if shifts is None else shifts,
         "max_probability": np.zeros(count),
         "log_likelihood": np.zeros(count),
-        "references": np.broadcast_to(start * np.float32(scale), (2, task.folds, *start.shape)).copy(),
+        "references": np.repeat(np.broadcast_to(starts, (2, *starts[0].shape))[:, None], task.folds, axis=1),
         "noise": noise,
+        "scales": np.ones(1 if task.alike is None else task.alike.max() + 1),
         "fsc": np.zeros(shells),
         "band": band,
-        "widening": schedule.start(),
+        "widening": schedule.start(near=task.near),
         "history": [],
         "finished": False,
     }
+
+
+def _start(task: Task, volume: Map, band: int, noise: Array, given: tuple[Array, Array] | None) -> Map:
+    """Return a reference low-passed, masked, symmetric and in the grey values of the images."""
+    box = working_box(band, task.box)
+    filtered = lowpass(volume, task.pixel_size, task.initial_lowpass)
+    start = symmetric_map(resample_volume(torch.from_numpy(filtered), box).numpy() * task.solvent(box), task.group)
+    if not np.abs(start).max() > 0:
+        raise ValueError("the reference is zero inside the mask")
+    whole = task.images.plane.within(band)
+    grid = reference_grid(start, whole.radius, task.box)
+    if given is not None:
+        return start * np.float32(grey_scale_at(task.images, whole, grid, noise, *given))
+    plane = task.images.plane.within(schedule.coarse_shell(band, task.box, task.radius))
+    gallery = Gallery.of(grid, plane, coarse_rotations(task, 0))
+    return start * np.float32(grey_scale(task.images, gallery, grid, noise, coarse_lattice(task, plane.last, None)))
 
 
 def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambda part, message: None) -> State:
@@ -178,6 +212,8 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     `tell` hears the part done of the iteration and what is being done. After the last iteration the state is ``finished`` and also holds
     ``half_maps`` (unfiltered), and of both halves together ``unfiltered`` and ``combined`` (Wiener-filtered with the curve of the halves), full box.
     """
+    if task.alike is not None:
+        task = replace(task, images=task.images.scaled(state["scales"][task.alike]))
     images, last = task.images, schedule.converged(state["widening"])
     band, widening = state["band"], state["widening"]
     parts = [(half, fold) for half in (0, 1) for fold in range(task.folds)]
@@ -186,7 +222,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         tell(0.8 * number / len(parts), f"aligning half {half + 1} to {_angstrom(task, band)}")
         expected.append(_expect_part(task, state, half, fold))
     posterior = _merged(task, parts, expected)
-    known = state["iteration"] > 0
+    known = task.near or state["iteration"] > 0
     rotations = task.group.reduced(posterior.rotations[:, 0])
     turned = task.group.angle(rotations, state["rotations"]) if known else np.full(len(images), 180.0)
     moved = np.linalg.norm(posterior.shifts[:, 0] - state["shifts"], axis=1)
@@ -200,24 +236,28 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     folds = _Folds(task, compared, inserted, noise, 1 if last else task.folds)
     sums = folds.total()
     box = task.box if last else working_box(inserted, task.box)
-    sphere = task.sphere(box)
     halves = [divided(one, inserted, box, task.box, group=task.group) for one in sums]
     fsc = np.zeros(images.plane.last + 1)
-    curve = fourier_shell_correlation(halves[0] * sphere, halves[1] * sphere)[: inserted + 1]
+    curve = _correlation(task, halves[0], halves[1])[: inserted + 1]
     fsc[: len(curve)] = curve
+    errors = pose_errors(posterior, task.group)
     new: State = {
         "iteration": state["iteration"] + 1,
         "rotations": rotations,
         "shifts": posterior.shifts[:, 0],
         "max_probability": posterior.weights[:, 0],
         "log_likelihood": posterior.log_likelihood,
+        "errors": errors,
         "noise": noise,
+        "scales": _scales(task, parts, expected, state),
         "fsc": fsc,
         "finished": last,
     }
     waves = band * task.radius / task.box
     observed = schedule.Observation.of(fsc, inserted, turned, moved, posterior.weights[:, 0], band, local=widening["local"], waves=waves)
-    new["history"] = [*state["history"], observed.record(task.box, task.pixel_size)]
+    turn, shift = (float(one[0]) for one in class_accuracy(errors, np.zeros(len(images), np.int64), 1))
+    accuracy = {"accuracy_rotations": turn, "accuracy_translations": shift * task.pixel_size}
+    new["history"] = [*state["history"], observed.record(task.box, task.pixel_size) | accuracy]
     new["widening"] = schedule.advance(widening, observed, task.iterations)
     new["band"] = schedule.next_band(fsc, inserted)
     if last:
@@ -231,8 +271,17 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     return new
 
 
+def _correlation(task: Task, first: Map, second: Map) -> Array:
+    """Return the shell correlation of the halves."""
+    box = first.shape[0]
+    if task.solvent_fsc:
+        return masked_fsc(first, second, task.solvent(box), seed=task.seed).corrected
+    sphere = task.sphere(box)
+    return fourier_shell_correlation(first * sphere, second * sphere)
+
+
 class _Folds:
-    """The sums of the folds of both halves: held if they fit, else summed anew whenever they are asked for."""
+    """The sums of the folds of both halves: held, packed, if they fit, else summed anew whenever they are asked for."""
 
     def __init__(self, task: Task, points: Points, shell: int, noise: Array, count: int) -> None:
         self.count = count
@@ -242,11 +291,13 @@ class _Folds:
         threads = max(1, min(task.threads, LANES_AT_ONCE // (size if task.group.order == 1 else 2 * size)))
         every = np.arange(len(task.images))
         self._sum = partial(accumulate, task.images, every, points, plane, noise, lane, threads=threads, group=task.group)
-        self._kept = list(self._sum()) if count > 1 and 2 * count * size <= LANES_KEPT else None
+        self._kept: list[Packed] | None = None
+        if count > 1 and 2 * count * size * PACKING <= LANES_KEPT:
+            self._kept = [Packed.of(one) for one in self._sum()]
 
     def pairs(self) -> Iterator[tuple[Sums, Sums]]:
         """Yield the sums of both halves, fold by fold; the caller may change them."""
-        lanes = self._sum() if self._kept is None else iter(self._kept)
+        lanes = self._sum() if self._kept is None else (one.grid() for one in self._kept)
         yield from zip(lanes, lanes, strict=True)
 
     def total(self) -> list[Sums]:
@@ -254,7 +305,7 @@ class _Folds:
         total: list[Sums] = []
         for pair in self.pairs():
             if not total:
-                total = [one if self._kept is None else one.copy() for one in pair]
+                total = list(pair)
             else:
                 for whole, one in zip(total, pair, strict=True):
                     whole += one
@@ -307,7 +358,7 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
     plane = task.images.plane.within(band)
     grid = reference_grid(state["references"][half, fold], plane.radius, task.box)
     coarse = schedule.coarse_shell(band, task.box, task.radius)
-    first = state["iteration"] == 0
+    first = state["iteration"] == 0 and not task.near
     spread = None if first else schedule.shift_spread(state["shifts"], task.box)
     gallery = None
     if not widening["local"]:
@@ -317,7 +368,7 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
     effort = Effort(band, lattice, prior=prior, correlate=first, group=task.group)
     return expect(
         task.images, task.rows(half, fold), grid, gallery, state["noise"], effort, state["rotations"], state["shifts"],
-        known=not first, threads=task.threads,
+        known=not first, reliable=crossing_shell(state["fsc"], TELLING), threads=task.threads,
     )  # fmt: skip
 
 
@@ -337,15 +388,26 @@ def coarse_lattice(task: Task, coarse: int, spread: float | None) -> Array:
 
 def _merged(task: Task, parts: list[tuple[int, int]], expected: list[Expectation]) -> Posterior:
     """Bring the posteriors of all parts into the order of the set."""
-    back = np.argsort(np.concatenate([task.rows(*part) for part in parts]), kind="stable")
-    return Posterior.joined([one.posterior for one in expected]).taken(back)
+    return Posterior.joined([one.posterior for one in expected]).taken(_order(task, parts))
+
+
+def _scales(task: Task, parts: list[tuple[int, int]], expected: list[Expectation], state: State) -> Array:
+    """Return the grey scale of every group of images; what it was where the halves do not yet tell any."""
+    if task.alike is None or crossing_shell(state["fsc"], TELLING) < SCALES_FROM:
+        return state["scales"]
+    return group_scales(np.concatenate([one.grey for one in expected])[_order(task, parts)], task.alike)
+
+
+def _order(task: Task, parts: list[tuple[int, int]]) -> NDArray[np.int64]:
+    """Return where each image of the set stands among those of all parts one after the other."""
+    return np.argsort(np.concatenate([task.rows(*part) for part in parts]), kind="stable")
 
 
 def residual_noise(old: Array, residual: Array, counts: Array, coverage: float) -> Array:
-    """Take the noise from what the models left of the masked images; beyond the band it stays what it was."""
+    """Take the noise from what the models left of the masked images; beyond the band, and where images hold nothing, it stays what it was."""
     new = old.copy()
     shells = residual.shape[1]
-    measured = counts > 0
+    measured = (counts > 0) & np.isfinite(old[:, :shells])
     new[:, :shells][measured] = residual[measured] / counts[measured] / coverage
     return new
 

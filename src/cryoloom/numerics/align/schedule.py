@@ -105,10 +105,11 @@ class Observation:
         }
 
 
-def start() -> Widening:
-    """Return the schedule's state before the first iteration."""
+def start(*, near: bool = False) -> Widening:
+    """Return the schedule's state before the first iteration; with `near` poses are sought near the given ones and nowhere else."""
     return {
-        "local": False,
+        "local": near,
+        "near": near,
         "since_global": 0,
         "done": 0,
         "idle": 0,
@@ -134,9 +135,10 @@ def advance(old: Widening, seen: Observation, most: int) -> Widening:
     idle = 0 if better else old["idle"] + 1
     settled = done >= GLOBAL_FIRST and seen.turned <= STEADY and seen.certainty >= SURE
     since = 0 if not old["local"] else old["since_global"] + 1
-    over = done >= most or (done > GLOBAL_FIRST + 1 and idle >= 2)
+    over = done >= most or (done > (1 if old["near"] else GLOBAL_FIRST + 1) and idle >= 2)
     return {
-        "local": settled and since < RETURN,
+        "local": old["near"] or (settled and since < RETURN),
+        "near": old["near"],
         "since_global": since,
         "done": done,
         "idle": idle,

@@ -4,6 +4,8 @@
 doi:10.1016/j.jsb.2012.09.006). A shell is ``round(|k|)`` in cycles per box.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -19,6 +21,44 @@ Transform = NDArray[np.complex64]
 
 FLOOR = 0.3
 """Smallest divisor of an unfiltered map, as a fraction of the shell's mean weight: cells that hardly any image has seen stay small."""
+
+
+PACKING = 0.4
+"""Bytes of packed sums to those of the grid: the ball in its cube, and three of four channels."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Sums without the cells beyond their radius and the channel that is there for alignment only.
+
+    Attributes
+    ----------
+    cells
+        ``(m, 3)``, those within the radius in order.
+    shape
+        Of the grid ``(…, 4)``.
+    """
+
+    cells: NDArray[np.float32]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, sums: Sums) -> "Packed":
+        """Pack sums."""
+        return cls(sums[within(sums.shape), :3], sums.shape)
+
+    def grid(self) -> Sums:
+        """Return the sums."""
+        sums = np.zeros(self.shape, np.float32)
+        sums[within(self.shape), :3] = self.cells
+        return sums
+
+
+def within(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which cells of a grid lie within its radius, to which nothing is spread beyond: a cell more than coefficients reach."""
+    c = shape[0] // 2
+    axis, along = np.arange(-c, c + 1, dtype=np.float32) ** 2, np.arange(c + 1, dtype=np.float32) ** 2
+    return axis[:, None, None] + axis[:, None] + along <= (c + 1) ** 2
 
 
 def mean_weights(sums: Sums, last: int) -> Curve:

@@ -7,8 +7,9 @@ from typing import Any, Literal
 import polars as pl
 
 from cryoloom.data import Classes2D, Particles
+from cryoloom.formats.common_grid import CommonGrid
 from cryoloom.report.panels import ImageGrid, LinePlot, Series
-from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
+from cryoloom.spec import Hint, Input, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom
 
 CTF_COLUMNS = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift")
@@ -34,7 +35,9 @@ class Classify2D(
     of their own half sets, centred in every iteration; classes that die are given half of a large one.
     """
 
-    particles: Particles = Input("Particles", help="Bright particles of one box and pixel size, with their CTF.")
+    particles: Particles = Input(
+        "Particles", help="Bright particles with their CTF. Optics groups of other boxes or pixels are matched to the largest one."
+    )
     classes: int = Param(
         "Classes", 50, ge=1, le=1000, aliases=("numberOfClasses",),
         help="About one for 80 to 500 particles. Too few mix views, too many leave noisy averages.",
@@ -119,23 +122,19 @@ class Classify2D(
 
         torch.set_num_threads(1)
         rows = self.particles.enabled()
-        groups = self.particles.optics
-        sizes = {(group.get("box_size"), round(float(group["pixel_size"]), 5)) for group in groups}
-        if len(sizes) != 1:
-            raise Failure(
-                "optics-differ", f"Particles of different boxes or pixel sizes: {sorted(sizes, key=str)}.", "Extract them alike first."
-            )
-        pixel_size = float(groups[0]["pixel_size"])
-        box = int(groups[0].get("box_size") or 0) or self._box()
-        diameter = min(self.mask_diameter, 0.98 * box * pixel_size)
-        shape = prepare.geometry(box, pixel_size, diameter, max(self.max_resolution, 2.05 * pixel_size))
+        grid = CommonGrid.of(self.particles, rows)
+        for notice in grid.notices():
+            job.warn(notice)
+        diameter = min(self.mask_diameter, 0.98 * grid.extent)
+        coarsest = max(grid.finest(number) for number in grid.native)
+        shape = prepare.geometry(grid.box, grid.pixel_size, diameter, max(self.max_resolution, 1.025 * coarsest))
         if not all(name in rows.columns for name in CTF_COLUMNS):
             job.warn("The particles have no CTF; classification goes on without.")
-        observed = prepare.observations(self._blocks(job, rows), shape, pixel_size, diameter)
+        observed = prepare.observations(self._blocks(job, grid), shape, grid.pixel_size, diameter)
         usable = observed.usable.numpy()
         if not usable.all():
             job.warn(f"{np.count_nonzero(~usable)} particles are constant or hold values that are not numbers; they are disabled.")
-        numbers = {group["optics_group"]: number for number, group in enumerate(groups)}
+        numbers = {number: place for place, number in enumerate(sorted(grid.native))}
         group = torch.from_numpy(rows["optics_group"].replace_strict(numbers, return_dtype=pl.Int64).to_numpy().copy())
         settings = schedule.Settings(
             classes=self.classes, iterations=self.iterations, final_iterations=1,
@@ -159,20 +158,14 @@ class Classify2D(
         )
         return self._outputs(job, rows, usable, prepare.outcome(task, state, shape), shape, diameter, state["history"])
 
-    def _box(self) -> int:
-        from cryoloom.formats.stack import read_particles
-
-        return int(read_particles(self.particles, slice(0, 1)).shape[-1])
-
-    def _blocks(self, job: Job, rows: pl.DataFrame) -> Iterator[Any]:
-        """Yield images, defoci and optics, block by block in the order of `rows`; a block is of one optics group."""
+    def _blocks(self, job: Job, grid: CommonGrid) -> Iterator[Any]:
+        """Yield images, defoci and optics, block by block in the order of the rows; a block is of one optics group."""
         import numpy as np
 
-        from cryoloom.formats.stack import read_particles
         from cryoloom.numerics.align.class2d_observations import Optics
         from cryoloom.numerics.align.class2d_prepare import BLOCK
 
-        chosen = self.particles.select(rows["id"])
+        rows = grid.rows
         groups = {group["optics_group"]: group for group in self.particles.optics}
         of_row = rows["optics_group"].to_numpy()
         starts = [0, *(np.flatnonzero(np.diff(of_row)) + 1).tolist(), rows.height]
@@ -186,7 +179,7 @@ class Classify2D(
             for start in range(low, high, BLOCK):
                 stop = min(start + BLOCK, high)
                 job.progress(stop, rows.height, "reading particles")
-                images = read_particles(chosen, slice(start, stop))
+                images = grid.read(np.arange(start, stop))
                 yield images, rows[start:stop].select(CTF_COLUMNS).to_numpy().astype(np.float64) if with_ctf else None, optics
 
     def _outputs(

@@ -205,7 +205,7 @@ class InitialModel(
             )  # fmt: skip
             start = volume
             state = job.iterate(
-                lambda: refine.begin(task, start),
+                lambda: refine.begin(task, [start]),
                 lambda state: refine.iterate(task, state, lambda part, doing: job.progress(part, 1.0, doing)),
                 done=lambda state: state["finished"],
                 name=f"align{number + 1}",

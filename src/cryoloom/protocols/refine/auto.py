@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
+from blake3 import blake3
 
 from cryoloom.data import FSC, Classes3D, Mask, Particles, Volume, symmetry_hints
-from cryoloom.formats.alignment import Alignable, alignable, halves_at_random, map_rows, mask_on_grid, on_grid
+from cryoloom.formats.alignment import Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import AngularDistribution, Histogram, LinePlot, MapSlices, Series
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol, WrongUse
@@ -15,7 +16,10 @@ from cryoloom.units import Angstrom
 
 UNSURE = 0.5
 """Mean probability of the best poses below which a map may come from noise: noise alone reaches 0.2."""
-
+LEAST_EDGE = 5.0
+"""Pixels over which a mask under which the FSC is taken should fall."""
+POOR = 10.0
+"""Degrees of expected error (at odds of a hundred to one) from which poses are too uncertain to be worth a map."""
 ALIKE = 0.9
 """Correlation at 20 Å, roundness taken out, that a reference must have with its symmetrised copy."""
 
@@ -30,7 +34,7 @@ class Refined(Outputs):
 class AutoRefine(
     Protocol,
     id="refine.auto",
-    version=2,
+    version=3,
     outputs=Refined,
     cite=("10.1016/j.jmb.2011.11.010", "10.1016/j.jsb.2012.09.006", "10.1038/nmeth.2115"),
     aliases=("ProtRelionRefine3D", "ProtRelionAutoRefine"),
@@ -40,7 +44,9 @@ class AutoRefine(
     Poses are sought over all orientations first, then improved continuously; each particle enters with the spread its pose has.
     """
 
-    particles: Particles = Input("Particles", help="Bright particles of one box and pixel size, with their CTF.")
+    particles: Particles = Input(
+        "Particles", help="Bright particles with their CTF. Optics groups of other boxes or pixels are matched to the largest one."
+    )
     reference: Volume | Classes3D = Input(
         "Reference", help="A map to start from; box, pixel size and grey values are matched. A wrong one is low-passed, not forgotten."
     )
@@ -51,6 +57,16 @@ class AutoRefine(
     mask: Mask | None = Input(
         "Reference mask", optional=True,
         help="Soft mask laid on the references. It must not cut density; the shell correlation keeps the sphere.",
+    )  # fmt: skip
+    solvent_fsc: bool = Param(
+        "FSC under the mask", False, aliases=("solventFscMask", "doSolventFsc"),
+        help="Take the halves' correlation under the reference mask, corrected by phase randomisation: for small particles in much solvent or a "
+        "micelle. A tight or sharp mask flatters.",
+    )  # fmt: skip
+    poses: Literal["search", "given"] = Param(
+        "Poses", "search", aliases=("copyAlignment",),
+        help="search: over all orientations, whatever poses the particles carry. given: start from those and look near them only, to go on with a "
+        "refinement; with the map of the same run as reference each half goes on from its own half map.",
     )  # fmt: skip
     mask_diameter: Angstrom = Param(
         "Mask diameter", gt=0, wizard="mask-circle", aliases=("maskDiameterA",),
@@ -80,7 +96,8 @@ class AutoRefine(
             yield Hint(
                 "initial_lowpass", f"{self.initial_lowpass:g} Å lets the reference decide the detail of both halves", fix=40.0, error=False
             )
-
+        if self.solvent_fsc and self.mask is None:
+            yield Hint("solvent_fsc", "needs a reference mask", fix=False)
         if self.reference_class:
             try:
                 map_rows(self.reference, self.reference_class)
@@ -88,7 +105,6 @@ class AutoRefine(
                 yield Hint("reference_class", problem.message)
 
     def run(self, job: Job) -> Refined:
-        import numpy as np
         import torch
 
         from cryoloom.numerics.align import refine
@@ -98,16 +114,20 @@ class AutoRefine(
         loaded = alignable(self.particles, self.mask_diameter)
         for warning in loaded.warnings:
             job.warn(warning)
+        references, lowpass = self._references(job, loaded)
         task = refine.Task(
-            loaded.images, self._halves(job, loaded), loaded.pixel_size, loaded.mask_diameter, self.initial_lowpass, job.seed, job.threads,
+            loaded.images, self._halves(job, loaded), loaded.pixel_size, loaded.mask_diameter, lowpass, job.seed, job.threads,
             mask_on_grid(self.mask, loaded, job.warn), self.follow_surface, self.iterations, group=point_group(self.symmetry),
+            alike=alike_images(loaded), near=self.poses == "given", solvent_fsc=self.solvent_fsc,
         )  # fmt: skip
-        reference = on_grid(self.reference, self._reference_path(), loaded, job.warn)
+        if self.solvent_fsc:
+            self._judge_edge(job, task.mask)
 
         def start() -> refine.State:
-            self._judge_symmetry(job, loaded, reference)
+            self._judge_symmetry(job, loaded, references[0])
+            given = poses_of(loaded) if task.near else ()
             try:
-                return refine.begin(task, reference)
+                return refine.begin(task, references, *given)
             except ValueError as problem:
                 raise Failure("reference-unfit", f"{problem}.", "Check that map and particles show the same contrast.") from problem
 
@@ -118,13 +138,28 @@ class AutoRefine(
             return new
 
         state = job.iterate(start, step, done=lambda state: state["finished"], name="refine")
-        return self._outputs(job, loaded, np.asarray(task.half), state)
+        return self._outputs(job, loaded, task, state)
 
-    def _reference_path(self) -> str:
+    def _references(self, job: Job, loaded: Alignable) -> tuple[list[Any], float]:
+        """Return the map to start from, or that of each half, and the low-pass in Å."""
         rows = map_rows(self.reference, self.reference_class)
         if "count" in rows.columns:
             rows = rows.sort("count", descending=True, maintain_order=True)
-        return str(rows.item(0, "volume_path"))
+        row, halves = rows.row(0, named=True), self.reference.meta.get("halves")
+        if self.poses == "given" and halves and halves == self.particles.meta.get("halves"):
+            paths = [str(row[name]) for name in ("half_map1_path", "half_map2_path")]
+            return [on_grid(self.reference, path, loaded, job.warn) for path in paths], float(self.reference.meta["resolution"])
+        return [on_grid(self.reference, str(row["volume_path"]), loaded, job.warn)], self.initial_lowpass
+
+    def _judge_edge(self, job: Job, mask: Any) -> None:
+        """Say so when a mask falls so fast that it makes correlation of its own."""
+        import numpy as np
+
+        steepest = max(float(np.abs(np.diff(mask, axis=axis)).max()) for axis in range(3))
+        if (edge := np.pi / 2 / steepest) < LEAST_EDGE:
+            job.warn(
+                f"The reference mask falls to 0 within {edge:.1f} px; the FSC under it may flatter. Give it a soft edge of 5 px or more."
+            )
 
     def _judge_symmetry(self, job: Job, loaded: Alignable, reference: Any) -> None:
         """Say so when the reference has not the symmetry that will be imposed on it."""
@@ -158,7 +193,7 @@ class AutoRefine(
             return given.astype(np.int64) - 1
         return halves_at_random(loaded, job.seed)
 
-    def _outputs(self, job: Job, loaded: Alignable, half: Any, state: dict[str, Any]) -> Refined:
+    def _outputs(self, job: Job, loaded: Alignable, task: Any, state: dict[str, Any]) -> Refined:
         import numpy as np
 
         from cryoloom.numerics.fsc.shells import recovered_shell, resolution_at, shell_frequencies
@@ -176,11 +211,27 @@ class AutoRefine(
         }  # fmt: skip
         for name, data in zip(paths.values(), (state["combined"], state["unfiltered"], *state["half_maps"]), strict=True):
             write_mrc(job.output(name), np.ascontiguousarray(data, np.float32), size, volume=True)
+        halves = blake3(np.stack([loaded.rows["id"].to_numpy(), task.half]).tobytes()).hexdigest()[:16]
+        last = state["history"][-1]
         row = {column: job.output(name).relative_to(job.root).as_posix() for column, name in paths.items()}
         volume = Volume(
-            pl.DataFrame({"id": [1], **{column: [path] for column, path in row.items()}, "box_size": [box]}),
+            pl.DataFrame(
+                {
+                    "id": [1],
+                    **{column: [path] for column, path in row.items()},
+                    "box_size": [box],
+                    "accuracy_rotations": [last["accuracy_rotations"]],
+                    "accuracy_translations": [last["accuracy_translations"]],
+                }
+            ),
             job.root,
-            meta={"pixel_size": size, "resolution": resolution, "mask_diameter": loaded.mask_diameter, "symmetry": symmetry},
+            meta={
+                "pixel_size": size,
+                "resolution": resolution,
+                "mask_diameter": loaded.mask_diameter,
+                "symmetry": symmetry,
+                "halves": halves,
+            },
         )
         rot, tilt, psi = matrix_to_euler(state["rotations"])
         poses = pl.DataFrame(
@@ -188,12 +239,13 @@ class AutoRefine(
                 "id": loaded.rows["id"],
                 "rot": rot, "tilt": tilt, "psi": psi,
                 "origin_x": state["shifts"][:, 0] * size, "origin_y": state["shifts"][:, 1] * size,
-                "half_set": half + 1,
+                "half_set": task.half + 1,
                 "max_probability": state["max_probability"],
                 "log_likelihood": state["log_likelihood"],
+                "grey_scale": state["scales"][task.alike] if task.alike is not None else 1.0,
             }
         )  # fmt: skip
-        particles = self.particles.with_columns(poses, symmetry=symmetry)
+        particles = self.particles.with_columns(poses, symmetry=symmetry, halves=halves)
         if loaded.left_out:
             particles = particles.disable(loaded.left_out)
         shells = np.arange(len(curve))
@@ -204,7 +256,7 @@ class AutoRefine(
                 "resolution": resolution,
                 "resolution_interpolated": resolution_at(curve, 0.143, box, size, interpolated=True),
                 "threshold": 0.143,
-                "mask": f"sphere of {loaded.mask_diameter:g} Å",
+                "mask": "the reference mask, corrected" if self.solvent_fsc else f"sphere of {loaded.mask_diameter:g} Å",
                 "joined_below": 40.0,
                 "iterations": state["history"],
             },
@@ -214,6 +266,11 @@ class AutoRefine(
             job.warn(
                 f"The best pose of a particle holds {certainty:.0%} of its probability in the mean. Poses so uncertain let noise and the "
                 "reference make a map: do not believe it before another reference has led to the same one."
+            )
+        elif last["accuracy_rotations"] > POOR:
+            job.warn(
+                f"Poses are expected to be wrong by up to {last['accuracy_rotations']:.0f}° (at odds of a hundred to one): too little signal "
+                "for detail. Look at the 2D classes for junk, and at the mask diameter."
             )
         if resolution > 30:
             job.warn(f"The halves agree to {resolution:.0f} Å only: no structure was found. Look at the 2D classes and the reference.")
@@ -226,6 +283,7 @@ class AutoRefine(
             "particles": out.particles.enabled().height,
             "iterations": len(out.fsc.meta["iterations"]),
             "mean best-pose probability": round(last["max_probability"], 3),
+            "accuracy of rotations (°), shifts (Å)": f"{last['accuracy_rotations']:.1f}, {last['accuracy_translations']:.1f}",
             "last change of poses (°)": round(last["change_angle"], 2),
         }
 
