@@ -81,7 +81,7 @@ def test_symmetric_states_are_told_apart_whichever_mate_a_pose_is(blobs, project
         replace(one, centres=np.concatenate([one.centres @ operator.T for operator in group.operators]))
         for one in (whole, without(whole, 4))
     ]
-    stack, task, rare = mixture(project, image_set, *copies, 150)
+    stack, task, rare = mixture(project, image_set, copies[0], copies[1], 150)
     mates = group.mates(stack.rotations)[np.arange(150), np.arange(150) % 4]
     state = finish(replace(task, group=group, iterations=8), copies[0].volume(), replace(stack, rotations=mates))
     member = state["member"]
