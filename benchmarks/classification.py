@@ -1,13 +1,15 @@
 """Classification of simulated particle stacks against their truth: ``python -m benchmarks.classification DATA… [--fixed] [--seeds N]``.
 
 DATA are folders that ``cryoloom simulate --preset s4`` (or s1, s5 …) made. All classes start from the truth of the first structure, low-passed; poses
-are sought, or with ``--fixed`` are the true ones. One line a set and seed.
+are sought, or with ``--fixed`` are the true ones. One line a set and seed. ``--parts 900 900 200`` takes so many of each structure, the
+first of the set.
 """
 
 import argparse
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,11 +50,15 @@ def loaded_set(data: Path, mask_diameter: float) -> Alignable:
 
 
 def classified(
-    data: Path, loaded: Alignable, classes: int, lowpass: float, seed: int, *, fixed: bool
+    data: Path, loaded: Alignable, classes: int, lowpass: float, seed: int, *, fixed: bool, parts: list[int] | None = None
 ) -> tuple[dict[str, object], NDArray[np.int64]]:
-    """Classify one set on one thread; return the figures and the class of every image."""
-    size, count = loaded.pixel_size, len(loaded.images)
+    """Classify one set, or the first `parts` of its structures, on one thread; return the figures and the class of every image."""
     truth = read_star(data / "truth/particles.star")["particles"]
+    if parts is not None:
+        number = truth["rlnClassNumber"].to_numpy()
+        chosen = np.sort(np.concatenate([np.flatnonzero(number == one + 1)[:part] for one, part in enumerate(parts)]))
+        truth, loaded = truth[chosen], replace(loaded, images=loaded.images.subset(chosen))
+    size, count = loaded.pixel_size, len(loaded.images)
     rotations = euler_to_matrix(*(truth[f"rlnAngle{name}"].to_numpy() for name in ("Rot", "Tilt", "Psi")))
     shifts = truth.select("rlnOriginXAngst", "rlnOriginYAngst").to_numpy() / size
     true = np.unique(truth["rlnClassNumber"].to_numpy(), return_inverse=True)[1]
@@ -66,7 +72,7 @@ def classified(
     while not state["finished"]:
         state = classify3d.iterate(task, state)
     seconds = time.process_time() - start
-    member = state["members"].argmax(axis=1)
+    member = state["member"]
     counts = table(true, member)
     accuracy, _ = class_accuracy(state["errors"], member, classes)
     angles = np.zeros(count)
@@ -90,6 +96,7 @@ def classified(
         "accuracy": round(float(counts[linear_sum_assignment(-counts)].sum() / count), 3),
         "within_10_deg": round(float(np.mean(near)), 3),
         "counts": counts.astype(int).tolist(),
+        "separation": np.round(state["separation"][np.triu_indices(classes, 1)], 1).tolist(),
         "acc_rot / 3.03": np.round(accuracy / ODDS, 2).tolist(),
         "rms_axis_deg": np.round(axis, 2).tolist(),
     }
@@ -102,13 +109,14 @@ if __name__ == "__main__":
     parser.add_argument("--mask-diameter", type=float, default=180.0)
     parser.add_argument("--lowpass", type=float, default=30.0)
     parser.add_argument("--classes", type=int, default=3)
+    parser.add_argument("--parts", type=int, nargs="+")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--fixed", action="store_true")
     given = parser.parse_args()
     for folder in given.data:
         images, members = loaded_set(folder, given.mask_diameter), []
         for seed in range(1, given.seeds + 1):
-            figures, member = classified(folder, images, given.classes, given.lowpass, seed, fixed=given.fixed)
+            figures, member = classified(folder, images, given.classes, given.lowpass, seed, fixed=given.fixed, parts=given.parts)
             members.append(member)
             sys.stdout.write("\t".join((folder.name, *(f"{name} {value}" for name, value in figures.items()))) + "\n")
             sys.stdout.flush()

@@ -6,7 +6,18 @@ import pytest
 from cryoloom.numerics.align import classify3d
 from cryoloom.numerics.align.class_accuracy import UNKNOWN, class_accuracy, quality
 from cryoloom.numerics.align.classify3d_estep import log_evidence
-from cryoloom.numerics.align.classify3d_rounds import APART, TOGETHER, advance, divide, shares, start
+from cryoloom.numerics.align.classify3d_rounds import (
+    APART,
+    JUDGED,
+    TOGETHER,
+    advance,
+    divide,
+    judgement_due,
+    kinds,
+    shared_out,
+    shares,
+    start,
+)
 from cryoloom.numerics.align.halves import random_halves
 from cryoloom.numerics.align.posterior import Candidates
 from cryoloom.numerics.geometry.symmetry import point_group
@@ -54,7 +65,7 @@ def finish(task, volume, stack):
 def test_states_are_told_apart_at_fixed_poses_and_their_maps_differ_where_they_do(two_states):
     volume, stack, task, rare = two_states
     state = finish(task, volume, stack)
-    member = state["members"].argmax(axis=1)
+    member = state["member"]
     small = np.bincount(member, minlength=2).argmin()
     assert np.mean((member == small) == rare) > 0.95
     assert state["separation"][0, 1] > 8
@@ -70,10 +81,10 @@ def test_symmetric_states_are_told_apart_whichever_mate_a_pose_is(blobs, project
         replace(one, centres=np.concatenate([one.centres @ operator.T for operator in group.operators]))
         for one in (whole, without(whole, 4))
     ]
-    stack, task, rare = mixture(project, image_set, *copies, 150)
+    stack, task, rare = mixture(project, image_set, copies[0], copies[1], 150)
     mates = group.mates(stack.rotations)[np.arange(150), np.arange(150) % 4]
     state = finish(replace(task, group=group, iterations=8), copies[0].volume(), replace(stack, rotations=mates))
-    member = state["members"].argmax(axis=1)
+    member = state["member"]
     assert np.mean((member == np.bincount(member, minlength=2).argmin()) == rare) > 0.95
     assert group.angle(state["rotations"], stack.rotations).max() < 1e-3
     for one in state["maps"]:
@@ -88,7 +99,7 @@ def test_one_structure_stays_one_whatever_the_number_of_classes(two_states):
     state = finish(alone, volume, replace(stack, rotations=stack.rotations[rows], shifts=stack.shifts[rows]))
     assert state["separation"][0, 1] < 8
     assert np.mean(state["members"].max(axis=1)) < 0.8
-    assert np.bincount(state["members"].argmax(axis=1), minlength=2).min() > 30
+    assert np.bincount(state["member"], minlength=2).min() > 30
 
 
 def test_threads_change_nothing(two_states):
@@ -157,6 +168,27 @@ def test_a_class_is_divided_evenly_in_every_part_and_no_image_is_lost():
     after = divide(now, members, lane, 1, 6)
     assert np.allclose(after.sum(axis=1), 1) and np.allclose(after[:, 1], 0.3)
     assert [np.count_nonzero(after[lane == part, 2]) for part in range(4)] == [10] * 4
+
+
+def test_classes_of_which_no_two_differ_are_one_kind_and_what_links_two_kinds_joins_one():
+    separation = np.array([[0, 30, 2, 5], [30, 0, 31, 7], [2, 31, 0, 6], [5, 7, 6, 0]], float)
+    kind = kinds(separation)
+    assert kind[0] == kind[2] != kind[1] and len(np.unique(kind)) == 2
+    assert kinds(np.zeros((1, 1))).tolist() == [0]
+
+
+def test_images_of_equal_classes_are_shared_out_by_chance_and_the_same_way_again():
+    members = np.tile([0.2, 0.5, 0.3], (100, 1))
+    out = shared_out(members, np.array([0, 1, 0]), 3)
+    assert np.allclose(out.sum(axis=1), 1) and np.allclose(out[:, 1], 0.5)
+    assert np.count_nonzero(out[:, 0]) == np.count_nonzero(out[:, 2]) == 50
+    assert np.array_equal(out, shared_out(members, np.array([0, 1, 0]), 3))
+
+
+def test_classes_are_judged_when_they_have_settled_for_a_while_and_the_band_stands_or_time_runs_out():
+    now = {**start(2, random=True), "settling": True, "settled": JUDGED - 1}
+    assert judgement_due(now, 20, steady=True) and not judgement_due(now, 20, steady=False) and judgement_due(now, 2, steady=False)
+    assert not judgement_due({**now, "settled": 0}, 20, steady=True) and not judgement_due({**now, "settling": False}, 2, steady=True)
 
 
 def test_accuracy_is_three_standard_errors_and_quality_halves_at_the_limit():

@@ -3,7 +3,9 @@
 The model is that of Scheres et al. 2007 (doi:10.1038/nmeth992) and Scheres 2012 (doi:10.1016/j.jmb.2011.11.010): an image shows one of K maps at
 an unknown pose. Three things differ. An image is compared with references made without its own part of the images, so that its noise cannot hold
 it in a class. Class maps are drawn towards the mean of all classes instead of towards zero (`classify3d_maps`). And classes are split and merged
-until none hides two structures (`classify3d_rounds`). Poses are found as in `refine`, continuously.
+until none hides two structures (`classify3d_rounds`). Whether two classes differ is judged while each half of the images goes on by itself; after
+that those that differ take their differences from all other images, which a rare class needs, and those that do not share one map. Poses are found
+as in `refine`, continuously.
 
 Classes start equal but for a random assignment. What tells them apart is amplified from iteration to iteration: where images differ by more than
 noise the difference grows (as the largest principal component of the images given their poses would in a power iteration), elsewhere it dies out
@@ -26,7 +28,7 @@ from cryoloom.numerics.align import classify3d_rounds, refine, schedule
 from cryoloom.numerics.align.calibrate import grey_scale
 from cryoloom.numerics.align.class_accuracy import pose_errors
 from cryoloom.numerics.align.classify3d_estep import ClassExpectation, Wide, expect
-from cryoloom.numerics.align.classify3d_maps import ClassSums, agreement, final_maps, references
+from cryoloom.numerics.align.classify3d_maps import ClassSums, agreement, final_maps, pooled, references
 from cryoloom.numerics.align.coarse import Gallery
 from cryoloom.numerics.align.expectation import Effort
 from cryoloom.numerics.align.posterior import Posterior
@@ -44,7 +46,7 @@ LANES_KEPT = 4 << 30
 """Bytes that the sums of all classes and parts may take."""
 SPARK, FADE = 0.3, 0.75
 """Least signal assumed in the differences of classes when they are split, as a part of the mean map's, and what is left of it an iteration later."""
-QUIET, GAIN = 0.01, 0.02
+QUIET, GAIN = 0.003, 0.02
 """Part of the memberships that may still move when classes have come to rest, and gain in the images' mean log-likelihood that is none; by maps that
 they are not in it does not grow for ever."""
 IDLE = 2
@@ -66,6 +68,7 @@ class Task(refine.Task):
     """
 
     folds: int = 2
+    iterations: int = 35
     classes: int = 1
     search: Search = "global"
     finest: float | None = None
@@ -132,6 +135,7 @@ def begin(task: Task, maps: list[Map], rotations: Array, shifts: Array) -> State
         "changed": 1.0,
         "evidence": -np.inf,
         "idle": 0,
+        "judged": None,
         "closing": False,
         "history": [],
         "finished": False,
@@ -168,7 +172,8 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     tell(0.8, f"reconstructing to {task.angstrom(inserted):.1f} Å")
     averaged = [_certain(one) for one in posteriors] if task.search == "fixed" else posteriors
     sums = ClassSums.of(task, averaged, members, inserted, noise)
-    agreed = agreement(task, sums)
+    judged = state["judged"]
+    agreed = agreement(task, sums) if judged is None else pooled(task, sums, classify3d_rounds.kinds(judged))
     found = _of_best(posteriors, members)
     step = _Step.between(state, members, expected.evidence)
     seen = _observed(task, state, agreed.mean, inserted, found)
@@ -186,7 +191,12 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         members[:, keeper] += members[:, spare]
         members, agreed = np.delete(members, spare, axis=1), agreement(task, sums)
         history = [{**one, "share": [*one["share"][:spare], *one["share"][spare + 1 :]]} for one in history]
-    idle = state["idle"] + 1 if rounds["settling"] and step.idle else 0
+    left = task.iterations - state["iteration"] - 1
+    next_band = min(schedule.next_band(agreed.mean, inserted), task.finest_shell)
+    if judged is None and classify3d_rounds.judgement_due(rounds, left, steady=abs(next_band - band) <= 1):
+        judged = agreed.separation
+        agreed = pooled(task, sums, classify3d_rounds.kinds(judged))
+    idle = state["idle"] + 1 if state["judged"] is not None and step.idle else 0
     new: State = {
         "iteration": state["iteration"] + 1,
         "rotations": task.group.reduced(found.rotations[:, 0]),
@@ -195,21 +205,24 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         "max_probability": found.weights[:, 0] * members.max(axis=1),
         "log_likelihood": found.log_likelihood,
         "noise": noise,
-        "band": min(schedule.next_band(agreed.mean, inserted), task.finest_shell),
+        "band": next_band,
         "widening": schedule.advance(state["widening"], seen, task.iterations),
         "rounds": following,
-        "separation": agreed.separation,
+        "separation": agreed.separation if judged is None else judged,
+        "judged": judged,
         "changed": step.changed,
         "evidence": max(step.evidence, state["evidence"]),
         "idle": idle,
         "history": history,
-        "closing": idle >= IDLE or state["iteration"] + 2 >= task.iterations,
+        "closing": idle >= IDLE or left < 2,
         "finished": state["closing"],
     }
     if new["finished"]:
-        final = final_maps(task, averaged, members, noise)
+        own = classify3d_rounds.shared_out(members, classify3d_rounds.kinds(new["separation"]), task.seed)
+        final = final_maps(task, averaged, own, noise)
         return {
             **new,
+            "member": own.argmax(axis=1),
             "maps": final.maps,
             "class_fsc": final.fsc,
             "completeness": final.completeness,
@@ -217,8 +230,8 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         }
     apart = classify3d_rounds.apart(rounds)
     spark = 0.0 if apart else SPARK * FADE ** rounds["age"]
-    # What the last iteration compares with may be as good as it gets: nothing is decided on the halves any more.
-    return {**new, "references": references(task, sums, agreed, spark=spark, apart=apart and not new["closing"])}
+    # Once it is judged which classes differ nothing is decided on the halves any more, and references may be as good as they get.
+    return {**new, "references": references(task, sums, agreed, spark=spark, apart=apart and judged is None)}
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,13 @@ def agreement(task: Task, sums: ClassSums) -> Agreement:
     return Agreement(curve, _covariance(cross, power, weights), separation)
 
 
+def pooled(task: Task, sums: ClassSums, kind: NDArray[np.int64]) -> Agreement:
+    """Return the agreement of the halves with classes of one `kind`, ``(K,)`` from 0, taken together: what differs within a kind is none."""
+    each = np.stack([sums.each[kind == one].sum(axis=0) for one in range(int(kind.max()) + 1)])
+    found = agreement(task, ClassSums(each, sums.last))
+    return Agreement(found.mean, found.covariance[:, kind][:, :, kind], found.separation[kind][:, kind])
+
+
 def _covariance(cross: Array, power: Array, weights: Array) -> Array:
     """Return the signal's covariance ``(shells, K, K)`` from products of two halves and their power, given the mean weights of a half ``(shells, K)``.
 

@@ -10,15 +10,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import squareform
 
 Array = NDArray[np.float64]
 Rounds = dict[str, Any]
 
 TOGETHER, APART = 3, 3
 """Iterations of a round with differences from all images, and from the own half."""
-LAST = 4
-"""Iterations in which classes settle, at least."""
+JUDGED = 3
+"""Iterations in which classes settle by the halves alone, at least; then it is judged which of them differ."""
+LAST = 7
+"""Iterations kept for settling, before and after that."""
 SURE = 8.0
 """Standard deviations from which two classes are not twins."""
 EMPTY = 0.05
@@ -37,6 +41,7 @@ def start(classes: int, *, random: bool) -> Rounds:
         "merges": [],
         "tested": [False] * (classes + scouting),
         "settling": not scouting,
+        "settled": 0,
         "dropped": [],
         "kin": list(range(classes + scouting)),
     }
@@ -57,6 +62,32 @@ def shares(now: Rounds, members: Array) -> Array:
 def apart(now: Rounds) -> bool:
     """Return whether the references to be made keep the halves' differences apart."""
     return now["settling"] or now["age"] >= TOGETHER
+
+
+def judgement_due(now: Rounds, left: int, *, steady: bool) -> bool:
+    """Return whether the halves have gone on by themselves for long enough to say which classes differ.
+
+    `left` is the number of iterations that may follow; `steady` says that the band no longer grows.
+    """
+    return now["settling"] and (left < LAST - JUDGED or (steady and now["settled"] + 1 >= JUDGED))
+
+
+def kinds(separation: Array) -> NDArray[np.int64]:
+    """Return which classes are one structure, as far as can be told, ``(K,)`` from 0: those of which no two surely differ."""
+    if len(separation) == 1:
+        return np.zeros(1, np.int64)
+    tree = linkage(squareform(np.maximum(separation, 0.0), checks=False), "complete")
+    return fcluster(tree, SURE, "distance").astype(np.int64) - 1
+
+
+def shared_out(members: Array, kind: NDArray[np.int64], seed: int) -> Array:
+    """Return the memberships ``(n, K)`` with what classes of one kind have of an image given to one of them, drawn by chance, as many to each."""
+    count = len(members)
+    out, rng = np.zeros_like(members), np.random.default_rng([seed, 1 << 19])
+    for one in range(int(kind.max()) + 1):
+        into = np.flatnonzero(kind == one)
+        out[np.arange(count), into[rng.permutation(np.arange(count) % len(into))]] = members[:, into].sum(axis=1)
+    return out
 
 
 def divide(now: Rounds, members: Array, lane: NDArray[np.int64], seed: int, iteration: int) -> Array:
@@ -91,7 +122,7 @@ def advance(now: Rounds, separation: Array, share: Array, left: int) -> Rounds:
         Iterations that may follow.
     """
     if now["settling"]:
-        return {**now, "age": now["age"] + 1, "dropped": []}
+        return {**now, "age": now["age"] + 1, "settled": now["settled"] + 1, "dropped": []}
     if now["age"] + 1 < TOGETHER + APART and left > LAST:
         return {**now, "age": now["age"] + 1}
     alive = share > EMPTY / len(share)

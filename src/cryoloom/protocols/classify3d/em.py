@@ -79,7 +79,7 @@ class Classify3D(
         help="Up to which images are compared, 0 or -1 for what they hold. Coarser is faster, and sorts by large differences only.",
     )  # fmt: skip
     iterations: int = Param(
-        "Most iterations", 30, ge=3, le=200, advanced=True, aliases=("numberOfIterations",),
+        "Most iterations", 35, ge=3, le=200, advanced=True, aliases=("numberOfIterations",),
         help="It stops by itself when classes have come to rest; fewer than 20 leave no time to try classes again that turned out equal.",
     )  # fmt: skip
 
@@ -158,7 +158,7 @@ class Classify3D(
         from cryoloom.numerics.align.classify3d_rounds import SURE
         from cryoloom.numerics.geometry.euler import matrix_to_euler
 
-        member, size = state["members"].argmax(axis=1), loaded.pixel_size
+        member, size = state["member"], loaded.pixel_size
         table = self._table(job, loaded, task, state)
         rot, tilt, psi = matrix_to_euler(state["rotations"])
         columns = pl.DataFrame(
@@ -197,8 +197,8 @@ class Classify3D(
         from cryoloom.numerics.fsc.shells import resolution_at
 
         members, classes = state["members"], self.classes
-        counts = np.bincount(members.argmax(axis=1), minlength=classes)
-        rotations, shifts = class_accuracy(state["errors"], members.argmax(axis=1), classes)
+        counts = np.bincount(state["member"], minlength=classes)
+        rotations, shifts = class_accuracy(state["errors"], state["member"], classes)
         separation = state["separation"] + np.diag(np.full(classes, np.inf))
         paths = [job.output(f"class{number + 1:03d}.mrc") for number in range(classes)]
         for path, data in zip(paths, state["maps"], strict=True):
