@@ -55,6 +55,19 @@ def test_sums_of_folds_that_do_not_fit_are_made_twice_and_are_the_same(rods, mon
     assert np.array_equal(held["references"], again["references"]) and np.array_equal(held["rotations"], again["rotations"])
 
 
+def test_images_show_a_reference_that_they_hold_and_noise_shows_none_nor_what_it_made_itself(rods):
+    stack, task, volume = rods
+    assert refine.begin(task, [volume])["shown"]
+    noise = np.random.default_rng(4).normal(size=task.images.storage.masked.shape + (2,)).astype(np.float32)
+    held = replace(task.images.storage, **{name: noise.view(np.complex64)[..., 0] * BOX / np.sqrt(2) for name in ("masked", "whole")})
+    alone = replace(task, images=replace(task.images, storage=held))
+    state = refine.begin(alone, [volume])
+    assert not state["shown"] and state["band"] == alone.shell(refine.JOIN)
+    for _ in range(3):
+        state = refine.iterate(alone, state)
+    assert not refine.shown(alone, state) and state["band"] == alone.shell(refine.JOIN)
+
+
 def test_a_given_mask_is_not_changed(rods):
     _, task, volume = rods
     mask = task.sphere(BOX)

@@ -71,6 +71,7 @@ def test_noise_gives_no_structure(simulated, checkpoint_job):
     assert out.fsc.meta["resolution"] > 30
     assert any("no structure" in warning for warning in job.warnings)
     assert any("uncertain" in warning for warning in job.warnings)
+    assert any("no better than their negatives" in warning for warning in job.warnings)
 
 
 def test_reference_of_another_box_and_pixel_is_matched_and_its_grey_values_ignored(simulated, checkpoint_job):

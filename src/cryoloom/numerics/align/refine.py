@@ -6,6 +6,9 @@ The halves share the noise spectrum, the grey scales and the band limit, which a
 the mask of their references, which may follow the particle's surface. The shell correlation is that under a sphere, unless it is asked for under
 the mask and corrected for it.
 
+Noise alone, aligned to one map, makes two halves that agree as far as that map goes, and each round a little farther. Images are therefore compared
+no farther than `JOIN` before they have shown that they hold the reference: they must fit it better than their negatives do, which noise does not.
+
 In the last iteration an image whose pose is settled enters its half map at that pose alone. The points of a posterior smear detail, signal and
 noise alike, the more the farther it lies from the centre: the better map, but one that hushes the solvent and lifts the halves' correlation
 above what the same poses give in another program. The maps of both halves together have all points.
@@ -58,6 +61,10 @@ LANES_KEPT, LANES_AT_ONCE = 1 << 29, 3 << 29
 """Bytes of packed sums of all folds up to which they are kept, and bytes of sums that may be worked on at once."""
 SCALES_FROM = 4
 """Shells that the halves must agree on well before grey scales are read from them."""
+WITNESSES, SURE = 128, 4.0
+"""Images that must show the reference, and the standard errors by which they must."""
+IN_VAIN = 6
+"""Iterations after which images that have not shown the reference are given up."""
 DIRECTIONS, ANGLES = 2, 24
 """HEALPix order and in-plane steps of the global search: 15 degrees."""
 
@@ -173,7 +180,7 @@ def begin(task: Task, references: list[Map], rotations: Array | None = None, shi
     noise = task.images.total_power()
     given = None if rotations is None or shifts is None else (rotations, shifts)
     starts = [_start(task, one, band, noise, given) for one in references]
-    return {
+    state: State = {
         "iteration": 0,
         "rotations": np.tile(np.eye(3), (count, 1, 1)) if rotations is None else task.group.reduced(rotations),
         "shifts": np.zeros((count, 2)) if shifts is None else shifts,
@@ -185,9 +192,35 @@ def begin(task: Task, references: list[Map], rotations: Array | None = None, shi
         "fsc": np.zeros(shells),
         "band": band,
         "widening": schedule.start(near=task.near),
+        "shown": task.near,
         "history": [],
         "finished": False,
     }
+    if not task.near:
+        state["shown"] = shown(task, state)
+        state["band"] = _known_band(task, state["shown"], band)
+    return state
+
+
+def shown(task: Task, state: State) -> bool:
+    """Return whether images fit the references better than their negatives do.
+
+    Noise is as likely as its negative, whatever map other noise has made: without signal both fit alike. Signal turned negative fits nothing.
+    """
+    some = np.unique(np.linspace(0, len(task.images) - 1, WITNESSES).astype(np.int64))
+    parts = [(half, fold, np.intersect1d(task.rows(half, fold), some)) for half in (0, 1) for fold in range(task.folds)]
+    gains = []
+    for sign in (1.0, -1.0):
+        signed = replace(task, images=task.images.scaled(sign * task.images.scale))
+        found = [_expect_part(signed, state, half, fold, rows).posterior.log_likelihood for half, fold, rows in parts if len(rows)]
+        gains.append(np.concatenate(found))
+    more = gains[0] - gains[1]
+    return bool(more.mean() > SURE * more.std() / np.sqrt(len(more)))
+
+
+def _known_band(task: Task, shown: bool, band: int) -> int:
+    """Return how far images are compared: no farther than the halves are joined while they have not shown the reference."""
+    return band if shown else min(band, task.shell(JOIN))
 
 
 def _start(task: Task, volume: Map, band: int, noise: Array, given: tuple[Array, Array] | None) -> Map:
@@ -214,13 +247,15 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     """
     if task.alike is not None:
         task = replace(task, images=task.images.scaled(state["scales"][task.alike]))
+    if not state["shown"]:
+        state = {**state, "shown": shown(task, state)}
     images, last = task.images, schedule.converged(state["widening"])
     band, widening = state["band"], state["widening"]
     parts = [(half, fold) for half in (0, 1) for fold in range(task.folds)]
     expected: list[Expectation] = []
     for number, (half, fold) in enumerate(parts):
         tell(0.8 * number / len(parts), f"aligning half {half + 1} to {_angstrom(task, band)}")
-        expected.append(_expect_part(task, state, half, fold))
+        expected.append(_expect_part(task, state, half, fold, task.rows(half, fold)))
     posterior = _merged(task, parts, expected)
     known = task.near or state["iteration"] > 0
     rotations = task.group.reduced(posterior.rotations[:, 0])
@@ -238,7 +273,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     box = task.box if last else working_box(inserted, task.box)
     halves = [divided(one, inserted, box, task.box, group=task.group) for one in sums]
     fsc = np.zeros(images.plane.last + 1)
-    curve = _correlation(task, halves[0], halves[1])[: inserted + 1]
+    curve = _correlation(task, halves[0], halves[1], corrected=last and not state["shown"])[: inserted + 1]
     fsc[: len(curve)] = curve
     errors = pose_errors(posterior, task.group)
     new: State = {
@@ -248,6 +283,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         "max_probability": posterior.weights[:, 0],
         "log_likelihood": posterior.log_likelihood,
         "errors": errors,
+        "shown": state["shown"],
         "noise": noise,
         "scales": _scales(task, parts, expected, state),
         "fsc": fsc,
@@ -258,8 +294,8 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     turn, shift = (float(one[0]) for one in class_accuracy(errors, np.zeros(len(images), np.int64), 1))
     accuracy = {"accuracy_rotations": turn, "accuracy_translations": shift * task.pixel_size}
     new["history"] = [*state["history"], observed.record(task.box, task.pixel_size) | accuracy]
-    new["widening"] = schedule.advance(widening, observed, task.iterations)
-    new["band"] = schedule.next_band(fsc, inserted)
+    new["widening"] = schedule.advance(widening, observed, task.iterations if state["shown"] else min(task.iterations, IN_VAIN))
+    new["band"] = _known_band(task, state["shown"], schedule.next_band(fsc, inserted))
     if last:
         new["references"] = state["references"]
         # As far as the faces of the box: solvent that is cut off raises the correlation of the whole halves.
@@ -267,16 +303,16 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         del sums
         return new | _joint_maps(task, _Folds(task, points, inserted, noise, 1), inserted, fsc)
     joined = min(task.shell(JOIN), max(observed.crossing, 1))
-    new["references"] = _references(task, sums, folds, joined, inserted, box, fsc)
+    new["references"] = _references(task, sums, folds, joined, inserted, box, fsc, follow=task.follow_surface and state["shown"])
     return new
 
 
-def _correlation(task: Task, first: Map, second: Map) -> Array:
-    """Return the shell correlation of the halves."""
+def _correlation(task: Task, first: Map, second: Map, *, corrected: bool) -> Array:
+    """Return the shell correlation of the halves under the sphere, or the mask; what the sphere itself lends it taken off if `corrected`."""
     box = first.shape[0]
-    if task.solvent_fsc:
-        return masked_fsc(first, second, task.solvent(box), seed=task.seed).corrected
     sphere = task.sphere(box)
+    if corrected or task.solvent_fsc:
+        return masked_fsc(first, second, task.solvent(box) if task.solvent_fsc else sphere, seed=task.seed).corrected
     return fourier_shell_correlation(first * sphere, second * sphere)
 
 
@@ -323,7 +359,7 @@ def _joint_maps(task: Task, folds: _Folds, inserted: int, fsc: Array) -> State:
     }
 
 
-def _references(task: Task, sums: list[Sums], folds: _Folds, joined: int, inserted: int, box: int, fsc: Array) -> Map:
+def _references(task: Task, sums: list[Sums], folds: _Folds, joined: int, inserted: int, box: int, fsc: Array, *, follow: bool) -> Map:
     """Return the reference of every half and fold, ``(2, folds, b, b, b)``: the sums of its half less those of the fold itself."""
     solvent, ssnr = task.solvent(box), joined_ssnr(fsc)
     references = np.empty((2, folds.count, box, box, box), np.float32)
@@ -336,7 +372,7 @@ def _references(task: Task, sums: list[Sums], folds: _Folds, joined: int, insert
             references[half, fold] = divided(pair[half], inserted, box, task.box, ssnr=ssnr, group=task.group) * solvent
     known = crossing_shell(fsc[: inserted + 1], schedule.THRESHOLD)
     resolution = task.box * task.pixel_size / max(known, 1)
-    if task.mask is None and task.follow_surface and SURFACE_FROM * resolution < task.mask_diameter:
+    if task.mask is None and follow and SURFACE_FROM * resolution < task.mask_diameter:
         references *= _surface(task, references.mean(axis=(0, 1)), resolution)
     return references
 
@@ -353,7 +389,7 @@ def _surface(task: Task, mean: Map, resolution: float) -> Map:
     return np.clip(resample_volume(torch.from_numpy(mask), mean.shape[0]).numpy(), 0.0, 1.0)
 
 
-def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
+def _expect_part(task: Task, state: State, half: int, fold: int, rows: NDArray[np.int64]) -> Expectation:
     widening, band = state["widening"], state["band"]
     plane = task.images.plane.within(band)
     grid = reference_grid(state["references"][half, fold], plane.radius, task.box)
@@ -367,7 +403,7 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> Expectation:
     prior = (1.0 if spread is None else 1.0 / spread**2) if not first else 1.0 / (0.06 * task.box) ** 2
     effort = Effort(band, lattice, prior=prior, correlate=first, group=task.group)
     return expect(
-        task.images, task.rows(half, fold), grid, gallery, state["noise"], effort, state["rotations"], state["shifts"],
+        task.images, rows, grid, gallery, state["noise"], effort, state["rotations"], state["shifts"],
         known=not first, reliable=crossing_shell(state["fsc"], TELLING), threads=task.threads,
     )  # fmt: skip
 

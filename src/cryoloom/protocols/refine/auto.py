@@ -261,6 +261,11 @@ class AutoRefine(
                 "iterations": state["history"],
             },
         )
+        if not state["shown"]:
+            job.warn(
+                "The images do not show the reference: they fit it no better than their negatives do, as noise does. The map is what the reference "
+                "made of noise. Look at the 2D classes, and at the reference."
+            )
         certainty = float(np.mean(state["max_probability"]))
         if certainty < UNSURE:
             job.warn(
