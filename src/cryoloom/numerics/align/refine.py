@@ -269,9 +269,8 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     resolved = crossing_shell(state["fsc"], schedule.THRESHOLD)
     compared = insertion_points(posterior, task.box, resolved, task.radius, SETTLED) if last else points
     folds = _Folds(task, compared, inserted, noise, 1 if last else task.folds)
-    sums = folds.total()
     box = task.box if last else working_box(inserted, task.box)
-    halves = [divided(one, inserted, box, task.box, group=task.group) for one in sums]
+    halves = [divided(one, inserted, box, task.box, group=task.group) for one in folds.total()]
     fsc = np.zeros(images.plane.last + 1)
     curve = _correlation(task, halves[0], halves[1], corrected=last and not state["shown"])[: inserted + 1]
     fsc[: len(curve)] = curve
@@ -300,10 +299,10 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         new["references"] = state["references"]
         # As far as the faces of the box: solvent that is cut off raises the correlation of the whole halves.
         new["half_maps"] = np.stack(halves) * spherical_mask(box, box / 2, 3)
-        del sums
+        del folds
         return new | _joint_maps(task, _Folds(task, points, inserted, noise, 1), inserted, fsc)
     joined = min(task.shell(JOIN), max(observed.crossing, 1))
-    new["references"] = _references(task, sums, folds, joined, inserted, box, fsc, follow=task.follow_surface and state["shown"])
+    new["references"] = _references(task, folds, joined, inserted, box, fsc, follow=task.follow_surface and state["shown"])
     return new
 
 
@@ -328,24 +327,35 @@ class _Folds:
         every = np.arange(len(task.images))
         self._sum = partial(accumulate, task.images, every, points, plane, noise, lane, threads=threads, group=task.group)
         self._kept: list[Packed] | None = None
+        self._total: list[Packed] | None = None
         if count > 1 and 2 * count * size * PACKING <= LANES_KEPT:
             self._kept = [Packed.of(one) for one in self._sum()]
 
-    def pairs(self) -> Iterator[tuple[Sums, Sums]]:
-        """Yield the sums of both halves, fold by fold; the caller may change them."""
-        lanes = self._sum() if self._kept is None else (one.grid() for one in self._kept)
-        yield from zip(lanes, lanes, strict=True)
-
     def total(self) -> list[Sums]:
         """Return the sums of both halves over all folds."""
-        total: list[Sums] = []
-        for pair in self.pairs():
-            if not total:
-                total = list(pair)
-            else:
-                for whole, one in zip(total, pair, strict=True):
-                    whole += one
-        return total
+        if self._total is None:
+            whole: list[Packed] = []
+            for number, lane in enumerate(self._lanes()):
+                if number < 2:
+                    whole.append(Packed(lane.cells.copy(), lane.shape))
+                else:
+                    whole[number % 2].cells[:] += lane.cells
+            self._total = whole
+        return [one.grid() for one in self._total]
+
+    def others(self) -> Iterator[list[Sums]]:
+        """Yield the sums of both halves without a fold, fold by fold; of all images if there is but one. The caller may change them."""
+        whole = self.total()
+        if self.count == 1 or self._total is None:
+            yield whole
+            return
+        del whole
+        lanes = self._lanes()
+        for pair in zip(lanes, lanes, strict=True):
+            yield [Packed(all_folds.cells - one.cells, one.shape).grid() for all_folds, one in zip(self._total, pair, strict=True)]
+
+    def _lanes(self) -> Iterator[Packed]:
+        return (Packed.of(one) for one in self._sum()) if self._kept is None else iter(self._kept)
 
 
 def _joint_maps(task: Task, folds: _Folds, inserted: int, fsc: Array) -> State:
@@ -359,14 +369,11 @@ def _joint_maps(task: Task, folds: _Folds, inserted: int, fsc: Array) -> State:
     }
 
 
-def _references(task: Task, sums: list[Sums], folds: _Folds, joined: int, inserted: int, box: int, fsc: Array, *, follow: bool) -> Map:
+def _references(task: Task, folds: _Folds, joined: int, inserted: int, box: int, fsc: Array, *, follow: bool) -> Map:
     """Return the reference of every half and fold, ``(2, folds, b, b, b)``: the sums of its half less those of the fold itself."""
     solvent, ssnr = task.solvent(box), joined_ssnr(fsc)
     references = np.empty((2, folds.count, box, box, box), np.float32)
-    for fold, pair in enumerate(folds.pairs() if folds.count > 1 else [tuple(sums)]):
-        if folds.count > 1:
-            for whole, one in zip(sums, pair, strict=True):
-                np.subtract(whole, one, out=one)
+    for fold, pair in enumerate(folds.others()):
         join_low_shells(pair[0], pair[1], joined)
         for half in (0, 1):
             references[half, fold] = divided(pair[half], inserted, box, task.box, ssnr=ssnr, group=task.group) * solvent
