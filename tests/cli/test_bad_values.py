@@ -56,6 +56,7 @@ def test_run_refuses_what_it_does_not_know(project, refused, finished, words, co
 def test_commands_that_are_written_wrongly(project, refused):
     refused(2, "usage", ["cryoloom: No such command 'runn'", "'run'"], "runn")
     refused(2, "usage", ["cryoloom run: Missing argument 'PROTOCOL'", "Usage: cryoloom run"], "run", project)
+    refused(2, "project-missing", ["import.movies stands where", "run PROJECT import.movies"], "run", "import.movies", "--pattern", "x")
     refused(2, "no-project", ["is not a project", "cryoloom project new"], "status", project / "none")
     refused(2, "simulate-override", ["'movie'", "Did you mean movies"], "simulate", project / "set", "--set", "movie=3")
 

@@ -97,6 +97,10 @@ def run(
     from cryoloom.cli.flags import parse_flags
     from cryoloom.cli.progress import ProgressView
 
+    if protocol.startswith("-"):
+        raise WrongUse(
+            "project-missing", f"{project} stands where the project's folder goes.", f"Give that first: cryoloom run PROJECT {project} …"
+        )
     parameters, inputs = parse_flags(list(context.args))
     both = parameters.keys() & inputs.keys()
     if both:
