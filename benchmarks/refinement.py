@@ -19,7 +19,7 @@ from cryoloom.formats.mrc import read_mrc
 from cryoloom.formats.star import read_star
 from cryoloom.numerics.align import refine
 from cryoloom.numerics.align.halves import random_halves
-from cryoloom.numerics.fsc.shells import resolution_at
+from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
 from cryoloom.numerics.geometry.compare import compare_poses
 from cryoloom.numerics.geometry.euler import euler_to_matrix
 from cryoloom.numerics.geometry.symmetry import point_group
@@ -46,6 +46,8 @@ def refined(data: Path, mask_diameter: float, lowpass: float, symmetry: str = "C
     while not state["finished"]:
         state = refine.iterate(task, state)
     seconds = time.process_time() - start
+    sphere = task.sphere(loaded.box)
+    against = fourier_shell_correlation(state["unfiltered"] * sphere, truth * sphere)
     scales = state["scales"][task.alike] if task.alike is not None else np.ones(len(half))
     agreement = compare_poses(state["rotations"], state["shifts"] * size, rotations, origins, group=group)
     return {
@@ -53,8 +55,10 @@ def refined(data: Path, mask_diameter: float, lowpass: float, symmetry: str = "C
         "iterations": state["iteration"],
         "cpu_s": round(seconds, 1),
         "pose_median_deg": round(float(np.median(agreement.angles)), 2),
+        "beyond_15_deg": round(float(np.mean(agreement.angles > 15)), 4),
         "within_10_deg": round(float(np.mean(agreement.angles < 10)), 3),
         "scale_error": round(float(np.sqrt(np.mean((scales * contrast.mean() / contrast - 1.0) ** 2))), 4),
+        "truth_A": round(resolution_at(against, 0.5, loaded.box, size), 2),
         "half_map_A": round(resolution_at(state["fsc"], 0.143, loaded.box, size), 2),
         "oracle_half_map_A": round(best.half_maps, 2),
         "oracle_truth_A": round(best.against_truth, 2),

@@ -34,6 +34,15 @@ def test_one_map_that_a_refinement_can_start_from(simulated, checkpoint_job):
 
 
 @pytest.mark.slow
+def test_of_several_starts_the_one_whose_map_explains_the_images_best_is_kept(simulated, checkpoint_job):
+    data = simulated(**SMALL | {"count": 120})
+    out = InitialModel(particles=data.particles, mask_diameter=170.0, batches=20, starts=2).run(checkpoint_job())
+    starts = out.volume.meta["starts"]
+    assert len(set(starts)) == 2
+    assert np.mean([batch["gain"] for batch in out.volume.meta["batches"][-10:]]) == pytest.approx(max(starts))
+
+
+@pytest.mark.slow
 def test_different_particles_fall_into_different_classes(simulated, checkpoint_job):
     data = simulated(**SMALL, other=0.4)
     job = checkpoint_job()

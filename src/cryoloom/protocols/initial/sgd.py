@@ -22,6 +22,8 @@ LEAST = 50
 MOST_POLISHED = 4000
 """Particles that the last alignment uses: enough for a first map, and its time stays bounded."""
 BATCHES_A_STEP = 5
+SETTLED = 10
+"""Last batches whose images judge a search."""
 ALIKE = 0.8
 """Of the log-likelihood that a class's images gain by its map, what another class's map may give them before the two are called alike."""
 LEAST_FIT = 0.9
@@ -64,6 +66,11 @@ class InitialModel(
         help="Maps sought at once. More than one separates junk and clearly different particles, one class each; states of one particle, such as "
         "a domain lost or moved, it does not: find one map, then classify3d.em. The largest class's map is the volume.",
     )  # fmt: skip
+    starts: int = Param(
+        "Random starts", 1, ge=1, le=20,
+        help="Searches from different random beginnings; the one whose maps explain the images best is kept. Takes as many times as long; for "
+        "particles that one search does not find.",
+    )  # fmt: skip
     resolution: Angstrom = Param(
         "Target resolution", 12.0, ge=6, le=60, advanced=True,
         help="Finer detail is ignored. A first map needs none, and finer takes longer and follows noise.",
@@ -91,23 +98,37 @@ class InitialModel(
         if len(loaded.images) < 200:
             job.warn(f"{len(loaded.images)} particles are few for a first map; look at it before trusting it.")
         radius = loaded.mask_diameter / 2 / loaded.pixel_size
-        plan = stochastic.Plan(loaded.images, radius, self.classes, job.seed, job.threads, batches=self.batches)
+        plans = [
+            stochastic.Plan(loaded.images, radius, self.classes, job.seed + number, job.threads, batches=self.batches)
+            for number in range(self.starts)
+        ]
+        searches = [self._search(job, plan, number) for number, plan in enumerate(plans)]
+        gains = [self._gain(found) for found in searches]
+        best = max(range(self.starts), key=gains.__getitem__)
+        return self._outputs(job, loaded, plans[best], searches[best], gains)
+
+    def _search(self, job: Job, plan: "Plan", number: int) -> "State":
+        """Search from one random beginning."""
+        from cryoloom.numerics.align import stochastic
 
         def step(state: "State") -> "State":
             for _ in range(min(BATCHES_A_STEP, plan.batches - state["batch"])):
                 state = stochastic.iterate(plan, state)
-                job.progress(state["batch"], plan.batches, f"mini-batch {state['batch']}")
+                job.progress(state["batch"], plan.batches, f"start {number + 1} of {self.starts}: mini-batch {state['batch']}")
             last = state["history"][-1]
             job.note(**{name: value for name, value in last.items() if not isinstance(value, list)})
             return state
 
         steps = -(-plan.batches // BATCHES_A_STEP)
-        found = job.iterate(
-            lambda: stochastic.begin(plan), step, done=lambda state: state["batch"] >= plan.batches, name="search", total=steps
-        )
-        return self._outputs(job, loaded, plan, found)
+        name = f"search{number + 1}"
+        return job.iterate(lambda: stochastic.begin(plan), step, done=lambda state: state["batch"] >= plan.batches, name=name, total=steps)
 
-    def _outputs(self, job: Job, loaded: Alignable, plan: "Plan", found: "State") -> InitialMaps:
+    def _gain(self, found: "State") -> float:
+        """Return the log-likelihood that images gained over noise in the last batches of a search."""
+        last = found["history"][-SETTLED:]
+        return sum(each["gain"] for each in last) / len(last)
+
+    def _outputs(self, job: Job, loaded: Alignable, plan: "Plan", found: "State", gains: list[float]) -> InitialMaps:
         import numpy as np
 
         from cryoloom.numerics.align import stochastic
@@ -117,7 +138,7 @@ class InitialModel(
         counts = np.bincount(member, minlength=self.classes)
         rows = [self._map(job, loaded, plan, found, number, np.flatnonzero(member == number)) for number in range(self.classes)]
         meta = {"pixel_size": loaded.pixel_size, "box_size": loaded.box, "mask_diameter": loaded.mask_diameter}
-        meta |= {"symmetry": self._group().name, "batches": found["history"]}
+        meta |= {"symmetry": self._group().name, "batches": found["history"], "starts": gains}
         main = rows[int(counts.argmax())]
         items = pl.DataFrame({"id": [1], "volume_path": [main["volume_path"]], "box_size": [loaded.box]})
         told = {"resolution": main["resolution"], **main["judged"]}
@@ -261,6 +282,7 @@ class InitialModel(
             "agreement of halves to (Å)": round(meta["resolution"], 1),
             "mini-batches": len(batches),
             "best-pose probability": round(batches[-1]["max_probability"], 2),
+            "log-likelihood gained, each start": ", ".join(f"{gain:.1f}" for gain in meta["starts"]),
             "symmetry": f"{meta['symmetry']} imposed"
             if "looks_like" not in meta
             else f"none imposed, like {meta['looks_like'] or 'no group'}",
