@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cryoloom.numerics.align.images import ImageSet
 
 BLOCK = 256
-HELD = 3 << 29
+HELD = 3 << 28
 """Bytes of coefficients up to which they are held in memory; the images of larger sets are read and transformed whenever they are needed."""
 BAD_FRACTION = 0.01
 """Images without content or with values that are not finite are left out up to this fraction; more mean that the stack is broken."""
@@ -59,7 +59,9 @@ class Alignable:
     warnings: tuple[str, ...] = ()
 
 
-def alignable(particles: Particles, mask_diameter: float, *, finest: float | None = None, least: int = 2) -> Alignable:
+def alignable(
+    particles: Particles, mask_diameter: float, *, finest: float | None = None, least: int = 2, transfer: str = "full"
+) -> Alignable:
     """Read a particle set for alignment.
 
     Parameters
@@ -72,6 +74,8 @@ def alignable(particles: Particles, mask_diameter: float, *, finest: float | Non
         Å; coefficients beyond are not kept. None keeps all.
     least
         Fewest images that will do.
+    transfer
+        See `cryoloom.data.alignment.TransferFunction`.
 
     Raises
     ------
@@ -108,7 +112,7 @@ def alignable(particles: Particles, mask_diameter: float, *, finest: float | Non
     if normalise:
         warnings.append(f"Backgrounds have mean {scale[0]:.3g} and deviation {scale[1]:.3g}; every image is normalised to 0 and 1.")
     known = [name for name in DEFOCUS if name in rows.columns and rows[name].null_count() == 0]
-    if len(known) < len(DEFOCUS):
+    if len(known) < len(DEFOCUS) and transfer != "none":
         warnings.append("The particles carry no defocus: their transfer function is taken as 1. Estimate CTFs before extraction.")
     index = {group["optics_group"]: number for number, group in enumerate(groups)}
     last = box // 2 if finest is None else min(box // 2, max(8, int(np.ceil(box * pixel_size / finest))))
@@ -122,12 +126,13 @@ def alignable(particles: Particles, mask_diameter: float, *, finest: float | Non
         optics=tuple(
             Optics(
                 group.get("voltage") or 300.0, group.get("cs") or 0.0, group.get("amplitude_contrast") or 0.1,
-                bool(group.get("phase_flipped")), bool(group.get("ctf_premultiplied")), grid.finest(group["optics_group"]),
+                bool(group.get("phase_flipped")), bool(group.get("ctf_premultiplied")),
+                transfer == "from-first-peak", grid.finest(group["optics_group"]),
             )
             for group in groups
         ),
         group=rows["optics_group"].replace_strict(index, return_dtype=pl.Int64).to_numpy(),
-        defocus=_defocus(rows) if len(known) == len(DEFOCUS) else None,
+        defocus=_defocus(rows) if len(known) == len(DEFOCUS) and transfer != "none" else None,
         normalise=normalise,
     )  # fmt: skip
     return Alignable(images, rows, pixel_size, box, mask_diameter, left_out, tuple(warnings))

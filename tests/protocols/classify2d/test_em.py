@@ -8,7 +8,10 @@ from cryoloom.app.session import create_project
 from cryoloom.formats.mrc import write_mrc
 from cryoloom.formats.stack import read_particles
 from cryoloom.formats.star import write_star
+from cryoloom.numerics.align import class2d_prepare as prepare
+from cryoloom.numerics.align import class2d_schedule as schedule
 from cryoloom.numerics.fourier.transforms import shift_images
+from cryoloom.protocols.classify2d.em import Classify2D
 from cryoloom.spec import CryoloomError
 
 BOX, PIXEL, VIEWS, JUNK = 48, 4.0, 4, 0.15
@@ -117,6 +120,29 @@ def test_too_many_classes_are_refused_with_a_number_that_would_do(classified):
     project, particles, _, _ = classified
     with pytest.raises(CryoloomError, match="classes is 200: of 480 particles"):
         project.run("classify2d.em", particles=particles, classes=200, mask_diameter=130.0)
+
+
+def _stop():
+    raise RuntimeError("seen")
+
+
+def test_every_parameter_reaches_the_method(simulated, checkpoint_job, monkeypatch):
+    seen = []
+    monkeypatch.setattr(schedule, "begin", lambda task: seen.append(task) or {"iteration": task.iterations, "history": []})
+    monkeypatch.setattr(prepare, "outcome", lambda task, state, shape: _stop())
+    given = {
+        "uncertainty": 3.0, "annealing_start": 4, "annealing_length": 6, "white_noise": True, "initial_scale": 0.5, "recentre": True,
+        "recentre_threshold": 0.4, "recentre_binary": True, "frc_regularised": False, "iterations": 30, "final_iterations": 2,
+    }  # fmt: skip
+    protocol = Classify2D(
+        particles=simulated(count=40, box=32, pixel_size=7.0, snr=0.5).particles, classes=3, mask_diameter=150.0, batch_per_class=11,
+        regularisation=4.0, force_max_over_poses=False, **given,
+    )  # fmt: skip
+    with pytest.raises(RuntimeError, match="seen"):
+        protocol.run(checkpoint_job())
+    settings = seen[0].settings
+    assert {name: getattr(settings, name) for name in given} == given
+    assert (settings.tau_fudge, settings.hard, settings.batch, settings.classes) == (4.0, False, 33, 3)
 
 
 def test_listed_classes_ids_and_rules(classified):

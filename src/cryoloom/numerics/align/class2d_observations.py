@@ -25,6 +25,8 @@ class Optics:
         The images were multiplied by their CTF.
     phases_only
         Take the CTF as +1 and -1 only.
+    from_first_peak
+        Take it as 1 up to its first peak.
     """
 
     voltage: float
@@ -33,6 +35,7 @@ class Optics:
     phase_flipped: bool = False
     ctf_premultiplied: bool = False
     phases_only: bool = False
+    from_first_peak: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ def _transfer(layout: PolarLayout, frequency: float, defocus: Tensor | None, opt
     values = ctf(
         kx, ky, *defocus.to(device=like.device, dtype=torch.float64).unbind(1),
         voltage=optics.voltage, cs=optics.cs, amplitude_contrast=optics.amplitude_contrast,
+        from_first_peak=optics.from_first_peak,
     )  # fmt: skip
     if optics.phases_only:
         values = torch.sign(values)

@@ -32,6 +32,8 @@ class Optics:
         kV, mm, fraction.
     phase_flipped, premultiplied
         Whether they were phase-flipped or multiplied by the transfer function.
+    from_first_peak
+        Whether the transfer function counts as 1 up to its first peak.
     finest
         Å to which they hold anything: more than twice the pixel size where they were recorded with larger pixels.
     """
@@ -41,6 +43,7 @@ class Optics:
     amplitude_contrast: float
     phase_flipped: bool = False
     premultiplied: bool = False
+    from_first_peak: bool = False
     finest: float = 0.0
 
 
@@ -117,7 +120,10 @@ class Transfers:
             here = table[:, 0] == index
             entry = self.optics[index]
             columns = (torch.from_numpy(np.ascontiguousarray(table[here, c]))[:, None] for c in range(1, 5))
-            values = ctf(x, y, *columns, voltage=entry.voltage, cs=entry.cs, amplitude_contrast=entry.amplitude_contrast).numpy()
+            values = ctf(
+                x, y, *columns, voltage=entry.voltage, cs=entry.cs, amplitude_contrast=entry.amplitude_contrast,
+                from_first_peak=entry.from_first_peak,
+            ).numpy()  # fmt: skip
             out[here] = np.abs(values) if entry.phase_flipped else values
         return out
 

@@ -64,10 +64,21 @@ def ctf(
     voltage: float,
     cs: float,
     amplitude_contrast: float,
+    from_first_peak: bool = False,
 ) -> Tensor:
-    """Return ``sin χ`` as float32, the transfer function of bright particles; arguments as in `ctf_phase`."""
+    """Return ``sin χ`` as float32, the transfer function of bright particles; arguments as in `ctf_phase`.
+
+    With `from_first_peak` its size is 1 up to its first peak.
+    """
     chi = ctf_phase(
         frequency_x, frequency_y, defocus_u, defocus_v, defocus_angle, phase_shift,
         voltage=voltage, cs=cs, amplitude_contrast=amplitude_contrast,
     )  # fmt: skip
-    return torch.sin(chi).to(torch.float32)
+    values = torch.sin(chi)
+    if from_first_peak:
+        # Where the spherical aberration outdoes the defocus χ comes back: small phases there are no beginning.
+        least = torch.as_tensor(defocus_v, dtype=torch.float64).abs()
+        rising = (frequency_x**2 + frequency_y**2) * electron_wavelength(voltage) ** 2 * (cs * 1e7) <= least
+        begins = rising & (chi.abs() < 0.5 * math.pi)
+        values = torch.where(begins, torch.sign(chi), values)
+    return values.to(torch.float32)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import polars as pl
 
 from cryoloom.data import Classes2D, Particles
+from cryoloom.data.alignment import TransferFunction
 from cryoloom.formats.common_grid import CommonGrid
 from cryoloom.report.panels import ImageGrid, LinePlot, Series
 from cryoloom.spec import Hint, Input, Job, Outputs, Panel, Param, Protocol
@@ -78,9 +79,37 @@ class Classify2D(
         "Initial uncertainty", 2.0, ge=1, le=10, advanced=True, aliases=("initialClassification",),
         help="How much less sure the first assignments are than the noise says; higher commits later and finds more good classes.",
     )  # fmt: skip
+    annealing_start: int = Param(
+        "Annealing from", 2, ge=0, advanced=True, aliases=("iterationToStartAnneling",),
+        help="Iterations at full uncertainty before it falls. Longer finds more classes, and needs more iterations.",
+    )  # fmt: skip
+    annealing_length: int = Param(
+        "Annealing over", 15, ge=1, advanced=True, aliases=("iterationToStartAnneal",),
+        help="Iterations in which the uncertainty falls to what the noise says; at most what there are less four.",
+    )  # fmt: skip
+    final_iterations: int = Param(
+        "Final iterations", 1, ge=1, le=20, advanced=True, aliases=("numberFinalIterator",),
+        help="With all images at the end. More settle the last members of alike classes.",
+    )  # fmt: skip
+    white_noise: bool = Param(
+        "White noise", False, advanced=True, aliases=("useWhiteNoiseModel",),
+        help="One noise level for all rings. Right for simulated or whitened images only.",
+    )  # fmt: skip
+    initial_scale: float = Param(
+        "Scale of first references", 1.0, gt=0, le=10, advanced=True, aliases=("initialScale2D",),
+        help="Factor on the random first averages; a small one makes the first assignments less sure.",
+    )  # fmt: skip
     recentre: bool = Param(
         "Centre averages", True, advanced=True, aliases=("reCenter2D",), help="In every iteration. Off, off-centre picks stay so."
     )
+    recentre_threshold: float = Param(
+        "Centring threshold", 0.2, ge=0, lt=1, advanced=True, when="recentre", aliases=("reCenterMask",),
+        help="Part of an average's maximum above which pixels count for its centre. High ones follow the densest part.",
+    )  # fmt: skip
+    recentre_binary: bool = Param(
+        "Centre the outline", False, advanced=True, when="recentre", aliases=("reCenterMaskBinary",),
+        help="Pixels above the threshold count alike. For particles with one heavy end.",
+    )  # fmt: skip
     force_max_over_poses: bool = Param(
         "Best pose only",
         True,
@@ -91,6 +120,11 @@ class Classify2D(
     frc_regularised: bool = Param(
         "Weight by half-set correlation", True, advanced=True, aliases=("useFRCRegularized",),
         help="Otherwise by the averages' own power, as RELION does, which lets noise of small classes grow.",
+    )  # fmt: skip
+    transfer_function: TransferFunction
+    regularisation: float = Param(
+        "Regularisation T", 1.0, gt=0, le=20, advanced=True, aliases=("tau_fudge", "regularisationParamT"),
+        help="Weight of the images over the averages' prior: 2 to 4 for more detail in small classes, and more noise.",
     )  # fmt: skip
     flip_phases_only: bool = Param(
         "CTF phases only", False, advanced=True, aliases=("ctfFlipPhases",), help="Take the CTF as a sign. Averages are then coarser."
@@ -128,7 +162,7 @@ class Classify2D(
         diameter = min(self.mask_diameter, 0.98 * grid.extent)
         coarsest = max(grid.finest(number) for number in grid.native)
         shape = prepare.geometry(grid.box, grid.pixel_size, diameter, max(self.max_resolution, 1.025 * coarsest))
-        if not all(name in rows.columns for name in CTF_COLUMNS):
+        if self.transfer_function != "none" and not all(name in rows.columns for name in CTF_COLUMNS):
             job.warn("The particles have no CTF; classification goes on without.")
         observed = prepare.observations(self._blocks(job, grid), shape, grid.pixel_size, diameter)
         usable = observed.usable.numpy()
@@ -137,10 +171,12 @@ class Classify2D(
         numbers = {number: place for place, number in enumerate(sorted(grid.native))}
         group = torch.from_numpy(rows["optics_group"].replace_strict(numbers, return_dtype=pl.Int64).to_numpy().copy())
         settings = schedule.Settings(
-            classes=self.classes, iterations=self.iterations, final_iterations=1,
+            classes=self.classes, iterations=self.iterations, final_iterations=self.final_iterations,
             batch=rows.height if self.method == "full" else min(rows.height, self.batch_per_class * self.classes),
             start_band=shape.start_band, reach=shape.reach, uncertainty=self.uncertainty, hard=self.force_max_over_poses,
-            annealing_length=max(1, min(15, self.iterations - 4)), frc_regularised=self.frc_regularised, recentre=self.recentre,
+            annealing_start=self.annealing_start, annealing_length=max(1, min(self.annealing_length, self.iterations - 4)),
+            frc_regularised=self.frc_regularised, tau_fudge=self.regularisation, white_noise=self.white_noise, recentre=self.recentre,
+            recentre_threshold=self.recentre_threshold, recentre_binary=self.recentre_binary, initial_scale=self.initial_scale,
         )  # fmt: skip
         task = schedule.Task(observed, group, prepare.half_sets(rows.height, job.seed), shape.frame, settings, job.seed, job.threads)
 
@@ -169,12 +205,13 @@ class Classify2D(
         groups = {group["optics_group"]: group for group in self.particles.optics}
         of_row = rows["optics_group"].to_numpy()
         starts = [0, *(np.flatnonzero(np.diff(of_row)) + 1).tolist(), rows.height]
-        with_ctf = all(name in rows.columns for name in CTF_COLUMNS)
+        with_ctf = self.transfer_function != "none" and all(name in rows.columns for name in CTF_COLUMNS)
         for low, high in zip(starts[:-1], starts[1:], strict=True):
             group = groups[of_row[low]]
             optics = Optics(
                 float(group.get("voltage") or 300.0), float(group.get("cs") or 0.0), float(group.get("amplitude_contrast") or 0.1),
                 bool(group.get("phase_flipped")), bool(group.get("ctf_premultiplied")), self.flip_phases_only,
+                self.transfer_function == "from-first-peak",
             )  # fmt: skip
             for start in range(low, high, BLOCK):
                 stop = min(start + BLOCK, high)

@@ -8,6 +8,7 @@ import polars as pl
 from blake3 import blake3
 
 from cryoloom.data import FSC, Classes3D, Mask, Particles, Volume, symmetry_hints
+from cryoloom.data.alignment import TransferFunction
 from cryoloom.formats.alignment import Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import AngularDistribution, Histogram, LinePlot, MapSlices, Series
@@ -80,6 +81,7 @@ class AutoRefine(
         "Initial low-pass", 40.0, gt=0, aliases=("initialLowPassFilterA",),
         help="Resolution of the reference at the start. Too fine and the halves share its detail, which shows in the FSC as signal.",
     )  # fmt: skip
+    transfer_function: TransferFunction
     follow_surface: bool = Param(
         "Mask follows the surface", True, advanced=True, aliases=("refine_dynamic_mask",),
         help="Without a reference mask: lay one around the particle's surface once the halves agree to an eighth of its size. Off, a sphere stays: "
@@ -111,7 +113,7 @@ class AutoRefine(
         from cryoloom.numerics.geometry.symmetry import point_group
 
         torch.set_num_threads(1)
-        loaded = alignable(self.particles, self.mask_diameter)
+        loaded = alignable(self.particles, self.mask_diameter, transfer=self.transfer_function)
         for warning in loaded.warnings:
             job.warn(warning)
         references, lowpass = self._references(job, loaded)

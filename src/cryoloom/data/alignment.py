@@ -1,0 +1,11 @@
+"""What every protocol that compares images with averages or maps asks for, declared once."""
+
+from typing import Annotated, Literal
+
+from cryoloom.spec import Param
+
+TransferFunction = Annotated[Literal["full", "from-first-peak", "none"], Param(
+    "Transfer function", "full", advanced=True,
+    help="from-first-peak takes it as 1 up to its first peak: for negative stain, or where low frequencies are not as the CTF says. none takes it as "
+    "1: only for images corrected for it already.",
+)]  # fmt: skip
