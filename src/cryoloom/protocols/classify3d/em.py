@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryoloom.data import Classes3D, Mask, Particles, Volume, symmetry_hints
+from cryoloom.data.alignment import TransferFunction
 from cryoloom.formats.alignment import POSE, Alignable, alignable, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import ImageGrid, LinePlot, Series, TableView
@@ -41,7 +42,9 @@ class Classify3D(
     do not tell apart are given up and tried elsewhere. In a homogeneous set classes stay equal, and say so.
     """
 
-    particles: Particles = Input("Particles", help="Bright particles of one box and pixel size, with their CTF.")
+    particles: Particles = Input(
+        "Particles", help="Bright particles with their CTF. Optics groups of other boxes or pixels are matched to the largest one."
+    )
     reference: Volume | Classes3D = Input(
         "Reference",
         help="One map, from which all classes start, or as many as classes, one for each. Box, pixel size and grey values are matched.",
@@ -74,6 +77,7 @@ class Classify3D(
         "Near the given poses", False, advanced=True, when="align", aliases=("localAngularSearch",),
         help="Improve the particles' own poses instead of seeking over all orientations. Wrong ones then stay wrong.",
     )  # fmt: skip
+    transfer_function: TransferFunction
     max_resolution: Angstrom = Param(
         "Finest resolution", 0.0, ge=-1, advanced=True, aliases=("limitResolEStep", "strict_highres_exp"),
         help="Up to which images are compared, 0 or -1 for what they hold. Coarser is faster, and sorts by large differences only.",
@@ -122,7 +126,7 @@ class Classify3D(
 
         torch.set_num_threads(1)
         finest = self.max_resolution if self.max_resolution > 0 else None
-        loaded = alignable(self.particles, self.mask_diameter, least=LEAST)
+        loaded = alignable(self.particles, self.mask_diameter, least=LEAST, transfer=self.transfer_function)
         for warning in loaded.warnings:
             job.warn(warning)
         task = classify3d.Task(
