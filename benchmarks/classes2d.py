@@ -55,9 +55,11 @@ def classified(data: Path, classes: int, mask_diameter: float, seed: int) -> dic
         particles = project.run("import.particles", path=str(data / "particles.star")).outputs.particles
         done = project.run("classify2d.em", particles=particles, classes=classes, mask_diameter=mask_diameter, seed=seed)
         table, averages = done.outputs.particles.items.sort("id"), done.outputs.classes.items
-        chosen = project.run("sets.select", items=done.outputs.particles, classes=done.outputs.classes, mode="auto")
+        kept = np.zeros(len(junk), bool)
+        if averages["good"].any():
+            chosen = project.run("sets.select", items=done.outputs.particles, classes=done.outputs.classes, mode="auto")
+            kept = table["id"].is_in(chosen.outputs.particles.enabled()["id"].to_list()).to_numpy()
         seconds = done.spent["cpu_seconds"]
-        kept = table["id"].is_in(chosen.outputs.particles.enabled()["id"].to_list()).to_numpy()
     good = ~junk
     rotations = euler_to_matrix(*(truth[f"rlnAngle{name}"].to_numpy()[good] for name in ("Rot", "Tilt", "Psi")))
     large = averages.filter(averages["count"] >= 300)
@@ -66,7 +68,7 @@ def classified(data: Path, classes: int, mask_diameter: float, seed: int) -> dic
         "classes": classes,
         "cpu_s": round(seconds, 1),
         "junk_removed": round(float(np.mean(~kept[junk])), 3) if junk.any() else 1.0,
-        "good_lost": round(float(np.mean(~kept[good])), 3),
+        "good_lost": round(float(np.mean(~kept[good])), 3) if good.any() else 0.0,
         "good_classes": int(averages["good"].sum()),
         "best_A": round(float(large["resolution"].min()), 1) if large.height else float("nan"),
     }

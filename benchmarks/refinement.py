@@ -49,7 +49,8 @@ def refined(data: Path, mask_diameter: float, lowpass: float, symmetry: str = "C
     sphere = task.sphere(loaded.box)
     against = fourier_shell_correlation(state["unfiltered"] * sphere, truth * sphere)
     scales = state["scales"][task.alike] if task.alike is not None else np.ones(len(half))
-    agreement = compare_poses(state["rotations"], state["shifts"] * size, rotations, origins, group=group)
+    good = table["cryoloomJunk"].to_numpy() == 0
+    agreement = compare_poses(state["rotations"][good], state["shifts"][good] * size, rotations[good], origins[good], group=group)
     return {
         "particles": len(half),
         "iterations": state["iteration"],

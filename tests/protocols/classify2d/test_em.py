@@ -122,6 +122,15 @@ def test_too_many_classes_are_refused_with_a_number_that_would_do(classified):
         project.run("classify2d.em", particles=particles, classes=200, mask_diameter=130.0)
 
 
+@pytest.mark.parametrize("noise_only", [True, False])
+def test_classes_of_noise_are_bad_and_said_to_show_nothing(simulated, checkpoint_job, noise_only):
+    job = checkpoint_job()
+    data = simulated(count=300, box=32, pixel_size=7.0, snr=0.3, noise_only=noise_only)
+    out = Classify2D(particles=data.particles, classes=5, mask_diameter=170.0, iterations=8).run(job)
+    assert any("no better than their negatives" in warning for warning in job.warnings) == noise_only
+    assert out.classes.items["good"].any() != noise_only
+
+
 def _stop():
     raise RuntimeError("seen")
 

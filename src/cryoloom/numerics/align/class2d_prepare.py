@@ -107,6 +107,8 @@ class Outcome:
         ``(K, R)`` correlation of half-set averages on rings 1 … R.
     resolution, resolution_0143
         Å, of FRC 0.5 and 0.143.
+    shown
+        Whether images that no average held fit the averages better than their negatives do.
     label, psi, origin, certainty, choices, evidence, match
         Per image: class from 0; degrees; shift in Å ``(n, 2)`` added to the image before it is turned; probability of the pose; effective number
         of classes; log-likelihood gain; amplitude of the class average in it, see `matches`.
@@ -123,6 +125,7 @@ class Outcome:
     choices: NDArray[np.float32]
     evidence: NDArray[np.float64]
     match: NDArray[np.float32]
+    shown: bool
 
 
 def outcome(task: schedule.Task, state: schedule.State, shape: Geometry) -> Outcome:
@@ -141,5 +144,5 @@ def outcome(task: schedule.Task, state: schedule.State, shape: Geometry) -> Outc
     psi = -((np.rad2deg(angle) + 180.0) % 360.0 - 180.0)
     return Outcome(
         state["images"].astype(np.float32), found.frc.numpy(), half, low, state["labels"], psi, origin, state["certainty"], state["choices"],
-        state["evidence"], matches(task, state, found).numpy(),
+        state["evidence"], matches(task, state, found).numpy(), state["shown"],
     )  # fmt: skip

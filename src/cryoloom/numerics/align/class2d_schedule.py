@@ -23,6 +23,7 @@ from cryoloom.numerics.align.class2d_estep import Posterior, References, Search,
 from cryoloom.numerics.align.class2d_mstep import Sums, accumulate
 from cryoloom.numerics.align.class2d_observations import Observations
 from cryoloom.numerics.align.class2d_poses import Children, PoseGrid
+from cryoloom.numerics.align.class2d_witnesses import tell_apart, with_negatives, witnesses
 from cryoloom.numerics.parallel import blocks
 
 State = dict[str, Any]
@@ -154,6 +155,7 @@ def begin(task: Task) -> State:
         "shift_sigma": settings.reach / 2.0,
         "poor": np.zeros(settings.classes, dtype=np.int64),
         "labels": np.full(task.count, -1, dtype=np.int64),
+        "shown": True,
         "history": [],
         **_stored(_no_sums(task)),
     }
@@ -170,7 +172,9 @@ def iterate(task: Task, state: State) -> State:
     found = _expect(task, search, rows, report=number + 1 == task.iterations)
     labels = state["labels"].copy()
     labels[rows.numpy()] = found.assigned.label.numpy()
-    rate = 1.0 if final or len(rows) == task.count else learning_rate(number)
+    shown = _shown(task, search) if number == settings.iterations else state["shown"]
+    full = settings.batch >= task.count
+    rate = 1.0 if final or full else learning_rate(number)
     sums = _mixed(stored_sums(state), found.sums, rate, task.count / len(rows))
     noise = (1.0 - rate) * torch.from_numpy(state["noise"]) + rate * _residual_noise(task, search, found.sums, rows)
     averages = average(sums, noise, task.frame, frc_regularised=settings.frc_regularised, tau_fudge=settings.tau_fudge)
@@ -208,6 +212,7 @@ def iterate(task: Task, state: State) -> State:
         "shift_sigma": found.shift_sigma,
         "poor": poor,
         "labels": labels,
+        "shown": shown,
         "history": [*state["history"], record],
         **_stored(sums),
         **(_reported(found.assigned) if number + 1 == task.iterations else {}),
@@ -218,10 +223,11 @@ def iterate(task: Task, state: State) -> State:
 
 
 def batch_rows(task: Task, number: int) -> np.ndarray:
-    """Return the images of iteration `number`, rising: batches without replacement, an epoch after the other."""
-    count, size = task.count, min(task.settings.batch, task.count)
-    epoch, place = divmod(number, max(1, count // size))
-    order = np.random.default_rng([task.seed, 2, epoch]).permutation(count)
+    """Return the images of iteration `number`, rising: batches without replacement, an epoch after the other; no witnesses."""
+    among = np.setdiff1d(np.arange(task.count), witnesses(task.count, task.seed), assume_unique=True)
+    size = min(task.settings.batch, len(among))
+    epoch, place = divmod(number, max(1, len(among) // size))
+    order = np.random.default_rng([task.seed, 2, epoch]).permutation(among)
     return np.sort(order[place * size : (place + 1) * size])
 
 
@@ -287,6 +293,17 @@ def _expect(task: Task, search: Search, rows: Tensor, *, report: bool) -> _Pass:
         else:
             assigned.append(assign(found, settings.classes))
     return _Pass(sums, Assignments.join(assigned), math.sqrt(squares / max(weights, 1e-12) / 2.0))
+
+
+def _shown(task: Task, search: Search) -> bool:
+    """Return whether images that no average held fit the averages better than their negatives do; true where these are too few to tell."""
+    rows = torch.from_numpy(witnesses(task.count, task.seed))
+    if not len(rows):
+        return True
+    observations, twice = with_negatives(task.observations, rows), torch.cat([rows, rows])
+    trial = replace(task, observations=observations, group=task.group[twice], half=task.half[twice])
+    found = _expect(trial, replace(search, observations=observations, group=trial.group), torch.arange(len(twice)), report=False)
+    return tell_apart(found.assigned.evidence)
 
 
 def _residual_noise(task: Task, search: Search, sums: Sums, rows: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class Classified(Outputs):
 class Classify2D(
     Protocol,
     id="classify2d.em",
-    version=2,
+    version=3,
     outputs=Classified,
     cite=("10.1016/j.jmb.2005.02.031", "10.1016/j.jmb.2011.11.010", "10.1038/nmeth.4169"),
     aliases=("ProtCryo2D", "ProtRelionClassify2D"),
@@ -236,7 +236,12 @@ class Classify2D(
         rings = shape.box * shape.pixel_size / found.resolution
         match, evidence = (self._medians(label[usable], values[usable]) for values in (found.match, found.evidence))
         quality = class_quality(found.averages, counts, rings, particle / shape.pixel_size, match=match, evidence=evidence)
-        total = np.where(counts > 0, quality.total, 0.0)
+        if not found.shown:
+            job.warn(
+                "The classes show nothing that the images have: images kept out of the averages fit them no better than their negatives do, as "
+                "noise does. All classes count as bad. Look at the picks, and whether particles are bright."
+            )
+        total = np.where((counts > 0) & found.shown, quality.total, 0.0)
         classes = pl.DataFrame(
             {
                 "id": np.arange(1, self.classes + 1),

@@ -1,0 +1,37 @@
+"""Images that no average has held before the last pass: they tell whether the averages show anything that is in the images.
+
+Averages of noise show what their members were aligned to, and members fit them well. An image that had no part in them fits the average of noise as
+well as its own negative does; an image of a particle fits the average of others and its negative does not.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cryoloom.numerics.align.class2d_observations import Observations
+
+PART, MOST, LEAST = 10, 256, 8
+"""One image in so many is a witness, but not more than so many; fewer than the last tell nothing."""
+SURE = 4.0
+"""Standard errors by which witnesses must fit better than their negatives."""
+
+
+def witnesses(count: int, seed: int) -> np.ndarray:
+    """Return the images kept out of the averages, rising."""
+    rows = np.random.default_rng([seed, 3]).permutation(count)[: min(MOST, count // PART)]
+    return np.sort(rows) if len(rows) >= LEAST else rows[:0]
+
+
+def with_negatives(observations: Observations, rows: Tensor) -> Observations:
+    """Return the images `rows`, and after them their negatives."""
+    twice = torch.cat([rows, rows])
+    harmonics = observations.harmonics[twice]
+    harmonics[len(rows) :] *= -1.0
+    return Observations(harmonics, observations.power[twice], observations.transfer[twice], observations.usable[twice])
+
+
+def tell_apart(evidence: Tensor) -> bool:
+    """Return whether the first half of the log-likelihood gains ``(2 n,)``, of images, is above the second, of their negatives."""
+    images, negatives = evidence.to(torch.float64).chunk(2)
+    more = images - negatives
+    return bool(more.mean() > SURE * more.std() / np.sqrt(len(more)))
