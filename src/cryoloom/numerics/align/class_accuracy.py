@@ -29,6 +29,11 @@ def pose_errors(posterior: Posterior, group: PointGroup) -> Array:
     return np.sqrt(np.einsum("nc,nck->nk", posterior.weights, each))
 
 
+def with_reference(errors: Array, variances: Array) -> Array:
+    """Return standard errors ``(n, 2)`` with what the reference's noise adds to them, `variances` ``(n, 2)`` or ``(2,)`` (radians², px²)."""
+    return np.sqrt(errors**2 + variances)
+
+
 def class_accuracy(errors: Array, member: NDArray[np.int64], classes: int) -> tuple[Array, Array]:
     """Return the accuracy of rotations in degrees and of shifts in px of each class, ``(K,)`` each.
 

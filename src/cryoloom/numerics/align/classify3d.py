@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from cryoloom.numerics.align import classify3d_rounds, refine, schedule
 from cryoloom.numerics.align.calibrate import grey_scale
-from cryoloom.numerics.align.class_accuracy import pose_errors
+from cryoloom.numerics.align.class_accuracy import pose_errors, with_reference
+from cryoloom.numerics.align.classify3d_accuracy import reference_variances
 from cryoloom.numerics.align.classify3d_estep import ClassExpectation, Wide, expect
 from cryoloom.numerics.align.classify3d_maps import ClassSums, agreement, final_maps, pooled, references
 from cryoloom.numerics.align.coarse import Gallery
@@ -219,14 +220,16 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     }
     if new["finished"]:
         own = classify3d_rounds.shared_out(members, classify3d_rounds.kinds(new["separation"]), task.seed)
-        final = final_maps(task, averaged, own, noise)
+        final, member = final_maps(task, averaged, own, noise), own.argmax(axis=1)
+        prior = 1.0 / schedule.shift_spread(state["shifts"], task.box) ** 2
+        variances = reference_variances(task, sums, agreed, found, member, state["noise"], band, prior)
         return {
             **new,
-            "member": own.argmax(axis=1),
+            "member": member,
             "maps": final.maps,
             "class_fsc": final.fsc,
             "completeness": final.completeness,
-            "errors": pose_errors(found, task.group),
+            "errors": with_reference(pose_errors(found, task.group), variances[member]),
         }
     apart = classify3d_rounds.apart(rounds)
     spark = 0.0 if apart else SPARK * FADE ** rounds["age"]

@@ -159,21 +159,33 @@ def references(task: Task, sums: ClassSums, agreed: Agreement, *, spark: float, 
     """
     classes, parts = sums.each.shape[:2]
     box = working_box(sums.last, task.box)
-    solvent = task.solvent(box)
-    # The halves' curve is about half of the images; a reference's mean holds all but those of its part.
-    ssnr = 2.0 * (parts - 1) / parts * joined_ssnr(agreed.mean)[: sums.last + 1]
     whole = sums.each.sum(axis=1)
     out = np.empty((classes, parts, box, box, box), np.float32)
     for part in range(parts):
         rest = whole - sums.each[:, part]
-        common = rest.sum(axis=0)
-        signal = ssnr / np.maximum(mean_weights(common, sums.last), 1e-30)
-        covariance = agreed.covariance + spark * signal[:, None, None] * np.eye(classes)
         own = sums.each[:, part % 2 :: 2].sum(axis=1) - sums.each[:, part] if apart else rest
-        transforms = drawn_together(own, divided_transform(common, sums.last, ssnr=ssnr), covariance)
-        for number, transform in enumerate(transforms):
-            out[number, part] = transformed_back(transform, box, task.box, task.group) * solvent
+        out[:, part] = _filtered(task, rest, own, sums.last, agreed, spark)
     return out
+
+
+def thinned(task: Task, sums: ClassSums, agreed: Agreement, without: int) -> Map:
+    """Return references for the images of the first part made without the part `without` too, filtered like those they use, ``(K, b, b, b)``."""
+    parts = sums.each.shape[1]
+    rest = sums.each.sum(axis=1) - sums.each[:, 0] - sums.each[:, without]
+    rest *= (parts - 1) / (parts - 2)
+    return _filtered(task, rest, rest, sums.last, agreed, 0.0)
+
+
+def _filtered(task: Task, rest: Sums, own: Sums, last: int, agreed: Agreement, spark: float) -> Map:
+    """Return maps ``(K, b, b, b)``: the mean of the classes' sums `rest`, of all parts but one, and the differences from it that `own` show."""
+    box, parts, common = working_box(last, task.box), len(task.parts), rest.sum(axis=0)
+    solvent = task.solvent(box)
+    # The halves' curve is about half of the images; a reference's mean holds all but those of its part.
+    ssnr = 2.0 * (parts - 1) / parts * joined_ssnr(agreed.mean)[: last + 1]
+    signal = ssnr / np.maximum(mean_weights(common, last), 1e-30)
+    covariance = agreed.covariance + spark * signal[:, None, None] * np.eye(len(rest))
+    transforms = drawn_together(own, divided_transform(common, last, ssnr=ssnr), covariance)
+    return np.stack([transformed_back(one, box, task.box, task.group) * solvent for one in transforms])
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,13 @@ from numpy.typing import NDArray
 
 from cryoloom.numerics.align import schedule
 from cryoloom.numerics.align.calibrate import grey_scale, grey_scale_at
-from cryoloom.numerics.align.class_accuracy import class_accuracy, pose_errors
+from cryoloom.numerics.align.class_accuracy import class_accuracy, pose_errors, with_reference
 from cryoloom.numerics.align.coarse import Gallery
 from cryoloom.numerics.align.expectation import Effort, Expectation, expect
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.posterior import SETTLED, Points, Posterior, insertion_points
+from cryoloom.numerics.align.reference_noise import pose_differences, sampled
 from cryoloom.numerics.align.scales import TELLING, group_scales
 from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.fourier.transforms import resample_volume
@@ -261,6 +262,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     rotations = task.group.reduced(posterior.rotations[:, 0])
     turned = task.group.angle(rotations, state["rotations"]) if known else np.full(len(images), 180.0)
     moved = np.linalg.norm(posterior.shifts[:, 0] - state["shifts"], axis=1)
+    errors = with_reference(pose_errors(posterior, task.group), _reference_variances(task, state, posterior))
     residual, counts = (sum(getattr(one, name) for one in expected) for name in ("residual", "counts"))
     noise = residual_noise(state["noise"], residual, counts, images.coverage)
     inserted = images.plane.last if last else schedule.insertion_shell(band, images.plane.last)
@@ -274,7 +276,6 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     fsc = np.zeros(images.plane.last + 1)
     curve = _correlation(task, halves[0], halves[1], corrected=last and not state["shown"])[: inserted + 1]
     fsc[: len(curve)] = curve
-    errors = pose_errors(posterior, task.group)
     new: State = {
         "iteration": state["iteration"] + 1,
         "rotations": rotations,
@@ -401,18 +402,34 @@ def _expect_part(task: Task, state: State, half: int, fold: int, rows: NDArray[n
     plane = task.images.plane.within(band)
     grid = reference_grid(state["references"][half, fold], plane.radius, task.box)
     coarse = schedule.coarse_shell(band, task.box, task.radius)
-    first = state["iteration"] == 0 and not task.near
-    spread = None if first else schedule.shift_spread(state["shifts"], task.box)
+    first, spread = state["iteration"] == 0 and not task.near, _shift_spread(task, state)
     gallery = None
     if not widening["local"]:
         gallery = Gallery.of(grid, task.images.plane.within(coarse), coarse_rotations(task, state["iteration"]))
     lattice = coarse_lattice(task, coarse, None if state["iteration"] < 2 else spread)
-    prior = (1.0 if spread is None else 1.0 / spread**2) if not first else 1.0 / (0.06 * task.box) ** 2
-    effort = Effort(band, lattice, prior=prior, correlate=first, group=task.group)
+    effort = Effort(band, lattice, prior=1.0 / spread**2, correlate=first, group=task.group)
     return expect(
         task.images, rows, grid, gallery, state["noise"], effort, state["rotations"], state["shifts"],
         known=not first, reliable=crossing_shell(state["fsc"], TELLING), threads=task.threads,
     )  # fmt: skip
+
+
+def _shift_spread(task: Task, state: State) -> float:
+    """Return the prior's standard deviation for shifts in px; wide while nothing is known."""
+    known = task.near or state["iteration"] > 0
+    return schedule.shift_spread(state["shifts"], task.box) if known else 0.06 * task.box
+
+
+def _reference_variances(task: Task, state: State, posterior: Posterior) -> Array:
+    """Return what the noise of one half's references adds to the variance of an axis of rotation (radians²) and of shift (px²), ``(2,)``.
+
+    Images of one fold tell it, which neither half's reference for that fold has in it.
+    """
+    plane, rows = task.images.plane.within(state["band"]), sampled(np.flatnonzero(task.fold == 0))
+    grids = (reference_grid(one, plane.radius, task.box) for one in state["references"][:, 0])
+    prior = 1.0 / _shift_spread(task, state) ** 2
+    poses = posterior.rotations[rows, 0], posterior.shifts[rows, 0]
+    return 0.5 * pose_differences(task.images, rows, plane, state["noise"], prior, grids, *poses)
 
 
 def coarse_rotations(task: Task, iteration: int) -> Array:
