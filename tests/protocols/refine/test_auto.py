@@ -150,8 +150,8 @@ def test_the_expected_accuracy_of_poses_is_their_error(simulated, checkpoint_job
     matrices = euler_to_matrix(*(items[name].to_numpy() for name in ("rot", "tilt", "psi")))
     agreement = compare_poses(matrices, items.select("origin_x", "origin_y").to_numpy(), data.matrices, data.origins, either_hand=False)
     right = agreement.angles < 15
-    assert row["accuracy_rotations"] / 3.03 == pytest.approx(np.sqrt(np.mean(agreement.angles[right] ** 2) / 3), rel=0.5)
-    assert row["accuracy_translations"] / 3.03 == pytest.approx(np.sqrt(np.mean(agreement.shifts[right] ** 2) / 2), rel=0.5)
+    assert row["accuracy_rotations"] / 3.03 == pytest.approx(np.sqrt(np.mean(agreement.angles[right] ** 2) / 3), rel=0.25)
+    assert row["accuracy_translations"] / 3.03 == pytest.approx(np.sqrt(np.mean(agreement.shifts[right] ** 2) / 2), rel=0.25)
 
 
 @pytest.mark.slow

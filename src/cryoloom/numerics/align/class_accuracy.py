@@ -29,9 +29,9 @@ def pose_errors(posterior: Posterior, group: PointGroup) -> Array:
     return np.sqrt(np.einsum("nc,nck->nk", posterior.weights, each))
 
 
-def with_reference(errors: Array, variances: Array) -> Array:
-    """Return standard errors ``(n, 2)`` with what the reference's noise adds to them, `variances` ``(n, 2)`` or ``(2,)`` (radians², px²)."""
-    return np.sqrt(errors**2 + variances)
+def with_reference(errors: Array, inflation: Array, added: Array) -> Array:
+    """Return standard errors ``(n, 2)`` as the reference's noise makes them: variances times `inflation` and plus `added`, ``(2,)`` or ``(n, 2)``."""
+    return np.sqrt(inflation * errors**2 + added)
 
 
 def class_accuracy(errors: Array, member: NDArray[np.int64], classes: int) -> tuple[Array, Array]:

@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from cryoloom.numerics.align import classify3d_rounds, refine, schedule
 from cryoloom.numerics.align.calibrate import grey_scale
-from cryoloom.numerics.align.class_accuracy import pose_errors, with_reference
-from cryoloom.numerics.align.classify3d_accuracy import reference_variances
+from cryoloom.numerics.align.classify3d_accuracy import expected_errors
 from cryoloom.numerics.align.classify3d_estep import ClassExpectation, Wide, expect
 from cryoloom.numerics.align.classify3d_maps import ClassSums, agreement, final_maps, pooled, references
 from cryoloom.numerics.align.coarse import Gallery
@@ -222,14 +221,13 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         own = classify3d_rounds.shared_out(members, classify3d_rounds.kinds(new["separation"]), task.seed)
         final, member = final_maps(task, averaged, own, noise), own.argmax(axis=1)
         prior = 1.0 / schedule.shift_spread(state["shifts"], task.box) ** 2
-        variances = reference_variances(task, sums, agreed, found, member, state["noise"], band, prior)
         return {
             **new,
             "member": member,
             "maps": final.maps,
             "class_fsc": final.fsc,
             "completeness": final.completeness,
-            "errors": with_reference(pose_errors(found, task.group), variances[member]),
+            "errors": expected_errors(task, sums, agreed, found, member, state["noise"], band, prior),
         }
     apart = classify3d_rounds.apart(rounds)
     spark = 0.0 if apart else SPARK * FADE ** rounds["age"]

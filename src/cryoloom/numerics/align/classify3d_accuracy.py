@@ -1,4 +1,4 @@
-"""How much the noise of class maps adds to the error of poses.
+"""How exactly poses are known in class maps that are noisy themselves.
 
 A reference is the mean of all parts of the images but one, to the first order also in what it does to poses. Left out two in turn, the parts show their
 spread as in a jackknife: what two references of n - 1 parts each find differently is (n - 1)² / 2 n times as variable in the reference of n.
@@ -8,19 +8,20 @@ It is an underestimate: noise that all parts have come to share through earlier 
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoloom.numerics.align.classify3d_maps import Agreement, ClassSums, thinned
+from cryoloom.numerics.align.class_accuracy import pose_errors, with_reference
+from cryoloom.numerics.align.classify3d_maps import Agreement, ClassSums, halves_of, thinned
 from cryoloom.numerics.align.posterior import Posterior
-from cryoloom.numerics.align.reference_noise import pose_differences, sampled
+from cryoloom.numerics.align.reference_noise import Sample
 from cryoloom.numerics.align.refine import Task
 from cryoloom.numerics.reconstruct.grids import reference_grid
 
 Array = NDArray[np.float64]
 
 
-def reference_variances(
+def expected_errors(
     task: Task, sums: ClassSums, agreed: Agreement, found: Posterior, member: NDArray[np.int64], noise: Array, band: int, prior: float
 ) -> Array:
-    """Return the variances of an axis of rotation (radians²) and of shift (px²) that come from the noise of each class's references, ``(K, 2)``.
+    """Return the standard error of an axis of rotation (radians) and of shift (px) of every image's best pose, ``(n, 2)``.
 
     Parameters
     ----------
@@ -36,11 +37,13 @@ def reference_variances(
     classes, used = len(sums.each), sums.each.shape[1] - 1
     pair = [thinned(task, sums, agreed, without) for without in (1, 2)]
     plane, first = task.images.plane.within(band), task.rows(0, 0)
-    variances = np.empty((classes, 2))
+    inflation, added = np.ones((classes, 2)), np.zeros((classes, 2))
     for number in range(classes):
-        rows = sampled(first[member[first] == number])
-        grids = (reference_grid(maps[number], plane.radius, task.box) for maps in pair)
-        variances[number] = pose_differences(
-            task.images, rows, plane, noise, prior, grids, found.rotations[rows, 0], found.shifts[rows, 0]
-        )  # fmt: skip
-    return (used - 1) ** 2 / (2 * used) * variances
+        rows = first[member[first] == number]
+        if not rows.size:
+            continue
+        sample = Sample.of(task.images, rows, plane, noise, prior, found)
+        inflation[number] = sample.inflation(halves_of(task, sums, number), task.box)
+        differences = sample.differences(reference_grid(maps[number], plane.radius, task.box) for maps in pair)
+        added[number] = (used - 1) ** 2 / (2 * used) * differences
+    return with_reference(pose_errors(found, task.group), inflation[member], added[member])

@@ -168,6 +168,13 @@ def references(task: Task, sums: ClassSums, agreed: Agreement, *, spark: float, 
     return out
 
 
+def halves_of(task: Task, sums: ClassSums, number: int) -> tuple[Map, Map]:
+    """Return the unfiltered maps of the halves of a class, masked like a reference."""
+    box = working_box(sums.last, task.box)
+    first, second = (divided(sums.half(number, half), sums.last, box, task.box, group=task.group) * task.solvent(box) for half in (0, 1))
+    return first, second
+
+
 def thinned(task: Task, sums: ClassSums, agreed: Agreement, without: int) -> Map:
     """Return references for the images of the first part made without the part `without` too, filtered like those they use, ``(K, b, b, b)``."""
     parts = sums.each.shape[1]

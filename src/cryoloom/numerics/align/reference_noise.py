@@ -1,10 +1,15 @@
-"""How much of the error of poses is the noise of the reference they were found in.
+"""What the noise of a reference does to poses: a sample of images, looked at in references that differ by nothing but noise.
 
-An image finds slightly different poses in two references that differ by nothing but noise. Its own noise is the same in both and cancels in the
-difference, which is therefore what the references' noise has done; a posterior's curvature, which takes the reference for exact, knows nothing of it.
+The curvature of an image's posterior takes the reference for exact, which is wrong in two ways. Noise in the reference is steep as well, and makes poses
+look better known than they are; or a filter that holds it down makes the reference flat, and poses look worse. What two independent references have in
+common tells the curvature of the signal alone. And the noise moves poses. Images find slightly different ones in two independent references; their own noise
+is the same in both, as far as it meets the signal, and cancels in the difference, which is what the references' noise has done. Both together are the
+error: to the first order, with a reference P = S + n, an image's noise e moves a pose by (∂S, e) / (∂S, ∂S) as it would without n, and by
+(∂n, e) - (∂S, n), over the same, because of it.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +18,11 @@ from cryoloom.numerics.align.coefficients import HalfPlane
 from cryoloom.numerics.align.expectation import FINAL_STEPS
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.levenberg import refine_candidates
-from cryoloom.numerics.align.posterior import Candidates
+from cryoloom.numerics.align.posterior import Candidates, Posterior
+from cryoloom.numerics.reconstruct.grids import Map, reference_grid
 
 Array = NDArray[np.float64]
+Grid = NDArray[np.float32]
 
 SAMPLE = 100
 """Images looked at."""
@@ -23,54 +30,70 @@ STRAY = 4.0
 """Times the median difference, beyond which an image has gone to another peak and says nothing."""
 
 
-def sampled(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return at most `SAMPLE` of `rows`, evenly spaced."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64))] if len(rows) else rows
+@dataclass(frozen=True)
+class Sample:
+    """Some images at their best poses.
 
-
-def pose_differences(
-    images: ImageSet,
-    rows: NDArray[np.int64],
-    plane: HalfPlane,
-    noise: Array,
-    prior: float,
-    grids: Iterable[NDArray[np.float32]],
-    rotations: Array,
-    shifts: Array,
-) -> Array:
-    """Return by how much the poses that images find in two references differ: variance of an axis of rotation (radians²) and of shift (px²), ``(2,)``.
-
-    Parameters
+    Attributes
     ----------
-    images, rows
-        The set, and which of it.
-    plane
-        Coefficients compared.
-    noise
-        ``E|N|²`` of the whole image, ``(groups, shells)``.
+    plane, data, weight
+        The coefficients compared, and the images prepared for it, ``(m, coefficients)`` each.
     prior
         Precision (1/px²) of the Gaussian prior on shifts.
-    grids
-        Two references to slice, taken one after the other.
-    rotations, shifts
-        Poses of these images that are best in either or near it, ``(m, 3, 3)`` and ``(m, 2)`` px.
+    rotations, shifts, variances
+        ``(m, 1, 3, 3)``, ``(m, 1, 2)`` px; and of an axis of rotation (radians²) and of shift (px²), as the posterior has them, ``(m, 2)``.
     """
-    if not len(rows):
-        return np.zeros(2)
-    data, weight = images.prepare(rows, plane, noise)
-    turned, moved = [], []
-    for grid in grids:
-        poses = Candidates.of(rotations[:, None], shifts[:, None], np.ones(len(rows), np.int64))
+
+    plane: HalfPlane
+    data: NDArray[np.complex64]
+    weight: NDArray[np.float32]
+    prior: float
+    rotations: Array
+    shifts: Array
+    variances: Array
+
+    @classmethod
+    def of(cls, images: ImageSet, rows: NDArray[np.int64], plane: HalfPlane, noise: Array, prior: float, found: Posterior) -> "Sample":
+        """Take at most `SAMPLE` of `rows`, evenly spaced; `noise` is ``E|N|²`` of the whole image, ``(groups, shells)``."""
+        some = rows[np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64))]
+        data, weight = images.prepare(some, plane, noise)
+        return cls(plane, data, weight, prior, found.rotations[some, :1], found.shifts[some, :1], _variances(found.covariances[some, 0]))
+
+    def inflation(self, halves: tuple[Map, Map], box: int) -> Array:
+        """Return by how much variances (rotation, shift) would be larger in a reference without noise, ``(2,)``; infinite where there is no signal.
+
+        `halves` are unfiltered maps of independent noise. A curvature is a square: that of their mean less that of half their difference is their product.
+        """
+        first, second = halves
+        grids = (reference_grid(0.5 * one, self.plane.radius, box) for one in (first + second, first - second))
+        mean, difference = (self._refined(grid, 0).curvatures[:, 0] for grid in grids)
+        signal = mean - difference
+        known = np.linalg.eigvalsh(signal)[:, 0] > 0
+        variances = np.full((len(signal), 2), np.inf)
+        variances[known] = _variances(np.linalg.inv(signal[known]))
+        return np.median(variances / self.variances, axis=0)
+
+    def differences(self, grids: Iterable[Grid]) -> Array:
+        """Return the variance of the difference of an axis of rotation (radians²) and of shift (px²) of poses found in two references, ``(2,)``."""
+        first, second = (self._refined(grid, FINAL_STEPS) for grid in grids)
+        # |R - S|² = 8 sin²(angle / 2), which keeps small angles exact.
+        chord = np.linalg.norm(first.rotations[:, 0] - second.rotations[:, 0], axis=(1, 2)) / np.sqrt(8.0)
+        turned = 2.0 * np.arcsin(np.clip(chord, 0.0, 1.0))
+        moved = np.linalg.norm(first.shifts[:, 0] - second.shifts[:, 0], axis=1)
+        return np.array([_mean_square(turned) / 3.0, _mean_square(moved) / 2.0])
+
+    def _refined(self, grid: Grid, steps: int) -> Candidates:
+        poses = Candidates.of(self.rotations, self.shifts, np.ones(len(self.data), np.int64))
         refine_candidates(
-            grid, plane.kx, plane.ky, len(plane.kx), plane.box, data, weight, prior, FINAL_STEPS,
+            grid, self.plane.kx, self.plane.ky, len(self.plane.kx), self.plane.box, self.data, self.weight, self.prior, steps,
             poses.rotations, poses.shifts, poses.costs, poses.curvatures, poses.found,
         )  # fmt: skip
-        turned.append(poses.rotations[:, 0])
-        moved.append(poses.shifts[:, 0])
-    # |R - S|² = 8 sin²(angle / 2), which keeps small angles exact.
-    chord = np.linalg.norm(turned[0] - turned[1], axis=(1, 2)) / np.sqrt(8.0)
-    turn, move = 2.0 * np.arcsin(np.clip(chord, 0.0, 1.0)), np.linalg.norm(moved[0] - moved[1], axis=1)
-    return np.array([_mean_square(turn) / 3.0, _mean_square(move) / 2.0])
+        return poses
+
+
+def _variances(covariances: Array) -> Array:
+    axes = np.diagonal(covariances, axis1=1, axis2=2)
+    return np.stack([axes[:, :3].mean(axis=1), axes[:, 3:].mean(axis=1)], axis=-1)
 
 
 def _mean_square(distances: Array) -> float:

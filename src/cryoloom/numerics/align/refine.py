@@ -34,7 +34,7 @@ from cryoloom.numerics.align.expectation import Effort, Expectation, expect
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.posterior import SETTLED, Points, Posterior, insertion_points
-from cryoloom.numerics.align.reference_noise import pose_differences, sampled
+from cryoloom.numerics.align.reference_noise import Sample
 from cryoloom.numerics.align.scales import TELLING, group_scales
 from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.fourier.transforms import resample_volume
@@ -262,7 +262,6 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     rotations = task.group.reduced(posterior.rotations[:, 0])
     turned = task.group.angle(rotations, state["rotations"]) if known else np.full(len(images), 180.0)
     moved = np.linalg.norm(posterior.shifts[:, 0] - state["shifts"], axis=1)
-    errors = with_reference(pose_errors(posterior, task.group), _reference_variances(task, state, posterior))
     residual, counts = (sum(getattr(one, name) for one in expected) for name in ("residual", "counts"))
     noise = residual_noise(state["noise"], residual, counts, images.coverage)
     inserted = images.plane.last if last else schedule.insertion_shell(band, images.plane.last)
@@ -276,6 +275,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     fsc = np.zeros(images.plane.last + 1)
     curve = _correlation(task, halves[0], halves[1], corrected=last and not state["shown"])[: inserted + 1]
     fsc[: len(curve)] = curve
+    errors = _expected_errors(task, state, posterior, halves)
     new: State = {
         "iteration": state["iteration"] + 1,
         "rotations": rotations,
@@ -420,16 +420,17 @@ def _shift_spread(task: Task, state: State) -> float:
     return schedule.shift_spread(state["shifts"], task.box) if known else 0.06 * task.box
 
 
-def _reference_variances(task: Task, state: State, posterior: Posterior) -> Array:
-    """Return what the noise of one half's references adds to the variance of an axis of rotation (radians²) and of shift (px²), ``(2,)``.
+def _expected_errors(task: Task, state: State, posterior: Posterior, halves: list[Map]) -> Array:
+    """Return the standard error of an axis of rotation (radians) and of shift (px) of every pose, ``(n, 2)``, given unfiltered maps of the `halves`.
 
-    Images of one fold tell it, which neither half's reference for that fold has in it.
+    Images of one fold tell what the references' noise does, for neither half's reference for that fold has them in it.
     """
-    plane, rows = task.images.plane.within(state["band"]), sampled(np.flatnonzero(task.fold == 0))
-    grids = (reference_grid(one, plane.radius, task.box) for one in state["references"][:, 0])
-    prior = 1.0 / _shift_spread(task, state) ** 2
-    poses = posterior.rotations[rows, 0], posterior.shifts[rows, 0]
-    return 0.5 * pose_differences(task.images, rows, plane, state["noise"], prior, grids, *poses)
+    plane, rows, prior = task.images.plane.within(state["band"]), np.flatnonzero(task.fold == 0), 1.0 / _shift_spread(task, state) ** 2
+    sample, solvent = Sample.of(task.images, rows, plane, state["noise"], prior, posterior), task.solvent(halves[0].shape[0])
+    inflation = sample.inflation((halves[0] * solvent, halves[1] * solvent), task.box)
+    differences = sample.differences(reference_grid(one, plane.radius, task.box) for one in state["references"][:, 0])
+    # Either reference has its part in the difference.
+    return with_reference(pose_errors(posterior, task.group), inflation, 0.5 * differences)
 
 
 def coarse_rotations(task: Task, iteration: int) -> Array:
