@@ -6,6 +6,7 @@ import pytest
 from cryoloom.numerics.align import classify3d
 from cryoloom.numerics.align.class_accuracy import UNKNOWN, class_accuracy, quality
 from cryoloom.numerics.align.classify3d_estep import log_evidence
+from cryoloom.numerics.align.classify3d_maps import ClassSums, agreement, references, thinned
 from cryoloom.numerics.align.classify3d_rounds import (
     APART,
     JUDGED,
@@ -19,7 +20,8 @@ from cryoloom.numerics.align.classify3d_rounds import (
     start,
 )
 from cryoloom.numerics.align.halves import random_halves
-from cryoloom.numerics.align.posterior import Candidates
+from cryoloom.numerics.align.posterior import Candidates, Posterior
+from cryoloom.numerics.geometry.compare import compare_poses
 from cryoloom.numerics.geometry.symmetry import point_group
 
 BOX, PIXEL, COUNT = 32, 6.0, 400
@@ -73,6 +75,33 @@ def test_states_are_told_apart_at_fixed_poses_and_their_maps_differ_where_they_d
     z, y, x = np.unravel_index(lost.argmax(), lost.shape)
     assert np.linalg.norm(np.array([x, y, z]) - BOX // 2 - np.array([-0.1, 0.15, 0.1]) * BOX) < 4
     assert np.array_equal(state["rotations"], stack.rotations) and np.array_equal(state["shifts"], stack.shifts)
+
+
+def test_expected_errors_are_those_of_the_poses_found_in_noisy_maps(blobs, project, image_set):
+    whole = blobs(BOX, count=80)
+    stack = project(whole, 300, snr=1.0, pixel_size=PIXEL, seed=1)
+    images = image_set(stack, PIXEL, 0.95 * BOX * PIXEL)
+    task = classify3d.Task(images, random_halves(np.arange(300), 1), PIXEL, 0.95 * BOX * PIXEL, 40.0, 1, search="local", iterations=8)
+    state = finish(task, whole.volume(), stack)
+    agreement = compare_poses(state["rotations"], state["shifts"], stack.rotations, stack.shifts, either_hand=False)
+    right = agreement.angles < 15
+    turn, shift = np.sqrt(np.mean(np.deg2rad(agreement.angles[right]) ** 2) / 3), np.sqrt(np.mean(agreement.shifts[right] ** 2) / 2)
+    expected = state["errors"][right].mean(axis=0)
+    # By the curvature of the posterior alone the first would be 1.5.
+    assert 0.8 < turn / expected[0] < 1.4 and 0.8 < shift / expected[1] < 1.25
+
+
+def test_references_thinned_by_one_part_after_the_other_average_to_the_one_used(two_states):
+    volume, stack, task, _ = two_states
+    state = classify3d.iterate(task, classify3d.begin(task, [volume], stack.rotations, stack.shifts))
+    poses = Posterior(
+        stack.rotations[:, None], stack.shifts[:, None], np.ones((COUNT, 1)), np.tile(1e-12 * np.eye(5), (COUNT, 1, 1, 1)), np.zeros(COUNT)
+    )
+    sums = ClassSums.of(task, [poses], np.ones((COUNT, 1)), 10, state["noise"])
+    agreed = agreement(task, sums)
+    used = references(task, sums, agreed, spark=0.0, apart=False)[0, 0]
+    thin = [thinned(task, sums, agreed, without)[0] for without in (1, 2, 3)]
+    assert np.std(np.mean(thin, axis=0) - used) < 0.3 * np.std(thin[0] - used)
 
 
 def test_symmetric_states_are_told_apart_whichever_mate_a_pose_is(blobs, project, image_set):
