@@ -130,7 +130,7 @@ def test_classes_go_on_to_selection_refinement_and_relion(sorted_set, checkpoint
     good, _ = run(Select(items=out.particles, classes=out.classes, mode="auto"), checkpoint_job, root, "auto")
     assert len(good.particles) == COUNT
     protocol = AutoRefine(particles=chosen.particles, reference=out.classes, reference_class=2, mask_diameter=190.0, iterations=3)
-    assert protocol._reference_path() == out.classes.items.item(1, "volume_path")
+    assert protocol._reference_row()["volume_path"] == out.classes.items.item(1, "volume_path")
     assert not [hint for hint in protocol.check() if hint.error]
     unknown = AutoRefine(particles=chosen.particles, reference=out.classes, reference_class=7, mask_diameter=190.0)
     assert [hint.parameter for hint in unknown.check()] == ["reference_class"]

@@ -21,22 +21,17 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cryoloom.numerics.align import classify3d_rounds, refine, schedule
-from cryoloom.numerics.align.calibrate import grey_scale
 from cryoloom.numerics.align.classify3d_accuracy import expected_errors
 from cryoloom.numerics.align.classify3d_estep import ClassExpectation, Wide, expect
 from cryoloom.numerics.align.classify3d_maps import ClassSums, agreement, final_maps, pooled, references
 from cryoloom.numerics.align.coarse import Gallery
 from cryoloom.numerics.align.expectation import Effort
 from cryoloom.numerics.align.posterior import Posterior
-from cryoloom.numerics.filters.maps import lowpass
-from cryoloom.numerics.fourier.transforms import resample_volume
-from cryoloom.numerics.reconstruct.grids import Map, reference_grid, working_box
+from cryoloom.numerics.reconstruct.grids import Map, reference_grid
 from cryoloom.numerics.reconstruct.kernels import grid_bytes
-from cryoloom.numerics.reconstruct.symmetry import symmetric_map
 
 Array = NDArray[np.float64]
 State = dict[str, Any]
@@ -115,9 +110,8 @@ def begin(task: Task, maps: list[Map], rotations: Array, shifts: Array) -> State
     """
     count = len(task.images)
     band = min(task.shell(task.initial_lowpass) + 2, task.finest_shell)
-    box = working_box(band, task.box)
     noise = task.images.total_power()
-    starts = np.stack([_start(task, one, band, box, noise) for one in maps])
+    starts = np.stack([refine.starting_map(task, one, band, noise) for one in maps])
     rounds = classify3d_rounds.start(task.classes, random=len(maps) < task.classes)
     classes = len(rounds["tested"])
     return {
@@ -140,19 +134,6 @@ def begin(task: Task, maps: list[Map], rotations: Array, shifts: Array) -> State
         "history": [],
         "finished": False,
     }
-
-
-def _start(task: Task, volume: Map, band: int, box: int, noise: Array) -> Map:
-    """Return a reference low-passed, masked and in the grey values of the images."""
-    filtered = lowpass(volume, task.pixel_size, task.initial_lowpass)
-    start = resample_volume(torch.from_numpy(filtered), box).numpy() * task.solvent(box)
-    if not np.abs(start).max() > 0:
-        raise ValueError("the reference is zero inside the mask")
-    start = symmetric_map(start, task.group)
-    plane = task.images.plane.within(schedule.coarse_shell(band, task.box, task.radius))
-    grid = reference_grid(start, task.images.plane.within(band).radius, task.box)
-    gallery = Gallery.of(grid, plane, refine.coarse_rotations(task, 0))
-    return start * np.float32(grey_scale(task.images, gallery, grid, noise, refine.coarse_lattice(task, plane.last, None)))
 
 
 def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambda part, message: None) -> State:

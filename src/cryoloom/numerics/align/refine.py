@@ -180,7 +180,7 @@ def begin(task: Task, references: list[Map], rotations: Array | None = None, shi
     band = min(task.shell(task.initial_lowpass) + 2, shells - 1)
     noise = task.images.total_power()
     given = None if rotations is None or shifts is None else (rotations, shifts)
-    starts = [_start(task, one, band, noise, given) for one in references]
+    starts = [starting_map(task, one, band, noise, given) for one in references]
     state: State = {
         "iteration": 0,
         "rotations": np.tile(np.eye(3), (count, 1, 1)) if rotations is None else task.group.reduced(rotations),
@@ -224,8 +224,16 @@ def _known_band(task: Task, shown: bool, band: int) -> int:
     return band if shown else min(band, task.shell(JOIN))
 
 
-def _start(task: Task, volume: Map, band: int, noise: Array, given: tuple[Array, Array] | None) -> Map:
-    """Return a reference low-passed, masked, symmetric and in the grey values of the images."""
+def starting_map(task: Any, volume: Map, band: int, noise: Array, given: tuple[Array, Array] | None = None) -> Map:
+    """Return a reference low-passed, masked, symmetric and in the grey values of the images, at the working box of `band`.
+
+    `task` is that of a refinement or a classification; `given` are the images' rotations and shifts where they are known.
+
+    Raises
+    ------
+    ValueError
+        See `begin`.
+    """
     box = working_box(band, task.box)
     filtered = lowpass(volume, task.pixel_size, task.initial_lowpass)
     start = symmetric_map(resample_volume(torch.from_numpy(filtered), box).numpy() * task.solvent(box), task.group)
@@ -275,7 +283,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     fsc = np.zeros(images.plane.last + 1)
     curve = _correlation(task, halves[0], halves[1], corrected=last and not state["shown"])[: inserted + 1]
     fsc[: len(curve)] = curve
-    errors = _expected_errors(task, state, posterior, halves)
+    errors = _expected_errors(task, state, posterior, halves) if last else pose_errors(posterior, task.group)
     new: State = {
         "iteration": state["iteration"] + 1,
         "rotations": rotations,

@@ -144,14 +144,17 @@ class AutoRefine(
 
     def _references(self, job: Job, loaded: Alignable) -> tuple[list[Any], float]:
         """Return the map to start from, or that of each half, and the low-pass in Å."""
-        rows = map_rows(self.reference, self.reference_class)
-        if "count" in rows.columns:
-            rows = rows.sort("count", descending=True, maintain_order=True)
-        row, halves = rows.row(0, named=True), self.reference.meta.get("halves")
+        row, halves = self._reference_row(), self.reference.meta.get("halves")
         if self.poses == "given" and halves and halves == self.particles.meta.get("halves"):
             paths = [str(row[name]) for name in ("half_map1_path", "half_map2_path")]
             return [on_grid(self.reference, path, loaded, job.warn) for path in paths], float(self.reference.meta["resolution"])
         return [on_grid(self.reference, str(row["volume_path"]), loaded, job.warn)], self.initial_lowpass
+
+    def _reference_row(self) -> dict[str, Any]:
+        rows = map_rows(self.reference, self.reference_class)
+        if "count" in rows.columns:
+            rows = rows.sort("count", descending=True, maintain_order=True)
+        return rows.row(0, named=True)
 
     def _judge_edge(self, job: Job, mask: Any) -> None:
         """Say so when a mask falls so fast that it makes correlation of its own."""
