@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from benchmarks.alignment.sets import MASK_DIAMETER
 from benchmarks.classification import loaded_set
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--boxes", type=int, nargs="*", default=list(PARTS))
     given = parser.parse_args()
+    torch.set_num_threads(1)
     sys.stdout.write("box\tparticles\tthreads\tcpu_s\twall_s\titerations\tms_a_particle_and_iteration\n")
     for box in given.boxes:
         place = given.folder / f"box{box}"
