@@ -30,7 +30,7 @@ ALIKE = 0.8
 LEAST_FIT = 0.9
 """Of the log-likelihood of the map found without symmetry, what the symmetrised one must keep: with its true group a particle loses nothing."""
 LIKE, MEMBER = 0.9, 0.1
-"""Correlation with its symmetrised copy that a map must reach for its likest group to be named, and what a larger group may fall short of it."""
+"""Correlation with its symmetrised copy that a map must reach for a group to be named, and what a larger group may fall short of the likest."""
 
 
 @dataclass(frozen=True)
@@ -250,9 +250,11 @@ class InitialModel(
         from cryoloom.numerics.geometry.symmetry import point_group
 
         ranked = detect(volume, loaded.pixel_size, loaded.mask_diameter / 2)
-        best = ranked[0][1]
-        name, correlation = max((each for each in ranked if each[1] >= best - MEMBER), key=lambda each: point_group(each[0]).order)
-        return f"{name} ({correlation:.2f})" if best >= LIKE else ""
+        likely = [each for each in ranked if each[1] >= max(LIKE, ranked[0][1] - MEMBER)]
+        if not likely:
+            return ""
+        name, correlation = max(likely, key=lambda each: point_group(each[0]).order)
+        return f"{name} ({correlation:.2f})"
 
     def _imposed(
         self, job: Job, loaded: Alignable, plan: "Plan", found: "State", rough: Any, number: int, chosen: Any
