@@ -23,7 +23,8 @@ from cryoloom.numerics.align.class2d_estep import Posterior, References, Search,
 from cryoloom.numerics.align.class2d_mstep import Sums, accumulate
 from cryoloom.numerics.align.class2d_observations import Observations
 from cryoloom.numerics.align.class2d_poses import Children, PoseGrid
-from cryoloom.numerics.align.class2d_witnesses import tell_apart, with_negatives, witnesses
+from cryoloom.numerics.align.class2d_witnesses import with_negatives, witnesses
+from cryoloom.numerics.align.negatives import better_than_negatives
 from cryoloom.numerics.parallel import blocks
 
 State = dict[str, Any]
@@ -303,7 +304,7 @@ def _shown(task: Task, search: Search) -> bool:
     observations, twice = with_negatives(task.observations, rows), torch.cat([rows, rows])
     trial = replace(task, observations=observations, group=task.group[twice], half=task.half[twice])
     found = _expect(trial, replace(search, observations=observations, group=trial.group), torch.arange(len(twice)), report=False)
-    return tell_apart(found.assigned.evidence)
+    return better_than_negatives(*found.assigned.evidence.to(torch.float64).numpy().reshape(2, -1))
 
 
 def _residual_noise(task: Task, search: Search, sums: Sums, rows: Tensor) -> Tensor:

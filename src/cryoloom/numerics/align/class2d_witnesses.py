@@ -12,8 +12,6 @@ from cryoloom.numerics.align.class2d_observations import Observations
 
 PART, MOST, LEAST = 10, 256, 8
 """One image in so many is a witness, but not more than so many; fewer than the last tell nothing."""
-SURE = 4.0
-"""Standard errors by which witnesses must fit better than their negatives."""
 
 
 def witnesses(count: int, seed: int) -> np.ndarray:
@@ -28,10 +26,3 @@ def with_negatives(observations: Observations, rows: Tensor) -> Observations:
     harmonics = observations.harmonics[twice]
     harmonics[len(rows) :] *= -1.0
     return Observations(harmonics, observations.power[twice], observations.transfer[twice], observations.usable[twice])
-
-
-def tell_apart(evidence: Tensor) -> bool:
-    """Return whether the first half of the log-likelihood gains ``(2 n,)``, of images, is above the second, of their negatives."""
-    images, negatives = evidence.to(torch.float64).chunk(2)
-    more = images - negatives
-    return bool(more.mean() > SURE * more.std() / np.sqrt(len(more)))

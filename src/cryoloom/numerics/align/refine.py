@@ -33,6 +33,7 @@ from cryoloom.numerics.align.coarse import Gallery
 from cryoloom.numerics.align.expectation import Effort, Expectation, expect
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.maximisation import accumulate
+from cryoloom.numerics.align.negatives import better_than_negatives
 from cryoloom.numerics.align.posterior import SETTLED, Points, Posterior, insertion_points
 from cryoloom.numerics.align.reference_noise import Sample
 from cryoloom.numerics.align.scales import TELLING, group_scales
@@ -62,8 +63,8 @@ LANES_KEPT, LANES_AT_ONCE = 1 << 29, 3 << 29
 """Bytes of packed sums of all folds up to which they are kept, and bytes of sums that may be worked on at once."""
 SCALES_FROM = 4
 """Shells that the halves must agree on well before grey scales are read from them."""
-WITNESSES, SURE = 128, 4.0
-"""Images that must show the reference, and the standard errors by which they must."""
+WITNESSES = 128
+"""Images that must show the reference."""
 IN_VAIN = 6
 """Iterations after which images that have not shown the reference are given up."""
 DIRECTIONS, ANGLES = 2, 24
@@ -204,10 +205,7 @@ def begin(task: Task, references: list[Map], rotations: Array | None = None, shi
 
 
 def shown(task: Task, state: State) -> bool:
-    """Return whether images fit the references better than their negatives do.
-
-    Noise is as likely as its negative, whatever map other noise has made: without signal both fit alike. Signal turned negative fits nothing.
-    """
+    """Return whether images fit the references better than their negatives do; see `negatives`."""
     some = np.unique(np.linspace(0, len(task.images) - 1, WITNESSES).astype(np.int64))
     parts = [(half, fold, np.intersect1d(task.rows(half, fold), some)) for half in (0, 1) for fold in range(task.folds)]
     gains = []
@@ -215,8 +213,7 @@ def shown(task: Task, state: State) -> bool:
         signed = replace(task, images=task.images.scaled(sign * task.images.scale))
         found = [_expect_part(signed, state, half, fold, rows).posterior.log_likelihood for half, fold, rows in parts if len(rows)]
         gains.append(np.concatenate(found))
-    more = gains[0] - gains[1]
-    return bool(more.mean() > SURE * more.std() / np.sqrt(len(more)))
+    return better_than_negatives(*gains)
 
 
 def _known_band(task: Task, shown: bool, band: int) -> int:
