@@ -29,3 +29,12 @@ def ordered(work: Callable[[slice], Result], parts: list[slice], threads: int) -
             yield pending.pop(0).result()
             for part in islice(rest, 1):
                 pending.append(pool.submit(work, part))
+
+
+def overlapping(work: Callable[[int, int], Result], count: int, threads: int, at_once: int = 2) -> Iterator[Result]:
+    """Yield ``work(number, its_threads)`` for the numbers below `count` in order, up to `at_once` of them sharing the `threads` (rounded up).
+
+    For work that is itself cut into blocks but begins or ends with something that is not: one's beginning falls into another's blocks.
+    """
+    at_once = max(1, min(at_once, threads))
+    return ordered(lambda part: work(part.start, -(-threads // at_once)), blocks(count, 1), at_once)

@@ -30,6 +30,7 @@ from cryoloom.numerics.align.classify3d_maps import ClassSums, agreement, final_
 from cryoloom.numerics.align.coarse import Gallery
 from cryoloom.numerics.align.expectation import Effort
 from cryoloom.numerics.align.posterior import Posterior
+from cryoloom.numerics.parallel import overlapping
 from cryoloom.numerics.reconstruct.grids import Map, reference_grid
 from cryoloom.numerics.reconstruct.kernels import grid_bytes
 
@@ -242,9 +243,11 @@ def _observed(task: Task, state: State, fsc: Array, inserted: int, found: Poster
 def _expected(task: Task, state: State, tell: Callable[[float, str], None]) -> ClassExpectation:
     """Weigh classes and poses of all images, part by part; where there is one reference yet, all are in its class."""
     parts: list[ClassExpectation] = []
-    for number, part in enumerate(task.parts):
-        tell(0.8 * number / len(task.parts), f"comparing to {task.angstrom(state['band']):.1f} Å")
-        parts.append(_expect_part(task, state, *part))
+    message = f"comparing to {task.angstrom(state['band']):.1f} Å"
+    tell(0.0, message)
+    for one in overlapping(lambda number, threads: _expect_part(task, state, *task.parts[number], threads), len(task.parts), task.threads):
+        parts.append(one)
+        tell(0.8 * len(parts) / len(task.parts), message)
     whole = ClassExpectation.joined(parts, np.argsort(np.concatenate([task.rows(*part) for part in task.parts]), kind="stable"))
     classes = state["members"].shape[1]
     if len(whole.posteriors) == classes:
@@ -252,7 +255,7 @@ def _expected(task: Task, state: State, tell: Callable[[float, str], None]) -> C
     return replace(whole, posteriors=whole.posteriors * classes, members=np.eye(1, classes).repeat(len(task.images), axis=0))
 
 
-def _expect_part(task: Task, state: State, half: int, fold: int) -> ClassExpectation:
+def _expect_part(task: Task, state: State, half: int, fold: int, threads: int) -> ClassExpectation:
     band, first = state["band"], state["iteration"] == 0
     plane = task.images.plane.within(band)
     maps = state["references"][:, half + 2 * fold]
@@ -268,7 +271,7 @@ def _expect_part(task: Task, state: State, half: int, fold: int) -> ClassExpecta
     effort = Effort(band, lattice, prior=1.0 / spread**2, correlate=first, group=task.group)
     return expect(
         task.images, task.rows(half, fold), grids, wide, share, state["noise"], effort, state["rotations"], state["shifts"],
-        known=known, fixed=task.search == "fixed", threads=task.threads,
+        known=known, fixed=task.search == "fixed", threads=threads,
     )  # fmt: skip
 
 

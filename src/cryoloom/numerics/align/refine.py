@@ -45,6 +45,7 @@ from cryoloom.numerics.geometry.euler import random_rotations
 from cryoloom.numerics.geometry.sphere import disc_lattice, rotation_grid
 from cryoloom.numerics.geometry.symmetry import C1, PointGroup
 from cryoloom.numerics.masks.soft import soft_mask, spherical_mask
+from cryoloom.numerics.parallel import overlapping
 from cryoloom.numerics.reconstruct.grids import Map, reference_grid, working_box
 from cryoloom.numerics.reconstruct.kernels import grid_bytes
 from cryoloom.numerics.reconstruct.sums import PACKING, Packed, Sums, divided, join_low_shells, joined_ssnr
@@ -207,12 +208,12 @@ def begin(task: Task, references: list[Map], rotations: Array | None = None, shi
 def shown(task: Task, state: State) -> bool:
     """Return whether images fit the references better than their negatives do; see `negatives`."""
     some = np.unique(np.linspace(0, len(task.images) - 1, WITNESSES).astype(np.int64))
-    parts = [(half, fold, np.intersect1d(task.rows(half, fold), some)) for half in (0, 1) for fold in range(task.folds)]
+    every = [(half, fold, np.intersect1d(task.rows(half, fold), some)) for half in (0, 1) for fold in range(task.folds)]
+    parts = [part for part in every if len(part[2])]
     gains = []
     for sign in (1.0, -1.0):
         signed = replace(task, images=task.images.scaled(sign * task.images.scale))
-        found = [_expect_part(signed, state, half, fold, rows).posterior.log_likelihood for half, fold, rows in parts if len(rows)]
-        gains.append(np.concatenate(found))
+        gains.append(np.concatenate([one.posterior.log_likelihood for one in _expected(signed, state, parts)]))
     return better_than_negatives(*gains)
 
 
@@ -259,9 +260,10 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     band, widening = state["band"], state["widening"]
     parts = [(half, fold) for half in (0, 1) for fold in range(task.folds)]
     expected: list[Expectation] = []
-    for number, (half, fold) in enumerate(parts):
-        tell(0.8 * number / len(parts), f"aligning half {half + 1} to {_angstrom(task, band)}")
-        expected.append(_expect_part(task, state, half, fold, task.rows(half, fold)))
+    tell(0.0, f"aligning half 1 to {_angstrom(task, band)}")
+    for one in _expected(task, state, [(*part, task.rows(*part)) for part in parts]):
+        expected.append(one)
+        tell(0.8 * len(expected) / len(parts), f"aligning half {1 + (len(expected) >= task.folds)} to {_angstrom(task, band)}")
     posterior = _merged(task, parts, expected)
     known = task.near or state["iteration"] > 0
     rotations = task.group.reduced(posterior.rotations[:, 0])
@@ -402,7 +404,15 @@ def _surface(task: Task, mean: Map, resolution: float) -> Map:
     return np.clip(resample_volume(torch.from_numpy(mask), mean.shape[0]).numpy(), 0.0, 1.0)
 
 
-def _expect_part(task: Task, state: State, half: int, fold: int, rows: NDArray[np.int64]) -> Expectation:
+def _expected(task: Task, state: State, parts: list[tuple[int, int, NDArray[np.int64]]]) -> Iterator[Expectation]:
+    """Yield what is found of the images of each part (half, fold, rows), in order; parts overlap as long as two references fit."""
+    at_once = LANES_AT_ONCE // grid_bytes(task.images.plane.within(state["band"]).radius)
+    return overlapping(
+        lambda number, threads: _expect_part(task, state, *parts[number], threads), len(parts), task.threads, min(2, at_once)
+    )
+
+
+def _expect_part(task: Task, state: State, half: int, fold: int, rows: NDArray[np.int64], threads: int) -> Expectation:
     widening, band = state["widening"], state["band"]
     plane = task.images.plane.within(band)
     grid = reference_grid(state["references"][half, fold], plane.radius, task.box)
@@ -415,7 +425,7 @@ def _expect_part(task: Task, state: State, half: int, fold: int, rows: NDArray[n
     effort = Effort(band, lattice, prior=1.0 / spread**2, correlate=first, group=task.group)
     return expect(
         task.images, rows, grid, gallery, state["noise"], effort, state["rotations"], state["shifts"],
-        known=not first, reliable=crossing_shell(state["fsc"], TELLING), threads=task.threads,
+        known=not first, reliable=crossing_shell(state["fsc"], TELLING), threads=threads,
     )  # fmt: skip
 
 

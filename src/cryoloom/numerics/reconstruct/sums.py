@@ -45,20 +45,45 @@ class Packed:
     @classmethod
     def of(cls, sums: Sums) -> "Packed":
         """Pack sums."""
-        return cls(sums[within(sums.shape), :3], sums.shape)
+        lengths = row_lengths(sums.shape[0] // 2)
+        cells = np.empty((lengths.sum(), 3), np.float32)
+        pack(sums, lengths, cells)
+        return cls(cells, sums.shape)
 
     def grid(self) -> Sums:
         """Return the sums."""
         sums = np.zeros(self.shape, np.float32)
-        sums[within(self.shape), :3] = self.cells
+        unpack(self.cells, row_lengths(self.shape[0] // 2), sums)
         return sums
 
 
-def within(shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return which cells of a grid lie within its radius, to which nothing is spread beyond: a cell more than coefficients reach."""
-    c = shape[0] // 2
-    axis, along = np.arange(-c, c + 1, dtype=np.float32) ** 2, np.arange(c + 1, dtype=np.float32) ** 2
-    return axis[:, None, None] + axis[:, None] + along <= (c + 1) ** 2
+def row_lengths(c: int) -> NDArray[np.int64]:
+    """Return how many cells of each row ``(2c + 1, 2c + 1)`` lie within a grid's radius, a cell more than coefficients reach: none is spread beyond."""
+    square = np.arange(-c, c + 1) ** 2
+    left = (c + 1) ** 2 - (square[:, None] + square)
+    return np.where(left >= 0, np.minimum(np.sqrt(np.maximum(left, 0)).astype(np.int64), c) + 1, 0)
+
+
+@njit(nogil=True, cache=True)
+def pack(sums, lengths, cells):
+    """Write the first `lengths` cells of each row of `sums` into `cells` ``(m, 3)``, one after the other."""
+    m = 0
+    for k in range(sums.shape[0]):
+        for j in range(sums.shape[1]):
+            for i in range(lengths[k, j]):
+                cells[m, 0], cells[m, 1], cells[m, 2] = sums[k, j, i, 0], sums[k, j, i, 1], sums[k, j, i, 2]
+                m += 1
+
+
+@njit(nogil=True, cache=True)
+def unpack(cells, lengths, sums):
+    """Undo `pack`."""
+    m = 0
+    for k in range(sums.shape[0]):
+        for j in range(sums.shape[1]):
+            for i in range(lengths[k, j]):
+                sums[k, j, i, 0], sums[k, j, i, 1], sums[k, j, i, 2] = cells[m, 0], cells[m, 1], cells[m, 2]
+                m += 1
 
 
 def mean_weights(sums: Sums, last: int) -> Curve:
