@@ -224,12 +224,27 @@ class Run:
         self.project.check_label(label)
         append_line(self.folder.path / "labels.jsonl", {"label": label, "show": True})
 
+    @property
+    def placeholder(self) -> bool:
+        """Return whether it stands for a step of another program that no protocol here does; its protocol is ``program:name``."""
+        return ":" in self.protocol
+
+    @property
+    def needs(self) -> WrongUse | None:
+        """Return what keeps it from ever being started as it is, None when nothing does."""
+        if not self.folder.needs():
+            return None
+        cure = "Decide that in a new run, or import the workflow again with --set."
+        return WrongUse("run-needs-you", f"{self.id} ({self.protocol}) cannot be started: {self.reason}.", cure)
+
     def declared_outputs(self) -> tuple[str, ...]:
         """Return the names its protocol may give outputs."""
         from dataclasses import fields
 
         from cryoloom.app import catalogue
 
+        if self.placeholder:
+            return ()
         return tuple(field.name for field in fields(catalogue.protocol(self.protocol).outputs))
 
     # -- how it stands ------------------------------------------------------------------------------------------
@@ -288,6 +303,8 @@ class Run:
         standing = self.folder.standing()
         if standing.state in ACTIVE or standing.state in (State.FINISHED, State.DRAFT):
             return None
+        if needs := self.needs:
+            return needs
         record = self.folder.of_attempt("exit", self.folder.attempt()) or {}
         name = f"{self.id} ({self.protocol})"
         if standing.state is State.FAILED:

@@ -3,9 +3,9 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryoloom.app import catalogue, forms, references
 from cryoloom.app.runs import Observer, OutputRef, Run, register_kinds
@@ -17,6 +17,9 @@ from cryoloom.engine.project import ProjectFolder, disk_use
 from cryoloom.engine.provenance import Verification, ancestry, trace, verify
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import Protocol, WrongUse
+
+if TYPE_CHECKING:
+    from cryoloom.app.workflow import Import
 
 __all__ = ["Observer", "OutputRef", "Project", "Run", "create_project", "list_projects", "open_project"]
 
@@ -213,6 +216,27 @@ class Project:
         """Raise `WrongUse` when `label` could be mistaken for something else."""
         if RUN_ID.fullmatch(label) or label != label.strip() or not label.isprintable() or "/" in label or len(label) > 100:
             raise WrongUse("bad-label", f"{label!r} cannot name a run.", "Use up to 100 letters, digits, spaces, - or _, not like r001.")
+
+    # -- workflows ----------------------------------------------------------------------------------------------
+
+    def export_workflow(self, path: str | Path | None = None, *, run: "str | Run" = "", format_name: str = "cryoloom") -> str:
+        """Return its workflow (that of one run with `run`) as text, written to `path` if there is one."""
+        from cryoloom.app import workflow
+
+        run_id = self.find(run).id if run else ""
+        return workflow.export_workflow(self, Path(path) if path else None, run_id=run_id, format_name=format_name)
+
+    def import_workflow(self, path: str | Path, given: Mapping[str, str] | None = None) -> "Import":
+        """Make drafts of a workflow of ours or of another program; `carry_out` runs them."""
+        from cryoloom.app import workflow
+
+        return workflow.import_workflow(self, Path(path), given)
+
+    def carry_out(self, run: "str | Run" = "", *, threads: int | None = None, on_event: Observer | None = None) -> "Iterator[Run]":
+        """Carry out, one after the other, all drafts and interrupted runs, or those that `run` rests on and itself."""
+        from cryoloom.app import drafts
+
+        return drafts.carry_out(drafts.unfinished(self, self.find(run) if run else None), threads=threads, on_event=on_event)
 
     # -- where things come from ---------------------------------------------------------------------------------
 

@@ -187,7 +187,7 @@ def resume(
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Go on where a run, or a whole `cryoloom process`, was interrupted.
+    """Go on where a run, or a whole `cryoloom process`, was interrupted; start the drafts of an imported workflow.
 
     Example: cryoloom resume ribosome
     """
@@ -201,16 +201,21 @@ def resume(
     if plan is not None:
         see_through(opened, plan, threads, as_json)
         return
-    chosen = [opened.find(run)] if run else [each for each in opened.runs() if each.state in {"failed", "stopped", "lost"}]
+    if run and (problem := opened.find(run).needs):
+        raise problem
     with ProgressView(silent=as_json) as view:
-        done = [each if each.state == "finished" else each.resume(threads=threads or None, on_event=view) for each in chosen]
+        done = []
+        for each in opened.carry_out(run, threads=threads or None, on_event=view):
+            view.finish(each)
+            view.say(f"{each.id} {each.protocol} {each.state}")
+            done.append(each)
     if as_json:
-        say_json([each.describe() for each in done] if not run else done[0].describe())
+        say_json([each.describe() for each in done] if not run else opened.find(run).describe())
     elif not done:
-        say("Nothing to resume: no run is failed, stopped or lost.")
-    else:
-        for each in done:
-            say(f"{each.id} {each.protocol} {each.state}")
+        say("Nothing to resume: no run is a draft, failed, stopped or lost.")
+    waiting = [] if run or as_json else [each.id for each in opened.runs() if each.state == "needs-you"]
+    if waiting:
+        say(f"{len(waiting)} need you: {', '.join(waiting)}; `cryoloom status` says why.")
 
 
 def show(

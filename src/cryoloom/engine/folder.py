@@ -3,6 +3,7 @@
 ::
 
     run.json                  protocol, parameters, inputs, seed, identity; written once
+    origin.json               the node of a workflow file that it was imported as
     claim.<n>.json            attempt n: its supervisor, its token, its number of threads
     proc.<n>.json             the run process itself
     heartbeat.<n>             touched while the attempt lives, for readers on other computers
@@ -105,6 +106,7 @@ class RunFolder:
             published=(self.path / "outputs.json").exists(),
             stop_asked=self.file("stop", attempt).exists(),
             waiting_for=self.waiting_for() if process is None and not self._ended(attempt) else (),
+            needs=self.needs(),
         )
 
     def _ended(self, attempt: int) -> bool:
@@ -131,6 +133,14 @@ class RunFolder:
         """Return the runs whose outputs this one takes and that have not published them."""
         needed = dict.fromkeys(reference["run"] for reference in self.references())
         return tuple(run for run in needed if not (self.root / "runs" / run / "outputs.json").exists())
+
+    def needs(self) -> tuple[str, ...]:
+        """Return what somebody has to decide before the run can be started; such a run is never started itself, only made anew."""
+        return tuple(f"{name.replace('|', ' or ')} {why}".strip() for name, why in self.record.get("needs", {}).items())
+
+    def origin(self) -> dict[str, Any] | None:
+        """Return ``origin.json``."""
+        return files.read_json(self.path / "origin.json")
 
     def references(self) -> list[dict[str, Any]]:
         """Return the inputs as a flat list of ``{run, output, hash}``."""

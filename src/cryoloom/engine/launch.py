@@ -32,6 +32,7 @@ def start(run: RunFolder, command: Sequence[str], *, threads: int) -> int:
     ------
     WrongUse
         ``run-active``: it is at work, or somebody else started it at the same moment. ``run-finished``: nothing is left to do.
+        ``run-needs-you``: something has to be decided first.
     Failure
         ``not-started``: the supervisor ended before it could claim the run.
     """
@@ -41,6 +42,9 @@ def start(run: RunFolder, command: Sequence[str], *, threads: int) -> int:
         raise WrongUse("run-finished", f"{run.id} has finished; there is nothing left to do.", "Start a new run with other parameters.")
     if state in ACTIVE:
         raise WrongUse("run-active", f"{run.id} is {state}.", "Wait for it, or stop it first.")
+    if facts.needs:
+        cure = "Decide that in a new run, or import the workflow again with --set."
+        raise WrongUse("run-needs-you", f"{run.id} cannot be started: {'; '.join(facts.needs)}.", cure)
     attempt = facts.attempt + 1
     with files.storage_errors(run.path), run.log(attempt).open("ab") as log:
         supervisor = subprocess.Popen(

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import version
@@ -93,7 +93,16 @@ class ProjectFolder:
             raise WrongUse("unknown-run", f"There is no run {run_id} in {self.path}.", "`cryoloom status` lists the runs.")
         return run
 
-    def new_run(self, work: Work, inputs: dict[str, Any], *, label: str = "", why: str = "", advice: Sequence[str] = ()) -> RunFolder:
+    def new_run(
+        self,
+        work: Work,
+        inputs: dict[str, Any],
+        *,
+        label: str = "",
+        why: str = "",
+        advice: Sequence[str] = (),
+        needs: Mapping[str, str] | None = None,
+    ) -> RunFolder:
         """Claim the next run id and write its ``run.json``.
 
         Parameters
@@ -104,6 +113,8 @@ class ProjectFolder:
             Input name to ``{run, output, hash}`` or a list of them; the hash is None while the run that makes it has not finished.
         label, why, advice
             For people: a name, why it is computed, and what its check found.
+        needs
+            What has to be decided before it can be started: name of a parameter or input, and why.
         """
         record = {
             "protocol": work.protocol,
@@ -116,6 +127,7 @@ class ProjectFolder:
             "identity": work.identity,
             "why": why,
             "advice": list(advice),
+            **({"needs": dict(needs)} if needs else {}),
             "cryoloom": version("cryoloom"),
             "created": round(time.time(), 3),
         }

@@ -53,6 +53,8 @@ class Facts:
         Somebody asked the last attempt to stop.
     waiting_for
         Runs whose outputs this one needs and does not have yet.
+    needs
+        What somebody has to decide before it can be started, in words.
     """
 
     attempt: int = 0
@@ -62,6 +64,7 @@ class Facts:
     published: bool = False
     stop_asked: bool = False
     waiting_for: Sequence[str] = ()
+    needs: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ def derive(facts: Facts) -> Standing:
     """Return the state that the facts imply, the most certain fact first."""
     if facts.published:
         return Standing(State.FINISHED)
+    if facts.needs:
+        return Standing(State.NEEDS_YOU, "; ".join(facts.needs))
     if facts.attempt == 0:
         return Standing(State.DRAFT, _waiting(facts))
     if facts.exit is not None:

@@ -55,6 +55,17 @@ def matching_files(patterns: Sequence[str], *, leave_out: Sequence[str] = (), su
     return sorted(chosen, key=lambda path: (path.name, path.as_posix()))
 
 
+def patterns_of(files: Sequence[Path]) -> list[str]:
+    """Return patterns that match `files` and nothing else: one for a folder whose files of that ending they all are, else the files."""
+    groups: dict[str, set[Path]] = {}
+    for file in files:
+        groups.setdefault(f"{glob.escape(str(file.parent))}/*{file.suffix}", set()).add(file)
+    found: list[str] = []
+    for pattern, group in groups.items():
+        found += [pattern] if len(group) > 1 and _matches(pattern) == group else sorted(map(str, group))
+    return found
+
+
 def _matches(pattern: str) -> set[Path]:
     path = Path(pattern)
     if path.is_file():

@@ -1,0 +1,53 @@
+"""Drafts and interrupted runs, carried out in the order in which they rest on each other."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from cryoloom.app.runs import Observer, Run
+from cryoloom.engine.provenance import ancestry
+from cryoloom.engine.state import State
+from cryoloom.spec import Failure
+
+if TYPE_CHECKING:
+    from cryoloom.app.session import Project
+
+
+def unfinished(project: "Project", run: Run | None = None) -> list[Run]:
+    """Return what can be started now or after others of the list: drafts and runs that were interrupted, of the whole project or below `run`.
+
+    Left out is what needs somebody's decision, and what rests on that.
+    """
+    startable = {State.DRAFT, State.FAILED, State.STOPPED, State.LOST}
+    wanted = [run.folder] if run else project.folder.runs()
+    ordered = {above.id: above for each in wanted for above in ancestry(project.folder, each.id)}
+    coming: dict[str, bool] = {}
+    found = []
+    for name, folder in ordered.items():
+        state = folder.standing().state
+        coming[name] = state is not State.NEEDS_YOU and all(coming[reference["run"]] for reference in folder.references())
+        if state in startable and coming[name]:
+            found.append(Run(project, folder))
+    return found
+
+
+def carry_out(runs: list[Run], *, threads: int | None = None, on_event: Observer | None = None) -> Iterator[Run]:
+    """Carry out what `unfinished` found, yielding each run as it finishes; a failure keeps back what rests on it, and nothing else.
+
+    Raises
+    ------
+    Failure
+        At the end: what the first run that failed said.
+    """
+    failures: list[Failure] = []
+    without: set[str] = set()
+    for run in runs:
+        if any(reference["run"] in without for reference in run.folder.references()):
+            without.add(run.id)
+            continue
+        try:
+            yield run.resume(threads=threads, on_event=on_event)
+        except Failure as failure:
+            without.add(run.id)
+            failures.append(failure)
+    if failures:
+        raise failures[0]

@@ -1,0 +1,242 @@
+"""What Scipion's classes, enumerations and units are here. Names not in these tables are found by the aliases that protocols declare.
+
+Enumerations are stored as indexes; the tables are those of pwem 3 and of the plugins of that generation (2019 on). Where an older form used
+another unit under the same name, the value tells which it is.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+CLASSES: Mapping[str, str] = {
+    # import
+    "ProtImportMovies": "import.movies",
+    "ProtImportMicrographs": "import.micrographs",
+    "ProtImportParticles": "import.particles",
+    "ProtImportAverages": "import.particles",
+    "ProtImportVolumes": "import.volume",
+    "ProtImportMask": "import.mask",
+    "ProtImportCoordinates": "import.coordinates",
+    "ProtImportCTF": "import.ctfs",
+    "ProtImportPdb": "import.model",
+    # movies and micrographs
+    "ProtMotionCorr": "motion.correlation",
+    "ProtRelionMotioncor": "motion.correlation",
+    "XmippProtMovieCorr": "motion.correlation",
+    "XmippProtFlexAlign": "motion.correlation",
+    "XmippProtOFAlignment": "motion.optical_flow",
+    "ProtMovieAlignment": "motion.optical_flow",
+    "XmippProtConsensusMovieAlignment": "motion.consensus",
+    "CistemProtCTFFind": "ctf.estimate",
+    "ProtCTFFind": "ctf.estimate",
+    "XmippProtCTFMicrographs": "ctf.refine",
+    "XmippProtCTFConsensus": "ctf.consensus",
+    "XmippProtPreprocessMicrographs": "micrographs.preprocess",
+    # particles
+    "XmippProtParticlePicking": "pick.manual",
+    "XmippParticlePickingAutomatic": "pick.learned",
+    "SphireProtCRYOLOPicking": "pick.deep",
+    "ProtRelionAutopickLoG": "pick.blob",
+    "SparxGaussianProtPicking": "pick.blob",
+    "ProtRelion2Autopick": "pick.template",
+    "XmippProtScreenDeepConsensus": "pick.consensus",
+    "XmippProtConsensusPicking": "pick.consensus",
+    "XmippProtDeepMicrographScreen": "pick.clean",
+    "XmippProtExtractParticles": "particles.extract",
+    "ProtRelionExtractParticles": "particles.extract",
+    "ProtRelionBayesianPolishing": "particles.polish",
+    # classes and sets
+    "ProtCryo2D": "classify2d.em",
+    "ProtRelionClassify2D": "classify2d.em",
+    "XmippProtCL2D": "classify2d.hierarchical",
+    "ProtUserSubSet": "sets.select",
+    "ProtSubSet": "sets.subset",
+    "ProtUnionSet": "sets.join",
+    "ProtSplitSet": "sets.split",
+    # maps
+    "XmippProtReconstructSignificant": "initial.significant",
+    "XmippProtReconstructSwarm": "initial.swarm",
+    "ProtRelionInitialModel": "initial.sgd",
+    "ProtCryoSparcInitialModel": "initial.sgd",
+    "XmippProtCropResizeVolumes": "volumes.resize",
+    "ProtRelionRefine3D": "refine.auto",
+    "ProtCryoSparcRefine3D": "refine.auto",
+    "ProtRelionClassify3D": "classify3d.em",
+    "XmippProtConsensusClasses3D": "classify3d.consensus",
+    "XmippProtDeepAlign": "refine.deep_align",
+    "XmippProtCompareAngles": "angles.compare",
+    "XmippProtReconstructHighRes": "refine.local",
+    "ProtRelionCtfRefinement": "refine.ctf",
+    "XmippProtMonoRes": "validate.local_resolution",
+    "XmippProtLocSharp": "postprocess.local_sharpen",
+    "XmippProtValidateOverfitting": "validate.overfitting",
+    "ProtRelionCreateMask3D": "postprocess.mask",
+    "XmippProtCreateMask3D": "postprocess.mask",
+    "ProtRelionPostprocess": "postprocess.sharpen",
+}
+"""Class to protocol, also to those that this version may not have: such a node is a placeholder until it has."""
+
+LIKE: Mapping[str, str] = {
+    "motion.optical_flow": "motion.correlation",
+    "motion.consensus": "motion.correlation",
+    "ctf.refine": "ctf.estimate",
+    "pick.manual": "pick.blob",
+    "pick.learned": "pick.blob",
+    "pick.deep": "pick.blob",
+    "pick.template": "pick.blob",
+    "classify2d.hierarchical": "classify2d.em",
+    "initial.significant": "initial.sgd",
+    "initial.swarm": "initial.sgd",
+    "refine.local": "refine.auto",
+    "postprocess.local_sharpen": "postprocess.sharpen",
+    "sets.subset": "sets.select",
+}
+"""Protocol to the one that may replace it where it is missing."""
+
+OFFERS: Mapping[str, str] = {
+    "ProtGctf": "ctf.estimate",
+    "CryoassessProt2D": "sets.select",
+    "CryoassessProtMics": "sets.select",
+    "XmippProtTiltAnalysis": "sets.select",
+    "XmippProtMovieMaxShift": "sets.select",
+    "TopazProtPicking": "pick.blob",
+    "ProtGautomatch": "pick.blob",
+    "EmanProtBoxing": "pick.blob",
+    "ProtCryoSparcNonUniformRefine3D": "refine.auto",
+    "XmippProtCenterParticles": "particles.extract",
+    "XmippProtCreateMask2D": "postprocess.mask",
+}
+"""Classes without a counterpart, and the protocol that may do instead."""
+
+Converter = Callable[[Any], Any]
+SKIP = object()
+"""The value says nothing here: our default holds."""
+
+
+def _unless(*nothing: Any) -> Converter:
+    return lambda value: SKIP if value in (None, "", *nothing) else value
+
+
+def _enumeration(*words: Any) -> Converter:
+    def word(index: Any) -> Any:
+        number = int(index)
+        if not 0 <= number < len(words):
+            raise ValueError(f"choice {number} of {len(words)}")
+        return words[number]
+
+    return word
+
+
+def _yes_no(value: Any) -> Any:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    return words.get(str(value).strip().lower(), value)
+
+
+def _choice(yes: Any, no: Any) -> Converter:
+    return lambda value: yes if _yes_no(value) is True else no
+
+
+def _angstrom_of_defocus(value: Any) -> float:
+    number = float(value)
+    return number * 1e4 if abs(number) < 100 else number  # older forms ask for µm
+
+
+def _symmetry(value: Any) -> str:
+    return str(value).strip().upper()
+
+
+def _patches(value: Any) -> int:
+    return max(1, int(value))
+
+
+PARAMETERS: Mapping[str, tuple[str, Converter]] = {
+    "gainRot": ("", _enumeration(0, 90, 180, 270)),
+    "gainFlip": ("", _enumeration("none", "upside-down", "left-right")),
+    "patchX": ("patches", _patches),
+    "doApplyDoseFilter": ("dose_weighting", _choice("yes", "no")),
+    "doDW": ("dose_weighting", _choice("yes", "no")),
+    "maxShift": ("max_shift", _unless(0, -1)),
+    "minDefocus": ("min_defocus", _angstrom_of_defocus),
+    "maxDefocus": ("max_defocus", _angstrom_of_defocus),
+    "stepDefocus": ("defocus_step", _unless(0)),
+    "minPhaseShift": ("min_phase_shift", float),
+    "maxPhaseShift": ("max_phase_shift", float),
+    "stepPhaseShift": ("phase_shift_step", float),
+    "maxDiameter": ("diameter", _unless(-1, 0)),
+    "areParticlesWhite": ("bright", _yes_no),
+    "normType": ("normalisation", _enumeration("background", "background", "ramp")),
+    "backRadius": ("background_radius", _unless(-1, 0)),
+    "symmetryGroup": ("symmetry", _symmetry),
+    "maskDiameterA": ("mask_diameter", _unless(-1, 0)),
+    "initialLowPassFilterA": ("initial_lowpass", _unless(-1, 0)),
+    "limitResolEStep": ("max_resolution", _unless(-1, 0)),
+    "bfactor": ("b_factor", _unless(0)),
+    "mtf": ("mtf_file", _unless()),
+    "origPixelSize": ("detector_pixel_size", _unless(-1, 0)),
+    "calibratedPixelSize": ("calibrated_pixel_size", _unless(-1, 0)),
+    "skipFscWeighting": ("weight_by_fsc", _choice(False, True)),
+    "dosePerFrame": ("dose_per_frame", _unless(0)),
+    "voltage": ("voltage", float),
+    "magnification": ("magnification", _unless(0)),
+    "poseSearch": ("poses", _choice("given", "search")),
+    "copyAlignment": ("poses", _choice("given", "search")),
+}
+"""Parameter to ours and how its value is converted; it counts for protocols that have ours. The others keep their value."""
+
+LEFT: Mapping[str, frozenset[str]] = {
+    "ProtRelionAutopickLoG": frozenset({"threshold", "boxSize"}),
+    "SparxGaussianProtPicking": frozenset({"boxSize", "lowerThreshold", "threshold"}),
+    "ProtRelionCreateMask3D": frozenset({"initialLowPassFilterA"}),
+    "ProtRelionExtractParticles": frozenset({"boxSize"}),
+    "ProtImportMovies": frozenset({"blacklistFile", "filesPath", "filesPattern"}),
+    "ProtImportMicrographs": frozenset({"blacklistFile", "filesPath", "filesPattern"}),
+    "ProtImportParticles": frozenset({"filesPath", "starFile"}),
+    "ProtImportAverages": frozenset({"filesPath"}),
+    "ProtImportVolumes": frozenset({"filesPath"}),
+    "ProtImportCoordinates": frozenset({"filesPath", "filesPattern"}),
+    "CistemProtCTFFind": frozenset({"lowRes", "highRes"}),
+    "ProtCTFFind": frozenset({"lowRes", "highRes"}),
+    "ProtRelionClassify2D": frozenset({"numberOfIterations"}),
+    "ProtRelionPostprocess": frozenset({"lowRes"}),
+}
+"""Parameters that the alias of a like name must not take: they mean something else, or `special` converts several of them together."""
+
+INPUTS: Mapping[str, str] = {
+    "inputMovies": "movies",
+    "inputMicrographs": "micrographs",
+    "inputMics": "micrographs",
+    "ctfRelations": "ctfs",
+    "inputCTF": "ctfs",
+    "inputCoordinates": "coordinates",
+    "inputParticles": "particles",
+    "inputClasses": "particles",
+    "inputObject": "items",
+    "inputFullSet": "items",
+    "inputSets": "items",
+    "referenceVolume": "reference",
+    "inputVolume": "volume",
+    "inputVolumes": "volume",
+    "referenceMask": "mask",
+    "solventMask": "mask",
+    "inputMask": "mask",
+    "protRefine": "volume",
+}
+"""Pointer parameter to our input; it counts for protocols that have it."""
+
+MANAGEMENT = frozenset(
+    {
+        "_useQueue",
+        "_queueParams",
+        "runName",
+        "runMode",
+        "hostName",
+        "numberOfThreads",
+        "numberOfMpi",
+        "useGpu",
+        "gpuList",
+        "doGPU",
+        "GPUCore",
+    }
+    | {"useQueue", "queueParams", "forceSchedule", "streamingWarning", "streamingSleepOnWait", "streamingBatchSize", "compute_lane"}
+    | {"acquisitionWizard", "_prerequisites"}
+)
+"""Parameters about where and how a run is carried out: they do not change its result, and are kept without a counterpart."""
