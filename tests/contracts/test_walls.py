@@ -17,8 +17,12 @@ INTRUDERS = {
     "Floors: nobody imports upwards, rooms of one floor do not know each other": {
         "tables/upward_intruder.py": "import cryoloom.engine",
         "formats/sideways_intruder.py": "import cryoloom.report",
+        "importers/sideways_intruder.py": "import cryoloom.protocols",
     },
-    "Science never reaches into the engine": {"data/science_intruder.py": "import cryoloom.engine"},
+    "Science never reaches into the engine": {
+        "data/science_intruder.py": "import cryoloom.engine",
+        "importers/engine_intruder.py": "import cryoloom.engine",
+    },
     "The engine knows nothing of electron microscopy": {"engine/science_intruder.py": "import torch"},
     "Numerics are tensors in, tensors out": {"numerics/table_intruder.py": "import polars"},
     "A protocol is one file": {"protocols/postprocess/sideways_intruder.py": "import cryoloom.protocols.postprocess.mask"},

@@ -14,6 +14,7 @@ ALIVE, DEAD = Life.ALIVE, Life.DEAD
     [
         ("made, not started", Facts(), State.DRAFT),
         ("made on inputs to come", Facts(waiting_for=("r001",)), State.DRAFT),
+        ("made, but something has to be decided", Facts(needs=("diameter has to be given",), waiting_for=("r001",)), State.NEEDS_YOU),
         ("claimed, run process not there yet", Facts(1, ALIVE), State.QUEUED),
         ("claimed, inputs to come", Facts(1, ALIVE, waiting_for=("r001", "r002")), State.BLOCKED),
         ("at work", Facts(1, ALIVE, ALIVE), State.RUNNING),

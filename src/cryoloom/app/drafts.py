@@ -1,6 +1,6 @@
 """Drafts and interrupted runs, carried out in the order in which they rest on each other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cryoloom.app.runs import Observer, Run
@@ -12,14 +12,13 @@ if TYPE_CHECKING:
     from cryoloom.app.session import Project
 
 
-def unfinished(project: "Project", run: Run | None = None) -> list[Run]:
-    """Return what can be started now or after others of the list: drafts and runs that were interrupted, of the whole project or below `run`.
+def unfinished(project: "Project", runs: Sequence[Run]) -> list[Run]:
+    """Return which of `runs`, and of those they rest on, can be started now or after others of the list: drafts and interrupted ones.
 
     Left out is what needs somebody's decision, and what rests on that.
     """
     startable = {State.DRAFT, State.FAILED, State.STOPPED, State.LOST}
-    wanted = [run.folder] if run else project.folder.runs()
-    ordered = {above.id: above for each in wanted for above in ancestry(project.folder, each.id)}
+    ordered = {above.id: above for each in runs for above in ancestry(project.folder, each.id)}
     coming: dict[str, bool] = {}
     found = []
     for name, folder in ordered.items():

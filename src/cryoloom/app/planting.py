@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryoloom import files
 from cryoloom.app.forms import build, check_parameters, names_of, parsed, refuse_hints, sort_values, unit_of
-from cryoloom.app.runs import Run
+from cryoloom.app.runs import OutputRef, Run
 from cryoloom.app.suggest import did_you_mean, folded
 from cryoloom.engine.folder import RUN_ID
 from cryoloom.engine.identity import Work
@@ -50,9 +50,6 @@ def plant(project: "Project", workflow: Workflow, given: Mapping[str, str], *, f
         Before anything is made: ``unknown-input`` or a bad value in `given`, ``workflow-unit`` for a unit that is not the parameter's.
     """
     planting = _Planting(workflow, given, find)
-    for each in planting.ours.values():
-        for text in each.values():
-            project.output(text)
     return planting.plant(project)
 
 
@@ -150,15 +147,16 @@ class _Planting:
     def plant(self, project: "Project") -> Planted:
         """Make the runs."""
         self.project = project
+        own = {node: {name: project.output(text) for name, text in each.items()} for node, each in self.ours.items()}
         for node, circular in _in_order(self.nodes):
             protocol = self.protocols[node.id]
             needs = {name: why for name, why in node.needs.items() if name or not protocol}
-            inputs = self._inputs(node, circular, needs)
+            inputs = self._inputs(node, circular, needs, own.get(node.id, {}))
             if protocol is None:
-                own = ":" not in node.protocol
-                what = f"{node.protocol} is of no protocol installed here" if own else f"nothing here does {node.protocol} yet"
+                missing = ":" not in node.protocol
+                what = f"{node.protocol} is no protocol installed here" if missing else f"nothing here does {node.protocol} yet"
                 needs.setdefault("", f"{what}; it is kept as it is and never run")
-                run = self._draft(node, f"cryoloom:{node.protocol}" if own else node.protocol, self.values[node.id], inputs, needs)
+                run = self._draft(node, f"cryoloom:{node.protocol}" if missing else node.protocol, self.values[node.id], inputs, needs)
             else:
                 if node.version not in (None, protocol.version):
                     self.planted.messages.append(
@@ -208,11 +206,11 @@ class _Planting:
         run = folder.new_run(work, inputs, label=label_of(node.label), why=f"node {node.id} of an imported workflow", needs=needs)
         return Run(self.project, run)
 
-    def _inputs(self, node: Node, circular: set[str], needs: dict[str, str]) -> dict[str, Any]:
+    def _inputs(self, node: Node, circular: set[str], needs: dict[str, str], own: Mapping[str, OutputRef]) -> dict[str, Any]:
         """Return the inputs as ``run.json`` keeps them; what cannot be resolved is added to `needs`."""
         found: dict[str, Any] = {}
         for name, source, output in node.sources():
-            if name in self.ours.get(node.id, {}):
+            if name in own:
                 continue
             if source in circular:
                 needs[name] = f"rests on this run itself, through {source}"
@@ -221,8 +219,7 @@ class _Planting:
             else:
                 reference = _reference(self.planted.runs[source], output)
                 found[name] = [*_listed(found.get(name, [])), reference] if isinstance(node.inputs[name], list) else reference
-        for name, text in self.ours.get(node.id, {}).items():
-            output = self.project.output(text)
+        for name, output in own.items():
             found[name] = _reference(output.run, output.name)
         return found
 

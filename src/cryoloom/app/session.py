@@ -232,11 +232,11 @@ class Project:
 
         return workflow.import_workflow(self, Path(path), given)
 
-    def carry_out(self, run: "str | Run" = "", *, threads: int | None = None, on_event: Observer | None = None) -> "Iterator[Run]":
-        """Carry out, one after the other, all drafts and interrupted runs, or those that `run` rests on and itself."""
+    def carry_out(self, runs: Sequence[Run] = (), *, threads: int | None = None, on_event: Observer | None = None) -> Iterator[Run]:
+        """Carry out, one after the other, all drafts and interrupted runs, or those among `runs` and what they rest on."""
         from cryoloom.app import drafts
 
-        return drafts.carry_out(drafts.unfinished(self, self.find(run) if run else None), threads=threads, on_event=on_event)
+        return drafts.carry_out(drafts.unfinished(self, runs or self.runs()), threads=threads, on_event=on_event)
 
     # -- where things come from ---------------------------------------------------------------------------------
 

@@ -202,7 +202,7 @@ class Import:
         What was read.
     planted
         The drafts made of it; None when nothing was to be made.
-    counts, messages
+    counts, messages, results
         As in `Reading`.
     """
 
@@ -210,6 +210,7 @@ class Import:
     planted: Planted | None
     counts: dict[str, int] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
+    results: bool = False
 
 
 def import_workflow(project: "Project | None", path: Path, given: Mapping[str, str] | None = None) -> Import:
@@ -234,11 +235,11 @@ def import_workflow(project: "Project | None", path: Path, given: Mapping[str, s
     workflow = asking(reading.workflow)
     if project is None:
         check(workflow, left, find=known)
-        return Import(workflow, None, reading.counts, reading.messages)
+        return Import(workflow, None, reading.counts, reading.messages, reading.results)
     planted = plant(project, workflow, left, find=known)
     for note in workflow.notes:
         project.note(note)
-    return Import(workflow, planted, reading.counts, [*reading.messages, *planted.messages])
+    return Import(workflow, planted, reading.counts, [*reading.messages, *planted.messages], reading.results)
 
 
 def _read(path: Path, given: dict[str, str]) -> Reading:

@@ -194,7 +194,7 @@ def resume(
     from cryoloom.app.process import Plan
     from cryoloom.app.session import open_project
     from cryoloom.cli.chain import see_through
-    from cryoloom.cli.progress import ProgressView
+    from cryoloom.cli.workflows import carry_out
 
     opened = open_project(project)
     plan = None if run else Plan.read(opened)
@@ -203,12 +203,7 @@ def resume(
         return
     if run and (problem := opened.find(run).needs):
         raise problem
-    with ProgressView(silent=as_json) as view:
-        done = []
-        for each in opened.carry_out(run, threads=threads or None, on_event=view):
-            view.finish(each)
-            view.say(f"{each.id} {each.protocol} {each.state}")
-            done.append(each)
+    done = carry_out(opened, [opened.find(run)] if run else opened.runs(), threads, silent=as_json)
     if as_json:
         say_json([each.describe() for each in done] if not run else opened.find(run).describe())
     elif not done:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cryoloom.cli.options import Json, ProjectFolder
+from cryoloom.cli.options import Json, ProjectFolder, Threads
 from cryoloom.cli.printing import say, say_json, table
 from cryoloom.spec.errors import WrongUse
 
@@ -45,6 +45,13 @@ def import_workflow(
         typer.Option("--set", help="An input of the workflow, or anything of one step: --set pattern='new/*.tiff' --set 41.box_size=100."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is in the file.")] = False,
+    run: Annotated[
+        bool | None,
+        typer.Option(
+            "--run/--no-run", help="Carry the drafts out at once; by default only where they bring in results of another program."
+        ),
+    ] = None,
+    threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
     """Make the steps of a workflow as drafts, in a new or existing project; `cryoloom resume` runs them in order.
@@ -58,6 +65,8 @@ def import_workflow(
     given = dict(_pair(text) for text in set_ or [])
     opened = None if dry_run else _opened(Path(project), file, given)
     done = read_in(opened, file, given)
+    if done.planted and (done.results if run is None else run):
+        carry_out(opened, list(done.planted.runs.values()), threads, silent=as_json)
     if as_json:
         say_json(_described(done))
         return
@@ -73,6 +82,19 @@ def import_workflow(
             for node, run in done.planted.runs.items()
         ]
         table(rows, ["run", "step", "protocol", "label", "state", "about"])
+
+
+def carry_out(project: Any, runs: list[Any], threads: int, *, silent: bool) -> list[Any]:
+    """Carry out those of `runs` that can be, and what they rest on; print each to stderr; return what has been done."""
+    from cryoloom.cli.progress import ProgressView
+
+    done = []
+    with ProgressView(silent=silent) as view:
+        for each in project.carry_out(runs, threads=threads or None, on_event=view):
+            view.finish(each)
+            view.say(f"{each.id} {each.protocol} {each.state}")
+            done.append(each)
+    return done
 
 
 def _pair(text: str) -> tuple[str, str]:

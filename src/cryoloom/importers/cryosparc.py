@@ -41,7 +41,7 @@ def read(path: Path, given: dict[str, str], find: Find) -> Reading:
             node.inputs["micrographs"] = f"{micrographs}.micrographs"
     placeholders = sum(":" in node.protocol for node in nodes)
     counts = {"groups": len(groups), "imports": len(nodes) - placeholders, "placeholders": placeholders}
-    return Reading(Workflow(name=path.stem, program="cryoSPARC", nodes=nodes), counts, messages)
+    return Reading(Workflow(name=path.stem, program="cryoSPARC", nodes=nodes), counts, messages, results=True)
 
 
 def _node(group: Path, place: int) -> tuple[Node, list[str]]:
@@ -99,7 +99,8 @@ def read_group(path: Path) -> dict[str, Any]:
         while levels[-1][0] >= indent:
             levels.pop()
         value = (match["value"] or "").strip("'\"")
-        levels[-1][1][match["key"].strip("'\"")] = value if match["value"] else (below := {})
+        below: dict[str, Any] = {}
+        levels[-1][1][match["key"].strip("'\"")] = value if match["value"] else below
         if not match["value"]:
             levels.append((indent, below))
     return root

@@ -94,7 +94,7 @@ class _Project:
             "edges": len(self.inputs),
         }
         workflow = Workflow(name=self.root.name, program="RELION", nodes=list(self.nodes.values()))
-        return Reading(workflow, counts, self.messages)
+        return Reading(workflow, counts, self.messages, results=True)
 
     # -- nodes --------------------------------------------------------------------------------------------------
 

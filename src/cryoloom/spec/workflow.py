@@ -23,7 +23,7 @@ class Value(_Part):
 
     value: Any = None
     unit: str = ""
-    input: str = Field("", description="Name of the workflow's input that gives the value.")
+    input: str = Field(default="", description="Name of the workflow's input that gives the value.")
 
 
 class Asked(_Part):
@@ -40,9 +40,9 @@ class Origin(_Part):
 
     program: str = Field(description="Such as scipion.")
     name: str = Field(description="What that program calls this kind of step.")
-    record: Any = Field(None, description="The node as that program wrote it, whole and unchanged.")
-    position: int = Field(0, description="Its place in the file.")
-    source: str = Field("", description="Hash of the file.")
+    record: Any = Field(default=None, description="The node as that program wrote it, whole and unchanged.")
+    position: int = Field(default=0, description="Its place in the file.")
+    source: str = Field(default="", description="Hash of the file.")
 
 
 class Node(_Part):
@@ -50,13 +50,15 @@ class Node(_Part):
 
     id: NodeId
     protocol: str
-    version: int | None = Field(None, description="Of the protocol; results of another version differ.")
+    version: int | None = Field(default=None, description="Of the protocol; results of another version differ.")
     label: str = ""
     note: str = ""
     seed: int = 0
     parameters: dict[str, Value] = {}
     inputs: dict[str, Source | list[Source]] = {}
-    needs: dict[str, str] = Field({}, description="What somebody has to decide before it can run: name of parameter or input, and why.")
+    needs: dict[str, str] = Field(
+        default={}, description="What somebody has to decide before it can run: name of parameter or input, and why."
+    )
     origin: Origin | None = None
 
     def sources(self) -> Iterator[tuple[str, str, str]]:
@@ -70,13 +72,19 @@ class Node(_Part):
 class Workflow(_Part):
     """A chain of steps that can be carried out on other data."""
 
-    schema_: Literal["urn:cryoloom:schema:workflow-1"] = Field(SCHEMA, alias="$schema")
-    version: Literal[1] = Field(1, description="Of this format.")
+    schema_: Literal["urn:cryoloom:schema:workflow-1"] = Field(default=SCHEMA, alias="$schema")
+    version: Literal[1] = Field(default=1, description="Of this format.")
     name: str = ""
-    program: str = Field("", description="What wrote the file.")
+    program: str = Field(default="", description="What wrote the file.")
     notes: list[str] = []
     inputs: dict[str, Asked] = {}
     nodes: list[Node] = []
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the document, as docs/schemas/workflow-1.json publishes it."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA}
+    return {**head, **Workflow.model_json_schema(by_alias=True)}
 
 
 @dataclass(frozen=True)
@@ -91,8 +99,11 @@ class Reading:
         What was found, label to number, in reading order.
     messages
         What whoever imports it should know.
+    results
+        Whether the nodes bring in what has been computed elsewhere, so that they are to be run at once.
     """
 
     workflow: Workflow
     counts: dict[str, int] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
+    results: bool = False
