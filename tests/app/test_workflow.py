@@ -121,7 +121,7 @@ def test_what_cannot_run_is_kept_and_says_why(tmp_path: Path) -> None:
     assert {name: str(run.state) for name, run in runs.items()} == {
         "strange": "needs-you", "late": "draft", "lost": "needs-you", "open": "needs-you", "fine": "draft", "wrong": "needs-you",
         "ring1": "draft", "ring2": "needs-you",
-    } or str(runs["ring1"].state) == "needs-you"  # fmt: skip
+    }  # fmt: skip
     assert "no protocol installed" in runs["strange"].reason and "never run" in runs["strange"].reason
     assert "away.things, which is not in the file" in runs["lost"].reason
     assert "how has to be given" in runs["open"].reason and "must be at most 100" in runs["wrong"].reason
@@ -176,7 +176,7 @@ def test_a_wrong_file_is_refused_before_anything_is_made(document: Path, tmp_pat
 )
 def test_a_wrong_setting_is_refused_before_anything_is_made(document: Path, tmp_path: Path, name: str, value: str, says: str) -> None:
     made = create_project(tmp_path / "refusing")
-    with pytest.raises((WrongUse, OSError), match=f"{says}|No such file"):
+    with pytest.raises(WrongUse, match=says):
         made.import_workflow(document, {name: value})
     assert made.runs() == []
 

@@ -138,7 +138,11 @@ class _Planting:
             parameters, _ = sort_values(protocol, values)
             built = build(protocol, parameters, {})
             refuse_hints(built)
-            built.fingerprint()  # looks at the files
+            try:
+                built.fingerprint()
+            except OSError as error:
+                message = f"{protocol.id}: {error.filename or 'a file'} cannot be read: {error.strerror}."
+                raise WrongUse("file-missing", message, "Check the path.") from error
         else:
             check_parameters(protocol, {name: parsed(protocol.model_fields[name], value) for name, value in values.items()})
 

@@ -89,9 +89,10 @@ def _extract(step: Step, whole: Conversion) -> None:
         return
     if "micsSource" in step.record:
         step.used.add("micsSource")
-    for each in whole.above(step):
-        found = each.pointers.get("inputMicrographs") or each.pointers.get("inputMics")
-        if each is not step and found:
+    coordinates = step.pointers.get("inputCoordinates", [])
+    source = whole.steps.get(coordinates[0].run) if coordinates else None
+    for each in whole.above(source) if source else ():
+        if found := each.pointers.get("inputMicrographs") or each.pointers.get("inputMics"):
             whole.connect(step, "micrographs", found[:1])
             return
 
