@@ -108,7 +108,7 @@ def test_a_table_finds_the_passthrough_of_its_job(export):
 
 def test_groups_are_read_as_they_are_written(export):
     group = read_group(export / "J5_particles.csg")
-    assert group["group"] == {"description": 'All particles: that were "kept', "name": "J5_particles", "type": "particle"}
+    assert group["group"] == {"description": 'All particles: that were "kept"', "name": "J5_particles", "type": "particle"}
     assert group["results"]["blob"] == {"metafile": ">blob.cs", "num_items": "2"} and group["version"] == "v4.4.1"
 
 

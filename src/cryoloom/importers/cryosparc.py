@@ -98,12 +98,15 @@ def read_group(path: Path) -> dict[str, Any]:
         indent = len(match["indent"])
         while levels[-1][0] >= indent:
             levels.pop()
-        value = (match["value"] or "").strip("'\"")
         below: dict[str, Any] = {}
-        levels[-1][1][match["key"].strip("'\"")] = value if match["value"] else below
+        levels[-1][1][_unquoted(match["key"])] = _unquoted(match["value"]) if match["value"] else below
         if not match["value"]:
             levels.append((indent, below))
     return root
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
 
 
 def _import(tables: list[Path], columns: list[Any], names: set[str]) -> tuple[str, dict[str, Any]]:
