@@ -117,6 +117,7 @@ class Project:
         *,
         name: str = "",
         threads: int | None = None,
+        target: str = "",
         seed: int = 0,
         wait: bool = True,
         again: bool = False,
@@ -136,6 +137,8 @@ class Project:
             A label for the run.
         threads
             Worker processes and threads; results do not depend on it. Default: the processors at hand.
+        target
+            ``local``, or ``slurm``: a job of the cluster. A run that is started again goes where it was unless told.
         seed
             Of everything random.
         wait
@@ -156,7 +159,7 @@ class Project:
         if run.state is State.FINISHED:
             run.reused = True
         elif run.state not in ACTIVE:
-            run.start(threads=threads)
+            run.start(threads=threads, target=target)
         return run.wait(on_event) if wait else run
 
     def prepare(
