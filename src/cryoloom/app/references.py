@@ -52,7 +52,7 @@ def find_output(project: "Project", name: "str | OutputRef | Run", kinds: tuple[
         return name
     if isinstance(name, Run) or names_run(project, name):
         run = find_run(project, name)
-        fitting = [each for each in run.outputs if not kinds or issubclass(_kind(each), kinds)]
+        fitting = [each for each in run.outputs if not kinds or issubclass(kind_of(each), kinds)]
         fitting = fitting or list(run.outputs)  # the one who asked says what does not fit
         if not fitting:
             why = " ".join(run.warnings) if run.state is State.FINISHED else f"It is {run.state}."
@@ -114,15 +114,21 @@ def _reference(project: "Project", protocol: type[Protocol], name: str, field: F
         raise WrongUse(
             "input-not-there", f"{protocol.id}: input {name} is {output}, whose run is {state}.", f"Resume {output.run.id} first."
         )
-    if not issubclass(_kind(output), kinds):
+    if not issubclass(kind_of(output), kinds):
         accepted = " or ".join(kind.kind for kind in kinds)
         raise WrongUse(
             "wrong-kind",
-            f"{protocol.id}: input {name} takes {accepted}; {output} is {_kind(output).kind}.",
+            f"{protocol.id}: input {name} takes {accepted}; {output} is {kind_of(output).kind}.",
             _offers(project, kinds) or f"No run of this project gives {accepted} yet.",
         )
     if state is not State.FINISHED:
         return {"run": output.run.id, "output": output.name, "hash": None}
+    if output.run.hollow:
+        raise WrongUse(
+            "input-cleaned",
+            f"{protocol.id}: input {name} is {output}, whose images or maps were cleaned away.",
+            f"Compute them again: cryoloom restart PROJECT {output.run.id}.",
+        )
     if not output.count:
         raise WrongUse(
             "empty-input", f"{protocol.id}: input {name} is {output}, which holds no {output.kind}.", f"Look at what {output.run.id} says."
@@ -149,10 +155,10 @@ def _offers(project: "Project", kinds: tuple[type[Dataset], ...]) -> str:
 
 
 def _fits(output: OutputRef, kinds: tuple[type[Dataset], ...]) -> bool:
-    return output.run.state is State.FINISHED and issubclass(_kind(output), kinds)
+    return output.run.state is State.FINISHED and issubclass(kind_of(output), kinds)
 
 
-def _kind(output: OutputRef) -> type[Dataset]:
+def kind_of(output: OutputRef) -> type[Dataset]:
     """Return the class of an output, declared or published."""
     published = output.run.folder.published()
     if published:

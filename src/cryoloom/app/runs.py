@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import cryoloom.data  # noqa: F401 (makes its kinds of sets known)
 from cryoloom.app.suggest import did_you_mean
-from cryoloom.engine import launch
+from cryoloom.engine import annotations, launch
+from cryoloom.engine.cleaning import cleaned_files, is_hollow
 from cryoloom.engine.events import EventReader, append_line
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.provenance import manifest_of
@@ -224,6 +225,41 @@ class Run:
         self.project.check_label(label)
         append_line(self.folder.path / "labels.jsonl", {"label": label, "show": True})
 
+    @property
+    def tags(self) -> list[str]:
+        """Return its tags."""
+        return annotations.tags(self.folder)
+
+    def tag(self, *names: str) -> None:
+        """Put tags on it."""
+        for name in names:
+            self.project.check_label(name)
+            annotations.tag(self.folder, name)
+
+    def untag(self, *names: str) -> None:
+        """Take tags off it."""
+        for name in names:
+            annotations.tag(self.folder, name, on=False)
+
+    @property
+    def notes(self) -> list[dict[str, Any]]:
+        """Return what was written down: ``t`` and ``text``, in Markdown."""
+        return annotations.notes(self.folder)
+
+    def note(self, text: str) -> None:
+        """Write something down, in Markdown."""
+        annotations.note(self.folder, text)
+
+    @property
+    def cleaned(self) -> set[str]:
+        """Return the files of its outputs that were removed to save room, relative to the project."""
+        return cleaned_files(self.folder)
+
+    @property
+    def hollow(self) -> bool:
+        """Return whether images or maps of its outputs are among them, so that no later step can read them."""
+        return is_hollow(self.folder)
+
     def declared_outputs(self) -> tuple[str, ...]:
         """Return the names its protocol may give outputs."""
         from dataclasses import fields
@@ -384,6 +420,8 @@ class Run:
             "version": self.folder.record["version"],
             "label": self.label,
             "labels": self.labels,
+            "tags": self.tags,
+            "notes": self.notes,
             "state": str(standing.state),
             "reason": standing.reason,
             "created": self.created,

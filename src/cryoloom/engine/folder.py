@@ -26,7 +26,7 @@ from typing import Any
 from cryoloom import files
 from cryoloom.engine.events import read_lines
 from cryoloom.engine.processes import ProcessId
-from cryoloom.engine.state import Facts, Life, Standing, State, derive
+from cryoloom.engine.state import ACTIVE, Facts, Life, Standing, State, derive
 
 RUN_ID = re.compile(r"r\d{3,}")
 SILENCE = 120.0
@@ -104,7 +104,7 @@ class RunFolder:
             exit=self.of_attempt("exit", attempt),
             published=(self.path / "outputs.json").exists(),
             stop_asked=self.file("stop", attempt).exists(),
-            waiting_for=self.waiting_for() if process is None and not self._ended(attempt) else (),
+            waiting_for=self._told() if process is None and not self._ended(attempt) else (),
         )
 
     def _ended(self, attempt: int) -> bool:
@@ -131,6 +131,20 @@ class RunFolder:
         """Return the runs whose outputs this one takes and that have not published them."""
         needed = dict.fromkeys(reference["run"] for reference in self.references())
         return tuple(run for run in needed if not (self.root / "runs" / run / "outputs.json").exists())
+
+    def _told(self) -> tuple[str, ...]:
+        """Return `waiting_for` in words: with the state of a run that nobody is working on."""
+        return tuple(name + RunFolder(self.root / "runs" / name).idle() for name in self.waiting_for())
+
+    def idle(self) -> str:
+        """Return the state in brackets when nothing is at work on the run, however long one waits for it."""
+        attempt = self.attempt()
+        if not (self.path / "run.json").exists():
+            return " (not there)"
+        supervisor, process = (None, None) if self._ended(attempt) else self.lives(attempt)
+        stop_asked = self.file("stop", attempt).exists()
+        state = derive(Facts(attempt, supervisor, process, self.of_attempt("exit", attempt), False, stop_asked)).state
+        return "" if state in ACTIVE else f" ({state})"
 
     def references(self) -> list[dict[str, Any]]:
         """Return the inputs as a flat list of ``{run, output, hash}``."""
