@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from toy_project import find_toys
 
 from cryoloom.app.session import Project, Run, create_project, open_project
