@@ -188,3 +188,15 @@ def test_unfinished_runs_are_not_cleaned(project: Project) -> None:
         project.clean(draft)
     with pytest.raises(WrongUse, match="diagnostic, final, record"):
         project.clean(keep="nothing")
+
+
+def test_outputs_that_an_input_takes_are_listed_last_first(project: Project) -> None:
+    project.run("toy.pears")
+    draft = project.prepare("toy.source", count=9, name="later")
+    found = [str(output) for output in project.compatible("toy.scale", "things")]
+    assert found == [f"{draft.id}.things", "r005.things", "r004.things", "r003.things", "r002.things", "r001.things"]
+    project.clean("other", keep="record")
+    project.run("toy.fail", how="failure", wait=False)
+    assert [str(output) for output in project.compatible("toy.join", "input-more")][0] == f"{draft.id}.things"
+    with pytest.raises(WrongUse, match="no input 'factor'"):
+        project.compatible("toy.scale", "factor")

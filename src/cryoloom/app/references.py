@@ -1,6 +1,8 @@
 """What ``RUN``, ``RUN.OUTPUT`` and a label mean in a project, and whether an output fits an input."""
 
 from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic.fields import FieldInfo
@@ -158,14 +160,29 @@ def _fits(output: OutputRef, kinds: tuple[type[Dataset], ...]) -> bool:
     return output.run.state is State.FINISHED and issubclass(kind_of(output), kinds)
 
 
+@cache
+def _declared_kinds(protocol: type[Protocol]) -> Mapping[str, type[Dataset]]:
+    """Return the kinds that a protocol's outputs are declared with."""
+    hints = get_type_hints(protocol.outputs)
+    return {field.name: kinds_of(FieldInfo(annotation=hints[field.name]))[0] for field in fields(protocol.outputs)}
+
+
+def may_give(protocol: str, kinds: tuple[type[Dataset], ...]) -> bool:
+    """Return whether a protocol declares outputs of one of these kinds; unknown protocols do not."""
+    try:
+        declared = catalogue.protocol(protocol)
+    except WrongUse:
+        return False
+    return any(issubclass(kind, kinds) or any(issubclass(each, kind) for each in kinds) for kind in _declared_kinds(declared).values())
+
+
 def kind_of(output: OutputRef) -> type[Dataset]:
     """Return the class of an output, declared or published."""
-    published = output.run.folder.published()
-    if published:
+    heads = output.run.folder.heads()
+    if heads is not None:
         register_kinds(output.run)
-        return dataset_kind(published["outputs"][output.name]["kind"])
-    outputs = catalogue.protocol(output.run.protocol).outputs
-    return kinds_of(FieldInfo(annotation=get_type_hints(outputs)[output.name]))[0]
+        return dataset_kind(heads[output.name]["kind"])
+    return _declared_kinds(catalogue.protocol(output.run.protocol))[output.name]
 
 
 def open_inputs(project: "Project", protocol: type[Protocol], taken: Mapping[str, Any]) -> dict[str, Any]:

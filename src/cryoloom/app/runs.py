@@ -37,7 +37,7 @@ def register_kinds(run: "Run") -> None:
     """
     from cryoloom.app import catalogue
 
-    if not all(known_kind(manifest["kind"]) for manifest in (run.folder.published() or {"outputs": {}})["outputs"].values()):
+    if not all(known_kind(head["kind"]) for head in (run.folder.heads() or {}).values()):
         catalogue.protocol(run.protocol)
 
 
@@ -405,6 +405,21 @@ class Run:
     def _threads(self) -> int:
         claim = self.folder.of_attempt("claim", self.folder.attempt())
         return claim["threads"] if claim else self.project.default_threads()
+
+    def brief(self) -> dict[str, Any]:
+        """Return what a line of a list says of it; a project may have thousands."""
+        standing = self.folder.standing()
+        finished, labels = standing.state is State.FINISHED, self.labels
+        return {
+            "run": self.id,
+            "protocol": self.protocol,
+            "label": next(iter(labels), ""),
+            "tags": self.tags,
+            "state": str(standing.state),
+            "reason": standing.reason,
+            "failed_items": self._failed_items(self.folder.published() if finished else None),
+            "progress": self.progress() if standing.state in ACTIVE else None,
+        }
 
     def describe(self) -> dict[str, Any]:
         """Return all of this as plain data, for ``--json`` and the browser."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cryoloom.app import catalogue, forms, housekeeping, lifecycle, references
+from cryoloom.app import catalogue, compatibility, forms, housekeeping, lifecycle, references
 from cryoloom.app.runs import Observer, OutputRef, Run, register_kinds
 from cryoloom.engine.cleaning import is_hollow
 from cryoloom.engine.events import append_line
@@ -262,6 +262,10 @@ class Project:
     def start_drafts(self, *names: "str | Run", threads: int | None = None) -> list[Run]:
         """Start drafts, all without a name, and the drafts that they wait for."""
         return lifecycle.start(self, names, threads=threads)
+
+    def compatible(self, protocol: str, name: str) -> list[OutputRef]:
+        """Return the outputs that the input `name` of a protocol takes, last made first."""
+        return compatibility.compatible(self, protocol, name)
 
     def compare(self, first: "str | Run", second: "str | Run") -> dict[str, Any]:
         """Return what sets two runs apart; see `cryoloom.app.comparison.compare`."""

@@ -1,4 +1,4 @@
-"""Runs from runs and care for them: ``restart``, ``copy``, ``start``, ``compare``, ``disk``, ``clean``, ``label``, ``tag``, ``note``."""
+"""Runs from runs and care for them: ``restart``, ``copy``, ``start``, ``compatible``, ``compare``, ``disk``, ``clean``, ``label``, ``tag``, ``note``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ Start = Annotated[bool, typer.Option("--start", help="Start what was made, and r
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (restart, copy, start, compare, disk, clean, label, tag, note):
+    for command in (restart, copy, start, compatible, compare, disk, clean, label, tag, note):
         app.command()(command)
 
 
@@ -113,6 +113,23 @@ def start(
         say_json([run.id for run in started])
     else:
         say(f"Started {', '.join(run.id for run in started)}" if started else "No draft to start")
+
+
+def compatible(
+    project: ProjectFolder,
+    protocol: Annotated[str, typer.Argument(metavar="PROTOCOL", help="Protocol id.")],
+    name: Annotated[str, typer.Argument(metavar="INPUT", help="One of its inputs.")],
+    as_json: Json = False,
+) -> None:
+    """List the outputs that an input can take, last made first.
+
+    Example: cryoloom compatible ribosome refine.auto particles
+    """
+    from cryoloom.app.compatibility import describe
+    from cryoloom.app.session import open_project
+
+    rows = [describe(output) for output in open_project(project).compatible(protocol, name)]
+    say_json(rows) if as_json else table(rows, ["output", "label", "kind", "state", "count"])
 
 
 def compare(

@@ -142,13 +142,13 @@ def status(
     from cryoloom.app.session import open_project
 
     opened = open_project(project)
-    rows = [each.describe() for each in ([opened.find(run)] if run else opened.runs()) if not tag or tag in each.tags]
+    chosen = [each for each in ([opened.find(run)] if run else opened.runs()) if not tag or tag in each.tags]
     if as_json:
-        say_json(rows)
+        say_json([each.describe() for each in chosen])
         return
     lines = [
         {**row, "failed items": sum(row["failed_items"].values()) or None, "about": row["reason"] or _progress(row["progress"])}
-        for row in rows
+        for row in (each.brief() for each in chosen)
     ]
     table(lines, ["run", "protocol", "label", "state", "failed items", "about"])
 

@@ -15,11 +15,12 @@
     outputs.json              manifest of the outputs; there once the run has finished
 """
 
+import json
 import os
 import re
 import time
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,36 @@ SILENCE = 120.0
 _CLAIM = re.compile(r"claim\.(\d+)\.json")
 
 
+def _stamp(path: str) -> tuple[str, int, int, int]:
+    status = os.stat(path)
+    return path, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=1 << 14)
+def _record(path: str, _inode: int, _size: int, _changed: int) -> dict[str, Any]:
+    with open(path, "rb") as handle:
+        return json.loads(handle.read())
+
+
+@lru_cache(maxsize=1 << 14)
+def _heads(path: str, _inode: int, _size: int, _changed: int) -> dict[str, dict[str, Any]]:
+    # what else the file holds grows with the number of images and is not kept in memory
+    with open(path, "rb") as handle:
+        outputs = json.loads(handle.read())["outputs"]
+    return {name: {key: manifest[key] for key in ("kind", "count", "hash")} for name, manifest in outputs.items()}
+
+
 class RunFolder:
     """One run on disk. Holds no state: every call looks at the files."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self.root = self.path.parent.parent
         self.id = self.path.name
+
+    @cached_property
+    def root(self) -> Path:
+        """Return the project's folder."""
+        return self.path.parent.parent
 
     def __repr__(self) -> str:
         return f"<run {self.id} in {self.root}>"
@@ -49,10 +73,7 @@ class RunFolder:
     @cached_property
     def record(self) -> dict[str, Any]:
         """Return ``run.json``, which never changes."""
-        record = files.read_json(self.path / "run.json")
-        if record is None:
-            raise FileNotFoundError(self.path / "run.json")
-        return record
+        return _record(*_stamp(f"{self.path}/run.json"))
 
     def attempt(self) -> int:
         """Return the number of the last attempt, 0 when it was never started."""
@@ -77,6 +98,13 @@ class RunFolder:
     def published(self) -> dict[str, Any] | None:
         """Return ``outputs.json``."""
         return files.read_json(self.path / "outputs.json")
+
+    def heads(self) -> dict[str, dict[str, Any]] | None:
+        """Return ``kind``, ``count`` and ``hash`` of the outputs by name, None before the run has finished; quick when asked again."""
+        try:
+            return _heads(*_stamp(f"{self.path}/outputs.json"))
+        except FileNotFoundError:
+            return None
 
     def labels(self) -> list[str]:
         """Return the names people gave the run, the one to show first."""
