@@ -10,6 +10,7 @@ from cryoloom.cli.printing import say, say_json, table
 from cryoloom.spec.errors import WrongUse
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Id or label of a run.")]
+WithDependents = Annotated[bool, typer.Option("--with-dependents", help="All that depends on it, too.")]
 OutputName = Annotated[str, typer.Argument(metavar="RUN.OUTPUT", help="A run's output, such as r002.micrographs.")]
 
 
@@ -132,7 +133,10 @@ def _tell(done: Any, as_json: bool) -> None:
 
 
 def status(
-    project: ProjectFolder, run: Annotated[str, typer.Argument(metavar="[RUN]", help="One run only.")] = "", as_json: Json = False
+    project: ProjectFolder,
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="One run only.")] = "",
+    tag: Annotated[str, typer.Option(help="Only runs that bear this tag.")] = "",
+    as_json: Json = False,
 ) -> None:
     """List the runs and their states.
 
@@ -141,13 +145,13 @@ def status(
     from cryoloom.app.session import open_project
 
     opened = open_project(project)
-    rows = [each.describe() for each in ([opened.find(run)] if run else opened.runs())]
+    chosen = [each for each in ([opened.find(run)] if run else opened.runs()) if not tag or tag in each.tags]
     if as_json:
-        say_json(rows)
+        say_json([each.describe() for each in chosen])
         return
     lines = [
         {**row, "failed items": sum(row["failed_items"].values()) or None, "about": row["reason"] or _progress(row["progress"])}
-        for row in rows
+        for row in (each.brief() for each in chosen)
     ]
     table(lines, ["run", "protocol", "label", "state", "failed items", "about"])
 
@@ -243,6 +247,7 @@ def show(
         "run",
         "protocol",
         "label",
+        "tags",
         "state",
         "reason",
         "why",
@@ -257,6 +262,8 @@ def show(
     ):
         if described[key] not in ("", {}, [], None):
             say(f"{key}: {described[key]}")
+    for each in described["notes"]:
+        say(f"note: {each['text']}")
 
 
 def _show_output(output: Any, rows: int, as_json: bool) -> None:
@@ -289,24 +296,28 @@ def select(
     _tell(opened.run("sets.select", {"items": opened.output(output), "where": where, "mode": "rule"}, name=name), as_json)
 
 
-def delete(project: ProjectFolder, run: RunName) -> None:
+def delete(project: ProjectFolder, run: RunName, with_dependents: WithDependents = False) -> None:
     """Move a run to the project's trash.
 
-    Example: cryoloom delete ribosome r007
+    Example: cryoloom delete ribosome r007 --with-dependents
     """
     from cryoloom.app.session import open_project
 
-    say(f"{open_project(project).delete(run).id} is in the trash; `cryoloom restore` brings it back")
+    moved = ", ".join(each.id for each in open_project(project).delete(run, with_dependents=with_dependents))
+    say(f"In the trash: {moved}; `cryoloom restore` brings back")
 
 
-def restore(project: ProjectFolder, run: RunName) -> None:
+def restore(project: ProjectFolder, run: RunName, with_dependents: WithDependents = False) -> None:
     """Bring a run back from the trash.
 
-    Example: cryoloom restore ribosome r007
+    Example: cryoloom restore ribosome r007 --with-dependents
     """
     from cryoloom.app.session import open_project
 
-    say(f"{open_project(project).restore(run).id} is back")
+    opened = open_project(project)
+    before = set(opened.trash())
+    opened.restore(run, with_dependents=with_dependents)
+    say(f"Back: {', '.join(sorted(before - set(opened.trash())))}")
 
 
 def trace(project: ProjectFolder, output: OutputName, as_json: Json = False) -> None:
@@ -344,6 +355,8 @@ def verify(project: ProjectFolder, output: Annotated[str, typer.Argument(metavar
         for word, names in (("changed", found.changed), ("missing", found.missing), ("forged", found.forged)):
             for name in names:
                 say(f"{word}: {name}")
+        if found.cleaned:
+            say(f"cleaned away on purpose: {len(found.cleaned)} files")
         say(f"{found.files} files, {found.size / 1e6:.0f} MB: {'all as they were made' if found.ok else 'NOT as they were made'}")
     if not found.ok:
         raise typer.Exit(1)

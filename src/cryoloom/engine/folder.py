@@ -16,11 +16,12 @@
     outputs.json              manifest of the outputs; there once the run has finished
 """
 
+import json
 import os
 import re
 import time
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from cryoloom.engine import slurm
 from cryoloom.engine.events import read_lines
 from cryoloom.engine.processes import ProcessId
 from cryoloom.engine.site import read_site
-from cryoloom.engine.state import Facts, Life, Standing, State, derive
+from cryoloom.engine.state import ACTIVE, Facts, Life, Standing, State, derive
 
 RUN_ID = re.compile(r"r\d{3,}")
 SILENCE = 120.0
@@ -38,13 +39,36 @@ SILENCE = 120.0
 _ATTEMPT = re.compile(r"(?:claim|launch)\.(\d+)\.json")
 
 
+def _stamp(path: str) -> tuple[str, int, int, int]:
+    status = os.stat(path)
+    return path, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=1 << 14)
+def _record(path: str, _inode: int, _size: int, _changed: int) -> dict[str, Any]:
+    with open(path, "rb") as handle:
+        return json.loads(handle.read())
+
+
+@lru_cache(maxsize=1 << 14)
+def _heads(path: str, _inode: int, _size: int, _changed: int) -> dict[str, dict[str, Any]]:
+    # what else the file holds grows with the number of images and is not kept in memory
+    with open(path, "rb") as handle:
+        outputs = json.loads(handle.read())["outputs"]
+    return {name: {key: manifest[key] for key in ("kind", "count", "hash")} for name, manifest in outputs.items()}
+
+
 class RunFolder:
     """One run on disk. Holds no state: every call looks at the files."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self.root = self.path.parent.parent
         self.id = self.path.name
+
+    @cached_property
+    def root(self) -> Path:
+        """Return the project's folder."""
+        return self.path.parent.parent
 
     def __repr__(self) -> str:
         return f"<run {self.id} in {self.root}>"
@@ -52,10 +76,7 @@ class RunFolder:
     @cached_property
     def record(self) -> dict[str, Any]:
         """Return ``run.json``, which never changes."""
-        record = files.read_json(self.path / "run.json")
-        if record is None:
-            raise FileNotFoundError(self.path / "run.json")
-        return record
+        return _record(*_stamp(f"{self.path}/run.json"))
 
     def attempt(self) -> int:
         """Return the number of the last attempt, 0 when it was never started."""
@@ -80,6 +101,13 @@ class RunFolder:
     def published(self) -> dict[str, Any] | None:
         """Return ``outputs.json``."""
         return files.read_json(self.path / "outputs.json")
+
+    def heads(self) -> dict[str, dict[str, Any]] | None:
+        """Return ``kind``, ``count`` and ``hash`` of the outputs by name, None before the run has finished; quick when asked again."""
+        try:
+            return _heads(*_stamp(f"{self.path}/outputs.json"))
+        except FileNotFoundError:
+            return None
 
     def labels(self) -> list[str]:
         """Return the names people gave the run, the one to show first."""
@@ -114,7 +142,7 @@ class RunFolder:
             exit=record,
             published=(self.path / "outputs.json").exists(),
             stop_asked=self.file("stop", attempt).exists(),
-            waiting_for=self.waiting_for() if process is None and not self._ended(attempt) else (),
+            waiting_for=self._told() if process is None and not self._ended(attempt) else (),
         )
 
     def _queued(self, attempt: int) -> tuple[Life | None, slurm.Job | None]:
@@ -155,6 +183,20 @@ class RunFolder:
         """Return the runs whose outputs this one takes and that have not published them."""
         needed = dict.fromkeys(reference["run"] for reference in self.references())
         return tuple(run for run in needed if not (self.root / "runs" / run / "outputs.json").exists())
+
+    def _told(self) -> tuple[str, ...]:
+        """Return `waiting_for` in words: with the state of a run that nobody is working on."""
+        return tuple(name + RunFolder(self.root / "runs" / name).idle() for name in self.waiting_for())
+
+    def idle(self) -> str:
+        """Return the state in brackets when nothing is at work on the run, however long one waits for it."""
+        attempt = self.attempt()
+        if not (self.path / "run.json").exists():
+            return " (not there)"
+        (job, _), (supervisor, process) = ((None, None),) * 2 if self._ended(attempt) else (self._queued(attempt), self.lives(attempt))
+        stop_asked = self.file("stop", attempt).exists()
+        state = derive(Facts(attempt, supervisor, process, self.of_attempt("exit", attempt), False, stop_asked, job=job)).state
+        return "" if state in ACTIVE else f" ({state})"
 
     def references(self) -> list[dict[str, Any]]:
         """Return the inputs as a flat list of ``{run, output, hash}``."""

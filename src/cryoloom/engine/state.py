@@ -52,7 +52,7 @@ class Facts:
     stop_asked
         Somebody asked the last attempt to stop.
     waiting_for
-        Runs whose outputs this one needs and does not have yet.
+        Runs whose outputs this one needs and does not have yet, each with what is amiss with it.
     job, job_words
         Whether the cluster still has the last attempt, None when it was not handed to one; and what it says of it.
     """
