@@ -7,6 +7,7 @@ import pytest
 
 COMMANDS = [
     *("process", "demo", "simulate", "run", "status", "log", "stop", "resume", "show", "select", "delete", "restore", "trace", "verify"),
+    *("workflow", "import-workflow"),
     *("export", "report", "doctor", "protocols", "protocols,show"),
     *("project,new", "project,list", "project,info", "project,copy", "project,delete", "project,rename", "project,note"),
 ]

@@ -121,6 +121,7 @@ def protocol_id(module: str, package: str) -> str:
     return ".".join(part.removesuffix("_") for part in module.removeprefix(package + ".").split("."))
 
 
+@cache
 def _installed() -> list[str | EntryPoint]:
     return list(entry_points(group=GROUP))
 

@@ -29,7 +29,7 @@ def unfinished(project: "Project", runs: Sequence[Run]) -> list[Run]:
     return found
 
 
-def carry_out(runs: list[Run], *, threads: int | None = None, on_event: Observer | None = None) -> Iterator[Run]:
+def carry_out(runs: list[Run], *, threads: int | None = None, target: str = "", on_event: Observer | None = None) -> Iterator[Run]:
     """Carry out what `unfinished` found, yielding each run as it finishes; a failure keeps back what rests on it, and nothing else.
 
     Raises
@@ -44,7 +44,7 @@ def carry_out(runs: list[Run], *, threads: int | None = None, on_event: Observer
             without.add(run.id)
             continue
         try:
-            yield run.resume(threads=threads, on_event=on_event)
+            yield run.resume(threads=threads, target=target, on_event=on_event)
         except Failure as failure:
             without.add(run.id)
             failures.append(failure)

@@ -169,10 +169,17 @@ class _Planting:
                     )
                 run = self._run(node, protocol, inputs, needs)
             self.planted.runs[node.id] = run
-            if node.id not in self.planted.known and (node.origin or node.note):
-                origin = node.origin.model_dump() if node.origin else {}
-                files.write_json(run.folder.path / "origin.json", {**origin, "note": node.note})
+            if node.id not in self.planted.known:
+                self._annotate(run, node)
         return self.planted
+
+    @staticmethod
+    def _annotate(run: Run, node: Node) -> None:
+        if node.origin:
+            files.write_json(run.folder.path / "origin.json", node.origin.model_dump())
+        if node.note:
+            run.note(node.note)
+        run.tag(*filter(None, map(label_of, node.tags)))
 
     def _run(self, node: Node, protocol: type[Protocol], inputs: dict[str, Any], needs: dict[str, str]) -> Run:
         values = self.values[node.id]

@@ -15,8 +15,9 @@ from cryoloom import files
 from cryoloom.app import catalogue
 from cryoloom.app.forms import unit_of
 from cryoloom.app.planting import Planted, check, plant
+from cryoloom.engine import annotations
 from cryoloom.engine.folder import RunFolder
-from cryoloom.engine.project import ProjectFolder
+from cryoloom.engine.project import in_order
 from cryoloom.engine.provenance import ancestry
 from cryoloom.importers import importers
 from cryoloom.spec import Protocol, WrongUse
@@ -37,7 +38,7 @@ def document(project: "Project", run_id: str = "") -> Workflow:
 
     Paths outside the project, which parameters of imports hold, become inputs of the workflow, with the present path as their default.
     """
-    folders = ancestry(project.folder, run_id) if run_id else _in_order(project.folder)
+    folders = ancestry(project.folder, run_id) if run_id else in_order(project.folder.runs())
     workflow = Workflow(
         name=project.name,
         program=f"{OWN} {version('cryoloom')}",
@@ -47,24 +48,19 @@ def document(project: "Project", run_id: str = "") -> Workflow:
     return asking(workflow)
 
 
-def _in_order(project: ProjectFolder) -> list[RunFolder]:
-    """Return all runs, each after those it takes from."""
-    ordered = {above.id: above for run in project.runs() for above in ancestry(project, run.id)}
-    return list(ordered.values())
-
-
 def _node(folder: RunFolder) -> Node:
     record = folder.record
     protocol = known(record["protocol"])
     fields = protocol.model_fields if protocol else {}
     units = {name: unit_of(fields[name]) for name in record["parameters"] if name in fields}
-    origin = folder.origin() or {}
+    origin = folder.origin()
     return Node(
         id=folder.id,
         protocol=record["protocol"].removeprefix(f"{OWN}:"),
         version=record["version"],
         label=next(iter(folder.labels()), ""),
-        note=origin.pop("note", ""),
+        note="\n\n".join(note["text"] for note in annotations.notes(folder)),
+        tags=annotations.tags(folder),
         seed=record["seed"],
         parameters={name: Value(value=value, unit=units.get(name, "")) for name, value in record["parameters"].items()},
         inputs={name: [*map(_source, given)] if isinstance(given, list) else _source(given) for name, given in record["inputs"].items()},
@@ -145,7 +141,7 @@ def _node_json(node: Node) -> dict[str, Any]:
         for name, given in node.parameters.items()
     }
     head = {"id": node.id, "protocol": node.protocol, "version": node.version, "label": node.label, "seed": node.seed}
-    rest = node.model_dump(include={"note", "needs", "origin"}, exclude_defaults=True)
+    rest = node.model_dump(include={"note", "tags", "needs", "origin"}, exclude_defaults=True)
     return {**head, **rest, "parameters": parameters, "inputs": node.inputs}
 
 

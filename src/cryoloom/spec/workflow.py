@@ -53,6 +53,7 @@ class Node(_Part):
     version: int | None = Field(default=None, description="Of the protocol; results of another version differ.")
     label: str = ""
     note: str = ""
+    tags: list[str] = []
     seed: int = 0
     parameters: dict[str, Value] = {}
     inputs: dict[str, Source | list[Source]] = {}
