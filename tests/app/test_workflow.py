@@ -27,6 +27,8 @@ def document(project: Project, tmp_path: Path) -> Path:  # noqa: F811
     project.prepare("toy.add", things="numbers", amount=3)
     project.prepare("toy.join", things="numbers", more=["sums", "r003"], name="all")
     project.note("thick ice")
+    project.find("sums").note("see **this**")
+    project.find("sums").tag("paper")
     path = tmp_path / "flow.json"
     project.export_workflow(path)
     return path
@@ -49,6 +51,7 @@ def test_the_file_has_everything_and_paths_only_as_inputs(document: Path) -> Non
     assert record["inputs"]["file"]["default"].endswith("/raw.txt") and record["inputs"]["file"]["type"] == "path"
     sums = nodes["sums"]
     assert sums["protocol"] == "toy.add" and sums["version"] == 1 and sums["seed"] == 5
+    assert sums["note"] == "see **this**" and sums["tags"] == ["paper"]
     assert sums["parameters"]["window"] == {"value": 64, "unit": "px"} and sums["inputs"] == {"things": "r001.things"}
     assert nodes["all"]["inputs"] == {"things": "r001.things", "more": ["r002.things", "r003.things"]}
     del record["inputs"]
@@ -66,6 +69,7 @@ def test_it_runs_on_other_data(document: Path, project: Project, tmp_path: Path)
     planted = other.import_workflow(document, {"file": str(tmp_path / "other.txt"), "numbers.count": "4", "sums.amount": "7"}).planted
     assert planted and [str(run.state) for run in planted.runs.values()] == ["draft"] * 4
     assert [run.id for run in other.carry_out(threads=1)] == ["r001", "r002", "r003", "r004"]
+    assert other.find("sums").notes[0]["text"] == "see **this**" and other.find("sums").tags == ["paper"]
     assert other.find("sums").seed == 5 and other.find("sums").outputs.things.items["value"].to_list() == [17.0, 27.0, 37.0, 47.0]
     assert other.find("all").outputs.things.count == 12 and other.notes()[0]["text"] == "thick ice"
     assert other.trace("all.things")["steps"][0]["fingerprint"]["text"] == "other"
@@ -125,8 +129,10 @@ def test_what_cannot_run_is_kept_and_says_why(tmp_path: Path) -> None:
     assert "no protocol installed" in runs["strange"].reason and "never run" in runs["strange"].reason
     assert "away.things, which is not in the file" in runs["lost"].reason
     assert "how has to be given" in runs["open"].reason and "must be at most 100" in runs["wrong"].reason
-    assert runs["late"].reason == f"waiting for {runs['strange'].id}"
-    assert [run.id for run in made.carry_out(threads=1)] == [runs["fine"].id], "only that can run"
+    assert runs["late"].reason == f"waiting for {runs['strange'].id} (needs-you)"
+    assert [run.id for run in made.start_drafts(threads=1)] == [runs["fine"].id], "only that can run"
+    runs["fine"].wait()
+    assert list(made.carry_out(threads=1)) == []
     with pytest.raises(WrongUse, match="cannot be started"):
         runs["strange"].start()
     back = {node["id"]: node for node in json.loads(made.export_workflow())["nodes"]}
