@@ -157,6 +157,21 @@ def test_what_is_missing_can_be_given(tmp_path: Path) -> None:
     assert [run.outputs.things.count for run in made.carry_out(threads=1)] == [2]
 
 
+def test_what_is_missing_can_be_given_to_a_copy(tmp_path: Path) -> None:
+    made = create_project(tmp_path / "copied")
+    nodes = [
+        {"id": "open", "protocol": "toy.source", "needs": {"count": "is bound elsewhere"}},
+        {"id": "below", "protocol": "toy.add", "inputs": {"things": "open.things"}},
+        {"id": "strange", "protocol": "other.plugin", "inputs": {"any": "below.things"}},
+    ]
+    made.import_workflow(written(tmp_path, nodes))
+    with pytest.raises(WrongUse, match="r003 stand"):
+        made.copy_runs("r001", below=True, count=3)
+    assert "cryoloom copy PROJECT r001" in str(made.find("r001").needs)
+    copied = made.copy_runs("r001", "r002", changes={"r001": {"count": 3}}).runs
+    assert [str(run.state) for run in copied.values()] == ["draft", "draft"] and copied["r001"].parameters["count"] == 3
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from cryoloom.app.session import create_project
-from cryoloom.app.workflow import import_workflow
+from cryoloom.app.workflow import import_workflow, known
 from cryoloom.formats.mrc import write_mrc
-from cryoloom.formats.star import write_star
+from cryoloom.formats.star import read_star, write_star
 from cryoloom.importers import relion
 from cryoloom.spec import WrongUse
 
@@ -109,6 +109,16 @@ def test_what_jobs_gave_can_be_used_at_once(root, tmp_path):
     waiting = [run for run in project.runs() if run.placeholder]
     assert [run.protocol for run in waiting] == ["relion:LocalRes"] * 2 and all(run.state == "needs-you" for run in waiting)
     assert waiting[1].inputs["input"][0]["run"] == project.find("first").id
+
+
+def test_transfer_functions_come_with_their_micrographs(root):
+    star = root / "MotionCorr/job002/corrected_micrographs.star"
+    blocks = read_star(star)
+    fitted = blocks["micrographs"].with_columns(rlnDefocusU=pl.lit(1e4), rlnDefocusV=pl.lit(1e4), rlnDefocusAngle=pl.lit(0.0))
+    write_star(star, {**blocks, "micrographs": fitted})
+    found = relion.read(root, {}, lambda name: known("import.micrographs") if name == "import.ctfs" else known(name))
+    node = next(node for node in found.workflow.nodes if node.protocol == "import.ctfs")
+    assert node.inputs == {"micrographs": "MotionCorr-job002-micrographs.micrographs"} and node.parameters["path"].value == [str(star)]
 
 
 def test_the_pipeline_itself_will_do(root):

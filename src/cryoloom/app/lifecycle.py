@@ -63,11 +63,15 @@ def copy(
     Raises
     ------
     WrongUse
-        ``nothing-to-replace``, ``which-input``; and whatever is wrong with a value or an input, as for a new run. Copies made before it stay.
+        ``nothing-to-replace``, ``which-input``, ``run-placeholder``;
+        and whatever is wrong with a value or an input, as for a new run. Copies made before it stay.
     """
     chosen = [project.find(name).folder for name in names]
     ids = list(dict.fromkeys(run.id for run in chosen))
     runs = in_order([*{run.id: run for run in chosen}.values(), *(project.folder.below(ids) if below else ())])
+    if strange := [run.id for run in runs if Run(project, run).placeholder]:
+        message = f"{', '.join(strange)} stand for steps of another program that nothing here does."
+        raise WrongUse("run-placeholder", message, "Copy the runs around them, --onto other outputs.")
     replaced = _replacements(project, runs, onto)
     anew = not (changes or replaced or seed is not None)
     done = Copied()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryoloom import files
 from cryoloom.app.forms import build, check_parameters, names_of, parsed, refuse_hints, sort_values, unit_of
+from cryoloom.app.lifecycle import BY_HAND
 from cryoloom.app.runs import OutputRef, Run
 from cryoloom.app.suggest import did_you_mean, folded
 from cryoloom.engine.folder import RUN_ID
@@ -49,8 +50,7 @@ def plant(project: "Project", workflow: Workflow, given: Mapping[str, str], *, f
     WrongUse
         Before anything is made: ``unknown-input`` or a bad value in `given`, ``workflow-unit`` for a unit that is not the parameter's.
     """
-    planting = _Planting(workflow, given, find)
-    return planting.plant(project)
+    return _Planting(workflow, given, find).plant(project)
 
 
 def check(workflow: Workflow, given: Mapping[str, str], *, find: Find) -> None:
@@ -88,7 +88,8 @@ class _Planting:
 
     def _give(self, workflow: Workflow, name: str, text: str) -> None:
         place, _, wanted = name.rpartition(".")
-        bearers = [node for node in workflow.nodes if place and place in (node.id, node.label)]
+        bearers = [node for node in workflow.nodes if place and place == node.id]
+        bearers = bearers or [node for node in workflow.nodes if place and place == node.label]
         protocol = self.protocols[bearers[0].id] if len(bearers) == 1 else None
         own = names_of(protocol).get(folded(wanted)) if protocol else None
         if protocol is None or own is None:
@@ -144,7 +145,8 @@ class _Planting:
                 message = f"{protocol.id}: {error.filename or 'a file'} cannot be read: {error.strerror}."
                 raise WrongUse("file-missing", message, "Check the path.") from error
         else:
-            check_parameters(protocol, {name: parsed(protocol.model_fields[name], value) for name, value in values.items()})
+            fields = protocol.parameters()
+            check_parameters(protocol, {name: parsed(fields[name], value) for name, value in values.items() if name in fields})
 
     # -- what is made -------------------------------------------------------------------------------------------
 
@@ -171,6 +173,10 @@ class _Planting:
             self.planted.runs[node.id] = run
             if node.id not in self.planted.known:
                 self._annotate(run, node)
+            if self.touched and node.id not in self.touched and self.values[node.id].get(BY_HAND):
+                self.planted.messages.append(
+                    f"{run.id} keeps what was chosen by hand on the old data; in other data these ids mean other items. Choose again."
+                )
         return self.planted
 
     @staticmethod

@@ -235,7 +235,11 @@ class Run:
         """Return what keeps it from ever being started as it is, None when nothing does."""
         if not self.folder.needs():
             return None
-        cure = "Decide that in a new run, or import the workflow again with --set."
+        cure = (
+            f"Make it anew: cryoloom copy PROJECT {self.id} --set NAME=VALUE."
+            if not self.placeholder
+            else "Another protocol may replace it."
+        )
         return WrongUse("run-needs-you", f"{self.id} ({self.protocol}) cannot be started: {self.reason}.", cure)
 
     @property

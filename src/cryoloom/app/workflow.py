@@ -247,7 +247,7 @@ def _read(path: Path, given: dict[str, str]) -> Reading:
     programs = ", ".join(module.PROGRAM for module in importers())
     try:
         record = json.loads(path.read_bytes())
-    except (ValueError, OSError):
+    except (ValueError, OSError, RecursionError):
         record = None
     if not isinstance(record, dict) or not str(record.get("$schema", "")).startswith(SCHEMA.rpartition("-")[0]):
         raise WrongUse(

@@ -56,7 +56,7 @@ def start(run: RunFolder, command: Sequence[str], *, threads: int, target: str =
     if state in ACTIVE:
         raise WrongUse("run-active", f"{run.id} is {state}.", "Wait for it, or stop it first.")
     if facts.needs:
-        cure = "Decide that in a new run, or import the workflow again with --set."
+        cure = "Make it anew with what is missing; runs are never changed."
         raise WrongUse("run-needs-you", f"{run.id} cannot be started: {'; '.join(facts.needs)}.", cure)
     target = target or target_of(run)
     if target not in TARGETS:

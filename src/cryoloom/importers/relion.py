@@ -121,6 +121,15 @@ class _Project:
             node = self._node(job, f"{_id(job)}-{kind}{number if again else ''}", protocol, kind if len(wanted) > 1 else "")
             node.parameters = {name: Value(value=value) for name, value in parameters.items() if value not in (None, "", [])}
             self.places[file] = f"{node.id}.{kind}"
+            if kind == "micrographs":
+                self._ctfs(job, file, node)
+
+    def _ctfs(self, job: str, file: str, micrographs: Node) -> None:
+        """Bring in what a list of micrographs says of their transfer functions."""
+        if self.find("import.ctfs") and any("rlnDefocusU" in block.columns for block in self._star(file).values()):
+            node = self._node(job, f"{micrographs.id}-ctfs", "import.ctfs", "ctfs")
+            node.parameters = {"path": Value(value=[str(self.root / file)])}
+            node.inputs = {"micrographs": f"{micrographs.id}.micrographs"}
 
     def _node(self, job: str, name: str, protocol: str, tail: str) -> Node:
         row = self.jobs[job]

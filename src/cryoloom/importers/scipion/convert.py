@@ -264,9 +264,9 @@ def _aliases(protocol: type[Protocol]) -> dict[str, str]:
 def _input(name: str, protocol: type[Protocol]) -> str | None:
     """Return which input of ours a pointer parameter is."""
     inputs = protocol.inputs()
-    ours = INPUTS.get(name, "")
-    if ours in inputs:
-        return ours
+    told = next((each for each, field in inputs.items() if name in extra_of(field).get("aliases", ())), "")
+    if told or INPUTS.get(name, "") in inputs:
+        return told or INPUTS[name]
     bare = name.removeprefix("input")
     return next((each for each in inputs if each.replace("_", "") == bare.lower()), None) if bare else None
 

@@ -177,8 +177,8 @@ PARAMETERS: Mapping[str, tuple[str, Converter]] = {
     "dosePerFrame": ("dose_per_frame", _unless(0)),
     "voltage": ("voltage", float),
     "magnification": ("magnification", _unless(0)),
-    "poseSearch": ("poses", _choice("given", "search")),
-    "copyAlignment": ("poses", _choice("given", "search")),
+    "copyAlignment": ("poses", _choice("given", SKIP)),
+    "alignmentAsPriors": ("poses", _choice("prior", SKIP)),
 }
 """Parameter to ours and how its value is converted; it counts for protocols that have ours. The others keep their value."""
 
@@ -186,6 +186,7 @@ LEFT: Mapping[str, frozenset[str]] = {
     "ProtRelionAutopickLoG": frozenset({"threshold", "boxSize"}),
     "SparxGaussianProtPicking": frozenset({"boxSize", "lowerThreshold", "threshold"}),
     "ProtRelionCreateMask3D": frozenset({"initialLowPassFilterA"}),
+    "XmippProtCreateMask3D": frozenset({"geo", "doSymmetrize", "doMorphological", "removeSmall"}),
     "ProtRelionExtractParticles": frozenset({"boxSize"}),
     "ProtImportMovies": frozenset({"blacklistFile", "filesPath", "filesPattern"}),
     "ProtImportMicrographs": frozenset({"blacklistFile", "filesPath", "filesPattern"}),

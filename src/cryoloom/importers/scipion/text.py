@@ -58,7 +58,7 @@ def read_text(path: Path, given: dict[str, str]) -> Template:
     WrongUse
         ``scipion-invalid``: not a list of objects, each with a class and an id of its own; ``scipion-field``: a value that its type excludes.
     """
-    text = path.read_text(encoding="utf-8")
+    text = path.read_bytes().decode("utf-8-sig", "replace")
     template = Template([])
     if path.name.endswith(".template") or not text.lstrip().startswith("["):
         description, text = _without_description(text, path)
@@ -69,7 +69,7 @@ def read_text(path: Path, given: dict[str, str]) -> Template:
             given.pop(name, None)
     try:
         records = json.loads(text, parse_constant=_refuse_constant)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WrongUse("scipion-invalid", f"{path}: not JSON: {error}.", "Export the workflow again.") from error
     template.records = _checked(records, path)
     return template
