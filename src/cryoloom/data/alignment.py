@@ -9,3 +9,8 @@ TransferFunction = Annotated[Literal["full", "from-first-peak", "none"], Param(
     help="from-first-peak takes it as 1 up to its first peak: for negative stain, or where low frequencies are not as the CTF says. none takes it as "
     "1: only for images corrected for it already.",
 )]  # fmt: skip
+RelaxSymmetry = Annotated[str, Param(
+    "Relax symmetry", "", advanced=True, aliases=("relaxSymm", "relax_sym"),
+    help="Group that the particle nearly has, such as C4, while a lower one is imposed: every mate of an image's pose is tried as well, so that what "
+    "breaks the symmetry can be found. The reference must show some of it, or mates stay equal. Empty for none.",
+)]  # fmt: skip

@@ -10,7 +10,7 @@ from cryoloom.numerics.align import refine
 from cryoloom.numerics.fsc.masked import masked_fsc
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
 from cryoloom.numerics.geometry.compare import compare_poses
-from cryoloom.numerics.geometry.euler import euler_to_matrix, random_rotations
+from cryoloom.numerics.geometry.euler import euler_to_matrix, matrix_to_euler, random_rotations
 from cryoloom.numerics.geometry.symmetry import point_group
 from cryoloom.numerics.masks.soft import spherical_mask
 from cryoloom.numerics.reconstruct.resample import matched
@@ -119,11 +119,42 @@ def test_given_poses_that_are_missing_or_do_not_fit_are_refused(simulated, check
     settings = {"reference": data.volume, "mask_diameter": 170.0, "poses": "given"}
     with pytest.raises(Failure, match="Not all particles have rot"):
         AutoRefine(particles=data.particles, **settings).run(checkpoint_job("none"))
+    assert [hint.fix for hint in AutoRefine(particles=data.particles, **settings).check()] == ["search"]
     poses = pl.DataFrame({name: [0.0] * 60 for name in ("rot", "tilt", "psi", "origin_x", "origin_y")})
     given = Particles(data.particles.items.hstack(poses), data.particles.root, optics=data.particles.optics)
     write_mrc(data.volume.file("data/truth.mrc"), -data.density, 7.0, volume=True)
     with pytest.raises(Failure, match="do not agree with the reference at the poses"):
         AutoRefine(particles=given, **settings).run(checkpoint_job("wrong"))
+
+
+def seen_task(protocol, job, monkeypatch):
+    """Return what a refinement would be asked to do, without doing it."""
+    seen = []
+    monkeypatch.setattr(refine, "begin", lambda task, *given: seen.append((task, *given)) or (_ for _ in ()).throw(Seen))
+    with pytest.raises(Seen):
+        protocol.run(job)
+    return seen[0]
+
+
+class Seen(Exception):
+    pass
+
+
+def test_priors_and_relaxed_symmetry_reach_the_method_in_its_units(simulated, checkpoint_job, monkeypatch):
+    data = simulated(**SMALL | {"count": 60})
+    rot, tilt, psi = matrix_to_euler(data.matrices)
+    poses = pl.DataFrame({"rot": rot, "tilt": tilt, "psi": psi, "origin_x": data.origins[:, 0], "origin_y": data.origins[:, 1]})
+    given = Particles(data.particles.items.hstack(poses), data.particles.root, optics=data.particles.optics)
+    settings = {"reference": data.volume, "mask_diameter": 170.0, "poses": "prior", "relax_symmetry": "c3"}
+    protocol = AutoRefine(particles=given, **settings, prior_turn=4.0, prior_shift=14.0, free_rot=True)
+    assert not list(protocol.check())
+    task, _, rotations, shifts = seen_task(protocol, checkpoint_job(), monkeypatch)
+    assert task.prior.turn == pytest.approx((180 / np.pi / 4.0) ** 2) and task.prior.shift == pytest.approx(0.25)
+    assert task.prior.about_axis and task.prior.group.name == task.relaxed.name == "C3" and not task.near
+    assert np.allclose(task.prior.rotations, data.matrices) and np.allclose(task.prior.shifts, data.origins / 7.0)
+    assert np.allclose(rotations, data.matrices) and np.allclose(shifts, data.origins / 7.0)
+    hints = {hint.parameter: hint for hint in AutoRefine(particles=data.particles, **settings | {"relax_symmetry": "C4v"}).check()}
+    assert hints["poses"].error and hints["poses"].fix == "search" and hints["relax_symmetry"].fix == "C4"
 
 
 def test_the_correlation_under_a_mask_is_that_of_the_halves_corrected_and_a_sharp_edge_is_told(simulated, checkpoint_job):

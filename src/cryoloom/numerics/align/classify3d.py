@@ -202,7 +202,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     if new["finished"]:
         own = classify3d_rounds.shared_out(members, classify3d_rounds.kinds(new["separation"]), task.seed)
         final, member = final_maps(task, averaged, own, noise), own.argmax(axis=1)
-        prior = 1.0 / schedule.shift_spread(state["shifts"], task.box) ** 2
+        prior = refine.pose_prior(task, schedule.shift_spread(state["shifts"], task.box))
         return {
             **new,
             "member": member,
@@ -268,7 +268,7 @@ def _expect_part(task: Task, state: State, half: int, fold: int, threads: int) -
     known = task.search != "global" or not first
     spread = schedule.shift_spread(state["shifts"], task.box) if known else 0.06 * task.box
     lattice = refine.coarse_lattice(task, coarse, spread if state["iteration"] > 1 else None)
-    effort = Effort(band, lattice, prior=1.0 / spread**2, correlate=first, group=task.group)
+    effort = Effort(band, lattice, refine.pose_prior(task, spread), correlate=first, group=task.group, relaxed=task.relaxed)
     return expect(
         task.images, task.rows(half, fold), grids, wide, share, state["noise"], effort, state["rotations"], state["shifts"],
         known=known, fixed=task.search == "fixed", threads=threads,

@@ -35,6 +35,7 @@ from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.negatives import better_than_negatives
 from cryoloom.numerics.align.posterior import SETTLED, Points, Posterior, insertion_points
+from cryoloom.numerics.align.priors import PosePrior
 from cryoloom.numerics.align.reference_noise import Sample
 from cryoloom.numerics.align.scales import TELLING, group_scales
 from cryoloom.numerics.filters.maps import lowpass
@@ -103,6 +104,10 @@ class Task:
         Start from given poses, and look for better ones near them only.
     solvent_fsc
         Take the halves' correlation under `mask`, corrected by phase randomisation.
+    prior
+        Of the given poses; None: nothing is known but that shifts are small.
+    relaxed
+        Group whose mates of an image's last pose are tried as well.
     """
 
     images: ImageSet
@@ -120,6 +125,13 @@ class Task:
     alike: NDArray[np.int64] | None = None
     near: bool = False
     solvent_fsc: bool = False
+    prior: PosePrior | None = None
+    relaxed: PointGroup = C1
+
+    @property
+    def given(self) -> bool:
+        """Return whether images come with poses that mean something."""
+        return self.near or self.prior is not None
 
     @property
     def box(self) -> int:
@@ -171,7 +183,7 @@ def begin(task: Task, references: list[Map], rotations: Array | None = None, shi
     references
         One map, or one for each half, of the box and pixel size of the images.
     rotations, shifts
-        Poses to start from when `task.near`, ``(n, 3, 3)`` and ``(n, 2)`` px.
+        Poses to start from when `task.given`, ``(n, 3, 3)`` and ``(n, 2)`` px.
 
     Raises
     ------
@@ -181,7 +193,8 @@ def begin(task: Task, references: list[Map], rotations: Array | None = None, shi
     count, shells = len(task.images), task.images.plane.last + 1
     band = min(task.shell(task.initial_lowpass) + 2, shells - 1)
     noise = task.images.total_power()
-    given = None if rotations is None or shifts is None else (rotations, shifts)
+    free = task.prior is not None and task.prior.about_axis
+    given = None if rotations is None or shifts is None or free else (rotations, shifts)
     starts = [starting_map(task, one, band, noise, given) for one in references]
     state: State = {
         "iteration": 0,
@@ -195,11 +208,11 @@ def begin(task: Task, references: list[Map], rotations: Array | None = None, shi
         "fsc": np.zeros(shells),
         "band": band,
         "widening": schedule.start(near=task.near),
-        "shown": task.near,
+        "shown": task.given,
         "history": [],
         "finished": False,
     }
-    if not task.near:
+    if not task.given:
         state["shown"] = shown(task, state)
         state["band"] = _known_band(task, state["shown"], band)
     return state
@@ -265,7 +278,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         expected.append(one)
         tell(0.8 * len(expected) / len(parts), f"aligning half {1 + (len(expected) >= task.folds)} to {_angstrom(task, band)}")
     posterior = _merged(task, parts, expected)
-    known = task.near or state["iteration"] > 0
+    known = task.given or state["iteration"] > 0
     rotations = task.group.reduced(posterior.rotations[:, 0])
     turned = task.group.angle(rotations, state["rotations"]) if known else np.full(len(images), 180.0)
     moved = np.linalg.norm(posterior.shifts[:, 0] - state["shifts"], axis=1)
@@ -417,12 +430,12 @@ def _expect_part(task: Task, state: State, half: int, fold: int, rows: NDArray[n
     plane = task.images.plane.within(band)
     grid = reference_grid(state["references"][half, fold], plane.radius, task.box)
     coarse = schedule.coarse_shell(band, task.box, task.radius)
-    first, spread = state["iteration"] == 0 and not task.near, _shift_spread(task, state)
+    first, spread = state["iteration"] == 0 and not task.given, _shift_spread(task, state)
     gallery = None
     if not widening["local"]:
         gallery = Gallery.of(grid, task.images.plane.within(coarse), coarse_rotations(task, state["iteration"]))
     lattice = coarse_lattice(task, coarse, None if state["iteration"] < 2 else spread)
-    effort = Effort(band, lattice, prior=1.0 / spread**2, correlate=first, group=task.group)
+    effort = Effort(band, lattice, pose_prior(task, spread), correlate=first, group=task.group, relaxed=task.relaxed)
     return expect(
         task.images, rows, grid, gallery, state["noise"], effort, state["rotations"], state["shifts"],
         known=not first, reliable=crossing_shell(state["fsc"], TELLING), threads=threads,
@@ -431,8 +444,13 @@ def _expect_part(task: Task, state: State, half: int, fold: int, rows: NDArray[n
 
 def _shift_spread(task: Task, state: State) -> float:
     """Return the prior's standard deviation for shifts in px; wide while nothing is known."""
-    known = task.near or state["iteration"] > 0
+    known = task.given or state["iteration"] > 0
     return schedule.shift_spread(state["shifts"], task.box) if known else 0.06 * task.box
+
+
+def pose_prior(task: Task, spread: float) -> PosePrior:
+    """Return the prior of all poses, that of shifts having a standard deviation of `spread` px unless one is given."""
+    return (task.prior or PosePrior()).with_shift(1.0 / spread**2)
 
 
 def _expected_errors(task: Task, state: State, posterior: Posterior, halves: list[Map]) -> Array:
@@ -440,7 +458,11 @@ def _expected_errors(task: Task, state: State, posterior: Posterior, halves: lis
 
     Images of one fold tell what the references' noise does, for neither half's reference for that fold has them in it.
     """
-    plane, rows, prior = task.images.plane.within(state["band"]), np.flatnonzero(task.fold == 0), 1.0 / _shift_spread(task, state) ** 2
+    plane, rows, prior = (
+        task.images.plane.within(state["band"]),
+        np.flatnonzero(task.fold == 0),
+        pose_prior(task, _shift_spread(task, state)),
+    )
     sample, solvent = Sample.of(task.images, rows, plane, state["noise"], prior, posterior), task.solvent(halves[0].shape[0])
     inflation = sample.inflation((halves[0] * solvent, halves[1] * solvent), task.box)
     differences = sample.differences(reference_grid(one, plane.radius, task.box) for one in state["references"][:, 0])

@@ -1,18 +1,18 @@
 """classify3d.em: several structures in one set of particles."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from cryoloom.data import Classes3D, Mask, Particles, Volume, symmetry_hints
-from cryoloom.data.alignment import TransferFunction
+from cryoloom.data.alignment import RelaxSymmetry, TransferFunction
 from cryoloom.formats.alignment import POSE, Alignable, alignable, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import ImageGrid, LinePlot, Series, TableView
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
-from cryoloom.units import Angstrom
+from cryoloom.units import Angstrom, Degrees
 
 if TYPE_CHECKING:
     from cryoloom.numerics.align.classify3d import State, Task
@@ -77,6 +77,11 @@ class Classify3D(
         "Near the given poses", False, advanced=True, when="align", aliases=("localAngularSearch",),
         help="Improve the particles' own poses instead of seeking over all orientations. Wrong ones then stay wrong.",
     )  # fmt: skip
+    local_range: Degrees | None = Param(
+        "Range of local search", None, gt=0, le=90, advanced=True, when="local_search", aliases=("localAngularSearchRange",),
+        help="Poses are held near the given ones by a Gaussian prior that is nearly over at this angle, three standard deviations. Empty for none.",
+    )  # fmt: skip
+    relax_symmetry: RelaxSymmetry
     transfer_function: TransferFunction
     max_resolution: Angstrom = Param(
         "Finest resolution", 0.0, ge=-1, advanced=True, aliases=("limitResolEStep", "strict_highres_exp"),
@@ -90,6 +95,7 @@ class Classify3D(
     def check(self) -> Iterator[Hint]:
         count = self.particles.enabled().height
         yield from symmetry_hints(self.symmetry)
+        yield from symmetry_hints(self.relax_symmetry, "relax_symmetry")
         if count < LEAST:
             yield Hint("particles", f"are {count}; {LEAST} or more are needed")
         elif self.classes > count / 100:
@@ -122,6 +128,7 @@ class Classify3D(
         import torch
 
         from cryoloom.numerics.align import classify3d
+        from cryoloom.numerics.align.priors import PosePrior
         from cryoloom.numerics.geometry.symmetry import point_group
 
         torch.set_num_threads(1)
@@ -133,7 +140,7 @@ class Classify3D(
             loaded.images, halves_at_random(loaded, job.seed), loaded.pixel_size, loaded.mask_diameter, self.initial_lowpass, job.seed,
             job.threads, mask_on_grid(self.mask, loaded, job.warn), iterations=self.iterations, classes=self.classes,
             search="global" if self.align and not self.local_search else "local" if self.align else "fixed", finest=finest,
-            group=point_group(self.symmetry),
+            group=point_group(self.symmetry), relaxed=point_group(self.relax_symmetry),
         )  # fmt: skip
         if task.finest_shell < task.shell(finest or 0.1):
             job.warn(
@@ -142,6 +149,10 @@ class Classify3D(
         maps = [on_grid(self.reference, path, loaded, job.warn) for path in map_rows(self.reference)["volume_path"]]
         count = len(loaded.images)
         poses = (np.tile(np.eye(3), (count, 1, 1)), np.zeros((count, 2))) if task.search == "global" else poses_of(loaded)
+        if task.search == "local" and self.local_range is not None:
+            group = max(task.group, task.relaxed, key=lambda one: one.order)
+            turn = 1.0 / np.deg2rad(self.local_range / 3.0) ** 2
+            task = replace(task, prior=PosePrior(turn=turn, rotations=poses[0], group=group))
 
         def start() -> "State":
             try:
