@@ -14,3 +14,8 @@ RelaxSymmetry = Annotated[str, Param(
     help="Group that the particle nearly has, such as C4, while a lower one is imposed: every mate of an image's pose is tried as well, so that what "
     "breaks the symmetry can be found. The reference must show some of it, or mates stay equal. Empty for none.",
 )]  # fmt: skip
+GreyScales = Annotated[bool, Param(
+    "Grey scales of micrographs", True, advanced=True, aliases=("do_scale",),
+    help="Find how much fainter or stronger the particles of each micrograph are than their noise says (thicker ice, another exposure). Off, all count "
+    "alike.",
+)]  # fmt: skip

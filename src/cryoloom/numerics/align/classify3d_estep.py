@@ -60,6 +60,8 @@ class ClassExpectation:
         Probability of each class for each image, ``(n, K)``.
     residual, counts
         Residual power ``(groups, shells)`` under all classes and poses, and its counts.
+    grey
+        What tells the grey scale of every image, see `expectation.Expectation`, ``(n, 2)``.
     """
 
     posteriors: list[Posterior]
@@ -67,6 +69,7 @@ class ClassExpectation:
     members: Array
     residual: Array
     counts: Array
+    grey: Array
 
     @classmethod
     def joined(cls, parts: list["ClassExpectation"], order: NDArray[np.int64]) -> "ClassExpectation":
@@ -78,6 +81,7 @@ class ClassExpectation:
             np.concatenate([part.members for part in parts])[order],
             np.sum([part.residual for part in parts], axis=0),
             np.sum([part.counts for part in parts], axis=0),
+            np.concatenate([part.grey for part in parts])[order],
         )
 
 
@@ -94,6 +98,7 @@ def expect(
     *,
     known: bool,
     fixed: bool = False,
+    reliable: int = 0,
     threads: int = 1,
 ) -> ClassExpectation:
     """Weigh classes and poses of some images.
@@ -116,14 +121,17 @@ def expect(
         Whether the last poses mean anything.
     fixed
         Compare at the last poses and nowhere else.
+    reliable
+        Last shell that tells grey scales.
     threads
         Blocks worked on at once; the result does not depend on it.
     """
     plane = images.plane.within(effort.band)
     classes = len(grids)
     log_share = np.log(np.maximum(share, 1e-12))
+    telling = np.where(np.arange(noise.shape[1]) <= reliable, 1.0 / noise, 0.0)
 
-    def work(part: slice) -> tuple[list[Posterior], Array, Array, Array, Array]:
+    def work(part: slice) -> tuple[list[Posterior], Array, Array, Array, Array, Array]:
         chosen = rows[part]
         data, weight = images.prepare(chosen, plane, noise)
         prior, mates = effort.prior.rows(chosen), effort.prior.mates
@@ -152,14 +160,14 @@ def expect(
             evidence[:, number] = -poses.costs[:, 0] if fixed else log_evidence(poses, effort.prior.shift, effort.group.order)
         members, whole = _weighed(evidence + log_share)
         residual, total = np.zeros((len(noise), plane.last + 1)), np.zeros((len(noise), plane.last + 1))
-        grey, untold = np.zeros((len(chosen), 2)), np.zeros_like(noise)
+        grey = np.zeros((len(chosen), 2))
         masked, transfers = images.storage.take(chosen, len(plane.kx)), images.transfers.take(chosen, len(plane.kx))
         for number, (grid, posterior) in enumerate(zip(grids, posteriors, strict=True)):
             residual_power(
                 grid, plane.kx, plane.ky, plane.shell, plane.box, masked, transfers, images.group[chosen], images.premultiplied, images.scale[chosen],
-                untold, posterior.rotations, posterior.shifts, posterior.weights * members[:, number, None], residual, total, grey,
+                telling, posterior.rotations, posterior.shifts, posterior.weights * members[:, number, None], residual, total, grey,
             )  # fmt: skip
-        return posteriors, whole, members, residual, total
+        return posteriors, whole, members, residual, total, grey
 
     results = list(ordered(work, blocks(len(rows), BLOCK), threads))
     return ClassExpectation(
@@ -168,6 +176,7 @@ def expect(
         np.concatenate([result[2] for result in results]),
         np.sum([result[3] for result in results], axis=0),
         np.sum([result[4] for result in results], axis=0),
+        np.concatenate([result[5] for result in results]),
     )
 
 

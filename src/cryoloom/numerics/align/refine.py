@@ -204,7 +204,7 @@ def begin(task: Task, references: list[Map], rotations: Array | None = None, shi
         "log_likelihood": np.zeros(count),
         "references": np.repeat(np.broadcast_to(starts, (2, *starts[0].shape))[:, None], task.folds, axis=1),
         "noise": noise,
-        "scales": np.ones(1 if task.alike is None else task.alike.max() + 1),
+        "scales": first_scales(task),
         "fsc": np.zeros(shells),
         "band": band,
         "widening": schedule.start(near=task.near),
@@ -305,7 +305,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         "errors": errors,
         "shown": state["shown"],
         "noise": noise,
-        "scales": _scales(task, parts, expected, state),
+        "scales": updated_scales(task, np.concatenate([one.grey for one in expected])[_order(task, parts)], state),
         "fsc": fsc,
         "finished": last,
     }
@@ -489,11 +489,16 @@ def _merged(task: Task, parts: list[tuple[int, int]], expected: list[Expectation
     return Posterior.joined([one.posterior for one in expected]).taken(_order(task, parts))
 
 
-def _scales(task: Task, parts: list[tuple[int, int]], expected: list[Expectation], state: State) -> Array:
-    """Return the grey scale of every group of images; what it was where the halves do not yet tell any."""
+def first_scales(task: Task) -> Array:
+    """Return the grey scales before anything is known: one."""
+    return np.ones(1 if task.alike is None else task.alike.max() + 1)
+
+
+def updated_scales(task: Task, grey: Array, state: State) -> Array:
+    """Return the grey scale of every group of images from what all images tell, ``(n, 2)``; what it was where the halves do not yet tell any."""
     if task.alike is None or crossing_shell(state["fsc"], TELLING) < SCALES_FROM:
         return state["scales"]
-    return group_scales(np.concatenate([one.grey for one in expected])[_order(task, parts)], task.alike)
+    return group_scales(grey, task.alike)
 
 
 def _order(task: Task, parts: list[tuple[int, int]]) -> NDArray[np.int64]:

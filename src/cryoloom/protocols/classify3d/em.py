@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryoloom.data import Classes3D, Mask, Particles, Volume, symmetry_hints
-from cryoloom.data.alignment import RelaxSymmetry, TransferFunction
-from cryoloom.formats.alignment import POSE, Alignable, alignable, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
+from cryoloom.data.alignment import GreyScales, RelaxSymmetry, TransferFunction
+from cryoloom.formats.alignment import POSE, Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import ImageGrid, LinePlot, Series, TableView
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
@@ -32,6 +32,7 @@ class Classified3D(Outputs):
 class Classify3D(
     Protocol,
     id="classify3d.em",
+    version=2,
     outputs=Classified3D,
     cite=("10.1038/nmeth992", "10.1016/j.jmb.2011.11.010", "10.1162/089976600300015088"),
     aliases=("ProtRelionClassify3D",),
@@ -83,6 +84,7 @@ class Classify3D(
     )  # fmt: skip
     relax_symmetry: RelaxSymmetry
     transfer_function: TransferFunction
+    grey_scales: GreyScales
     max_resolution: Angstrom = Param(
         "Finest resolution", 0.0, ge=-1, advanced=True, aliases=("limitResolEStep", "strict_highres_exp"),
         help="Up to which images are compared, 0 or -1 for what they hold. Coarser is faster, and sorts by large differences only.",
@@ -141,6 +143,7 @@ class Classify3D(
             job.threads, mask_on_grid(self.mask, loaded, job.warn), iterations=self.iterations, classes=self.classes,
             search="global" if self.align and not self.local_search else "local" if self.align else "fixed", finest=finest,
             group=point_group(self.symmetry), relaxed=point_group(self.relax_symmetry),
+            alike=alike_images(loaded) if self.grey_scales else None,
         )  # fmt: skip
         if task.finest_shell < task.shell(finest or 0.1):
             job.warn(
@@ -185,6 +188,7 @@ class Classify3D(
                 "origin_x": state["shifts"][:, 0] * size, "origin_y": state["shifts"][:, 1] * size,
                 "max_probability": state["max_probability"],
                 "log_likelihood": state["log_likelihood"],
+                "grey_scale": state["scales"][task.alike] if task.alike is not None else 1.0,
             }
         )  # fmt: skip
         particles = self.particles.with_columns(columns, symmetry=task.group.name)

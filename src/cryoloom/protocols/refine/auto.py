@@ -8,7 +8,7 @@ import polars as pl
 from blake3 import blake3
 
 from cryoloom.data import FSC, Classes3D, Mask, Particles, Volume, symmetry_hints
-from cryoloom.data.alignment import RelaxSymmetry, TransferFunction
+from cryoloom.data.alignment import GreyScales, RelaxSymmetry, TransferFunction
 from cryoloom.formats.alignment import POSE, Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import AngularDistribution, Histogram, LinePlot, MapSlices, Series
@@ -96,6 +96,7 @@ class AutoRefine(
         help="Resolution of the reference at the start. Too fine and the halves share its detail, which shows in the FSC as signal.",
     )  # fmt: skip
     transfer_function: TransferFunction
+    grey_scales: GreyScales
     follow_surface: bool = Param(
         "Mask follows the surface", True, advanced=True, aliases=("refine_dynamic_mask",),
         help="Without a reference mask: lay one around the particle's surface once the halves agree to an eighth of its size. Off, a sphere stays: "
@@ -138,7 +139,7 @@ class AutoRefine(
         task = refine.Task(
             loaded.images, self._halves(job, loaded), loaded.pixel_size, loaded.mask_diameter, lowpass, job.seed, job.threads,
             mask_on_grid(self.mask, loaded, job.warn), self.follow_surface, self.iterations, group=point_group(self.symmetry),
-            alike=alike_images(loaded), near=self.poses == "given", solvent_fsc=self.solvent_fsc,
+            alike=alike_images(loaded) if self.grey_scales else None, near=self.poses == "given", solvent_fsc=self.solvent_fsc,
             prior=self._prior(loaded) if self.poses == "prior" else None, relaxed=point_group(self.relax_symmetry),
         )  # fmt: skip
         if self.solvent_fsc:
