@@ -210,9 +210,8 @@ def poses_of(loaded: Alignable) -> tuple[NDArray[np.float64], NDArray[np.float64
     return euler_to_matrix(rot, tilt, psi), np.stack([x, y], axis=1) / loaded.pixel_size
 
 
-def alike_images(loaded: Alignable) -> NDArray[np.int64] | None:
-    """Return which images share a grey scale, ``(n,)`` from 0: those of a micrograph, or else of an optics group; None where all do."""
-    rows = loaded.rows
+def alike_images(rows: pl.DataFrame) -> NDArray[np.int64] | None:
+    """Return which of some particles' images share a grey scale, ``(n,)`` from 0: those of a micrograph, or else of an optics group; None where all do."""
     by = "micrograph_id" if "micrograph_id" in rows.columns and not rows["micrograph_id"].null_count() else "optics_group"
     found, which = np.unique(rows[by].to_numpy(), return_inverse=True)
     return which.astype(np.int64) if len(found) > 1 else None

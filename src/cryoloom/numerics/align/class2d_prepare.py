@@ -109,9 +109,9 @@ class Outcome:
         Å, of FRC 0.5 and 0.143.
     shown
         Whether images that no average held fit the averages better than their negatives do.
-    label, psi, origin, certainty, choices, evidence, match
+    label, psi, origin, certainty, choices, evidence, match, scale
         Per image: class from 0; degrees; shift in Å ``(n, 2)`` added to the image before it is turned; probability of the pose; effective number
-        of classes; log-likelihood gain; amplitude of the class average in it, see `matches`.
+        of classes; log-likelihood gain; amplitude of the class average in it, see `matches`; grey scale.
     """
 
     averages: NDArray[np.float32]
@@ -125,12 +125,13 @@ class Outcome:
     choices: NDArray[np.float32]
     evidence: NDArray[np.float64]
     match: NDArray[np.float32]
+    scale: NDArray[np.float64]
     shown: bool
 
 
 def outcome(task: schedule.Task, state: schedule.State, shape: Geometry) -> Outcome:
     """Return what the last `state` says, in the conventions of the tables."""
-    settings = task.settings
+    task, settings = schedule.scaled(task, state), task.settings
     found = average(
         schedule.stored_sums(state), torch.from_numpy(state["noise"]), task.frame,
         frc_regularised=settings.frc_regularised, tau_fudge=settings.tau_fudge,
@@ -144,5 +145,6 @@ def outcome(task: schedule.Task, state: schedule.State, shape: Geometry) -> Outc
     psi = -((np.rad2deg(angle) + 180.0) % 360.0 - 180.0)
     return Outcome(
         state["images"].astype(np.float32), found.frc.numpy(), half, low, state["labels"], psi, origin, state["certainty"], state["choices"],
-        state["evidence"], matches(task, state, found).numpy(), state["shown"],
+        state["evidence"], matches(task, state, found).numpy(),
+        np.ones(task.count) if task.alike is None else state["scales"][task.alike], state["shown"],
     )  # fmt: skip

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import polars as pl
 
 from cryoloom.data import Classes2D, Particles
-from cryoloom.data.alignment import TransferFunction
+from cryoloom.data.alignment import GreyScales, TransferFunction
+from cryoloom.formats.alignment import alike_images
 from cryoloom.formats.common_grid import CommonGrid
 from cryoloom.report.panels import ImageGrid, LinePlot, Series
 from cryoloom.spec import Hint, Input, Job, Outputs, Panel, Param, Protocol
@@ -25,7 +26,7 @@ class Classified(Outputs):
 class Classify2D(
     Protocol,
     id="classify2d.em",
-    version=3,
+    version=4,
     outputs=Classified,
     cite=("10.1016/j.jmb.2005.02.031", "10.1016/j.jmb.2011.11.010", "10.1038/nmeth.4169"),
     aliases=("ProtCryo2D", "ProtRelionClassify2D"),
@@ -122,6 +123,7 @@ class Classify2D(
         help="Otherwise by the averages' own power, as RELION does, which lets noise of small classes grow.",
     )  # fmt: skip
     transfer_function: TransferFunction
+    grey_scales: GreyScales
     regularisation: float = Param(
         "Regularisation T", 1.0, gt=0, le=20, advanced=True, aliases=("tau_fudge", "regularisationParamT"),
         help="Weight of the images over the averages' prior: 2 to 4 for more detail in small classes, and more noise.",
@@ -178,7 +180,10 @@ class Classify2D(
             frc_regularised=self.frc_regularised, tau_fudge=self.regularisation, white_noise=self.white_noise, recentre=self.recentre,
             recentre_threshold=self.recentre_threshold, recentre_binary=self.recentre_binary, initial_scale=self.initial_scale,
         )  # fmt: skip
-        task = schedule.Task(observed, group, prepare.half_sets(rows.height, job.seed), shape.frame, settings, job.seed, job.threads)
+        task = schedule.Task(
+            observed, group, prepare.half_sets(rows.height, job.seed), shape.frame, settings, job.seed, job.threads,
+            alike_images(rows) if self.grey_scales else None,
+        )  # fmt: skip
 
         def step(state: schedule.State) -> schedule.State:
             new = schedule.iterate(task, state)
@@ -264,7 +269,7 @@ class Classify2D(
             {
                 "id": rows["id"], "class_id": label + 1, "psi": found.psi, "origin_x": found.origin[:, 0], "origin_y": found.origin[:, 1],
                 "max_probability": found.certainty.astype(np.float64), "log_likelihood": found.evidence.astype(np.float64),
-                "match": found.match.astype(np.float64),
+                "match": found.match.astype(np.float64), "grey_scale": found.scale,
             }
         )  # fmt: skip
         particles = self.particles.with_columns(poses)

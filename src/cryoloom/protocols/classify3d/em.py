@@ -143,7 +143,7 @@ class Classify3D(
             job.threads, mask_on_grid(self.mask, loaded, job.warn), iterations=self.iterations, classes=self.classes,
             search="global" if self.align and not self.local_search else "local" if self.align else "fixed", finest=finest,
             group=point_group(self.symmetry), relaxed=point_group(self.relax_symmetry),
-            alike=alike_images(loaded) if self.grey_scales else None,
+            alike=alike_images(loaded.rows) if self.grey_scales else None,
         )  # fmt: skip
         if task.finest_shell < task.shell(finest or 0.1):
             job.warn(

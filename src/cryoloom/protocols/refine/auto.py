@@ -139,7 +139,7 @@ class AutoRefine(
         task = refine.Task(
             loaded.images, self._halves(job, loaded), loaded.pixel_size, loaded.mask_diameter, lowpass, job.seed, job.threads,
             mask_on_grid(self.mask, loaded, job.warn), self.follow_surface, self.iterations, group=point_group(self.symmetry),
-            alike=alike_images(loaded) if self.grey_scales else None, near=self.poses == "given", solvent_fsc=self.solvent_fsc,
+            alike=alike_images(loaded.rows) if self.grey_scales else None, near=self.poses == "given", solvent_fsc=self.solvent_fsc,
             prior=self._prior(loaded) if self.poses == "prior" else None, relaxed=point_group(self.relax_symmetry),
         )  # fmt: skip
         if self.solvent_fsc:
