@@ -19,3 +19,8 @@ GreyScales = Annotated[bool, Param(
     help="Find how much fainter or stronger the particles of each micrograph are than their noise says (thicker ice, another exposure). Off, all count "
     "alike.",
 )]  # fmt: skip
+ZeroMask = Annotated[bool, Param(
+    "Zeros outside the mask", True, advanced=True, aliases=("maskZero", "do_zero_mask"),
+    help="Off, noise like the background's takes the place of what the circle cuts off, so that its edge is no feature: for masks that cut near the "
+    "particle, and for classes that sort by the edge.",
+)]  # fmt: skip

@@ -60,7 +60,14 @@ class Alignable:
 
 
 def alignable(
-    particles: Particles, mask_diameter: float, *, finest: float | None = None, least: int = 2, transfer: str = "full"
+    particles: Particles,
+    mask_diameter: float,
+    *,
+    finest: float | None = None,
+    least: int = 2,
+    transfer: str = "full",
+    zero_mask: bool = True,
+    seed: int = 0,
 ) -> Alignable:
     """Read a particle set for alignment.
 
@@ -76,6 +83,8 @@ def alignable(
         Fewest images that will do.
     transfer
         See `cryoloom.data.alignment.TransferFunction`.
+    zero_mask
+        Fill what the circle cuts off with zeros; otherwise with noise like the background's, drawn by `seed`.
 
     Raises
     ------
@@ -134,6 +143,8 @@ def alignable(
         group=rows["optics_group"].replace_strict(index, return_dtype=pl.Int64).to_numpy(),
         defocus=_defocus(rows) if len(known) == len(DEFOCUS) and transfer != "none" else None,
         normalise=normalise,
+        noise=None if zero_mask else _background(grid, last, mask_diameter / pixel_size, normalise),
+        seed=seed,
     )  # fmt: skip
     return Alignable(images, rows, pixel_size, box, mask_diameter, left_out, tuple(warnings))
 
@@ -270,6 +281,16 @@ def _survey(grid: CommonGrid, diameter: float) -> tuple[dict[int, str], tuple[fl
             "The stack or its table is broken: extract or import the particles again.",
         )
     return bad, (float(np.median(np.concatenate(means))), float(np.median(np.concatenate(spreads))))
+
+
+def _background(grid: CommonGrid, last: int, diameter: float, normalise: bool) -> NDArray[np.float64]:
+    """Return the spectrum of the noise outside the circle, from images spread over the set."""
+    from cryoloom.numerics.align.coefficients import HalfPlane
+    from cryoloom.numerics.align.storage import Preparation, background_power
+
+    rows = np.unique(np.linspace(0, grid.rows.height - 1, BLOCK).astype(np.int64))
+    preparation = Preparation(HalfPlane.of(grid.box, last), diameter, normalise)
+    return background_power(preparation.plane, preparation.scaled(grid.read(rows)), preparation.mask)
 
 
 def _blocks(grid: CommonGrid) -> Iterator[NDArray[np.float32]]:

@@ -90,3 +90,14 @@ def test_settled_poses_make_the_half_maps_alone_and_the_map_of_both_with_their_s
     both = divided(sums[0] + sums[1], images.plane.last, BOX, BOX)
     against_truth = [fourier_shell_correlation(one * sphere, truth * sphere).sum() for one in (both, state["unfiltered"])]
     assert against_truth[1] > against_truth[0] + 0.1
+
+
+def test_noise_outside_the_mask_leaves_poses_as_good_as_zeros_do(rods, image_set):
+    stack, task, volume = rods
+    filled = image_set(stack, PIXEL, 0.95 * BOX * PIXEL, noise=np.full(BOX // 2 + 1, stack.images[:, 0].var() * BOX**2))
+    errors = []
+    for images in (task.images, filled):
+        state = finish(replace(task, images=images), volume, iterations=1)
+        agreement = compare_poses(state["rotations"], state["shifts"], stack.rotations, stack.shifts, either_hand=False)
+        errors.append(np.mean(np.minimum(agreement.angles, 30.0)))
+    assert errors[1] < 1.15 * errors[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryoloom.data import Classes3D, Mask, Particles, Volume, symmetry_hints
-from cryoloom.data.alignment import GreyScales, RelaxSymmetry, TransferFunction
+from cryoloom.data.alignment import GreyScales, RelaxSymmetry, TransferFunction, ZeroMask
 from cryoloom.formats.alignment import POSE, Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import ImageGrid, LinePlot, Series, TableView
@@ -84,6 +84,7 @@ class Classify3D(
     )  # fmt: skip
     relax_symmetry: RelaxSymmetry
     transfer_function: TransferFunction
+    zero_mask: ZeroMask
     grey_scales: GreyScales
     max_resolution: Angstrom = Param(
         "Finest resolution", 0.0, ge=-1, advanced=True, aliases=("limitResolEStep", "strict_highres_exp"),
@@ -135,7 +136,9 @@ class Classify3D(
 
         torch.set_num_threads(1)
         finest = self.max_resolution if self.max_resolution > 0 else None
-        loaded = alignable(self.particles, self.mask_diameter, least=LEAST, transfer=self.transfer_function)
+        loaded = alignable(
+            self.particles, self.mask_diameter, least=LEAST, transfer=self.transfer_function, zero_mask=self.zero_mask, seed=job.seed
+        )
         for warning in loaded.warnings:
             job.warn(warning)
         task = classify3d.Task(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryoloom.data import Classes3D, Particles, Volume, symmetry_hints
-from cryoloom.data.alignment import TransferFunction
+from cryoloom.data.alignment import TransferFunction, ZeroMask
 from cryoloom.formats.alignment import Alignable, alignable
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import ImageGrid, LinePlot, Series, TableView
@@ -73,6 +73,7 @@ class InitialModel(
         "particles that one search does not find.",
     )  # fmt: skip
     transfer_function: TransferFunction
+    zero_mask: ZeroMask
     resolution: Angstrom = Param(
         "Target resolution", 12.0, ge=6, le=60, advanced=True,
         help="Finer detail is ignored. A first map needs none, and finer takes longer and follows noise.",
@@ -94,7 +95,10 @@ class InitialModel(
         from cryoloom.numerics.align import stochastic
 
         torch.set_num_threads(1)
-        loaded = alignable(self.particles, self.mask_diameter, finest=self.resolution, least=LEAST, transfer=self.transfer_function)
+        loaded = alignable(
+            self.particles, self.mask_diameter, finest=self.resolution, least=LEAST, transfer=self.transfer_function,
+            zero_mask=self.zero_mask, seed=job.seed,
+        )  # fmt: skip
         for warning in loaded.warnings:
             job.warn(warning)
         if len(loaded.images) < 200:

@@ -8,7 +8,7 @@ import polars as pl
 from blake3 import blake3
 
 from cryoloom.data import FSC, Classes3D, Mask, Particles, Volume, symmetry_hints
-from cryoloom.data.alignment import GreyScales, RelaxSymmetry, TransferFunction
+from cryoloom.data.alignment import GreyScales, RelaxSymmetry, TransferFunction, ZeroMask
 from cryoloom.formats.alignment import POSE, Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import AngularDistribution, Histogram, LinePlot, MapSlices, Series
@@ -96,6 +96,7 @@ class AutoRefine(
         help="Resolution of the reference at the start. Too fine and the halves share its detail, which shows in the FSC as signal.",
     )  # fmt: skip
     transfer_function: TransferFunction
+    zero_mask: ZeroMask
     grey_scales: GreyScales
     follow_surface: bool = Param(
         "Mask follows the surface", True, advanced=True, aliases=("refine_dynamic_mask",),
@@ -132,7 +133,7 @@ class AutoRefine(
         from cryoloom.numerics.geometry.symmetry import point_group
 
         torch.set_num_threads(1)
-        loaded = alignable(self.particles, self.mask_diameter, transfer=self.transfer_function)
+        loaded = alignable(self.particles, self.mask_diameter, transfer=self.transfer_function, zero_mask=self.zero_mask, seed=job.seed)
         for warning in loaded.warnings:
             job.warn(warning)
         references, lowpass = self._references(job, loaded)
