@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from cryoloom.spec import Param
+from cryoloom.units import Angstrom
 
 TransferFunction = Annotated[Literal["full", "from-first-peak", "none"], Param(
     "Transfer function", "full", advanced=True,
@@ -23,4 +24,13 @@ ZeroMask = Annotated[bool, Param(
     "Zeros outside the mask", True, advanced=True, aliases=("maskZero", "do_zero_mask"),
     help="Off, noise like the background's takes the place of what the circle cuts off, so that its edge is no feature: for masks that cut near the "
     "particle, and for classes that sort by the edge.",
+)]  # fmt: skip
+ShiftRange = Annotated[Angstrom | None, Param(
+    "Largest shift", None, gt=0, advanced=True,
+    help="How far from the box's centre particles are sought at first; empty for a tenth of the box or so. For badly centred picks; time grows with its "
+    "square.",
+)]  # fmt: skip
+Regularisation = Annotated[float, Param(
+    "Regularisation T", 1.0, gt=0, le=20, advanced=True, aliases=("regularisationParamT", "tau_fudge"),
+    help="Weight of the images over what the agreement of their halves says: more than 1 keeps more detail in the references, and more noise.",
 )]  # fmt: skip

@@ -145,12 +145,15 @@ def test_every_parameter_reaches_the_method(simulated, checkpoint_job, monkeypat
     }  # fmt: skip
     protocol = Classify2D(
         particles=simulated(count=40, box=32, pixel_size=7.0, snr=0.5).particles, classes=3, mask_diameter=150.0, batch_per_class=11,
-        regularisation=4.0, force_max_over_poses=False, **given,
+        regularisation=4.0, force_max_over_poses=False, shift_range=28.0, outer_diameter=196.0, **given,
     )  # fmt: skip
     with pytest.raises(RuntimeError, match="seen"):
         protocol.run(checkpoint_job())
     settings = seen[0].settings
     assert {name: getattr(settings, name) for name in given} == given
+    frame, size = seen[0].frame, 224.0 / seen[0].frame.sampler.layout.box
+    assert settings.reach * size == pytest.approx(28.0)
+    assert ((frame.radius + frame.edge) * size, frame.radius * size) == pytest.approx((98.0, 75.0))
     assert (settings.tau_fudge, settings.hard, settings.batch, settings.classes) == (4.0, False, 33, 3)
 
 

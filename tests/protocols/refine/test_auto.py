@@ -146,10 +146,14 @@ def test_priors_and_relaxed_symmetry_reach_the_method_in_its_units(simulated, ch
     poses = pl.DataFrame({"rot": rot, "tilt": tilt, "psi": psi, "origin_x": data.origins[:, 0], "origin_y": data.origins[:, 1]})
     given = Particles(data.particles.items.hstack(poses), data.particles.root, optics=data.particles.optics)
     settings = {"reference": data.volume, "mask_diameter": 170.0, "poses": "prior", "relax_symmetry": "c3"}
-    protocol = AutoRefine(particles=given, **settings, prior_turn=4.0, prior_shift=14.0, free_rot=True)
+    protocol = AutoRefine(
+        particles=given, **settings, prior_turn=4.0, prior_shift=14.0, free_rot=True, shift_range=35.0, join_below=30.0, regularisation=2.0,
+        grey_scales=False,
+    )  # fmt: skip
     assert not list(protocol.check())
     task, _, rotations, shifts = seen_task(protocol, checkpoint_job(), monkeypatch)
     assert task.prior.turn == pytest.approx((180 / np.pi / 4.0) ** 2) and task.prior.shift == pytest.approx(0.25)
+    assert (task.reach, task.join, task.regularisation, task.alike) == (5.0, 30.0, 2.0, None)
     assert task.prior.about_axis and task.prior.group.name == task.relaxed.name == "C3" and not task.near
     assert np.allclose(task.prior.rotations, data.matrices) and np.allclose(task.prior.shifts, data.origins / 7.0)
     assert np.allclose(rotations, data.matrices) and np.allclose(shifts, data.origins / 7.0)

@@ -42,7 +42,14 @@ class Geometry:
 
 
 def geometry(
-    box: int, pixel_size: float, mask_diameter: float, max_resolution: float, *, reach: float = 0.08, start: float = 38.0
+    box: int,
+    pixel_size: float,
+    mask_diameter: float,
+    max_resolution: float,
+    *,
+    outer: float | None = None,
+    reach: float = 0.08,
+    start: float = 38.0,
 ) -> Geometry:
     """Choose the working image: large enough for rings to `max_resolution` Å, no larger.
 
@@ -50,8 +57,8 @@ def geometry(
     ----------
     box, pixel_size
         Of the particle images, px and Å/px.
-    mask_diameter
-        Å.
+    mask_diameter, outer
+        Å, and where the mask's edge ends; None: 1.2 times as far.
     reach
         Largest shift as a fraction of the box.
     start
@@ -62,11 +69,11 @@ def geometry(
     working = min(2 * (rings + 2), box // 2 * 2)
     rings = min(rings, working // 2 - 1)
     size = extent / working
-    outer = min(0.6 * mask_diameter / size, working / 2 - 1.0)
-    radius = min(mask_diameter / 2 / size, outer - min(3.0, outer / 3))
+    end = min((0.6 * mask_diameter if outer is None else outer / 2) / size, working / 2 - 1.0)
+    radius = min(mask_diameter / 2 / size, end - min(3.0 if outer is None else 1.0, end / 3))
     shift = reach * working
-    layout = PolarLayout(working, rings, min(0.5 * working, radius + (outer - radius) / 2 + shift))
-    return Geometry(working, size, Frame(PolarSampler(layout), radius, outer - radius), shift, max(4, int(extent / start)))
+    layout = PolarLayout(working, rings, min(0.5 * working, radius + (end - radius) / 2 + shift))
+    return Geometry(working, size, Frame(PolarSampler(layout), radius, end - radius), shift, max(4, int(extent / start)))
 
 
 def observations(

@@ -274,7 +274,7 @@ def _expect_part(task: Task, state: State, half: int, fold: int, threads: int) -
     if task.search == "global" and (state["closing"] or not state["widening"]["local"]):
         wide = _wide(task, state, maps, grids, coarse)
     known = task.search != "global" or not first
-    spread = schedule.shift_spread(state["shifts"], task.box) if known else 0.06 * task.box
+    spread = schedule.shift_spread(state["shifts"], task.box) if known else refine.first_spread(task)
     lattice = refine.coarse_lattice(task, coarse, spread if state["iteration"] > 1 else None)
     effort = Effort(band, lattice, refine.pose_prior(task, spread), correlate=first, group=task.group, relaxed=task.relaxed)
     return expect(

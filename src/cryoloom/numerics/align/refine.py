@@ -56,7 +56,7 @@ Array = NDArray[np.float64]
 State = dict[str, Any]
 
 JOIN = 40.0
-"""Å; coarser shells are averaged over the halves."""
+"""Å; coarser shells are averaged over the halves unless a task says otherwise."""
 SURFACE_FROM = 8
 """Details across the mask's diameter that the halves must agree on before a mask follows the particle's surface."""
 SURFACE_LOWPASS, SURFACE_EXTEND, SURFACE_EDGE, SURFACE_BOX = 15.0, 8.0, 12.0, 160
@@ -108,6 +108,12 @@ class Task:
         Of the given poses; None: nothing is known but that shifts are small.
     relaxed
         Group whose mates of an image's last pose are tried as well.
+    join
+        Å; coarser shells are averaged over the halves.
+    regularisation
+        Factor on the signal-to-noise ratio that the halves' curve stands for.
+    reach
+        px, largest shift sought at first; None for what a centred box needs.
     """
 
     images: ImageSet
@@ -127,6 +133,9 @@ class Task:
     solvent_fsc: bool = False
     prior: PosePrior | None = None
     relaxed: PointGroup = C1
+    join: float = JOIN
+    regularisation: float = 1.0
+    reach: float | None = None
 
     @property
     def given(self) -> bool:
@@ -232,7 +241,7 @@ def shown(task: Task, state: State) -> bool:
 
 def _known_band(task: Task, shown: bool, band: int) -> int:
     """Return how far images are compared: no farther than the halves are joined while they have not shown the reference."""
-    return band if shown else min(band, task.shell(JOIN))
+    return band if shown else min(band, task.shell(task.join))
 
 
 def starting_map(task: Any, volume: Map, band: int, noise: Array, given: tuple[Array, Array] | None = None) -> Map:
@@ -322,7 +331,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         new["half_maps"] = np.stack(halves) * spherical_mask(box, box / 2, 3)
         del folds
         return new | _joint_maps(task, _Folds(task, points, inserted, noise, 1), inserted, fsc)
-    joined = min(task.shell(JOIN), max(observed.crossing, 1))
+    joined = min(task.shell(task.join), max(observed.crossing, 1))
     new["references"] = _references(task, folds, joined, inserted, box, fsc, follow=task.follow_surface and state["shown"])
     return new
 
@@ -386,13 +395,14 @@ def _joint_maps(task: Task, folds: _Folds, inserted: int, fsc: Array) -> State:
     rim = spherical_mask(box, box / 2 - 3, 3)
     return {
         "unfiltered": divided(sums[0], inserted, box, box, group=task.group) * rim,
-        "combined": divided(sums[0], inserted, box, box, ssnr=joined_ssnr(fsc, combined=True), group=task.group) * rim,
+        "combined": divided(sums[0], inserted, box, box, ssnr=task.regularisation * joined_ssnr(fsc, combined=True), group=task.group)
+        * rim,
     }
 
 
 def _references(task: Task, folds: _Folds, joined: int, inserted: int, box: int, fsc: Array, *, follow: bool) -> Map:
     """Return the reference of every half and fold, ``(2, folds, b, b, b)``: the sums of its half less those of the fold itself."""
-    solvent, ssnr = task.solvent(box), joined_ssnr(fsc)
+    solvent, ssnr = task.solvent(box), task.regularisation * joined_ssnr(fsc)
     references = np.empty((2, folds.count, box, box, box), np.float32)
     for fold, pair in enumerate(folds.others()):
         join_low_shells(pair[0], pair[1], joined)
@@ -445,7 +455,12 @@ def _expect_part(task: Task, state: State, half: int, fold: int, rows: NDArray[n
 def _shift_spread(task: Task, state: State) -> float:
     """Return the prior's standard deviation for shifts in px; wide while nothing is known."""
     known = task.given or state["iteration"] > 0
-    return schedule.shift_spread(state["shifts"], task.box) if known else 0.06 * task.box
+    return schedule.shift_spread(state["shifts"], task.box) if known else first_spread(task)
+
+
+def first_spread(task: Task) -> float:
+    """Return the prior's standard deviation for shifts in px before any is known."""
+    return 0.06 * task.box if task.reach is None else task.reach / 2
 
 
 def pose_prior(task: Task, spread: float) -> PosePrior:
@@ -478,9 +493,10 @@ def coarse_rotations(task: Task, iteration: int) -> Array:
 
 
 def coarse_lattice(task: Task, coarse: int, spread: float | None) -> Array:
-    """Return shifts whose steps the coarse band can bridge, three steps out at first, then as far as shifts have been found."""
+    """Return shifts whose steps the coarse band can bridge, as far out as asked for or three steps at first, then as far as shifts have been found."""
     step = 0.375 * task.box / coarse
-    reach = 3.0 if spread is None else float(np.clip(np.ceil(2.5 * spread / step), 1.0, 3.0))
+    most = 3.0 if task.reach is None else max(1.0, task.reach / step)
+    reach = most if spread is None else float(np.clip(np.ceil(2.5 * spread / step), 1.0, most))
     return disc_lattice(reach * step, step)
 
 

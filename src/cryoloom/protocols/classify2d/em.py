@@ -7,7 +7,7 @@ from typing import Any, Literal
 import polars as pl
 
 from cryoloom.data import Classes2D, Particles
-from cryoloom.data.alignment import GreyScales, TransferFunction
+from cryoloom.data.alignment import GreyScales, ShiftRange, TransferFunction
 from cryoloom.formats.alignment import alike_images
 from cryoloom.formats.common_grid import CommonGrid
 from cryoloom.report.panels import ImageGrid, LinePlot, Series
@@ -47,6 +47,10 @@ class Classify2D(
     mask_diameter: Angstrom = Param(
         "Mask diameter", gt=0, wizard="mask-circle", aliases=("particle_diameter", "maskDiameterA"),
         help="Circle on the averages: the particle's diameter plus a fifth. Too large lets neighbours in.",
+    )  # fmt: skip
+    outer_diameter: Angstrom | None = Param(
+        "Outer diameter of the mask", None, gt=0, advanced=True,
+        help="Where the soft edge of the circle on the averages ends; empty for 1.2 times the mask diameter. A narrow edge is itself a feature.",
     )  # fmt: skip
     max_resolution: Angstrom = Param(
         "Finest resolution", 8.0, gt=0, aliases=("maximunResolution", "highres_limit"),
@@ -124,6 +128,7 @@ class Classify2D(
     )  # fmt: skip
     transfer_function: TransferFunction
     grey_scales: GreyScales
+    shift_range: ShiftRange
     regularisation: float = Param(
         "Regularisation T", 1.0, gt=0, le=20, advanced=True, aliases=("tau_fudge", "regularisationParamT"),
         help="Weight of the images over the averages' prior: 2 to 4 for more detail in small classes, and more noise.",
@@ -138,6 +143,8 @@ class Classify2D(
             yield Hint("particles", f"are {count}; a class needs 5 or more")
         elif self.classes > count / 5:
             yield Hint("classes", f"is {self.classes}: of {count} particles that leaves fewer than 5 a class", fix=max(1, count // 50))
+        if self.outer_diameter is not None and self.outer_diameter < self.mask_diameter:
+            yield Hint("outer_diameter", f"{self.outer_diameter:g} Å is within the mask diameter", fix=1.2 * self.mask_diameter)
         for group in self.particles.optics:
             if group.get("contrast") == "dark":
                 yield Hint("particles", "are dark; extract them with inverted contrast")
@@ -163,7 +170,10 @@ class Classify2D(
             job.warn(notice)
         diameter = min(self.mask_diameter, 0.98 * grid.extent)
         coarsest = max(grid.finest(number) for number in grid.native)
-        shape = prepare.geometry(grid.box, grid.pixel_size, diameter, max(self.max_resolution, 1.025 * coarsest))
+        shape = prepare.geometry(
+            grid.box, grid.pixel_size, diameter, max(self.max_resolution, 1.025 * coarsest), outer=self.outer_diameter,
+            reach=0.08 if self.shift_range is None else min(self.shift_range / grid.extent, 0.25),
+        )  # fmt: skip
         if self.transfer_function != "none" and not all(name in rows.columns for name in CTF_COLUMNS):
             job.warn("The particles have no CTF; classification goes on without.")
         observed = prepare.observations(self._blocks(job, grid), shape, grid.pixel_size, diameter)

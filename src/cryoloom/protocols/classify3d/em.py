@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryoloom.data import Classes3D, Mask, Particles, Volume, symmetry_hints
-from cryoloom.data.alignment import GreyScales, RelaxSymmetry, TransferFunction, ZeroMask
+from cryoloom.data.alignment import GreyScales, Regularisation, RelaxSymmetry, ShiftRange, TransferFunction, ZeroMask
 from cryoloom.formats.alignment import POSE, Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import ImageGrid, LinePlot, Series, TableView
@@ -90,6 +90,8 @@ class Classify3D(
         "Finest resolution", 0.0, ge=-1, advanced=True, aliases=("limitResolEStep", "strict_highres_exp"),
         help="Up to which images are compared, 0 or -1 for what they hold. Coarser is faster, and sorts by large differences only.",
     )  # fmt: skip
+    shift_range: ShiftRange
+    regularisation: Regularisation
     iterations: int = Param(
         "Most iterations", 35, ge=3, le=200, advanced=True, aliases=("numberOfIterations",),
         help="It stops by itself when classes have come to rest; fewer than 20 leave no time to try classes again that turned out equal.",
@@ -145,7 +147,8 @@ class Classify3D(
             loaded.images, halves_at_random(loaded, job.seed), loaded.pixel_size, loaded.mask_diameter, self.initial_lowpass, job.seed,
             job.threads, mask_on_grid(self.mask, loaded, job.warn), iterations=self.iterations, classes=self.classes,
             search="global" if self.align and not self.local_search else "local" if self.align else "fixed", finest=finest,
-            group=point_group(self.symmetry), relaxed=point_group(self.relax_symmetry),
+            group=point_group(self.symmetry), relaxed=point_group(self.relax_symmetry), regularisation=self.regularisation,
+            reach=None if self.shift_range is None else self.shift_range / loaded.pixel_size,
             alike=alike_images(loaded.rows) if self.grey_scales else None,
         )  # fmt: skip
         if task.finest_shell < task.shell(finest or 0.1):

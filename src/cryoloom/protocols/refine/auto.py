@@ -8,7 +8,7 @@ import polars as pl
 from blake3 import blake3
 
 from cryoloom.data import FSC, Classes3D, Mask, Particles, Volume, symmetry_hints
-from cryoloom.data.alignment import GreyScales, RelaxSymmetry, TransferFunction, ZeroMask
+from cryoloom.data.alignment import GreyScales, Regularisation, RelaxSymmetry, ShiftRange, TransferFunction, ZeroMask
 from cryoloom.formats.alignment import POSE, Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import AngularDistribution, Histogram, LinePlot, MapSlices, Series
@@ -103,6 +103,12 @@ class AutoRefine(
         help="Without a reference mask: lay one around the particle's surface once the halves agree to an eighth of its size. Off, a sphere stays: "
         "safer for parts so faint or mobile that a low-passed map lacks them.",
     )  # fmt: skip
+    shift_range: ShiftRange
+    regularisation: Regularisation
+    join_below: Angstrom = Param(
+        "Join halves below", 40.0, ge=10, advanced=True, aliases=("low_resol_join_halves",),
+        help="Coarser detail is averaged over the two halves, so that their frames stay one; their FSC says nothing there. Finer joins what it should judge.",
+    )  # fmt: skip
     iterations: int = Param(
         "Most iterations", 25, ge=3, le=100, advanced=True,
         help="The refinement stops by itself when nothing improves; this is for particles that never settle.",
@@ -142,6 +148,8 @@ class AutoRefine(
             mask_on_grid(self.mask, loaded, job.warn), self.follow_surface, self.iterations, group=point_group(self.symmetry),
             alike=alike_images(loaded.rows) if self.grey_scales else None, near=self.poses == "given", solvent_fsc=self.solvent_fsc,
             prior=self._prior(loaded) if self.poses == "prior" else None, relaxed=point_group(self.relax_symmetry),
+            join=self.join_below, regularisation=self.regularisation,
+            reach=None if self.shift_range is None else self.shift_range / loaded.pixel_size,
         )  # fmt: skip
         if self.solvent_fsc:
             self._judge_edge(job, task.mask)
@@ -302,7 +310,7 @@ class AutoRefine(
                 "resolution_interpolated": resolution_at(curve, 0.143, box, size, interpolated=True),
                 "threshold": 0.143,
                 "mask": "the reference mask, corrected" if self.solvent_fsc else f"sphere of {loaded.mask_diameter:g} Å",
-                "joined_below": 40.0,
+                "joined_below": self.join_below,
                 "iterations": state["history"],
             },
         )
