@@ -145,7 +145,7 @@ def test_classes_go_on_to_selection_refinement_and_relion(sorted_set, checkpoint
 def test_the_report_draws_from_the_outputs_alone(sorted_set):
     out, _, _ = sorted_set
     html = [panel.html() for panel in Classify3D.report(None, out)]
-    assert len(html) == 6 and all(html) and "internal" in html[0]
+    assert len(html) == 9 and all(html) and "internal" in html[0]
     assert Classify3D.summary(None, out)["clearly worse"] == "none"
 
 

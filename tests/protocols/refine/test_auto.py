@@ -235,6 +235,8 @@ def test_given_halves_are_kept_and_partial_ones_refused(simulated, checkpoint_jo
     settings = {"reference": data.volume, "mask_diameter": 170.0, "iterations": 3}
     out = AutoRefine(particles=given, **settings).run(checkpoint_job())
     assert out.particles.items["half_set"].to_list() == half.to_list()
+    titles = [panel.title for panel in AutoRefine.report(None, out) if panel.html()]
+    assert {"Signal to noise", "Accuracy of poses", "Movement of shifts"} <= set(titles)
     partial = pl.Series("half_set", [1, None, 2] * 20)
     broken = Particles(data.particles.items.with_columns(partial), data.particles.root, optics=data.particles.optics)
     with pytest.raises(Failure, match="half_set"):

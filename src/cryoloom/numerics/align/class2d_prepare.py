@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cryoloom.numerics.align import class2d_schedule as schedule
+from cryoloom.numerics.align.class2d_accuracy import accuracies
 from cryoloom.numerics.align.class2d_averages import Frame, average, crossing
 from cryoloom.numerics.align.class2d_layout import PolarLayout
 from cryoloom.numerics.align.class2d_match import matches
 from cryoloom.numerics.align.class2d_observations import Observations, Optics, observe
 from cryoloom.numerics.align.class2d_sampling import PolarSampler
+from cryoloom.numerics.align.class2d_upright import upright
 
 BLOCK = 64  # images prepared at once
 
@@ -114,6 +116,8 @@ class Outcome:
         ``(K, R)`` correlation of half-set averages on rings 1 … R.
     resolution, resolution_0143
         Å, of FRC 0.5 and 0.143.
+    accuracy_rotations, accuracy_translations
+        Degrees and Å, of an image's pose in each class, see `accuracies`, ``(K,)``.
     shown
         Whether images that no average held fit the averages better than their negatives do.
     label, psi, origin, certainty, choices, evidence, match, scale
@@ -133,11 +137,15 @@ class Outcome:
     evidence: NDArray[np.float64]
     match: NDArray[np.float32]
     scale: NDArray[np.float64]
+    accuracy_rotations: NDArray[np.float64]
+    accuracy_translations: NDArray[np.float64]
     shown: bool
 
 
-def outcome(task: schedule.Task, state: schedule.State, shape: Geometry) -> Outcome:
-    """Return what the last `state` says, in the conventions of the tables."""
+def outcome(task: schedule.Task, state: schedule.State, shape: Geometry, *, vertical: bool = False) -> Outcome:
+    """Return what the last `state` says, in the conventions of the tables; `vertical` turns averages upright."""
+    if vertical:
+        state = upright(state, shape.frame)
     task, settings = schedule.scaled(task, state), task.settings
     found = average(
         schedule.stored_sums(state), torch.from_numpy(state["noise"]), task.frame,
@@ -149,9 +157,10 @@ def outcome(task: schedule.Task, state: schedule.State, shape: Geometry) -> Outc
     u = state["shift"].astype(np.float64) * shape.pixel_size
     cosine, sine = np.cos(angle), np.sin(angle)
     origin = -np.stack([cosine * u[:, 0] - sine * u[:, 1], sine * u[:, 0] + cosine * u[:, 1]], axis=1)
+    rotations, shifts = accuracies(task, state)
     psi = -((np.rad2deg(angle) + 180.0) % 360.0 - 180.0)
     return Outcome(
         state["images"].astype(np.float32), found.frc.numpy(), half, low, state["labels"], psi, origin, state["certainty"], state["choices"],
         state["evidence"], matches(task, state, found).numpy(),
-        np.ones(task.count) if task.alike is None else state["scales"][task.alike], state["shown"],
+        np.ones(task.count) if task.alike is None else state["scales"][task.alike], rotations, shifts * shape.pixel_size, state["shown"],
     )  # fmt: skip

@@ -10,7 +10,8 @@ from cryoloom.data import Classes2D, Particles
 from cryoloom.data.alignment import GreyScales, ShiftRange, TransferFunction
 from cryoloom.formats.alignment import alike_images
 from cryoloom.formats.common_grid import CommonGrid
-from cryoloom.report.panels import ImageGrid, LinePlot, Series
+from cryoloom.report.grey_scales import grey_scale_panel
+from cryoloom.report.panels import Histogram, ImageGrid, LinePlot, Series, TableView
 from cryoloom.spec import Hint, Input, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom
 
@@ -115,6 +116,11 @@ class Classify2D(
         "Centre the outline", False, advanced=True, when="recentre", aliases=("reCenterMaskBinary",),
         help="Pixels above the threshold count alike. For particles with one heavy end.",
     )  # fmt: skip
+    vertical: bool = Param(
+        "Long axis vertical", False, advanced=True, aliases=("class2D_estimate_in_plane_pose",),
+        help="Turn the averages, and their members' psi, so that what is long stands upright: filaments, membranes seen from the side. Round views "
+        "have no such axis.",
+    )  # fmt: skip
     force_max_over_poses: bool = Param(
         "Best pose only",
         True,
@@ -207,7 +213,9 @@ class Classify2D(
             name="classify",
             total=task.iterations,
         )
-        return self._outputs(job, rows, usable, prepare.outcome(task, state, shape), shape, diameter, state["history"])
+        return self._outputs(
+            job, rows, usable, prepare.outcome(task, state, shape, vertical=self.vertical), shape, diameter, state["history"]
+        )
 
     def _blocks(self, job: Job, grid: CommonGrid) -> Iterator[Any]:
         """Yield images, defoci and optics, block by block in the order of the rows; a block is of one optics group."""
@@ -266,6 +274,8 @@ class Classify2D(
                 "count": counts,
                 "resolution": found.resolution,
                 "resolution_0143": found.resolution_0143,
+                "accuracy_rotations": found.accuracy_rotations,
+                "accuracy_translations": found.accuracy_translations,
                 "eca": choices,
                 "distribution": counts / max(counts.sum(), 1),
                 "quality": total,
@@ -328,7 +338,21 @@ class Classify2D(
             ),
             LinePlot(title="Half-set correlation of the best", series=curves, x_label="resolution (Å)", y_label="FRC", resolution_axis=True,
                      levels={"0.5": 0.5}, y_range=(-0.2, 1.05)),
+            Histogram(title="Sizes of classes", values=table["count"].to_list(), label="particles", bins=30,
+                      caption="A few giants beside many empty ones: attractors; more iterations or a higher initial uncertainty help."),
             LinePlot(title="Convergence", x_label="iteration", y_label="fraction", y_range=(0, 1.05),
                      series=[Series("pose probability", numbers, [step["certainty"] for step in history]),
                              Series("changed class", numbers, [step["changed"] for step in history])]),
+            LinePlot(title="Likelihood", x_label="iteration", y_label="log-likelihood an image",
+                     series=[Series("gained over noise", numbers, [step["evidence"] for step in history])],
+                     caption="It also rises with the band compared, and falls where the uncertainty does."),
+            LinePlot(title="Resolution and band", x_label="iteration", y_label="Å",
+                     series=[Series("better classes' halves", numbers, [extent / max(step["ring"], 1) for step in history]),
+                             Series("compared to", numbers, [extent / step["band"] for step in history])]),
+            *grey_scale_panel(out.particles.enabled()),
+            TableView(title="Classes", columns={
+                label: table[name].to_list() for name, label in {
+                    "class_id": "class", "count": "particles", "resolution": "resolution (Å, FRC 0.5)", "resolution_0143": "(Å, FRC 0.143)",
+                    "eca": "classes an image shares", "accuracy_rotations": "accuracy of psi (°)", "accuracy_translations": "of shifts (Å)",
+                    "quality": "quality"}.items()}),
         ]  # fmt: skip

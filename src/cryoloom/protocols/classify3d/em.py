@@ -10,7 +10,8 @@ from cryoloom.data import Classes3D, Mask, Particles, Volume, symmetry_hints
 from cryoloom.data.alignment import GreyScales, Regularisation, RelaxSymmetry, ShiftRange, TransferFunction, ZeroMask
 from cryoloom.formats.alignment import POSE, Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
-from cryoloom.report.panels import ImageGrid, LinePlot, Series, TableView
+from cryoloom.report.grey_scales import grey_scale_panel
+from cryoloom.report.panels import AngularDistribution, ImageGrid, LinePlot, Series, TableView
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom, Degrees
 
@@ -309,6 +310,16 @@ class Classify3D(
                 series=[Series("memberships", numbers, [step["changed"] for step in history])], y_range=(0, 1),
                 caption="High again wherever classes that turned out equal were tried elsewhere.",
             ),
+            LinePlot(
+                title="Likelihood", x_label="iteration", y_label="log-likelihood an image",
+                series=[Series("gained over noise", numbers, [step["evidence"] for step in history])],
+                caption="By maps that the image is not in; it also rises with the band compared.",
+            ),
+            AngularDistribution(
+                title="Viewing directions", rot=out.particles.enabled()["rot"].to_list(), tilt=out.particles.enabled()["tilt"].to_list(),
+                caption="Of all classes together.",
+            ),
+            *grey_scale_panel(out.particles.enabled()),
             LinePlot(
                 title="Agreement of halves", x_label="resolution (Å)", y_label="correlation", resolution_axis=True, levels={"0.143": 0.143},
                 series=[

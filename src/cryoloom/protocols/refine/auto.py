@@ -11,6 +11,7 @@ from cryoloom.data import FSC, Classes3D, Mask, Particles, Volume, symmetry_hint
 from cryoloom.data.alignment import GreyScales, Regularisation, RelaxSymmetry, ShiftRange, TransferFunction, ZeroMask
 from cryoloom.formats.alignment import POSE, Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
+from cryoloom.report.grey_scales import grey_scale_panel
 from cryoloom.report.panels import AngularDistribution, Histogram, LinePlot, MapSlices, Series
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol, WrongUse
 from cryoloom.units import Angstrom, Degrees
@@ -252,6 +253,7 @@ class AutoRefine(
         from cryoloom.numerics.fsc.shells import recovered_shell, resolution_at, shell_frequencies
         from cryoloom.numerics.geometry.euler import matrix_to_euler
         from cryoloom.numerics.geometry.symmetry import point_group
+        from cryoloom.numerics.reconstruct.sums import joined_ssnr
 
         box, size, curve, symmetry = loaded.box, loaded.pixel_size, state["fsc"], point_group(self.symmetry).name
         resolution = resolution_at(curve, 0.143, box, size)
@@ -303,7 +305,9 @@ class AutoRefine(
             particles = particles.disable(loaded.left_out)
         shells = np.arange(len(curve))
         fsc = FSC(
-            pl.DataFrame({"id": shells, "shell": shells, "frequency": shell_frequencies(box, size), "fsc": curve}),
+            pl.DataFrame(
+                {"id": shells, "shell": shells, "frequency": shell_frequencies(box, size), "fsc": curve, "ssnr": joined_ssnr(curve)}
+            ),
             job.root,
             meta={
                 "resolution": resolution,
@@ -368,6 +372,15 @@ class AutoRefine(
             LinePlot(title="Movement of poses", x_label="iteration", y_label="median turn (°)",
                      series=[Series("poses", numbers[1:], [step["change_angle"] for step in history[1:]])],
                      caption="Since the iteration before."),
+            LinePlot(title="Movement of shifts", x_label="iteration", y_label="median change (Å)",
+                     series=[Series("shifts", numbers[1:], [step["change_shift"] for step in history[1:]])]),
+            LinePlot(title="Accuracy of poses", x_label="iteration", y_label="°, Å",
+                     series=[Series("rotations (°)", numbers, [step["accuracy_rotations"] for step in history]),
+                             Series("shifts (Å)", numbers, [step["accuracy_translations"] for step in history])],
+                     caption="Errors expected at odds of a hundred to one; those of the last iteration hold the reference's noise too."),
+            LinePlot(title="Signal to noise", x_label="resolution (Å)", y_label="log₁₀ of the ratio of powers", resolution_axis=True, levels={"1": 0.0},
+                     series=[Series("a half map", table["frequency"].to_list()[1:], table["ssnr"].log10().to_list()[1:])]),
+            *grey_scale_panel(poses),
             Histogram(title="Certainty of poses", values=poses["max_probability"].to_list(), label="probability of the best pose"),
             MapSlices(title="Combined map", volume=data, caption=f"Filtered by its FSC, {size:g} Å a voxel."),
         ]  # fmt: skip
