@@ -108,6 +108,7 @@ class InitialModel(
         import torch
 
         from cryoloom.numerics.align import stochastic
+        from cryoloom.numerics.align.contrast import look_dark
 
         torch.set_num_threads(1)
         loaded = alignable(
@@ -119,6 +120,8 @@ class InitialModel(
         if len(loaded.images) < 200:
             job.warn(f"{len(loaded.images)} particles are few for a first map; look at it before trusting it.")
         radius = loaded.mask_diameter / 2 / loaded.pixel_size
+        if look_dark(loaded.images, radius):
+            job.warn("The particles look dark on bright ground: no map will be found. Extract them again with inverted contrast.")
         plans = [
             stochastic.Plan(
                 loaded.images,

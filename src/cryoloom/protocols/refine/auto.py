@@ -20,6 +20,8 @@ UNSURE = 0.5
 """Mean probability of the best poses below which a map may come from noise: noise alone reaches 0.2."""
 LEAST_EDGE = 5.0
 """Pixels over which a mask under which the FSC is taken should fall."""
+FEW = 100
+"""Particles below which a refinement says little."""
 POOR = 10.0
 """Degrees of expected error (at odds of a hundred to one) from which poses are too uncertain to be worth a map."""
 ALIKE = 0.9
@@ -118,6 +120,8 @@ class AutoRefine(
     def check(self) -> Iterator[Hint]:
         yield from symmetry_hints(self.symmetry)
         yield from symmetry_hints(self.relax_symmetry, "relax_symmetry")
+        if (count := self.particles.enabled().height) < FEW:
+            yield Hint("particles", f"are {count}: too few for halves to agree on much", error=False)
         missing = [name for name in POSE if name not in self.particles.items.columns]
         if missing and self.poses != "search":
             yield Hint("poses", f"must be search: the particles carry no {', '.join(missing)}", fix="search")
