@@ -239,17 +239,6 @@ def refine_among(grids, choice, kx, ky, count, box, data, weight, prior, mates, 
     for b in range(len(data)):
         for c in range(found[b]):
             costs[b, c] = refine_pose(
-                grids[choice[b]],
-                kx,
-                ky,
-                count,
-                box,
-                data[b],
-                weight[b],
-                prior[b],
-                mates,
-                steps,
-                rotations[b, c],
-                shifts[b, c],
-                curvatures[b, c],
-            )
+                grids[choice[b]], kx, ky, count, box, data[b], weight[b], prior[b], mates, steps,
+                rotations[b, c], shifts[b, c], curvatures[b, c],
+            )  # fmt: skip
