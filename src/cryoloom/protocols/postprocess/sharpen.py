@@ -16,6 +16,8 @@ from cryoloom.units import Angstrom, SquareAngstrom
 
 ANISOTROPIC = 1.3
 """Times the finest resolution of a direction that the coarsest may be, the extreme twentieths left out."""
+TELLING = 10
+"""Shells of agreement from which directions can be compared."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Sharpen(
         axes, cones = directional_fsc(first * mask, second * mask)
         each = directional_resolutions(cones, box, pixel_size)
         coarsest, finest = (float(value) for value in np.quantile(each, (0.95, 0.05)))
-        if coarsest > ANISOTROPIC * finest:
+        if shell >= TELLING and coarsest > ANISOTROPIC * finest:
             worst = axes[int(each.argmax())]
             tilt, rot = np.rad2deg(np.arccos(worst[2])), np.rad2deg(np.arctan2(worst[1], worst[0]))
             job.warn(
