@@ -178,6 +178,7 @@ def test_what_is_missing_can_be_given_to_a_copy(tmp_path: Path) -> None:
         (lambda record: record.update(version=2), "workflow-newer"),
         (lambda record: record.update(extra=1), "workflow-invalid"),
         (lambda record: record["nodes"][0].update(id="../../up"), "workflow-invalid"),
+        (lambda record: record["nodes"][0].update(protocol="toy.source\x1b[2J"), "workflow-invalid"),
         (lambda record: record["nodes"][1].update(id="r001"), "workflow-invalid"),
         (lambda record: record["nodes"][0]["parameters"]["file"].update(input="nothing"), "workflow-invalid"),
         (lambda record: record["nodes"][1]["parameters"]["window"].update(unit="Å"), "workflow-unit"),

@@ -199,7 +199,8 @@ class RunFolder:
 
     def needs(self) -> tuple[str, ...]:
         """Return what somebody has to decide before the run can be started; such a run is never started itself, only made anew."""
-        return tuple(f"{name.replace('|', ' or ')} {why}".strip() for name, why in self.record.get("needs", {}).items())
+        told = (f"{name.replace('|', ' or ')} {why}".strip() for name, why in self.record.get("needs", {}).items())
+        return tuple("".join(letter for letter in text if letter.isprintable()) for text in told)
 
     def origin(self) -> dict[str, Any] | None:
         """Return ``origin.json``."""

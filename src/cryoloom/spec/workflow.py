@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 SCHEMA = "urn:cryoloom:schema:workflow-1"
 """Names the schema in every file."""
 
-NodeId = Annotated[str, StringConstraints(pattern=r"^[^.\s/]+$", max_length=100)]
-Source = Annotated[str, StringConstraints(pattern=r"^[^.\s/]+(\.[A-Za-z_]\w*)?$", max_length=300)]
+NodeId = Annotated[str, StringConstraints(pattern=r"^[\w-]+$", max_length=100)]
+Source = Annotated[str, StringConstraints(pattern=r"^[\w-]+(\.[A-Za-z_]\w*)?$", max_length=300)]
 """``NODE.OUTPUT``; ``NODE`` where a whole run of another program is meant."""
 
 
@@ -49,7 +49,7 @@ class Node(_Part):
     """A step: protocol, parameters and what it takes from other steps."""
 
     id: NodeId
-    protocol: str
+    protocol: Annotated[str, StringConstraints(pattern=r"^[\w.:-]+$", max_length=200)]
     version: int | None = Field(default=None, description="Of the protocol; results of another version differ.")
     label: str = ""
     note: str = ""
