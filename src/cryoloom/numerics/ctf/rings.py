@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import BSpline
 
 from cryoloom.numerics.ctf.electron import amplitude_phase, electron_wavelength
-from cryoloom.numerics.ctf.spectrum import Array, Spectrum
+from cryoloom.numerics.ctf.spectrum import Array, Spectrum, Taper
 
 SECTORS = 36
 """Sectors of the half plane: 5° each, over which the defocus of any tolerable astigmatism is constant."""
@@ -107,7 +107,7 @@ class Cells:
     noise
         Variance of the excess of a single pixel, from its scatter within cells.
     taper
-        Side in Å of the tapered tiles behind the spectrum, 0 for none.
+        Of the tiles behind the spectrum; None for none.
     """
 
     radius: Array
@@ -119,7 +119,12 @@ class Cells:
     rings: Array
     background: Array
     noise: float
-    taper: float
+    taper: Taper | None
+
+    @property
+    def correlated(self) -> float:
+        """Return how many pixels carry the information of one."""
+        return self.taper.correlated if self.taper else 1.0
 
 
 def spline_basis(values: Array, low: float, high: float, count: int, degree: int = 3) -> Array:
@@ -173,8 +178,9 @@ def gather(spectrum: Spectrum, low: float, high: float, *, cross: int, smoothnes
     smooth = _smooth(rings, profile, count[present], low, high, smoothness)
     background = np.interp(mean[0], rings, smooth)
     spread = np.bincount(cell, power * power, minlength=size)[kept] - pixels[kept] * np.square(mean[2])
-    # Neighbours in a cell share a quarter of their variance through the taper, which their scatter therefore lacks.
-    freedom = (pixels[kept] - 1) * (1 - 0.5 / pixels[kept])
+    # Neighbours in a cell share some of their variance through the taper (a quarter by a sine), which their scatter therefore lacks.
+    shared = 0.4 * (spectrum.taper.correlated - 1) if spectrum.taper else 0.0
+    freedom = (pixels[kept] - 1) * (1 - np.minimum(shared / pixels[kept], 0.9))
     return Cells(
         radius=mean[0],
         azimuth=mean[1],
