@@ -147,7 +147,7 @@ def estimate_from_spectrum(fine: Spectrum, optics: Optics, settings: Settings, *
 
 def _cross(spectrum: Spectrum) -> int:
     """Return the half width in px of the cross along the axes that is left out, where detector and readout leave lines."""
-    return max(2, spectrum.window // 50)
+    return max(4, spectrum.window // 200) if spectrum.tiles < 5 else max(2, spectrum.window // 50)
 
 
 def _within_plates(ctf: Astigmatic, plates: tuple[float, ...] | None) -> Astigmatic:

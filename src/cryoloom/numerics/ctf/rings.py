@@ -17,8 +17,8 @@ from cryoloom.numerics.ctf.spectrum import Array, Spectrum, Taper
 SECTORS = 36
 """Sectors of the half plane: 5° each, over which the defocus of any tolerable astigmatism is constant."""
 
-RINGS_PER_PIXEL = 2
-"""Cells are half a spectrum pixel deep, so that averaging over them does not blur rings near the aliasing bound."""
+COARSE = 1024
+"""Rows of a spectrum up to which cells are half a pixel deep, so that averaging over them does not blur rings near the aliasing bound."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,8 @@ def gather(spectrum: Spectrum, low: float, high: float, *, cross: int, smoothnes
     """
     chosen, radii, azimuth = band_pixels(spectrum, low, high, cross)
     power = np.square(spectrum.amplitude[chosen])
-    first = np.floor(low / spectrum.step * RINGS_PER_PIXEL)
-    ring = (np.floor(radii / spectrum.step * RINGS_PER_PIXEL) - first).astype(np.intp)
+    depth = spectrum.step / (2 if spectrum.window <= COARSE else 1)
+    ring = (np.floor(radii / depth) - np.floor(low / depth)).astype(np.intp)
     sector = np.minimum(((azimuth / math.pi + 0.5) * SECTORS).astype(np.intp), SECTORS - 1)
     cell = ring * SECTORS + sector
     size = (int(ring.max(initial=-1)) + 1) * SECTORS

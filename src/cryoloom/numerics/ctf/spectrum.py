@@ -22,7 +22,7 @@ LARGEST = 2304
 MEETING = 1 / 16
 """Part of the side over which tiles of the fine spectrum rise at their ends, and there overlap."""
 
-NEIGHBOURHOOD = 200.0
+NEIGHBOURHOOD = 300.0
 """Å: the fine spectrum sees every place by the mean and the deviation of so much around it, coarser than all that is fitted."""
 
 
