@@ -98,7 +98,9 @@ def bound(image: Array, pixel_size: float, optics: Optics, true: Array) -> Array
     rise, turn = np.square(np.sin(phase)), np.sin(2 * phase)
     smooth, coarse = (spline_basis(radius, radius.min(), radius.max(), number, degree=2) for number in (6, 3))
     base = np.concatenate([smooth, coarse * np.cos(double)[:, None], coarse * np.sin(double)[:, None]], axis=1)
-    parameters = np.concatenate([np.full(smooth.shape[1], np.log(power.mean())), np.zeros(2 * coarse.shape[1]), np.full(smooth.shape[1], -2.0)])
+    parameters = np.concatenate(
+        [np.full(smooth.shape[1], np.log(power.mean())), np.zeros(2 * coarse.shape[1]), np.full(smooth.shape[1], -2.0)]
+    )
     unknown = np.zeros((0, 0))
     for _ in range(40):
         background, envelope = np.exp(base @ parameters[: base.shape[1]]), np.exp(smooth @ parameters[base.shape[1] :])

@@ -106,16 +106,19 @@ def estimate_ctf(image: Array, pixel_size: float, optics: Optics, settings: Sett
         For an image without a usable spectrum, or a band too narrow for it.
     """
     spectrum = mean_spectrum(image, pixel_size, window=settings.window, spectral_pixel=settings.spectral_pixel)
-    fine = fine_spectrum(image, pixel_size, spectral_pixel=settings.spectral_pixel)
-    return estimate_from_spectrum(fine, optics, settings, shown=spectrum)
+    return estimate_from_spectrum(spectrum, optics, settings, fine=fine_spectrum(image, pixel_size, spectral_pixel=settings.spectral_pixel))
 
 
-def estimate_from_spectrum(fine: Spectrum, optics: Optics, settings: Settings, *, shown: Spectrum | None = None) -> Estimate:
-    """Estimate the CTF behind the amplitude spectrum `fine`, and judge it by `shown`, a smoother one of the same image if there is one."""
-    measured = shown or fine
-    fine, spectrum = without_spikes(fine), without_spikes(measured)
+def estimate_from_spectrum(spectrum: Spectrum, optics: Optics, settings: Settings, *, fine: Spectrum | None = None) -> Estimate:
+    """Estimate the CTF behind an amplitude spectrum, from the `fine` one of the same image if there is one."""
+    measured, spectrum = spectrum, without_spikes(spectrum)
     low, high = 1 / settings.low_res, min(1 / settings.high_res, USABLE * 0.5 / spectrum.pixel_size)
-    cells = gather(fine, low, high, cross=_cross(fine), smoothness=BACKGROUND)
+    # Lines of detector and readout lie along the axes; a fine spectrum confines them.
+    cross = max(2, spectrum.window // 50)
+    if fine is None:
+        cells = gather(spectrum, low, high, cross=cross, smoothness=BACKGROUND)
+    else:
+        cells = gather(without_spikes(fine), low, high, cross=max(4, fine.window // 200), smoothness=BACKGROUND)
     landscape = search_defocus(
         cells,
         optics,
@@ -136,18 +139,12 @@ def estimate_from_spectrum(fine: Spectrum, optics: Optics, settings: Settings, *
         with_plate=settings.plates is not None,
     )
     ctf = _within_plates(refined.ctf, settings.plates)
-    cross = _cross(spectrum)
     score = _correlation(spectrum, cells, ctf, optics, low, high, cross)
     curves = fit_curves(spectrum, ctf, optics, settings.low_res, cross=cross)
     if refined.gain < CLEAR_GAIN:
         curves = replace(curves, resolution=settings.low_res)
     doubts = _doubts(ctf, refined.gain, score, curves, settings, spectrum)
     return Estimate(ctf, refined.error, score, refined.gain, curves, measured, doubts)
-
-
-def _cross(spectrum: Spectrum) -> int:
-    """Return the half width in px of the cross along the axes that is left out, where detector and readout leave lines."""
-    return max(4, spectrum.window // 200) if spectrum.tiles < 5 else max(2, spectrum.window // 50)
 
 
 def _within_plates(ctf: Astigmatic, plates: tuple[float, ...] | None) -> Astigmatic:
