@@ -1,8 +1,9 @@
 """Defocus, astigmatism and phase shift of a micrograph from its Thon rings, with a judgement of the fit.
 
 The course is CTFFIND's (Mindell & Grigorieff, J. Struct. Biol. 142:334, 2003; Rohou & Grigorieff, J. Struct. Biol. 192:216, 2015):
-tile-averaged amplitude spectrum, background, exhaustive search, local refinement, equi-phase averages. The refinement models
-background and decay of the rings instead of filtering them away, so its standard errors can be believed.
+amplitude spectrum, background, exhaustive search, local refinement, equi-phase averages. The fit is to the spectrum of the whole
+micrograph, which has lost nothing to the tapers of small tiles; their average is what the fit is judged by. The refinement models background and
+decay of the rings instead of filtering them away, so its standard errors can be believed, and are near the least that are possible.
 """
 
 import math
@@ -44,7 +45,7 @@ class Settings:
     plates
         Phase shifts searched; None for no phase plate.
     window
-        Rows of the spectrum.
+        Rows of the averaged spectrum by which the fit is judged.
     spectral_pixel
         Å/px down to which the spectrum is kept.
     exhaustive
@@ -78,7 +79,7 @@ class Estimate:
     gain
         Log-likelihood gained over no rings at all.
     curves, spectrum
-        What was fitted, and to which resolution the fit holds.
+        What the fit is judged by, and to which resolution it holds.
     doubts
         Why the fit should not be used; empty for a good one.
     """

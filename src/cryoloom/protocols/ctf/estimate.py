@@ -32,7 +32,7 @@ class CTFEstimate(
     aliases=("CistemProtCTFFind", "ProtCTFFind"),
     streams="micrographs",
 ):
-    """Fit the Thon rings of each micrograph's spectrum: an exhaustive search, then least squares with background and decay.
+    """Fit the Thon rings in the spectrum of each whole micrograph: an exhaustive search, then least squares with background and decay.
 
     Micrographs without a believable fit stay in the set, disabled, with the reason.
     """
@@ -75,7 +75,8 @@ class CTFEstimate(
     )  # fmt: skip
     window: Pixels = Param(
         "Spectrum window", 512, ge=64, le=4096, multiple_of=2, advanced=True, aliases=("windowSize",),
-        help="Rows of the spectrum; smaller micrographs get smaller ones. Too small a window blurs the rings of large defoci.",
+        help="Rows of the spectrum by which a fit is judged and shown; smaller micrographs get smaller ones. Too small a window blurs the rings of "
+        "large defoci there; the fit itself is made to the spectrum of the whole micrograph.",
     )  # fmt: skip
     resample: bool = Param(
         "Resample to 1.4 Å", True, advanced=True, aliases=("resamplePix",),
