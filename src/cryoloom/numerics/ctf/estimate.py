@@ -53,11 +53,11 @@ class Settings:
     """
 
     low_res: float = 30.0
-    high_res: float = 5.0
+    high_res: float = 4.0
     min_defocus: float = 5000.0
     max_defocus: float = 50000.0
     defocus_step: float = 100.0
-    astigmatism: float = 200.0
+    astigmatism: float = 400.0
     plates: tuple[float, ...] | None = None
     window: int = 512
     spectral_pixel: float = 1.4

@@ -16,7 +16,7 @@ from scipy.optimize import nnls
 from cryoloom.numerics.ctf.rings import Astigmatic, Cells, Optics, astigmatism_loss, spline_basis
 from cryoloom.numerics.ctf.spectrum import Array
 
-SIGNAL = 5
+SIGNAL = 7
 """Splines of α over the band."""
 
 SETTLED = 3e-4

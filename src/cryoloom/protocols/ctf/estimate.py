@@ -50,7 +50,7 @@ class CTFEstimate(
         "Too coarse and the shape of particles is taken for rings.",
     )  # fmt: skip
     high_res: Angstrom = Param(
-        "Fine limit", 5.0, gt=0, group="Band", wizard="psd-band", aliases=("highRes",),
+        "Fine limit", 4.0, gt=0, group="Band", wizard="psd-band", aliases=("highRes",),
         help="Where the fit ends, in Å or, below 0.5, as a fraction of the sampling rate; never beyond Nyquist. Too coarse costs precision.",
     )  # fmt: skip
     min_defocus: Angstrom = Param(
@@ -66,7 +66,7 @@ class CTFEstimate(
         help="Of the search; refined by itself where a ring would slip between two nodes, so a coarse one costs nothing.",
     )  # fmt: skip
     astigmatism: Angstrom = Param(
-        "Expected astigmatism", 200.0, group="Search", advanced=True, aliases=("tolerated_astigmatism",),
+        "Expected astigmatism", 400.0, group="Search", advanced=True, aliases=("tolerated_astigmatism",),
         help="Soft restraint on the difference of the two defoci, zero or negative for none. Too small a value hides weak astigmatism.",
     )  # fmt: skip
     slow_search: bool = Param(
