@@ -163,10 +163,11 @@ def main() -> None:
     parser.add_argument("--micrographs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    sys.stdout.write(
-        "| Å/px | believed | defocus: median, 95 % (Å) | RMS, bound | median / bound | astigmatism: median, 95 % | vector: RMS, bound | angle (°) | RMS / standard error | s |\n"
-        "|---|---|---|---|---|---|---|---|---|---|\n"
-    )
+    heads = (
+        "Å/px", "believed", "defocus: median, 95 % (Å)", "RMS, bound", "median / bound", "astigmatism: median, 95 %", "vector: RMS, bound",
+        "angle (°)", "RMS / standard error", "s",
+    )  # fmt: skip
+    sys.stdout.write("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|\n")
     for name in given.sets:
         sys.stdout.write(row(name, judge(CASES[name], given.micrographs, given.seed)))
         sys.stdout.flush()
