@@ -16,8 +16,8 @@ from scipy.optimize import nnls
 from cryoloom.numerics.ctf.rings import Astigmatic, Cells, Optics, astigmatism_loss, spline_basis
 from cryoloom.numerics.ctf.spectrum import Array
 
-SIGNAL = 7
-"""Splines of α over the band."""
+KNOT = 0.045
+"""1/Å between the knots of α: it follows an envelope and the ring of ice, and in a narrow band leaves the Thon rings alone."""
 
 SETTLED = 3e-4
 """Radians: a step that moves no phase by more is the last."""
@@ -154,8 +154,9 @@ class _Problem:
         radial = spline_basis(cells.radius, low, high, background)
         folded = spline_basis(cells.radius, low, high, 3, degree=2)
         self.fixed = np.concatenate([radial, folded * np.cos(double)[:, None], folded * np.sin(double)[:, None]], axis=1)
-        self.envelope = spline_basis(cells.radius, low, high, SIGNAL, degree=2)
-        self.ring_envelope = spline_basis(cells.rings, low, high, SIGNAL, degree=2)
+        signals = 2 + max(2, round((high - low) / KNOT))
+        self.envelope = spline_basis(cells.radius, low, high, signals, degree=2)
+        self.ring_envelope = spline_basis(cells.rings, low, high, signals, degree=2)
         self.weigh(np.ones_like(slope))
 
     def weigh(self, power: Array) -> None:
@@ -195,7 +196,7 @@ class _Problem:
         rise, slope = self._rings(vector)
         rings = self._project(self.envelope * (rise * self.weight)[:, None])
         gram = rings.T @ rings
-        lower = np.linalg.cholesky(gram + 1e-9 * np.trace(gram) * np.eye(SIGNAL))
+        lower = np.linalg.cholesky(gram + 1e-9 * np.trace(gram) * np.eye(len(gram)))
         signal = nnls(lower.T, solve_triangular(lower, rings.T @ self.data, lower=True))[0]
         residual = self.data - rings @ signal
         columns = self._project(self.slopes * (self.envelope @ signal * slope * self.weight)[:, None])
