@@ -15,6 +15,9 @@ from cryoloom.units import Angstrom, Degrees, Pixels
 if TYPE_CHECKING:
     from cryoloom.numerics.ctf.estimate import Settings
 
+FINE = 4.0
+"""Å to which spectra are fitted unless asked otherwise, or to Nyquist: just short of the spots of ice crystals."""
+
 RESAMPLED = 1.4
 """Å/px: spectra of finer micrographs are kept to this only, as no ring is seen beyond."""
 
@@ -50,7 +53,7 @@ class CTFEstimate(
         "Too coarse and the shape of particles is taken for rings.",
     )  # fmt: skip
     high_res: Angstrom = Param(
-        "Fine limit", 4.0, gt=0, group="Band", wizard="psd-band", aliases=("highRes",),
+        "Fine limit", FINE, gt=0, group="Band", wizard="psd-band", aliases=("highRes",),
         help="Where the fit ends, in Å or, below 0.5, as a fraction of the sampling rate; never beyond Nyquist. Too coarse costs precision.",
     )  # fmt: skip
     min_defocus: Angstrom = Param(
@@ -116,7 +119,7 @@ class CTFEstimate(
 
     def run(self, job: Job) -> Estimated:
         nyquist = max((2 * group["pixel_size"] * self.bin_factor for group in self.micrographs.optics), default=0.0)
-        if 0.5 <= self.high_res < nyquist:
+        if 0.5 <= self.high_res < nyquist and self.high_res != FINE:
             job.warn(f"The fine limit of {self.high_res:g} Å lies beyond Nyquist; {nyquist:.3g} Å is used.")
         result = job.map(self.estimate, self.micrographs)
         kept = ("id", "micrograph_name", "optics_group", "enabled", "fail_reason")
