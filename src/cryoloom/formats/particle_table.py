@@ -9,13 +9,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from cryoloom.data.columns import relion_names
+from cryoloom.formats.relion_optics import with_optics
 from cryoloom.formats.sources import item_names
 from cryoloom.formats.star import demand_numbers, read_star
 from cryoloom.spec import Failure
 
 _OURS = {relion: ours for ours, relion in relion_names().items()}
-_OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
-_NUMBERS_OF_OPTICS = ("rlnOpticsGroup", "rlnImagePixelSize", "rlnImageSize", *_OPTICS)
 _TOGETHER = (
     ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"),
     ("rlnOriginXAngst", "rlnOriginYAngst"),
@@ -49,7 +48,7 @@ def read_particles_star(path: Path) -> ParticleTable:
     ------
     Failure
         ``star-no-particles`` without ``rlnImageName`` or without rows, ``star-column`` without a column that another one needs,
-        ``star-optics`` when a particle's optics group is not described, and what `read_star` and `demand_numbers` raise.
+        and what `read_star`, `demand_numbers` and `with_optics` raise.
     """
     blocks = read_star(path)
     rows = next((frame for frame in blocks.values() if "rlnImageName" in frame.columns), None)
@@ -58,17 +57,9 @@ def read_particles_star(path: Path) -> ParticleTable:
         raise Failure("star-no-particles", f"{path}: no table with rlnImageName; it holds {found}.", "Give a particles STAR file.")
     if rows.is_empty():
         raise Failure("star-no-particles", f"{path}: its table of particles has no rows.", "Give a table with particles.")
-    groups = next((frame for frame in blocks.values() if "rlnOpticsGroup" in frame.columns and frame is not rows), None)
     demand_numbers(rows, (label for label in _OURS if not label.endswith("Name")), path)
-    if groups is not None:
-        demand_numbers(groups, _NUMBERS_OF_OPTICS, path)
     _demand_companions(rows, path)
-    rows = _with_group(rows, groups, path)
-    rows, optics = _old_optics(rows) if groups is None else (rows, _optics(groups))
-    known = {group["optics_group"] for group in optics}
-    unknown = sorted(set(rows["rlnOpticsGroup"].to_list()) - known)
-    if unknown:
-        raise Failure("star-optics", f"{path}: optics group {unknown[0]} is not in data_optics, which has {sorted(known)}.", "Add it.")
+    rows, optics = with_optics(rows, blocks, path)
     rows = _origins_in_angstrom(rows, optics)
     place = rows["rlnImageName"].str.splitn("@", 2).struct.unnest()
     number, file = (place["field_0"], place["field_1"])
@@ -93,73 +84,6 @@ def _demand_companions(rows: pl.DataFrame, path: Path) -> None:
         if there and len(there) < len(labels):
             missing = ", ".join(label for label in labels if label not in there)
             raise Failure("star-column", f"{path}: has {', '.join(there)} but no {missing}.", "Add what is missing, or leave out the rest.")
-
-
-def _with_group(rows: pl.DataFrame, groups: pl.DataFrame | None, path: Path) -> pl.DataFrame:
-    """Return the rows with their optics group; where there is but one, it is theirs."""
-    if groups is None or "rlnOpticsGroup" in rows.columns:
-        return rows
-    if groups.height != 1:
-        message = f"{path}: the particles have no rlnOpticsGroup, data_optics has {groups.height} groups."
-        raise Failure("star-column", message, "Say of every particle which group it belongs to.")
-    return rows.with_columns(rlnOpticsGroup=pl.lit(groups["rlnOpticsGroup"][0]))
-
-
-def _optics(groups: pl.DataFrame) -> list[dict[str, Any]]:
-    ours = {
-        "rlnOpticsGroup": "optics_group",
-        "rlnOpticsGroupName": "optics_group_name",
-        "rlnImagePixelSize": "pixel_size",
-        "rlnImageSize": "box_size",
-        "rlnVoltage": "voltage",
-        "rlnSphericalAberration": "cs",
-        "rlnAmplitudeContrast": "amplitude_contrast",
-        "rlnCtfDataArePhaseFlipped": "phase_flipped",
-        "rlnCtfDataAreCtfPremultiplied": "ctf_premultiplied",
-    }
-    optics = [{ours.get(name, name): value for name, value in row.items()} for row in groups.iter_rows(named=True)]
-    for group in optics:
-        group.setdefault("optics_group_name", f"opticsGroup{group['optics_group']}")
-        for flag in ("phase_flipped", "ctf_premultiplied"):
-            group[flag] = bool(group.get(flag, False))
-        group.pop("rlnImageDimensionality", None)
-    return optics
-
-
-def _old_optics(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
-    """Gather what each row of a table without optics groups says of its acquisition into groups."""
-    size = next((name for name in ("rlnImagePixelSize", "rlnPixelSize") if name in rows.columns), None)
-    if size is not None:
-        rows = rows.with_columns(_pixel_size=pl.col(size).cast(pl.Float64))
-    elif {"rlnDetectorPixelSize", "rlnMagnification"} <= set(rows.columns):
-        # µm on the detector over magnification
-        rows = rows.with_columns(_pixel_size=(1e4 * pl.col("rlnDetectorPixelSize") / pl.col("rlnMagnification")).round(6))
-    said = [name for name in ("rlnOpticsGroup", "_pixel_size", *_OPTICS) if name in rows.columns]
-    if not said:
-        return rows.with_columns(rlnOpticsGroup=pl.lit(1, pl.Int64)), [_group(1, {})]
-    groups = rows.select(said).unique().sort(said)
-    if "rlnOpticsGroup" not in said or groups["rlnOpticsGroup"].n_unique() < groups.height:
-        rows, said = rows.drop("rlnOpticsGroup", strict=False), [name for name in said if name != "rlnOpticsGroup"]
-        groups = (
-            rows.select(said).unique().sort(said).with_row_index("rlnOpticsGroup", 1).with_columns(pl.col("rlnOpticsGroup").cast(pl.Int64))
-        )
-        rows = rows.join(groups, on=said, how="left", maintain_order="left", nulls_equal=True)
-    optics = [_group(row["rlnOpticsGroup"], row) for row in groups.iter_rows(named=True)]
-    drop = ["_pixel_size", *_OPTICS, "rlnDetectorPixelSize", "rlnMagnification", "rlnPixelSize", "rlnImagePixelSize"]
-    return rows.drop(drop, strict=False), optics
-
-
-def _group(number: int, row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "optics_group": number,
-        "optics_group_name": f"opticsGroup{number}",
-        "pixel_size": row.get("_pixel_size"),
-        "voltage": row.get("rlnVoltage"),
-        "cs": row.get("rlnSphericalAberration"),
-        "amplitude_contrast": row.get("rlnAmplitudeContrast"),
-        "phase_flipped": False,
-        "ctf_premultiplied": False,
-    }
 
 
 def _origins_in_angstrom(rows: pl.DataFrame, optics: list[dict[str, Any]]) -> pl.DataFrame:

@@ -10,6 +10,10 @@ import polars as pl
 from cryoloom.data import FSC, Classes2D, Classes3D, Mask, Particles, Volume
 from cryoloom.data.columns import relion_names
 from cryoloom.files import make_folder
+from cryoloom.formats.exchange import Format
+from cryoloom.formats.micrograph_table import read_micrographs_star
+from cryoloom.formats.particle_table import read_particles_star
+from cryoloom.formats.relion_coordinates import read_coordinates_star
 from cryoloom.formats.relion_micrographs import export_coordinates, export_ctfs, export_micrographs, export_movies
 from cryoloom.formats.relion_tables import enabled, item_table, optics_table, original_sizes, place_image, stacked_name
 from cryoloom.formats.star import write_star
@@ -178,3 +182,11 @@ _WRITERS: dict[str, Callable[[Any, Path, Mapping[str, Dataset]], list[Path]]] = 
     "mask": _export_mask,
     "fsc": _export_fsc,
 }
+
+FORMAT = Format(
+    "relion",
+    "RELION STAR (3.1 and later, 5 included; 3.0 and earlier are read)",
+    suffixes=(".star",),
+    readers={"particles": read_particles_star, "coordinates": read_coordinates_star, "micrographs": read_micrographs_star},
+    writers=dict.fromkeys((*_WRITERS, "volume"), export_relion),
+)
