@@ -86,6 +86,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("psi", "°", "third Euler angle, in-plane", "rlnAnglePsi", "anglePsi"),
     Column("origin_x", "Å", "added to the image to centre the particle", "rlnOriginXAngst", "shiftX"),
     Column("origin_y", "Å", "added to the image to centre the particle", "rlnOriginYAngst", "shiftY"),
+    Column("flip", "", "whether the image is mirrored along x before anything else; in 2D only", "", "flip"),
     Column("class_id", "", "class, from 1", "rlnClassNumber", "ref"),
     Column("half_set", "", "independent half, 1 or 2", "rlnRandomSubset", "", "alignments3D/split"),
     Column("max_probability", "", "largest weight of one pose", "rlnMaxValueProbDistribution"),
@@ -109,6 +110,11 @@ def relion_names() -> dict[str, str]:
     """Return our names of the values that RELION's rows of particles, coordinates and micrographs hold, with RELION's labels."""
     values = (column for column in COLUMNS if column.relion and column.name not in OF_THE_SET)
     return {column.name: column.relion for column in values if not column.name.endswith("_path")}
+
+
+def xmipp_names() -> dict[str, str]:
+    """Return our names with Xmipp's labels, where it has one."""
+    return {column.name: column.xmipp for column in COLUMNS if column.xmipp}
 
 
 def column_named(name: str) -> Column | None:

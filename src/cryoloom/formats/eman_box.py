@@ -28,6 +28,4 @@ def export_box(coordinates: Dataset, name: str, directory: Path, *, related: Map
     return written
 
 
-FORMAT = Format(
-    "eman-box", "EMAN boxes", suffixes=(".box",), readers={"coordinates": read_box}, writers={"coordinates": export_box}
-)
+FORMAT = Format("eman-box", "EMAN boxes", suffixes=(".box",), readers={"coordinates": read_box}, writers={"coordinates": export_box})

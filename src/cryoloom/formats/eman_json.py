@@ -53,5 +53,9 @@ def export_json_boxes(coordinates: Dataset, name: str, directory: Path, *, relat
 
 
 FORMAT = Format(
-    "eman-json", "EMAN2 info files", suffixes=(".json",), readers={"coordinates": read_json_boxes}, writers={"coordinates": export_json_boxes}
+    "eman-json",
+    "EMAN2 info files",
+    suffixes=(".json",),
+    readers={"coordinates": read_json_boxes},
+    writers={"coordinates": export_json_boxes},
 )

@@ -1,15 +1,19 @@
-"""Micrograph tables of other programs in our columns and units, before their images are looked for."""
+"""Micrograph tables of other programs in our columns and units, before their images are looked for; and what writers of such tables share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from cryoloom.data import CTFs, Micrographs
 from cryoloom.data.columns import relion_names
 from cryoloom.formats.relion_optics import with_optics
+from cryoloom.formats.relion_tables import enabled, place_image
 from cryoloom.formats.star import demand_numbers, read_star
 from cryoloom.spec import Failure
+from cryoloom.tables import Dataset
 
 _CTF = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift", "ctf_resolution", "ctf_score")
 _LABELS = {relion: ours for ours, relion in relion_names().items() if ours in _CTF}
@@ -62,3 +66,37 @@ def read_micrographs_star(path: Path) -> MicrographTable:
 
 def _of_micrographs(frame: pl.DataFrame) -> bool:
     return "rlnMicrographName" in frame.columns and not {"rlnImageName", "rlnCoordinateX", "rlnMicrographCoordinates"} & set(frame.columns)
+
+
+def with_transfer_functions(items: pl.DataFrame, ctfs: CTFs | None) -> pl.DataFrame:
+    """Return rows of micrographs with the columns of their transfer functions, those without one left out; None leaves all as it is."""
+    if ctfs is None:
+        return items
+    fits = enabled(ctfs).drop("id", "enabled", "fail_reason", "optics_group", "micrograph_name", strict=False)
+    fits = fits.drop([name for name in fits.columns if name in items.columns and name != "micrograph_id"])
+    return items.join(fits, left_on="id", right_on="micrograph_id", how="inner", maintain_order="left")
+
+
+def micrographs_of(related: Mapping[str, Dataset]) -> Micrographs:
+    """Return the micrographs that CTFs or positions are written with.
+
+    Raises
+    ------
+    Failure
+        ``export-micrographs`` when there are none.
+    """
+    micrographs = related.get("micrographs")
+    if not isinstance(micrographs, Micrographs):
+        raise Failure("export-micrographs", "CTFs are written with their micrographs, and there are none.", "Export all outputs: all.")
+    return micrographs
+
+
+def place_micrographs(micrographs: Micrographs, items: pl.DataFrame, directory: Path) -> list[str]:
+    """Place the micrographs of `items`, dose-weighted where they are, and return where each lies below `directory`."""
+    sizes = {group["optics_group"]: group["pixel_size"] for group in micrographs.optics}
+    files = []
+    for row in items.iter_rows(named=True):
+        files.append(f"micrographs/{row['micrograph_name']}.mrc")
+        best = row.get("weighted_path") or row["micrograph_path"]
+        place_image(micrographs.file(best), directory / files[-1], sizes[row["optics_group"]])
+    return files

@@ -15,6 +15,8 @@ from cryoloom.formats.star import demand_numbers, read_star
 from cryoloom.spec import Failure
 
 _OURS = {relion: ours for ours, relion in relion_names().items()}
+_IN_PIXELS = {"rlnOriginX": "origin_x_px", "rlnOriginY": "origin_y_px"}
+"""Of RELION 3.0 and before."""
 _TOGETHER = (
     ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"),
     ("rlnOriginXAngst", "rlnOriginYAngst"),
@@ -32,7 +34,8 @@ class ParticleTable:
     ----------
     items
         One row a particle in the file's order: ``image_file`` (as written there), ``stack_index`` (from 0), ``micrograph_file`` (empty
-        if unknown), ``optics_group``, our names of all columns we know, and the others under their own names. ``id`` where the file has it.
+        if unknown), ``optics_group``, our names of all columns we know, and the others under their own names. ``id`` where the file has it;
+        ``origin_x_px``, ``origin_y_px`` instead of ``origin_x``, ``origin_y`` while the pixel size is not known.
     optics
         Optics groups; values that the file does not tell are missing or None.
     """
@@ -60,21 +63,31 @@ def read_particles_star(path: Path) -> ParticleTable:
     demand_numbers(rows, (label for label in _OURS if not label.endswith("Name")), path)
     _demand_companions(rows, path)
     rows, optics = with_optics(rows, blocks, path)
-    rows = _origins_in_angstrom(rows, optics)
-    place = rows["rlnImageName"].str.splitn("@", 2).struct.unnest()
-    number, file = (place["field_0"], place["field_1"])
-    items = rows.rename({name: ours for name, ours in _OURS.items() if name in rows.columns})
-    items = items.drop("rlnImageName").with_columns(
-        image_file=pl.when(file.is_null()).then(number).otherwise(file),
-        stack_index=pl.when(file.is_null()).then(0).otherwise(number.cast(pl.Int64, strict=False) - 1),
-        micrograph_file=rows["rlnMicrographName"] if "rlnMicrographName" in rows.columns else pl.lit(""),
-    )
-    if items["stack_index"].has_nulls():
-        bad = rows["rlnImageName"].filter(items["stack_index"].is_null())[0]
-        raise Failure("star-image-name", f"{path}: rlnImageName {bad!r} is not number@file.", "Correct the table.")
+    micrograph = rows["rlnMicrographName"] if "rlnMicrographName" in rows.columns else pl.lit("")
+    names = {**_IN_PIXELS, **_OURS} if "rlnOriginXAngst" not in rows.columns else _OURS
+    items = rows.rename({name: ours for name, ours in names.items() if name in rows.columns})
+    items = items.drop("rlnImageName").with_columns(*image_places(rows["rlnImageName"], path), micrograph_file=micrograph)
     if "defocus_u" in items.columns and "phase_shift" not in items.columns:
         items = items.with_columns(phase_shift=pl.lit(0.0))
-    return ParticleTable(items.drop("rlnMicrographName", strict=False), optics)
+    return ParticleTable(origins_in_angstrom(items.drop("rlnMicrographName", strict=False), optics), optics)
+
+
+def image_places(images: pl.Series, path: Path) -> list[pl.Series]:
+    """Return ``image_file`` and ``stack_index`` (from 0) of names like ``000001@file``; a bare file is its first image.
+
+    Raises
+    ------
+    Failure
+        ``star-image-name`` naming what is neither.
+    """
+    place = images.str.splitn("@", 2).struct.unnest()
+    bare = place["field_1"].is_null()
+    file = place["field_1"].fill_null(place["field_0"]).alias("image_file")
+    index = (place["field_0"].cast(pl.Int64, strict=False) - 1).zip_with(~bare, pl.repeat(0, len(images), dtype=pl.Int64, eager=True))
+    if index.has_nulls():
+        bad = images.filter(index.is_null())[0]
+        raise Failure("star-image-name", f"{path}: {images.name} {bad!r} is not number@file.", "Correct the table.")
+    return [file, index.alias("stack_index")]
 
 
 def _demand_companions(rows: pl.DataFrame, path: Path) -> None:
@@ -86,16 +99,14 @@ def _demand_companions(rows: pl.DataFrame, path: Path) -> None:
             raise Failure("star-column", f"{path}: has {', '.join(there)} but no {missing}.", "Add what is missing, or leave out the rest.")
 
 
-def _origins_in_angstrom(rows: pl.DataFrame, optics: list[dict[str, Any]]) -> pl.DataFrame:
-    """Turn ``rlnOriginX/Y`` in px into ``rlnOriginX/YAngst``; left out where the pixel size is not known."""
-    if "rlnOriginX" not in rows.columns or "rlnOriginXAngst" in rows.columns:
-        return rows
+def origins_in_angstrom(items: pl.DataFrame, optics: list[dict[str, Any]]) -> pl.DataFrame:
+    """Turn ``origin_x_px``, ``origin_y_px`` into ``origin_x``, ``origin_y`` once the pixel size of every optics group is known."""
     sizes = {group["optics_group"]: group.get("pixel_size") for group in optics}
-    if any(size is None for size in sizes.values()):
-        return rows.rename({"rlnOriginX": "origin_x_px", "rlnOriginY": "origin_y_px"})
-    scale = pl.col("rlnOpticsGroup").replace_strict(sizes, return_dtype=pl.Float64)
-    angst = [(pl.col(f"rlnOrigin{axis}") * scale).alias(f"rlnOrigin{axis}Angst") for axis in "XY"]
-    return rows.with_columns(angst).drop("rlnOriginX", "rlnOriginY")
+    if "origin_x_px" not in items.columns or any(size is None for size in sizes.values()):
+        return items
+    scale = pl.col("optics_group").replace_strict(sizes, return_dtype=pl.Float64)
+    angstrom = [(pl.col(f"origin_{axis}_px") * scale).alias(f"origin_{axis}") for axis in "xy"]
+    return items.with_columns(angstrom).drop("origin_x_px", "origin_y_px")
 
 
 def with_identities(items: pl.DataFrame) -> pl.DataFrame:

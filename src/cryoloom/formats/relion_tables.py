@@ -1,7 +1,8 @@
-"""What all RELION tables of ours share: column names, optics groups, images placed beside them."""
+"""What all RELION tables of ours share: column names, optics groups; and images placed beside tables of any program."""
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,21 @@ def place_image(source: Path, target: Path, pixel_size: float, *, is_map: bool =
         for section in data:
             writer.append(np.asarray(section, dtype=np.float32))
     return target
+
+
+def place_stacks(particles: Dataset, items: pl.DataFrame, directory: Path) -> dict[str, str]:
+    """Place the stacks of `items` below ``particles/`` and return where each lies: under its own name, numbered where that is not the only one."""
+    sizes = {group["optics_group"]: group["pixel_size"] for group in particles.optics}
+    stacks = items.group_by("stack_path", maintain_order=True).agg(pl.col("optics_group").first())
+    count = Counter(Path(path).stem for path in stacks["stack_path"])
+    seen: Counter[str] = Counter()
+    files = {}
+    for path, group in stacks.iter_rows():
+        stem = Path(path).stem
+        seen[stem] += 1
+        files[path] = f"particles/{stem}{f'_{seen[stem]}' if count[stem] > 1 else ''}.mrcs"
+        place_image(particles.file(path), directory / files[path], sizes[group])
+    return files
 
 
 def stacked_name(stem: str, number: pl.Expr, path: pl.Expr) -> pl.Expr:

@@ -250,7 +250,7 @@ def test_cryosparc(job, raw, stacks):
     assert particles.optics[0]["cs"] == 2.7, "what the table does not say comes from the form"
     with particles_file.open("wb") as handle:
         np.save(handle, cs_table(1, uid=np.array([99]), **{"blob/path": [b"x"], "blob/idx": [0]}))
-    with pytest.raises(Failure, match="1 of the 1 particles"):
+    with pytest.raises(Failure, match="1 of the 1 items"):
         run(job, particles_file, passthrough=str(passthrough))
 
 
