@@ -12,7 +12,7 @@ from cryoloom.data import CTFs, Mask, Micrographs, Particles, Volume
 from cryoloom.files import make_folder, writing
 from cryoloom.formats.exchange import Writer
 from cryoloom.formats.micrograph_table import micrographs_of, place_micrographs, with_transfer_functions
-from cryoloom.formats.relion_tables import enabled, place_image, place_stacks
+from cryoloom.formats.relion_tables import demand_unmirrored, enabled, place_image, place_stacks
 from cryoloom.spec import Failure
 from cryoloom.tables import Dataset
 
@@ -202,8 +202,7 @@ def _demand_plain(particles: Particles, items: pl.DataFrame) -> None:
         if group.get("phase_flipped") or group.get("ctf_premultiplied"):
             message = f"Particles of {group['optics_group_name']} are corrected for their CTF already; cryoSPARC cannot be told so."
             raise Failure("export-phase-flipped", message, "Extract them without phase flipping.")
-    if "flip" in items.columns and items["flip"].any():
-        raise Failure("export-flip", "Some particles are aligned as mirrored; cryoSPARC has no field for it.", "Classify them again.")
+    demand_unmirrored(items, "cryoSPARC")
 
 
 def _uids(items: pl.DataFrame) -> NDArray[np.uint64]:

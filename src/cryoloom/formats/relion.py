@@ -14,7 +14,16 @@ from cryoloom.formats.micrograph_table import read_micrographs_star
 from cryoloom.formats.particle_table import read_particles_star
 from cryoloom.formats.relion_coordinates import read_coordinates_star
 from cryoloom.formats.relion_micrographs import export_coordinates, export_ctfs, export_micrographs, export_movies
-from cryoloom.formats.relion_tables import enabled, item_table, optics_table, original_sizes, place_image, place_stacks, stacked_name
+from cryoloom.formats.relion_tables import (
+    demand_unmirrored,
+    enabled,
+    item_table,
+    optics_table,
+    original_sizes,
+    place_image,
+    place_stacks,
+    stacked_name,
+)
 from cryoloom.formats.star import write_star
 from cryoloom.spec import Failure
 from cryoloom.tables import Dataset
@@ -55,6 +64,7 @@ def export_relion(dataset: Dataset, name: str, directory: Path, *, related: Mapp
 
 def _export_particles(particles: Particles, directory: Path, related: Mapping[str, Dataset]) -> list[Path]:
     items = enabled(particles)
+    demand_unmirrored(items, "RELION")
     sizes = {group["optics_group"]: group["pixel_size"] for group in particles.optics}
     dark = [group["optics_group_name"] for group in particles.optics if group.get("contrast") == "dark"]
     if dark:

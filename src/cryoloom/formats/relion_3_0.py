@@ -15,7 +15,7 @@ from cryoloom.files import make_folder
 from cryoloom.formats.exchange import Format
 from cryoloom.formats.micrograph_table import micrographs_of, place_micrographs, with_transfer_functions
 from cryoloom.formats.relion import export_relion
-from cryoloom.formats.relion_tables import enabled, item_table, place_stacks, stacked_name
+from cryoloom.formats.relion_tables import demand_unmirrored, enabled, item_table, place_stacks, stacked_name
 from cryoloom.formats.star import write_star
 from cryoloom.spec import Failure
 from cryoloom.tables import Dataset
@@ -37,6 +37,7 @@ def export_particles(particles: Particles, name: str, directory: Path, *, relate
         ``export-boxes`` when boxes differ: without optics groups there is one.
     """
     items = enabled(particles)
+    demand_unmirrored(items, "RELION")
     boxes = sorted({group["box_size"] for group in particles.optics if group.get("box_size")})
     if len(boxes) > 1:
         raise Failure(

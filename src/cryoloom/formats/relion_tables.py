@@ -84,6 +84,19 @@ def enabled(dataset: Dataset) -> pl.DataFrame:
     return dataset.items.filter(pl.col("enabled")) if "enabled" in dataset.items.columns else dataset.items
 
 
+def demand_unmirrored(items: pl.DataFrame, program: str) -> None:
+    """Refuse particles that are aligned as mirrored, for a program that has no word for it.
+
+    Raises
+    ------
+    Failure
+        ``export-flip``.
+    """
+    if "flip" in items.columns and items["flip"].any():
+        message = f"{int(items['flip'].sum())} particles are aligned as mirrored; {program} has no word for it."
+        raise Failure("export-flip", message, "Classify or align them again, or export them to Xmipp.")
+
+
 def place_file(source: Path, target: Path) -> Path:
     """Give `source` a second name, `target`; a copy where the file system has no hard links or lies elsewhere."""
     source = source.resolve()
