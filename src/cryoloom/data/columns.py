@@ -36,6 +36,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("box_size", "px", "side of a particle box or a map"),
     Column("dose_per_frame", "e/Å²", "exposure of one frame", "rlnMicrographDoseRate"),
     Column("pre_exposure", "e/Å²", "exposure before the first frame", "rlnMicrographPreExposure"),
+    Column("eer_grouping", "", "hardware frames of EER that make one frame", "rlnEERGrouping"),
+    Column("eer_upsampling", "", "frames of EER are read in pixels so many times smaller than the sensor's", "rlnEERUpsampling"),
     Column("contrast", "", "bright or dark protein", "", "", "blob/sign"),
     Column("phase_flipped", "", "whether phases are flipped already", "rlnCtfDataArePhaseFlipped"),
     Column("ctf_premultiplied", "", "whether images are multiplied by their CTF already", "rlnCtfDataAreCtfPremultiplied"),
@@ -98,7 +100,7 @@ COLUMNS: tuple[Column, ...] = (
 OF_THE_SET = frozenset(
     (
         "optics_group_name", "voltage", "cs", "amplitude_contrast", "dose_per_frame", "pre_exposure", "phase_flipped", "ctf_premultiplied",
-        "first_frame", "shift_x", "shift_y", "motion_model",
+        "first_frame", "shift_x", "shift_y", "motion_model", "eer_grouping", "eer_upsampling",
     )
 )  # fmt: skip
 """Columns that RELION keeps in tables of their own (optics groups, motion files), not in the rows of particles and micrographs."""

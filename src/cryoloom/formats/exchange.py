@@ -16,7 +16,7 @@ from typing import Any, Literal
 from cryoloom.spec import Failure, WrongUse
 from cryoloom.spec.plugins import origins
 
-Content = Literal["particles", "coordinates", "micrographs"]
+Content = Literal["particles", "coordinates", "micrographs", "acquisition"]
 Reader = Callable[[Path], Any]
 Writer = Callable[..., list[Path]]
 """Called with a set, its name, a folder, and ``related``, the latest set of each kind; returns the tables and maps written."""
@@ -37,7 +37,7 @@ class Format:
     suffixes
         What its files end in, in lower case.
     readers
-        By content: ``particles`` gives a `ParticleTable`, ``micrographs`` a `MicrographTable`, ``coordinates`` a frame as
+        By content: ``particles`` gives a `ParticleTable`, ``micrographs`` a `MicrographTable`, ``acquisition`` a `Recorded`, ``coordinates`` a frame as
         `read_coordinates` describes it.
     writers
         By kind of set; ``*`` takes any kind.

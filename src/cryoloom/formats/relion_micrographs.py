@@ -133,6 +133,8 @@ def _motion_blocks(row: dict[str, Any], group: dict[str, Any], movie: dict[str, 
         "rlnMicrographStartFrame": first,
         "rlnMotionModelVersion": 0 if model is None else 1,
     }
+    if movie and movie.get("eer_grouping"):
+        general |= {"rlnEERGrouping": movie["eer_grouping"], "rlnEERUpsampling": movie["eer_upsampling"]}
     shifts = {
         "rlnMicrographFrameNumber": range(start, start + count),
         "rlnMicrographShiftX": row["shift_x"],

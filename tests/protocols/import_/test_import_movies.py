@@ -235,3 +235,56 @@ def test_types_do_not_depend_on_failures(job, raw):
     assert run(job, raw / "*").items.schema == first
     assert first["enabled"] == pl.Boolean
     assert first["id"] == pl.Int64
+
+
+def epu_xml(path, pixel_size=1.34, voltage=300, dose=40.0, width=8):
+    number = f"<SpatialScale><pixelSize><x><numericValue>{pixel_size}E-10</numericValue></x></pixelSize></SpatialScale>"
+    dose_text = f"<CustomData><KeyValueOfstringanyType><Key>Dose</Key><Value>{dose}E+20</Value></KeyValueOfstringanyType></CustomData>"
+    camera = f"<acquisition><camera><ReadoutArea><width>{width}</width></ReadoutArea></camera></acquisition>"
+    gun = f"<gun><AccelerationVoltage>{voltage}000</AccelerationVoltage></gun>"
+    optics = "<optics><TemMagnification><NominalMagnification>105000</NominalMagnification></TemMagnification></optics>"
+    path.write_text(f"<MicroscopeImage>{dose_text}{number}<microscopeData>{camera}{gun}{optics}</microscopeData></MicroscopeImage>")
+
+
+def test_the_microscope_tells_what_the_form_leaves_open(job, raw):
+    for name in ("a", "b"):
+        movie(raw / f"{name}_fractions.tiff")
+        epu_xml(raw / f"{name}.xml", pixel_size=2.68, width=4)
+    optics = ImportMovies(pattern=str(raw / "*.tiff")).run(job).movies.optics[0]
+    assert optics["pixel_size"] == pytest.approx(1.34), "the movie is twice as wide as EPU's image"
+    assert (optics["dose_per_frame"], optics["magnification"], optics["voltage"]) == (10.0, 105000.0, 300.0)
+    assert not job.warnings
+    assert run(job, raw / "*.tiff", dose_per_frame=9.5).optics[0]["dose_per_frame"] == 9.5
+    assert not job.warnings, "doses are never known that well"
+    run(job, raw / "*.tiff", dose_per_frame=1.0)
+    assert "10 e/Å² a frame" in job.warnings[0] and "1 e/Å² is used" in job.warnings[0]
+
+
+def test_the_microscope_contradicts(job, raw):
+    movie(raw / "a.tif")
+    epu_xml(raw / "a.xml")
+    with pytest.raises(Failure, match=r"a.xml says 300 kV, --voltage says 200 kV \(1 of 1 files differ\)") as caught:
+        run(job, raw / "a.tif", voltage=200.0)
+    assert "--ignore-recorded" in caught.value.cure
+    assert run(job, raw / "a.tif", voltage=200.0, ignore_recorded=True).optics[0]["voltage"] == 200.0
+    with pytest.raises(Failure, match=r"a.xml says 1.34 Å/px, --pixel-size says 1.4 Å/px"):
+        ImportMovies(pattern=str(raw / "a.tif"), pixel_size=1.4).run(job)
+    movie(raw / "b.tif")
+    epu_xml(raw / "b.xml", pixel_size=2.0)
+    with pytest.raises(Failure, match=r"b.xml says 2 Å/px, a.xml says 1.34 Å/px \(1 of 2 files differ\)"):
+        ImportMovies(pattern=str(raw / "*.tif")).run(job)
+    with pytest.raises(WrongUse, match="say the pixel size"):
+        ImportMovies(pattern=str(raw / "*.tif"), ignore_recorded=True).run(job)
+    (raw / "b.xml").write_text("<html/>")
+    assert "ignore_recorded" in run(job, raw / "*.tif").items["fail_reason"][1]
+
+
+def test_serialems_pixel_is_of_the_image_it_shows(job, raw):
+    movie(raw / "a.tif")
+    (raw / "a.tif.mdoc").write_text("Voltage = 300\n[FrameSet = 0]\nPixelSpacing = 2.68\nExposureDose = 20\nSubFramePath = X:\\a.tif\n")
+    movies = run(job, raw / "a.tif")
+    assert movies.optics[0]["pixel_size"] == 1.34 and movies.optics[0]["dose_per_frame"] == 5.0
+    assert "a.tif.mdoc says 2.68 Å/px" in job.warnings[0]
+    with pytest.raises(Failure, match=r"--pixel-size says 2 Å/px"):
+        ImportMovies(pattern=str(raw / "a.tif"), pixel_size=2.0).run(job)
+    assert ImportMovies(pattern=str(raw / "a.tif")).run(job).movies.optics[0]["pixel_size"] == 2.68
