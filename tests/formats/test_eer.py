@@ -1,5 +1,3 @@
-import struct
-
 import numpy as np
 import pytest
 
@@ -9,68 +7,16 @@ from cryoloom.formats.tiff import write_tiff
 from cryoloom.spec import Failure
 
 SIDE, FRAMES = 16, 7
-METADATA = (
-    (
-        "<metadata><item name='exposureTime' unit='s'>2.0</item><item name='numberOfFrames'>7</item>"
-        "<item name='sensorPixelSize.width' unit='m'>0.8e-10</item><item name='totalDose' unit='e/pixel'>25.6</item></metadata>"
-    )
-    .replace("'", '"')
-    .encode()
-)
-
-
-def encoded(events, bits=7):
-    """Return a frame of events ``(position, x, y)``: run length to the next, then the place within the pixel, top bit inverted."""
-    stream, last, longest = [], 0, (1 << bits) - 1
-
-    def put(value, width):
-        stream.extend((value >> bit) & 1 for bit in range(width))
-
-    for position, x, y in [*sorted(events), (SIDE * SIDE, None, None)]:
-        gap = position - last
-        while gap >= longest:
-            put(longest, bits)
-            gap -= longest
-        put(gap, bits)
-        if x is not None:
-            put(x ^ 2, 2)
-            put(y ^ 2, 2)
-        last = position + 1
-    return np.packbits(np.array(stream, dtype=np.uint8), bitorder="little").tobytes()
 
 
 @pytest.fixture
-def movie(tmp_path):
+def movie(tmp_path, eer_file):
     """Return a movie and its events: row, column, and quarter of the pixel each way."""
     rng = np.random.default_rng(2)
     events = [[(int(p), *map(int, rng.integers(0, 4, 2))) for p in rng.choice(SIDE * SIDE, 9, replace=False)] for _ in range(FRAMES)]
     path = tmp_path / "FoilHole_1_EER.eer"
-    path.write_bytes(big_tiff([encoded(each) for each in events]))
+    path.write_bytes(eer_file(SIDE, events))
     return path, events
-
-
-def big_tiff(frames):
-    """Return the file: one directory a frame, the first with the metadata."""
-    out = bytearray(struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0))
-    link = 8
-    for number, content in enumerate(frames):
-        strip, said = len(out), len(out) + len(content)
-        out += content + (METADATA if number == 0 else b"")
-        tags = [
-            (256, 4, 1, SIDE),
-            (257, 4, 1, SIDE),
-            (258, 3, 1, 8),
-            (259, 3, 1, 65001),
-            (262, 3, 1, 1),
-            (273, 16, 1, strip),
-            (277, 3, 1, 1),
-        ]
-        tags += [(278, 4, 1, SIDE), (279, 16, 1, len(content))] + ([(65001, 7, len(METADATA), said)] if number == 0 else [])
-        struct.pack_into("<Q", out, link, len(out))
-        out += struct.pack("<Q", len(tags)) + b"".join(struct.pack("<HHQQ", *tag) for tag in tags)
-        link = len(out)
-        out += bytes(8)
-    return bytes(out)
 
 
 def expected(events, grouping, upsampling):

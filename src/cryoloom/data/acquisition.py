@@ -91,8 +91,11 @@ def demand_pixel_size(said: pl.DataFrame, pixel_size: float) -> None:
         )
 
 
-def settled(said: pl.DataFrame, given: float | None, what: str, unit: str, *, tolerance: float = 0.01) -> float | None:
-    """Return a value of the acquisition: as given, otherwise as the microscope's files say, None where neither tells.
+_WRONG_FILES = ", or set ignore_recorded (--ignore-recorded) if the files are wrong"
+
+
+def settled(said: pl.DataFrame, given: float | None, what: str, unit: str, *, unless: str = _WRONG_FILES) -> float | None:
+    """Return a value of the acquisition: as given, otherwise as the files of the microscope or of another program say, None where neither tells.
 
     Parameters
     ----------
@@ -102,8 +105,8 @@ def settled(said: pl.DataFrame, given: float | None, what: str, unit: str, *, to
         As in the form.
     what, unit
         Name of the parameter and its unit, for people.
-    tolerance
-        Relative difference that is none.
+    unless
+        What else can be done than to correct the value, for people.
 
     Raises
     ------
@@ -114,13 +117,13 @@ def settled(said: pl.DataFrame, given: float | None, what: str, unit: str, *, to
     if told.is_empty():
         return given
     reference = given if given is not None else float(told["value"][0])
-    other = told.filter((pl.col("value") / reference - 1).abs() > tolerance)
+    other = told.filter((pl.col("value") / reference - 1).abs() > 0.01)
     if other.height:
         name, value = other.select("recorded_by", "value").row(0)
         against = f"--{what.replace(' ', '-')}" if given is not None else told["recorded_by"][0]
         raise Failure(
             "recorded",
             f"{name} says {value:g} {unit}, {against} says {reference:g} {unit} ({other.height} of {told.height} files differ).",
-            f"Correct the {what}, import what differs in a run of its own, or set ignore_recorded (--ignore-recorded) if the files are wrong.",
+            f"Correct the {what}, import what differs in a run of its own{unless}.",
         )
     return reference

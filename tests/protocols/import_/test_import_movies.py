@@ -9,11 +9,11 @@ from blake3 import blake3
 from pydantic import ValidationError
 
 from cryoloom.data import Movies
-from cryoloom.formats.movie import open_movie
+from cryoloom.formats.movie import movie_of, open_movie
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.tiff import write_tiff
 from cryoloom.protocols.import_.movies import ImportMovies
-from cryoloom.spec import Failure, WrongUse
+from cryoloom.spec import Failure, Item, WrongUse
 
 RNG = np.random.default_rng(0)
 
@@ -288,3 +288,23 @@ def test_serialems_pixel_is_of_the_image_it_shows(job, raw):
     with pytest.raises(Failure, match=r"--pixel-size says 2 Å/px"):
         ImportMovies(pattern=str(raw / "a.tif"), pixel_size=2.0).run(job)
     assert ImportMovies(pattern=str(raw / "a.tif")).run(job).movies.optics[0]["pixel_size"] == 2.68
+
+
+@pytest.mark.parametrize("upsampling", [1, 2])
+def test_eer_movies_are_read_in_the_fractions_asked_for(job, raw, eer_file, upsampling):
+    events = [[(20 * frame + 3, 3, 0)] for frame in range(7)]
+    (raw / "a_EER.eer").write_bytes(eer_file(16, events))
+    write_tiff(raw / "camera.gain", np.ones((16, 16), dtype=np.float32), flip_rows=False)
+    parameters = {"eer_grouping": 2, "eer_upsampling": upsampling, "gain": str(raw / "camera.gain")}
+    protocol = ImportMovies(pattern=str(raw / "*.eer"), **parameters)
+    movies = protocol.run(job).movies
+    row = movies.to_polars().row(0, named=True)
+    assert (row["movie_name"], row["frames"], row["width"]) == ("a_EER", 3, 16 * upsampling)
+    assert row["pixel_size"] == pytest.approx(0.8 / upsampling)
+    assert row["dose_per_frame"] == pytest.approx(2 * 40 / 7, rel=1e-4)
+    assert "The last 1 hardware frames" in job.warnings[0]
+    assert read_mrc(movies.file(movies.meta["gain_path"])).data.shape == (16 * upsampling,) * 2
+    frames = movie_of(Item(row, job.root, job.folder, 0)).read()
+    assert frames.shape == (3, 16 * upsampling, 16 * upsampling) and frames.sum() == 6
+    assert frames[0, 0, (3 * 4 + 3) * upsampling // 4] == 1
+    assert protocol.report(type("Out", (), {"movies": movies}))[0].images[0].sum() == 6
