@@ -1,5 +1,6 @@
 """What is carried through a format reprojects the same image; positions, transfer functions and ids come back."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +123,21 @@ def test_parquet_holds_everything(carried, tmp_path):
     frame = pl.read_parquet(path)
     assert frame.columns[: given.particles.items.width] == given.particles.items.columns
     assert frame["voltage"].to_list() == [300.0] * 3 + [200.0] * 3
+
+
+def test_the_recipe_works_and_the_table_is_whole(tmp_path, monkeypatch):
+    """The recipe's format, written where Python finds it, passes the recipe's own test; the table in the docs names every format."""
+    docs = Path(__file__).parents[2] / "docs"
+    file, test = re.findall(r"```python\n(.*?)```", (docs / "recipes" / "add-a-format.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "plain_of_the_recipe.py").write_text(file)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("CRYOLOOM_PLUGINS", "plain_of_the_recipe")
+    formats.cache_clear()
+    try:
+        space = {"__name__": "documentation"}
+        exec(compile(test, "add-a-format.md", "exec"), space)  # noqa: S102
+        space["test_positions_return"](tmp_path)
+    finally:
+        formats.cache_clear()
+    table = (docs / "formats.md").read_text(encoding="utf-8")
+    assert all(f"`{each.name}`" in table for each in formats().values() if each.writers)

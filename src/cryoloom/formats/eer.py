@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cryoloom.formats.tiff import EER_COMPRESSIONS, last_byte, truncated
 from cryoloom.spec import Failure
 
-_RUN_BITS = dict(zip(EER_COMPRESSIONS, (8, 7, 0), strict=True))
+_RUN_BITS: dict[int, int] = dict(zip(EER_COMPRESSIONS, (8, 7, 0), strict=True))
 """Bits of a run length by the compression of the page; 0: tags say them."""
 UPSAMPLINGS = (1, 2)
 _SKIP_BITS, _ACROSS_BITS, _DOWN_BITS = 65007, 65008, 65009

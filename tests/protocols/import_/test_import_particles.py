@@ -2,7 +2,9 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy.spatial.transform import Rotation
+from tests.protocols.import_.conftest import LoopJob
 
+from cryoloom.formats.exchange import format_named
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.stack import read_particles, write_stack
 from cryoloom.formats.star import write_star
@@ -316,3 +318,26 @@ def test_real_files(job, test_data):
     centre = np.hypot(y, x) < 64
     assert (images[:, centre].mean(axis=1) > 0).all(), "the particles are bright now"
     assert particles.items["defocus_angle"][0] == pytest.approx(5.28, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["xmipp", "cryosparc", "relion-3.0"])
+def test_what_other_programs_would_give_back(job, raw, stacks, name):
+    """An export is imported again: the same images, poses and ids, whatever the format in between."""
+    star = raw / "first.star"
+    angst = {"rlnOriginXAngst": [1.0, 2.0, 3.0, 4.0], "rlnOriginYAngst": [-1.0, -2.0, -3.0, -4.0], "rlnOpticsGroup": [1] * 4}
+    write_star(star, {"optics": pl.DataFrame(OPTICS), "particles": table(**angst)})
+    first = run(job, star)
+    out = raw / "out"
+    format_named(name).writers["particles"](first, "particles", out, related={})
+    (job.root / "runs" / "r002").mkdir()
+    path = next(out / file for file in ("particles.xmd", "particles.csg", "particles.star") if (out / file).exists())
+    again = run(LoopJob(job.root / "runs" / "r002", job.root), path)
+    order = pl.DataFrame({"id": first.items["id"]})
+    same = ["id", "x", "y", "rot", "tilt", "psi", "origin_x", "origin_y", "defocus_u", "defocus_angle"]
+    same = [column for column in same if column in again.items.columns]
+    assert len(same) > 7
+    back = order.join(again.items, on="id", how="left", maintain_order="left").select(same)
+    assert np.allclose(back, first.items.select(same), rtol=1e-6, atol=1e-5)
+    assert again.optics[0]["pixel_size"] == pytest.approx(1.5) and again.optics[0]["voltage"] == 200.0
+    place = {number: index for index, number in enumerate(again.items["id"])}
+    assert np.array_equal(read_particles(again, np.array([place[number] for number in first.items["id"]])), read_particles(first))
