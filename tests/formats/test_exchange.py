@@ -128,6 +128,8 @@ def test_parquet_holds_everything(carried, tmp_path):
 def test_the_recipe_works_and_the_table_is_whole(tmp_path, monkeypatch):
     """The recipe's format, written where Python finds it, passes the recipe's own test; the table in the docs names every format."""
     docs = Path(__file__).parents[2] / "docs"
+    table = (docs / "formats.md").read_text(encoding="utf-8")
+    assert all(f"`{each.name}`" in table for each in formats().values() if each.writers)
     file, test = re.findall(r"```python\n(.*?)```", (docs / "recipes" / "add-a-format.md").read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "plain_of_the_recipe.py").write_text(file)
     monkeypatch.syspath_prepend(tmp_path)
@@ -139,5 +141,3 @@ def test_the_recipe_works_and_the_table_is_whole(tmp_path, monkeypatch):
         space["test_positions_return"](tmp_path)
     finally:
         formats.cache_clear()
-    table = (docs / "formats.md").read_text(encoding="utf-8")
-    assert all(f"`{each.name}`" in table for each in formats().values() if each.writers)

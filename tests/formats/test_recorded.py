@@ -51,9 +51,8 @@ def test_what_lies_beside(tmp_path):
 )
 def test_files_that_are_something_else(tmp_path, content, message):
     (tmp_path / "a.xml").write_text(content)
-    with pytest.raises(Failure, match=message) as caught:
+    with pytest.raises(Failure, match=message):
         read_epu(tmp_path / "a.xml")
-    assert "--ignore-recorded" in caught.value.cure
     (tmp_path / "a.mdoc").write_text("nothing here\n")
     with pytest.raises(Failure, match="no lines of the form"):
         read_mdoc(tmp_path / "a.mdoc")

@@ -16,6 +16,7 @@ from cryoloom.formats.exchange import Format
 from cryoloom.formats.micrograph_table import MicrographTable
 from cryoloom.formats.particle_table import ParticleTable, wrapped
 from cryoloom.formats.sources import resolved
+from cryoloom.formats.volume_files import VolumeFiles
 from cryoloom.spec import Failure
 
 _OURS = (1 << 20, 1 << 50)
@@ -172,6 +173,25 @@ def read_particle_places(path: Path) -> pl.DataFrame:
     return pl.DataFrame({"micrograph_file": [_text(value) for value in data["location/micrograph_path"].tolist()], **columns})
 
 
+def read_volume_cs(path: Path) -> VolumeFiles:
+    """Read which map, and half maps where they are, a volume's table names.
+
+    Raises
+    ------
+    Failure
+        ``cs-no-volume`` without ``map/path``, ``volume-several`` for more than one.
+    """
+    data = read_cs(path)
+    names = data.dtype.names or ()
+    if "map/path" not in names:
+        raise Failure("cs-no-volume", f"{path}: no map/path.", "Give the file of a volume, or its .csg.")
+    if len(data) != 1:
+        raise Failure("volume-several", f"{path}: names {len(data)} maps.", "Give the map itself, or a file that names one.")
+    places = {"volume_path": "map/path", "half_map1_path": "map_half_A/path", "half_map2_path": "map_half_B/path"}
+    size = float(data["map/psize"][0]) if "map/psize" in names else None
+    return VolumeFiles.found(path, {ours: _text(data[theirs][0].item()) for ours, theirs in places.items() if theirs in names}, size)
+
+
 def _text(value: bytes | str) -> str:
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     return text.removeprefix(">")
@@ -271,6 +291,11 @@ FORMAT = Format(
     "cryosparc",
     "cryoSPARC .cs and .csg",
     suffixes=(".cs", ".csg"),
-    readers={"particles": read_particles_cs, "coordinates": read_particle_places, "micrographs": read_micrographs_cs},
+    readers={
+        "particles": read_particles_cs,
+        "coordinates": read_particle_places,
+        "micrographs": read_micrographs_cs,
+        "volumes": read_volume_cs,
+    },
     writers=WRITERS,
 )

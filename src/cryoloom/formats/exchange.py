@@ -16,7 +16,7 @@ from typing import Any, Literal
 from cryoloom.spec import Failure, WrongUse
 from cryoloom.spec.plugins import origins
 
-Content = Literal["particles", "coordinates", "micrographs", "acquisition"]
+Content = Literal["particles", "coordinates", "micrographs", "volumes", "acquisition"]
 Reader = Callable[[Path], Any]
 Writer = Callable[..., list[Path]]
 """Called with a set, its name, a folder, and ``related``, the latest set of each kind; returns the tables and maps written."""
@@ -37,8 +37,8 @@ class Format:
     suffixes
         What its files end in, in lower case.
     readers
-        By content: ``particles`` gives a `ParticleTable`, ``micrographs`` a `MicrographTable`, ``acquisition`` a `Recorded`, ``coordinates`` a frame as
-        `read_coordinates` describes it.
+        By content: ``particles`` gives a `ParticleTable`, ``micrographs`` a `MicrographTable`, ``volumes`` a `VolumeFiles`,
+        ``acquisition`` a `Recorded`, ``coordinates`` a frame as `read_coordinates` describes it.
     writers
         By kind of set; ``*`` takes any kind.
     every

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from cryoloom.data.columns import relion_names
+from cryoloom.data.columns import COLUMNS, relion_names
 from cryoloom.formats.relion_optics import with_optics
 from cryoloom.formats.sources import item_names
 from cryoloom.formats.star import demand_numbers, read_star
@@ -17,6 +17,7 @@ from cryoloom.spec import Failure
 _OURS = {relion: ours for ours, relion in relion_names().items()}
 _IN_PIXELS = {"rlnOriginX": "origin_x_px", "rlnOriginY": "origin_y_px"}
 """Of RELION 3.0 and before."""
+_RESERVED = {column.name for column in COLUMNS} | {"image_file", "micrograph_file", "images", "broken", "dark", "why"}
 _TOGETHER = (
     ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"),
     ("rlnOriginXAngst", "rlnOriginYAngst"),
@@ -63,6 +64,7 @@ def read_particles_star(path: Path) -> ParticleTable:
     demand_numbers(rows, (label for label in _OURS if not label.endswith("Name")), path)
     _demand_companions(rows, path)
     rows, optics = with_optics(rows, blocks, path)
+    rows = without_our_names(rows)
     micrograph = rows["rlnMicrographName"] if "rlnMicrographName" in rows.columns else pl.lit("")
     names = {**_IN_PIXELS, **_OURS} if "rlnOriginXAngst" not in rows.columns else _OURS
     items = rows.rename({name: ours for name, ours in names.items() if name in rows.columns})
@@ -70,6 +72,11 @@ def read_particles_star(path: Path) -> ParticleTable:
     if "defocus_u" in items.columns and "phase_shift" not in items.columns:
         items = items.with_columns(phase_shift=pl.lit(0.0))
     return ParticleTable(origins_in_angstrom(items.drop("rlnMicrographName", strict=False), optics), optics)
+
+
+def without_our_names(rows: pl.DataFrame, *, except_for: tuple[str, ...] = ()) -> pl.DataFrame:
+    """Drop columns that go by a name of ours in a file of somebody else: a ``stack_path`` there must not decide what is read or copied."""
+    return rows.drop([name for name in rows.columns if name not in except_for and (name in _RESERVED or name.endswith("_path"))])
 
 
 def image_places(images: pl.Series, path: Path) -> list[pl.Series]:

@@ -155,5 +155,4 @@ def number(text: str) -> float:
 
 def invalid(path: Path, why: object) -> Failure:
     """Return the failure of a file that cannot be read as what it should be."""
-    cure = "Move the file away, or set ignore_recorded (--ignore-recorded) to do without it."
-    return Failure("recorded-invalid", f"{path}: {why}.", cure)
+    return Failure("recorded-invalid", f"{path.name}: {why}.", "Move it away from the movies.")

@@ -11,10 +11,11 @@ import polars as pl
 from cryoloom.data.columns import xmipp_names
 from cryoloom.formats.exchange import Format
 from cryoloom.formats.micrograph_table import MicrographTable
-from cryoloom.formats.particle_table import ParticleTable, image_places, origins_in_angstrom
+from cryoloom.formats.particle_table import ParticleTable, image_places, origins_in_angstrom, without_our_names
 from cryoloom.formats.relion_optics import with_optics
 from cryoloom.formats.sources import resolved
 from cryoloom.formats.star import demand_numbers, read_star
+from cryoloom.formats.volume_files import VolumeFiles
 from cryoloom.formats.xmipp_geometry import POSE, from_xmipp
 from cryoloom.formats.xmipp_tables import WRITERS
 from cryoloom.spec import Failure
@@ -70,6 +71,15 @@ def read_positions(path: Path) -> pl.DataFrame:
     return rows.select(micrograph_file=micrograph, x=pl.col("xcoor").cast(pl.Float64), y=pl.col("ycoor").cast(pl.Float64), **more)
 
 
+def read_volume_xmd(path: Path) -> VolumeFiles:
+    """Read which map a file names; of several there is no telling which is meant."""
+    rows = _table(path, "image", "volumes")
+    if rows.height != 1:
+        raise Failure("volume-several", f"{path}: names {rows.height} maps.", "Give the map itself, or a file that names one.")
+    size = next((float(rows[label][0]) for label in ("samplingRate", "ctfSamplingRate") if label in rows.columns), None)
+    return VolumeFiles.found(path, {"volume_path": rows["image"][0].rpartition("@")[2]}, size)
+
+
 def _table(path: Path, label: str, what: str) -> pl.DataFrame:
     """Return the enabled rows of the first block that has `label`."""
     blocks = read_star(path)
@@ -78,6 +88,7 @@ def _table(path: Path, label: str, what: str) -> pl.DataFrame:
         found = ", ".join(f"data_{name}" for name in blocks)
         raise Failure(f"xmd-no-{what}", f"{path}: no rows with {label}; it holds {found}.", f"Give Xmipp's metadata of {what}.")
     demand_numbers(rows, _NUMBERS, path)
+    rows = without_our_names(rows, except_for=("enabled", "flip"))
     return _enabled(rows).with_columns(pl.col(label).cast(pl.String))
 
 
@@ -122,6 +133,11 @@ FORMAT = Format(
     "xmipp",
     "Xmipp 3 .xmd and .pos",
     suffixes=(".xmd", ".pos"),
-    readers={"particles": read_particles_xmd, "coordinates": read_positions, "micrographs": read_micrographs_xmd},
+    readers={
+        "particles": read_particles_xmd,
+        "coordinates": read_positions,
+        "micrographs": read_micrographs_xmd,
+        "volumes": read_volume_xmd,
+    },
     writers=WRITERS,
 )

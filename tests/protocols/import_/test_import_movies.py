@@ -276,7 +276,8 @@ def test_the_microscope_contradicts(job, raw):
     with pytest.raises(WrongUse, match="say the pixel size"):
         ImportMovies(pattern=str(raw / "*.tif"), ignore_recorded=True).run(job)
     (raw / "b.xml").write_text("<html/>")
-    assert "ignore_recorded" in run(job, raw / "*.tif").items["fail_reason"][1]
+    assert run(job, raw / "*.tif").items["enabled"].all(), "a stray file costs no movie"
+    assert job.warnings[-1] == "1 files beside movies tell nothing, such as b.xml: <html>, not EPU's <MicroscopeImage>."
 
 
 def test_serialems_pixel_is_of_the_image_it_shows(job, raw):

@@ -341,3 +341,16 @@ def test_what_other_programs_would_give_back(job, raw, stacks, name):
     assert again.optics[0]["pixel_size"] == pytest.approx(1.5) and again.optics[0]["voltage"] == 200.0
     place = {number: index for index, number in enumerate(again.items["id"])}
     assert np.array_equal(read_particles(again, np.array([place[number] for number in first.items["id"]])), read_particles(first))
+
+
+def test_names_of_ours_in_a_foreign_file_decide_nothing(job, raw, stacks):
+    secret = raw / "secret.mrcs"
+    write_stack(secret, np.ones((4, 8, 8)), 1.5)
+    rows = table(rlnOpticsGroup=[1] * 4).with_columns(
+        stack_path=pl.lit(str(secret)), other_path=pl.lit("../x"), enabled=pl.lit(0), id=pl.lit(7)
+    )
+    write_star(raw / "a.star", {"optics": pl.DataFrame(OPTICS), "particles": rows})
+    particles = run(job, raw / "a.star")
+    assert all(path.startswith("runs/r001/") for path in particles.items["stack_path"])
+    assert not {"other_path", "stack_path_right"} & set(particles.items.columns)
+    assert particles.items["id"].is_unique().all() and particles.items["enabled"].all()

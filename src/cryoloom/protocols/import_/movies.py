@@ -102,7 +102,7 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
         _demand_one_size(read)
         acquired = self._acquired(job, read)
         meta = self._detector(job, files, acquired["pixel_size"])
-        read = read.drop("left_out", *RECORDED)
+        read = read.drop("left_out", "unread", *RECORDED)
         if single := read.filter(frames=1).height:
             job.warn(
                 f"{single} of {read.height} movies have a single frame: there is no motion to follow. Sums go in by import.micrographs."
@@ -123,7 +123,11 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
         source = Path(item["source"])
         with sources.named_only(source):
             movie = self._open(source)
+        recorded, unread = None, ""
+        try:
             recorded = None if self.ignore_recorded else recorded_with(source)
+        except Failure as error:
+            unread = error.message
             if source.suffix.lower() in (".gz", ".bz2"):
                 movie.read(movie.frames - 1)  # only unpacking tells whether a compressed file is whole
         ending = "".join(source.suffixes[-2:]) if source.suffix.lower() in (".gz", ".bz2") else source.suffix
@@ -136,6 +140,7 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
             "header_pixel_size": movie.pixel_size,
             "blake3": Hashed.of(source).blake3,
             **of_movie(recorded, movie),
+            "unread": unread,
         }
 
     def _open(self, path: Path) -> Any:
@@ -156,6 +161,8 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
             raise WrongUse("pixel-size", "Neither the movies nor the microscope's files say the pixel size.", "Give it: --pixel-size.")
         if not self.ignore_header_pixel_size:
             acquisition.demand_pixel_size(read.select("header_pixel_size", name=names), acquired["pixel_size"])
+        if (unread := read.filter(pl.col("unread") != "")).height:
+            job.warn(f"{unread.height} files beside movies tell nothing, such as {unread['unread'][0]}")
         if left := int(read["left_out"].max() or 0):  # type: ignore[arg-type]
             job.warn(f"The last {left} hardware frames of EER movies make no whole fraction of {self.eer_grouping} and are left out.")
         return acquired
