@@ -123,13 +123,13 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
         source = Path(item["source"])
         with sources.named_only(source):
             movie = self._open(source)
+            if source.suffix.lower() in (".gz", ".bz2"):
+                movie.read(movie.frames - 1)  # only unpacking tells whether a compressed file is whole
         recorded, unread = None, ""
         try:
             recorded = None if self.ignore_recorded else recorded_with(source)
         except Failure as error:
             unread = error.message
-            if source.suffix.lower() in (".gz", ".bz2"):
-                movie.read(movie.frames - 1)  # only unpacking tells whether a compressed file is whole
         ending = "".join(source.suffixes[-2:]) if source.suffix.lower() in (".gz", ".bz2") else source.suffix
         target = sources.bring_in(source, item.folder / f"{item['movie_name']}{ending}", item.root, copy=self.copy_files)
         return {

@@ -50,7 +50,7 @@ class ImportVolume(Protocol, id="import.volume", outputs=Imported, aliases=("Pro
             yield Hint("half_map2", "is the same file as the first half map")
 
     def fingerprint(self) -> Any:
-        return sources.fingerprint([Path(path) for path in (self.path, *self._maps()[0].values()) if path])
+        return sources.fingerprint([Path(path) for path in dict.fromkeys((self.path, *self._maps()[0].values())) if path])
 
     def run(self, job: Job) -> Imported:
         from cryoloom.formats.mrc import write_mrc
