@@ -49,7 +49,7 @@ def title_of(protocol: type[Protocol]) -> str:
 
 def entries() -> list[Entry]:
     """Return all protocols by id, broken ones included."""
-    found = list(_entries_of(OWN))
+    found = [_entry_of(module, OWN) for module in _own_modules(OWN)]
     for origin in origins():
         found.extend(_entries_of(origin))
     first: dict[str, Entry] = {}
@@ -118,13 +118,11 @@ def protocol_id(module: str, package: str) -> str:
 
 
 @cache
-def _entries_of(origin: str | EntryPoint) -> tuple[Entry, ...]:
+def _entries_of(origin: EntryPoint) -> tuple[Entry, ...]:
     """Load a package, module or protocol class and return what is in it."""
-    if origin == OWN:
-        return tuple(_entry_of(module, OWN) for module in _own_modules(OWN))
-    name, value = (origin.name, origin.value) if isinstance(origin, EntryPoint) else (origin, origin)
+    name, value = origin.name, origin.value
     try:
-        loaded = origin.load() if isinstance(origin, EntryPoint) else importlib.import_module(origin)
+        loaded = origin.load()
         if isinstance(loaded, ModuleType):
             modules = [loaded, *map(importlib.import_module, _own_modules(loaded.__name__))] if hasattr(loaded, "__path__") else [loaded]
             return tuple(Entry(each.id, value, each) for module in modules for each in _declared(module))
