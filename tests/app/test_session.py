@@ -12,7 +12,7 @@ import pytest
 TOYS = Path(__file__).parents[1] / "engine"
 sys.path.insert(0, str(TOYS))
 
-from toy_project import _toys  # noqa: E402, F401
+from toy_project import _toys, find_toys  # noqa: E402, F401
 
 import cryoloom  # noqa: E402
 from cryoloom.app import catalogue  # noqa: E402
@@ -26,8 +26,7 @@ from cryoloom.spec import WrongUse  # noqa: E402
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Return a project with three runs: things, pears, sums of the things."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CRYOLOOM_PLUGINS", "toys")
-        patch.setenv("PYTHONPATH", str(TOYS))
+        find_toys(patch)
         folder = tmp_path_factory.mktemp("made")
         (folder / "raw.txt").write_text("raw")
         project = create_project(folder / "project", "Toys")
@@ -296,7 +295,7 @@ def test_outputs_of_an_unfinished_run_can_be_named(project: Project) -> None:
         draft.outputs.things.to_polars()
     then = project.prepare("toy.add", things="later.things")
     assert then.inputs["things"] == {"run": draft.id, "output": "things", "hash": None}
-    assert then.reason == f"waiting for {draft.id}"
+    assert then.reason == f"waiting for {draft.id} (draft)"
     assert project.prepare("toy.add", things=draft.outputs.things) == then
     assert refused(project, "toy.add", things="later.things", window=3).code == "bad-parameter"
 

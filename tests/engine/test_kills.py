@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from toy_project import find_toys
 
 from cryoloom.app.session import Project, Run, create_project, open_project
 from cryoloom.engine import launch
@@ -25,8 +26,7 @@ Until = Callable[..., None]
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Return a project where nothing was killed: the numbers in r001, their sums in r002, by one worker."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CRYOLOOM_PLUGINS", "toys")
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        find_toys(patch)
         made = create_project(tmp_path_factory.mktemp("reference") / "project")
         source = made.run("toy.source", count=COUNT)
         made.run("toy.add", things=source.outputs.things, threads=1)
@@ -222,7 +222,7 @@ def test_a_run_waits_for_its_inputs(project: Project, until: Until) -> None:
     first = project.prepare("toy.source", count=1)
     then = project.run("toy.add", things=first.outputs.things, wait=False)
     other = project.run("toy.add", things=first.outputs.things, amount=5, wait=False)
-    assert then.state is State.BLOCKED and then.reason == f"waiting for {first.id}"
+    assert then.state is State.BLOCKED and then.reason == f"waiting for {first.id} (draft)"
     assert other.stop() and other.state is State.STOPPED
     assert project.run("toy.add", things=first.outputs.things, wait=False) == then, "the same work is not begun twice"
     first.start()

@@ -12,11 +12,15 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 
+def find_toys(patch: pytest.MonkeyPatch) -> None:
+    """Let the catalogue, here and in run processes, find the toy protocols."""
+    patch.setenv("CRYOLOOM_PLUGINS", "toys")
+    patch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]))
+
+
 @pytest.fixture(autouse=True)
 def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the catalogue, here and in run processes, find the toy protocols."""
-    monkeypatch.setenv("CRYOLOOM_PLUGINS", "toys")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    find_toys(monkeypatch)
 
 
 @pytest.fixture

@@ -171,3 +171,19 @@ class Shell(Protocol, id="toy.shell", outputs=Made):
             (job.folder / "second").touch()
             raise Failure("later", "Something later went wrong.")
         return Made(Things(pl.DataFrame({"id": [1], "value": [float(len(list(folder.iterdir())))]}), job.root))
+
+
+class Scale(Protocol, id="toy.scale", outputs=Made, cite=("10.1000/toy",)):
+    """Multiply each thing; with a file of its own beside it."""
+
+    things: Things = Input("Things", help="What to multiply.")
+    factor: float = Param("Factor", 2.0, help="What to multiply by.")
+    ids: tuple[int, ...] = Param("Ids", (), help="Chosen by hand; not used.")
+
+    def scale(self, item: Item) -> Mapping[str, Any]:
+        path = item.output("_value.txt")
+        path.write_text(f"{item['value'] * self.factor}\n")
+        return {"value": item["value"] * self.factor, "data_path": path}
+
+    def run(self, job: Job) -> Made:
+        return Made(Things(job.map(self.scale, self.things).rows, job.root))

@@ -1,6 +1,8 @@
 """What ``RUN``, ``RUN.OUTPUT`` and a label mean in a project, and whether an output fits an input."""
 
 from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic.fields import FieldInfo
@@ -52,7 +54,7 @@ def find_output(project: "Project", name: "str | OutputRef | Run", kinds: tuple[
         return name
     if isinstance(name, Run) or names_run(project, name):
         run = find_run(project, name)
-        fitting = [each for each in run.outputs if not kinds or issubclass(_kind(each), kinds)]
+        fitting = [each for each in run.outputs if not kinds or issubclass(kind_of(each), kinds)]
         fitting = fitting or list(run.outputs)  # the one who asked says what does not fit
         if not fitting:
             why = " ".join(run.warnings) if run.state is State.FINISHED else f"It is {run.state}."
@@ -114,15 +116,21 @@ def _reference(project: "Project", protocol: type[Protocol], name: str, field: F
         raise WrongUse(
             "input-not-there", f"{protocol.id}: input {name} is {output}, whose run is {state}.", f"Resume {output.run.id} first."
         )
-    if not issubclass(_kind(output), kinds):
+    if not issubclass(kind_of(output), kinds):
         accepted = " or ".join(kind.kind for kind in kinds)
         raise WrongUse(
             "wrong-kind",
-            f"{protocol.id}: input {name} takes {accepted}; {output} is {_kind(output).kind}.",
+            f"{protocol.id}: input {name} takes {accepted}; {output} is {kind_of(output).kind}.",
             _offers(project, kinds) or f"No run of this project gives {accepted} yet.",
         )
     if state is not State.FINISHED:
         return {"run": output.run.id, "output": output.name, "hash": None}
+    if output.run.hollow:
+        raise WrongUse(
+            "input-cleaned",
+            f"{protocol.id}: input {name} is {output}, whose images or maps were cleaned away.",
+            f"Compute them again: cryoloom restart PROJECT {output.run.id}.",
+        )
     if not output.count:
         raise WrongUse(
             "empty-input", f"{protocol.id}: input {name} is {output}, which holds no {output.kind}.", f"Look at what {output.run.id} says."
@@ -149,17 +157,32 @@ def _offers(project: "Project", kinds: tuple[type[Dataset], ...]) -> str:
 
 
 def _fits(output: OutputRef, kinds: tuple[type[Dataset], ...]) -> bool:
-    return output.run.state is State.FINISHED and issubclass(_kind(output), kinds)
+    return output.run.state is State.FINISHED and issubclass(kind_of(output), kinds)
 
 
-def _kind(output: OutputRef) -> type[Dataset]:
+@cache
+def _declared_kinds(protocol: type[Protocol]) -> Mapping[str, type[Dataset]]:
+    """Return the kinds that a protocol's outputs are declared with."""
+    hints = get_type_hints(protocol.outputs)
+    return {field.name: kinds_of(FieldInfo(annotation=hints[field.name]))[0] for field in fields(protocol.outputs)}
+
+
+def may_give(protocol: str, kinds: tuple[type[Dataset], ...]) -> bool:
+    """Return whether a protocol declares outputs of one of these kinds; unknown protocols do not."""
+    try:
+        declared = catalogue.protocol(protocol)
+    except WrongUse:
+        return False
+    return any(issubclass(kind, kinds) or any(issubclass(each, kind) for each in kinds) for kind in _declared_kinds(declared).values())
+
+
+def kind_of(output: OutputRef) -> type[Dataset]:
     """Return the class of an output, declared or published."""
-    published = output.run.folder.published()
-    if published:
+    heads = output.run.folder.heads()
+    if heads is not None:
         register_kinds(output.run)
-        return dataset_kind(published["outputs"][output.name]["kind"])
-    outputs = catalogue.protocol(output.run.protocol).outputs
-    return kinds_of(FieldInfo(annotation=get_type_hints(outputs)[output.name]))[0]
+        return dataset_kind(heads[output.name]["kind"])
+    return _declared_kinds(catalogue.protocol(output.run.protocol))[output.name]
 
 
 def open_inputs(project: "Project", protocol: type[Protocol], taken: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import cryoloom.data  # noqa: F401 (makes its kinds of sets known)
 from cryoloom.app.suggest import did_you_mean
-from cryoloom.engine import launch
+from cryoloom.engine import annotations, launch
+from cryoloom.engine.cleaning import cleaned_files, is_hollow
 from cryoloom.engine.events import EventReader, append_line
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.provenance import manifest_of
@@ -36,7 +37,7 @@ def register_kinds(run: "Run") -> None:
     """
     from cryoloom.app import catalogue
 
-    if not all(known_kind(manifest["kind"]) for manifest in (run.folder.published() or {"outputs": {}})["outputs"].values()):
+    if not all(known_kind(head["kind"]) for head in (run.folder.heads() or {}).values()):
         catalogue.protocol(run.protocol)
 
 
@@ -224,6 +225,41 @@ class Run:
         self.project.check_label(label)
         append_line(self.folder.path / "labels.jsonl", {"label": label, "show": True})
 
+    @property
+    def tags(self) -> list[str]:
+        """Return its tags."""
+        return annotations.tags(self.folder)
+
+    def tag(self, *names: str) -> None:
+        """Put tags on it."""
+        for name in names:
+            self.project.check_label(name)
+            annotations.tag(self.folder, name)
+
+    def untag(self, *names: str) -> None:
+        """Take tags off it."""
+        for name in names:
+            annotations.tag(self.folder, name, on=False)
+
+    @property
+    def notes(self) -> list[dict[str, Any]]:
+        """Return what was written down: ``t`` and ``text``, in Markdown."""
+        return annotations.notes(self.folder)
+
+    def note(self, text: str) -> None:
+        """Write something down, in Markdown."""
+        annotations.note(self.folder, text)
+
+    @property
+    def cleaned(self) -> set[str]:
+        """Return the files of its outputs that were removed to save room, relative to the project."""
+        return cleaned_files(self.folder)
+
+    @property
+    def hollow(self) -> bool:
+        """Return whether images or maps of its outputs are among them, so that no later step can read them."""
+        return is_hollow(self.folder)
+
     def declared_outputs(self) -> tuple[str, ...]:
         """Return the names its protocol may give outputs."""
         from dataclasses import fields
@@ -288,7 +324,7 @@ class Run:
         standing = self.folder.standing()
         if standing.state in ACTIVE or standing.state in (State.FINISHED, State.DRAFT):
             return None
-        record = self.folder.of_attempt("exit", self.folder.attempt()) or {}
+        record = self.folder.facts().exit or {}
         name = f"{self.id} ({self.protocol})"
         if standing.state is State.FAILED:
             return Failure(record.get("error", "failed"), f"{name} failed: {standing.reason}", record.get("cure", ""))
@@ -329,18 +365,18 @@ class Run:
 
     # -- what can be done with it -------------------------------------------------------------------------------
 
-    def start(self, *, threads: int | None = None) -> "Run":
-        """Start it, or start it again where it was left; returns at once."""
-        launch.start(self.folder, self.project.worker_command(), threads=threads or self._threads())
+    def start(self, *, threads: int | None = None, target: str = "") -> "Run":
+        """Start it, or start it again where it was left, here (``local``) or on the cluster (``slurm``); returns at once."""
+        launch.start(self.folder, self.project.worker_command(), threads=threads or self._threads(), target=target)
         return self
 
-    def resume(self, *, threads: int | None = None, wait: bool = True, on_event: Observer | None = None) -> "Run":
-        """Go on with a failed, stopped or lost run; finished items and iterations are kept."""
-        self.start(threads=threads)
+    def resume(self, *, threads: int | None = None, target: str = "", wait: bool = True, on_event: Observer | None = None) -> "Run":
+        """Go on with a failed, stopped or lost run, where it ran before unless told; finished items and iterations are kept."""
+        self.start(threads=threads, target=target)
         return self.wait(on_event) if wait else self
 
     def wait(self, on_event: Observer | None = None) -> "Run":
-        """Return when it has finished, passing on its events meanwhile.
+        """Return when it has finished, passing on its events meanwhile; one that a cluster's node took with it is started again.
 
         Raises
         ------
@@ -354,6 +390,9 @@ class Run:
                 if on_event:
                     on_event(self, event)
             if not active:
+                if launch.lost_with_node(self.folder):
+                    self.start()
+                    continue
                 break
             time.sleep(pause)
             pause = min(pause * 1.2, 0.5)
@@ -367,8 +406,24 @@ class Run:
         return launch.stop(self.folder)
 
     def _threads(self) -> int:
-        claim = self.folder.of_attempt("claim", self.folder.attempt())
-        return claim["threads"] if claim else self.project.default_threads()
+        attempt = self.folder.attempt()
+        known = self.folder.of_attempt("claim", attempt) or self.folder.of_attempt("launch", attempt)
+        return known["threads"] if known else self.project.default_threads()
+
+    def brief(self) -> dict[str, Any]:
+        """Return what a line of a list says of it; a project may have thousands."""
+        standing = self.folder.standing()
+        finished, labels = standing.state is State.FINISHED, self.labels
+        return {
+            "run": self.id,
+            "protocol": self.protocol,
+            "label": next(iter(labels), ""),
+            "tags": self.tags,
+            "state": str(standing.state),
+            "reason": standing.reason,
+            "failed_items": self._failed_items(self.folder.published() if finished else None),
+            "progress": self.progress() if standing.state in ACTIVE else None,
+        }
 
     def describe(self) -> dict[str, Any]:
         """Return all of this as plain data, for ``--json`` and the browser."""
@@ -384,6 +439,8 @@ class Run:
             "version": self.folder.record["version"],
             "label": self.label,
             "labels": self.labels,
+            "tags": self.tags,
+            "notes": self.notes,
             "state": str(standing.state),
             "reason": standing.reason,
             "created": self.created,

@@ -3,13 +3,13 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cryoloom.app import catalogue, forms, references
+from cryoloom.app import catalogue, compatibility, forms, housekeeping, lifecycle, references
 from cryoloom.app.runs import Observer, OutputRef, Run, register_kinds
-from cryoloom.engine import launch
+from cryoloom.engine.cleaning import is_hollow
 from cryoloom.engine.events import append_line
 from cryoloom.engine.folder import RUN_ID, RunFolder
 from cryoloom.engine.identity import Work, explain
@@ -117,6 +117,7 @@ class Project:
         *,
         name: str = "",
         threads: int | None = None,
+        target: str = "",
         seed: int = 0,
         wait: bool = True,
         again: bool = False,
@@ -136,6 +137,8 @@ class Project:
             A label for the run.
         threads
             Worker processes and threads; results do not depend on it. Default: the processors at hand.
+        target
+            ``local``, or ``slurm``: a job of the cluster. A run that is started again goes where it was unless told.
         seed
             Of everything random.
         wait
@@ -156,7 +159,11 @@ class Project:
         if run.state is State.FINISHED:
             run.reused = True
         elif run.state not in ACTIVE:
-            run.start(threads=threads)
+            try:
+                run.start(threads=threads, target=target)
+            except WrongUse as error:
+                if error.code not in {"run-active", "run-finished"}:
+                    raise  # otherwise somebody else has just started the same work; it is waited for
         return run.wait(on_event) if wait else run
 
     def prepare(
@@ -167,18 +174,38 @@ class Project:
         name: str = "",
         seed: int = 0,
         again: bool = False,
+        afresh: bool = False,
+        run_id: str = "",
         **more: Any,
     ) -> Run:
-        """Return a run of equal identity, or (always with `again`) a new draft; start nothing."""
+        """Return a run of equal identity or a new draft; start nothing.
+
+        With `again` it is a new one always; with `afresh` that takes over no items of earlier runs; with `run_id` it has this id.
+        Of several processes that ask for the same work at the same moment one makes the run, and all get it.
+        """
         if name:
             self.check_label(name)
         work, inputs, advice = self._work(catalogue.protocol(protocol), {**(values or {}), **more}, seed)
-        for same in [] if again else sorted(self.folder.same_work(work), key=_preference):
-            if name and name not in same.labels():
-                append_line(same.path / "labels.jsonl", {"label": name, "show": not same.labels()})
-            return Run(self, same)
-        why = self._explain(work)
-        return Run(self, self.folder.new_run(work, inputs, label=name, why=why, advice=advice))
+
+        def new() -> RunFolder:
+            return self.folder.new_run(work, inputs, label=name, why=self._explain(work), advice=advice, run_id=run_id, afresh=afresh)
+
+        if again or afresh or run_id:
+            return Run(self, new())
+        same = self._same(work)
+        if same is None:
+            with self.folder.making(work):
+                same = self._same(work)
+                if same is None:
+                    return Run(self, new())
+        if name and name not in same.labels():
+            append_line(same.path / "labels.jsonl", {"label": name, "show": not same.labels()})
+        return Run(self, same)
+
+    def _same(self, work: Work) -> RunFolder | None:
+        """Return the run to take instead of a new one; one whose files were cleaned away gives nothing any more."""
+        alike = [run for run in self.folder.same_work(work) if not is_hollow(run)]
+        return min(alike, key=_preference, default=None)
 
     def explain(self, protocol: str, values: Mapping[str, Any] | None = None, *, seed: int = 0, **more: Any) -> str:
         """Return why a run with these values would be computed, or which run has done it already."""
@@ -187,6 +214,8 @@ class Project:
 
     def _explain(self, work: Work) -> str:
         alike = [run for run in self.folder.runs() if run.record["protocol"] == work.protocol]
+        if hollow := next((run.id for run in self.folder.same_work(work) if is_hollow(run)), None):
+            return f"same as {hollow}, whose files were cleaned away"
         return explain(work, [(run.id, self.folder.work(run)) for run in alike])
 
     def _work(self, protocol: type[Protocol], values: Mapping[str, Any], seed: int) -> tuple[Work, dict[str, Any], list[str]]:
@@ -214,6 +243,47 @@ class Project:
         if RUN_ID.fullmatch(label) or label != label.strip() or not label.isprintable() or "/" in label or len(label) > 100:
             raise WrongUse("bad-label", f"{label!r} cannot name a run.", "Use up to 100 letters, digits, spaces, - or _, not like r001.")
 
+    # -- runs from runs ------------------------------------------------------------------------------------------
+
+    def restart(self, name: "str | Run") -> Run:
+        """Make a run anew, as a draft of a new id, although the same work has been done."""
+        return lifecycle.copy(self, [name]).runs[self.find(name).id]
+
+    def copy_runs(
+        self,
+        *names: "str | Run",
+        onto: "Iterable[str | OutputRef] | Mapping[str, str | OutputRef]" = (),
+        below: bool = False,
+        seed: int | None = None,
+        changes: Mapping[str, Mapping[str, Any]] | None = None,
+        **values: Any,
+    ) -> lifecycle.Copied:
+        """Make drafts like these runs, `values` changed in the named ones; see `cryoloom.app.lifecycle.copy`."""
+        named = {self.find(name).id: values for name in names} if values else {}
+        return lifecycle.copy(self, names, changes={**named, **(changes or {})}, onto=onto, below=below, seed=seed)
+
+    def start_drafts(self, *names: "str | Run", threads: int | None = None) -> list[Run]:
+        """Start drafts, all without a name, and the drafts that they wait for."""
+        return lifecycle.start(self, names, threads=threads)
+
+    def compatible(self, protocol: str, name: str) -> list[OutputRef]:
+        """Return the outputs that the input `name` of a protocol takes, last made first."""
+        return compatibility.compatible(self, protocol, name)
+
+    def compare(self, first: "str | Run", second: "str | Run") -> dict[str, Any]:
+        """Return what sets two runs apart; see `cryoloom.app.comparison.compare`."""
+        from cryoloom.app.comparison import compare
+
+        return compare(self, first, second)
+
+    def room(self) -> list[dict[str, Any]]:
+        """Return the bytes of every run's files by what they are for."""
+        return housekeeping.use(self)
+
+    def clean(self, *names: "str | Run", keep: str = "final", dry: bool = False, also_needed: bool = False) -> housekeeping.Cleaning:
+        """Remove files of finished runs that are worth less than `keep`; see `cryoloom.app.housekeeping.clean`."""
+        return housekeeping.clean(self, names, keep=keep, dry=dry, also_needed=also_needed)
+
     # -- where things come from ---------------------------------------------------------------------------------
 
     def trace(self, output: "str | OutputRef") -> dict[str, Any]:
@@ -235,17 +305,13 @@ class Project:
 
     # -- trash --------------------------------------------------------------------------------------------------
 
-    def delete(self, name: "str | Run") -> Run:
-        """Move a run to the trash."""
-        run = self.find(name)
-        if run.state not in ACTIVE:
-            launch.settle(run.folder)
-        self.folder.delete(run.id)
-        return run
+    def delete(self, name: "str | Run", *, with_dependents: bool = False) -> list[Run]:
+        """Move a run, and on request all that depends on it, to the trash; return what was moved, last steps first."""
+        return lifecycle.delete(self, name, with_dependents=with_dependents)
 
-    def restore(self, run_id: str) -> Run:
-        """Bring a run back from the trash."""
-        return Run(self, self.folder.restore(run_id))
+    def restore(self, run_id: str, *, with_dependents: bool = False) -> Run:
+        """Bring a run back from the trash, and on request what is there and depends on it."""
+        return lifecycle.restore(self, run_id, with_dependents=with_dependents)[0]
 
     def trash(self) -> list[str]:
         """Return the ids of deleted runs."""

@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from cryoloom.cli.options import Json, ProjectFolder, Threads
+from cryoloom.cli.options import Json, ProjectFolder, Target, Threads
 from cryoloom.cli.printing import say, say_json, table
 from cryoloom.spec.errors import WrongUse
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Id or label of a run.")]
+WithDependents = Annotated[bool, typer.Option("--with-dependents", help="All that depends on it, too.")]
 OutputName = Annotated[str, typer.Argument(metavar="RUN.OUTPUT", help="A run's output, such as r002.micrographs.")]
 
 
@@ -83,6 +84,7 @@ def run(
     ],
     name: Annotated[str, typer.Option("--name", help="Label for the run.")] = "",
     threads: Threads = 0,
+    target: Target = "",
     seed: Annotated[int, typer.Option("--seed", help="Of every random choice.")] = 0,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the run goes on.")] = False,
     as_json: Json = False,
@@ -107,7 +109,9 @@ def run(
         raise WrongUse("given-twice", f"{', '.join(sorted(both))}: given as parameter and as input.", "Give it once.")
     opened = open_project(project)
     with ProgressView(silent=as_json) as view:
-        done = opened.run(protocol, {**parameters, **inputs}, name=name, threads=threads or None, seed=seed, wait=not detach, on_event=view)
+        done = opened.run(
+            protocol, {**parameters, **inputs}, name=name, threads=threads or None, target=target, seed=seed, wait=not detach, on_event=view
+        )  # fmt: skip
         view.finish(done)
     _tell(done, as_json)
 
@@ -129,7 +133,10 @@ def _tell(done: Any, as_json: bool) -> None:
 
 
 def status(
-    project: ProjectFolder, run: Annotated[str, typer.Argument(metavar="[RUN]", help="One run only.")] = "", as_json: Json = False
+    project: ProjectFolder,
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="One run only.")] = "",
+    tag: Annotated[str, typer.Option(help="Only runs that bear this tag.")] = "",
+    as_json: Json = False,
 ) -> None:
     """List the runs and their states.
 
@@ -138,13 +145,13 @@ def status(
     from cryoloom.app.session import open_project
 
     opened = open_project(project)
-    rows = [each.describe() for each in ([opened.find(run)] if run else opened.runs())]
+    chosen = [each for each in ([opened.find(run)] if run else opened.runs()) if not tag or tag in each.tags]
     if as_json:
-        say_json(rows)
+        say_json([each.describe() for each in chosen])
         return
     lines = [
         {**row, "failed items": sum(row["failed_items"].values()) or None, "about": row["reason"] or _progress(row["progress"])}
-        for row in rows
+        for row in (each.brief() for each in chosen)
     ]
     table(lines, ["run", "protocol", "label", "state", "failed items", "about"])
 
@@ -185,6 +192,7 @@ def resume(
     project: ProjectFolder,
     run: Annotated[str, typer.Argument(metavar="[RUN]", help="One run; without it the whole project goes on.")] = "",
     threads: Threads = 0,
+    target: Target = "",
     as_json: Json = False,
 ) -> None:
     """Go on where a run, or a whole `cryoloom process`, was interrupted.
@@ -199,11 +207,11 @@ def resume(
     opened = open_project(project)
     plan = None if run else Plan.read(opened)
     if plan is not None:
-        see_through(opened, plan, threads, as_json)
+        see_through(opened, plan, threads, target, as_json)
         return
     chosen = [opened.find(run)] if run else [each for each in opened.runs() if each.state in {"failed", "stopped", "lost"}]
     with ProgressView(silent=as_json) as view:
-        done = [each if each.state == "finished" else each.resume(threads=threads or None, on_event=view) for each in chosen]
+        done = [each if each.state == "finished" else each.resume(threads=threads or None, target=target, on_event=view) for each in chosen]
     if as_json:
         say_json([each.describe() for each in done] if not run else done[0].describe())
     elif not done:
@@ -239,6 +247,7 @@ def show(
         "run",
         "protocol",
         "label",
+        "tags",
         "state",
         "reason",
         "why",
@@ -253,6 +262,8 @@ def show(
     ):
         if described[key] not in ("", {}, [], None):
             say(f"{key}: {described[key]}")
+    for each in described["notes"]:
+        say(f"note: {each['text']}")
 
 
 def _show_output(output: Any, rows: int, as_json: bool) -> None:
@@ -285,24 +296,28 @@ def select(
     _tell(opened.run("sets.select", {"items": opened.output(output), "where": where, "mode": "rule"}, name=name), as_json)
 
 
-def delete(project: ProjectFolder, run: RunName) -> None:
+def delete(project: ProjectFolder, run: RunName, with_dependents: WithDependents = False) -> None:
     """Move a run to the project's trash.
 
-    Example: cryoloom delete ribosome r007
+    Example: cryoloom delete ribosome r007 --with-dependents
     """
     from cryoloom.app.session import open_project
 
-    say(f"{open_project(project).delete(run).id} is in the trash; `cryoloom restore` brings it back")
+    moved = ", ".join(each.id for each in open_project(project).delete(run, with_dependents=with_dependents))
+    say(f"In the trash: {moved}; `cryoloom restore` brings back")
 
 
-def restore(project: ProjectFolder, run: RunName) -> None:
+def restore(project: ProjectFolder, run: RunName, with_dependents: WithDependents = False) -> None:
     """Bring a run back from the trash.
 
-    Example: cryoloom restore ribosome r007
+    Example: cryoloom restore ribosome r007 --with-dependents
     """
     from cryoloom.app.session import open_project
 
-    say(f"{open_project(project).restore(run).id} is back")
+    opened = open_project(project)
+    before = set(opened.trash())
+    opened.restore(run, with_dependents=with_dependents)
+    say(f"Back: {', '.join(sorted(before - set(opened.trash())))}")
 
 
 def trace(project: ProjectFolder, output: OutputName, as_json: Json = False) -> None:
@@ -340,6 +355,8 @@ def verify(project: ProjectFolder, output: Annotated[str, typer.Argument(metavar
         for word, names in (("changed", found.changed), ("missing", found.missing), ("forged", found.forged)):
             for name in names:
                 say(f"{word}: {name}")
+        if found.cleaned:
+            say(f"cleaned away on purpose: {len(found.cleaned)} files")
         say(f"{found.files} files, {found.size / 1e6:.0f} MB: {'all as they were made' if found.ok else 'NOT as they were made'}")
     if not found.ok:
         raise typer.Exit(1)

@@ -25,6 +25,7 @@ class Micrographs(
     Dataset,
     kind="micrographs",
     required=("micrograph_name", "micrograph_path", "width", "height", "optics_group", "enabled", "fail_reason"),
+    diagnostic=("psd_path",),
 ):
     """Aligned micrographs, protein dark; ``id`` is the movie's.
 
@@ -34,7 +35,12 @@ class Micrographs(
     """
 
 
-class CTFs(Dataset, kind="ctfs", required=("micrograph_id", "defocus_u", "defocus_v", "defocus_angle", "phase_shift")):
+class CTFs(
+    Dataset,
+    kind="ctfs",
+    required=("micrograph_id", "defocus_u", "defocus_v", "defocus_angle", "phase_shift"),
+    diagnostic=("psd_path",),
+):
     """One transfer function a micrograph; ``id`` is the micrograph's."""
 
 

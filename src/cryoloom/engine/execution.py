@@ -141,8 +141,8 @@ def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: i
             raise Failure("bad-parameter", f"{record['protocol']}: {hint.parameter} {hint.message}.")
     known = all(reference["hash"] for reference in run.references())
     fingerprint = record["fingerprint"] if known else json.loads(json.dumps(protocol.fingerprint()))
-    # What depends on more than the project holds is not taken over item by item.
-    reuse = Reuse(run) if fingerprint is None else None
+    # What depends on more than the project holds is not taken over item by item, nor what is asked for from the beginning.
+    reuse = Reuse(run) if fingerprint is None and not record.get("afresh") else None
     job = RunJob(run.path, run.root, seed=record["seed"], threads=threads, journal=journal, reuse=reuse)
     out = protocol.run(job)
     outputs = {name: dataset.save(run.path, name, hashed=job.hashed) for name, dataset in out.named().items()}

@@ -3,6 +3,7 @@
 ::
 
     run.json                  protocol, parameters, inputs, seed, identity; written once
+    launch.<n>.json           attempt n was handed to a cluster: under which name, with how many threads
     claim.<n>.json            attempt n: its supervisor, its token, its number of threads
     proc.<n>.json             the run process itself
     heartbeat.<n>             touched while the attempt lives, for readers on other computers
@@ -15,24 +16,46 @@
     outputs.json              manifest of the outputs; there once the run has finished
 """
 
+import json
 import os
 import re
 import time
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from cryoloom import files
+from cryoloom.engine import slurm
 from cryoloom.engine.events import read_lines
 from cryoloom.engine.processes import ProcessId
-from cryoloom.engine.state import Facts, Life, Standing, State, derive
+from cryoloom.engine.site import read_site
+from cryoloom.engine.state import ACTIVE, Facts, Life, Standing, State, derive
 
 RUN_ID = re.compile(r"r\d{3,}")
 SILENCE = 120.0
 """Seconds after which a process of another computer, which touches its heartbeat every 15, counts as dead."""
 
-_CLAIM = re.compile(r"claim\.(\d+)\.json")
+_ATTEMPT = re.compile(r"(?:claim|launch)\.(\d+)\.json")
+
+
+def _stamp(path: str) -> tuple[str, int, int, int]:
+    status = os.stat(path)
+    return path, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=1 << 14)
+def _record(path: str, _inode: int, _size: int, _changed: int) -> dict[str, Any]:
+    with open(path, "rb") as handle:
+        return json.loads(handle.read())
+
+
+@lru_cache(maxsize=1 << 14)
+def _heads(path: str, _inode: int, _size: int, _changed: int) -> dict[str, dict[str, Any]]:
+    # what else the file holds grows with the number of images and is not kept in memory
+    with open(path, "rb") as handle:
+        outputs = json.loads(handle.read())["outputs"]
+    return {name: {key: manifest[key] for key in ("kind", "count", "hash")} for name, manifest in outputs.items()}
 
 
 class RunFolder:
@@ -40,8 +63,12 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self.root = self.path.parent.parent
         self.id = self.path.name
+
+    @cached_property
+    def root(self) -> Path:
+        """Return the project's folder."""
+        return self.path.parent.parent
 
     def __repr__(self) -> str:
         return f"<run {self.id} in {self.root}>"
@@ -49,10 +76,7 @@ class RunFolder:
     @cached_property
     def record(self) -> dict[str, Any]:
         """Return ``run.json``, which never changes."""
-        record = files.read_json(self.path / "run.json")
-        if record is None:
-            raise FileNotFoundError(self.path / "run.json")
-        return record
+        return _record(*_stamp(f"{self.path}/run.json"))
 
     def attempt(self) -> int:
         """Return the number of the last attempt, 0 when it was never started."""
@@ -60,10 +84,10 @@ class RunFolder:
             names = os.listdir(self.path)
         except FileNotFoundError:
             return 0
-        return max((int(match[1]) for name in names if (match := _CLAIM.fullmatch(name))), default=0)
+        return max((int(match[1]) for name in names if (match := _ATTEMPT.fullmatch(name))), default=0)
 
     def of_attempt(self, kind: str, attempt: int) -> dict[str, Any] | None:
-        """Return the ``claim``, ``proc``, ``stop`` or ``exit`` record of an attempt."""
+        """Return the ``launch``, ``claim``, ``proc``, ``stop`` or ``exit`` record of an attempt."""
         return files.read_json(self.path / f"{kind}.{attempt}.json")
 
     def file(self, kind: str, attempt: int) -> Path:
@@ -77,6 +101,13 @@ class RunFolder:
     def published(self) -> dict[str, Any] | None:
         """Return ``outputs.json``."""
         return files.read_json(self.path / "outputs.json")
+
+    def heads(self) -> dict[str, dict[str, Any]] | None:
+        """Return ``kind``, ``count`` and ``hash`` of the outputs by name, None before the run has finished; quick when asked again."""
+        try:
+            return _heads(*_stamp(f"{self.path}/outputs.json"))
+        except FileNotFoundError:
+            return None
 
     def labels(self) -> list[str]:
         """Return the names people gave the run, the one to show first."""
@@ -95,17 +126,35 @@ class RunFolder:
         """Gather what the state is derived from, processes before the records that they write before they end."""
         attempt = self.attempt()
         supervisor = process = None
+        job = slurm_job = None
         if not self._ended(attempt):
+            job, slurm_job = self._queued(attempt)
             supervisor, process = self.lives(attempt)
+        record = self.of_attempt("exit", attempt)
+        if record is None and job is Life.DEAD:
+            record = slurm.ending(self.log(attempt), self.record["protocol"])
         return Facts(
             attempt=attempt,
+            job=job,
+            job_words=f"job {slurm_job.number}: {slurm_job.about}" if slurm_job else "",
             supervisor=supervisor,
             process=process,
-            exit=self.of_attempt("exit", attempt),
+            exit=record,
             published=(self.path / "outputs.json").exists(),
             stop_asked=self.file("stop", attempt).exists(),
-            waiting_for=self.waiting_for() if process is None and not self._ended(attempt) else (),
+            waiting_for=self._told() if process is None and not self._ended(attempt) else (),
         )
+
+    def _queued(self, attempt: int) -> tuple[Life | None, slurm.Job | None]:
+        """Return whether the cluster still has the attempt, and its job; None for an attempt that was not handed to one."""
+        launch = self.of_attempt("launch", attempt)
+        if launch is None:
+            return None, None
+        seen = slurm.queue(read_site(self.root).poll)
+        job = seen[1].get(launch["job_name"]) if seen else None
+        # No answer is no news, and neither is one from before the submission.
+        gone = seen is not None and job is None and launch["t"] < seen[0]
+        return Life.DEAD if gone else Life.ALIVE, job
 
     def _ended(self, attempt: int) -> bool:
         return (self.path / "outputs.json").exists() or self.file("exit", attempt).exists()
@@ -121,6 +170,9 @@ class RunFolder:
         process = ProcessId.from_json(dict(record))
         if process.here:
             return Life.ALIVE if process.alive else Life.DEAD
+        job, listed = self._queued(attempt)
+        if job is Life.DEAD or listed is not None:
+            return job
         try:
             silent = time.time() - (self.path / f"heartbeat.{attempt}").stat().st_mtime
         except FileNotFoundError:
@@ -131,6 +183,20 @@ class RunFolder:
         """Return the runs whose outputs this one takes and that have not published them."""
         needed = dict.fromkeys(reference["run"] for reference in self.references())
         return tuple(run for run in needed if not (self.root / "runs" / run / "outputs.json").exists())
+
+    def _told(self) -> tuple[str, ...]:
+        """Return `waiting_for` in words: with the state of a run that nobody is working on."""
+        return tuple(name + RunFolder(self.root / "runs" / name).idle() for name in self.waiting_for())
+
+    def idle(self) -> str:
+        """Return the state in brackets when nothing is at work on the run, however long one waits for it."""
+        attempt = self.attempt()
+        if not (self.path / "run.json").exists():
+            return " (not there)"
+        (job, _), (supervisor, process) = ((None, None),) * 2 if self._ended(attempt) else (self._queued(attempt), self.lives(attempt))
+        stop_asked = self.file("stop", attempt).exists()
+        state = derive(Facts(attempt, supervisor, process, self.of_attempt("exit", attempt), False, stop_asked, job=job)).state
+        return "" if state in ACTIVE else f" ({state})"
 
     def references(self) -> list[dict[str, Any]]:
         """Return the inputs as a flat list of ``{run, output, hash}``."""

@@ -3,8 +3,8 @@
 import os
 import shutil
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from cryoloom import files
 from cryoloom.engine.events import append_line, read_lines
+from cryoloom.engine.exclusive import exclusive
 from cryoloom.engine.folder import RUN_ID, RunFolder
 from cryoloom.engine.identity import Work
 from cryoloom.engine.state import ACTIVE
@@ -23,7 +24,7 @@ class ProjectFolder:
     """A project on disk.
 
     ``project.json`` holds uuid, name and the program's version; ``runs/`` one folder a run; ``env/`` what runs were computed with;
-    ``trash/`` deleted runs until it is emptied; ``notes.jsonl`` what people wrote down.
+    ``trash/`` deleted runs until it is emptied; ``making/`` guards of runs that are being made; ``notes.jsonl`` what people wrote down.
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,8 +94,25 @@ class ProjectFolder:
             raise WrongUse("unknown-run", f"There is no run {run_id} in {self.path}.", "`cryoloom status` lists the runs.")
         return run
 
-    def new_run(self, work: Work, inputs: dict[str, Any], *, label: str = "", why: str = "", advice: Sequence[str] = ()) -> RunFolder:
-        """Claim the next run id and write its ``run.json``.
+    def making(self, work: Work) -> AbstractContextManager[None]:
+        """Return a context in which nobody else looks for, or makes, a run of this identity."""
+        folder = self.path / "making"
+        with files.storage_errors(folder):
+            folder.mkdir(exist_ok=True)
+        return exclusive(folder / work.identity)
+
+    def new_run(
+        self,
+        work: Work,
+        inputs: dict[str, Any],
+        *,
+        label: str = "",
+        why: str = "",
+        advice: Sequence[str] = (),
+        run_id: str = "",
+        afresh: bool = False,
+    ) -> RunFolder:
+        """Claim the next run id, or `run_id`, and write its ``run.json``.
 
         Parameters
         ----------
@@ -104,6 +122,15 @@ class ProjectFolder:
             Input name to ``{run, output, hash}`` or a list of them; the hash is None while the run that makes it has not finished.
         label, why, advice
             For people: a name, why it is computed, and what its check found.
+        run_id
+            The id that it must have, because paths inside its outputs name it.
+        afresh
+            Compute everything: take over no items that an earlier run has finished.
+
+        Raises
+        ------
+        WrongUse
+            ``run-exists``: `run_id` is taken.
         """
         record = {
             "protocol": work.protocol,
@@ -116,10 +143,11 @@ class ProjectFolder:
             "identity": work.identity,
             "why": why,
             "advice": list(advice),
+            **({"afresh": True} if afresh else {}),
             "cryoloom": version("cryoloom"),
             "created": round(time.time(), 3),
         }
-        run = self._claim_id()
+        run = self._claimed(run_id) if run_id else self._claim_id()
         files.write_json(run.path / "run.json", record)
         return run
 
@@ -132,6 +160,15 @@ class ProjectFolder:
                 with suppress(FileExistsError):  # somebody else was faster
                     run.path.mkdir()
                     return run
+
+    def _claimed(self, run_id: str) -> RunFolder:
+        run = RunFolder(self._runs / run_id)
+        with files.storage_errors(run.path):
+            try:
+                run.path.mkdir(parents=True)
+            except FileExistsError as error:
+                raise WrongUse("run-exists", f"{self.path} has a run {run_id} already.", "Choose an empty project.") from error
+        return run
 
     def work(self, run: RunFolder) -> Work:
         """Return what a run computes or has computed, its inputs by content as far as that is known."""
@@ -156,6 +193,20 @@ class ProjectFolder:
         """Return the runs that take an output of this one."""
         return [run for run in self.runs() if any(reference["run"] == run_id for reference in run.references())]
 
+    def below(self, run_ids: Iterable[str]) -> list[RunFolder]:
+        """Return the runs that take an output of one of these, or of such a run, and so on; every run after those it takes from."""
+        found = set(run_ids)
+        named = frozenset(found)
+        runs = self.runs()
+        waiting = True
+        while waiting:  # a run may take from one of a higher number, though few do
+            waiting = False
+            for run in runs:
+                if run.id not in found and any(reference["run"] in found for reference in run.references()):
+                    found.add(run.id)
+                    waiting = True
+        return in_order(run for run in runs if run.id in found - named)
+
     # -- trash --------------------------------------------------------------------------------------------------
 
     def delete(self, run_id: str) -> None:
@@ -172,9 +223,7 @@ class ProjectFolder:
             raise WrongUse("run-active", f"{run_id} is {state}.", "Stop it first.")
         if takers := self.takers(run_id):
             names = ", ".join(taker.id for taker in takers)
-            raise WrongUse(
-                "run-needed", f"{run_id} gives its outputs to {names}.", "Delete those first; they could not be traced without it."
-            )
+            raise WrongUse("run-needed", f"{run_id} gives its outputs to {names}.", "Delete those first, or with it (--with-dependents).")
         _move(run.path, self.path / "trash" / run_id)
 
     def restore(self, run_id: str) -> RunFolder:
@@ -231,6 +280,22 @@ class ProjectFolder:
 
     def _left_behind(self, folder: str, names: list[str]) -> set[str]:
         return {"trash"} & set(names) if Path(folder) == self.path else set()
+
+
+def in_order(runs: Iterable[RunFolder]) -> list[RunFolder]:
+    """Return the runs, every one after those among them that it takes from, otherwise as they come."""
+    waiting = {run.id: run for run in runs}
+    ordered: list[RunFolder] = []
+
+    def visit(run: RunFolder) -> None:
+        for reference in run.references():
+            if above := waiting.pop(reference["run"], None):
+                visit(above)
+        ordered.append(run)
+
+    while waiting:
+        visit(waiting.pop(next(iter(waiting))))
+    return ordered
 
 
 def _run_folders(folder: Path) -> list[RunFolder]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from blake3 import blake3
 
+from cryoloom.engine.cleaning import cleaned_files
 from cryoloom.engine.events import EventReader
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.project import ProjectFolder
@@ -104,6 +105,8 @@ class Verification:
         Paths relative to the project.
     forged
         Outputs whose manifest does not have the hash it states, or the one that a later run took.
+    cleaned
+        Paths relative to the project of files that are gone because somebody had them removed: that is no damage.
     """
 
     files: int = 0
@@ -111,10 +114,11 @@ class Verification:
     changed: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     forged: list[str] = field(default_factory=list)
+    cleaned: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """Return whether nothing was found."""
+        """Return whether no file is damaged."""
         return not (self.changed or self.missing or self.forged)
 
 
@@ -137,8 +141,12 @@ def verify(project: ProjectFolder, run_id: str, output: str | None = None) -> Ve
         table = manifest["table"]
         for entry in (*table["base"], *table["sidecars"], *([table["ids"]] if table["ids"] else []), *manifest["files"]):
             files[entry["path"]] = entry
+    removed = {path for run in runs for path in cleaned_files(run)}
     for path, entry in sorted(files.items()):
-        _check(project.path / path, entry, found)
+        if path in removed:
+            found.cleaned.append(path)
+        else:
+            _check(project.path / path, entry, found)
     return found
 
 

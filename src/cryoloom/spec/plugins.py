@@ -1,6 +1,7 @@
 """Where files of installed wheels, and of people who have no wheel yet, are named: protocols and file formats are found there."""
 
 import os
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 GROUP = "cryoloom.plugins"
@@ -12,4 +13,9 @@ EXTRA = "CRYOLOOM_PLUGINS"
 def origins() -> list[EntryPoint]:
     """Return what installed wheels and the environment name."""
     extra = (name.strip() for name in os.environ.get(EXTRA, "").split(","))
-    return [*entry_points(group=GROUP), *(EntryPoint(name, name, GROUP) for name in extra if name)]
+    return [*_installed(), *(EntryPoint(name, name, GROUP) for name in extra if name)]
+
+
+@cache
+def _installed() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=GROUP))

@@ -41,11 +41,14 @@ class Dataset:
 
     kind: ClassVar[str] = ""
     required: ClassVar[tuple[str, ...]] = ()
+    diagnostic: ClassVar[tuple[str, ...]] = ()
+    """Columns whose files only people look at: no later step reads them, and cleaning may remove them."""
 
-    def __init_subclass__(cls, *, kind: str = "", required: tuple[str, ...] = ()) -> None:
+    def __init_subclass__(cls, *, kind: str = "", required: tuple[str, ...] = (), diagnostic: tuple[str, ...] = ()) -> None:
         """Register a kind."""
         cls.kind = kind or cls.__name__
         cls.required = required
+        cls.diagnostic = diagnostic
         _KINDS[cls.kind] = cls
 
     def __init__(
