@@ -87,6 +87,17 @@ def test_boxes_need_a_size(carried, tmp_path):
         write(bare, "c", tmp_path, related={})
 
 
+def test_boxes_of_several_sizes_have_no_place_in_relion_30(carried, tmp_path):
+    given = carried()
+    mixed = type(given.particles)(
+        given.particles.items,
+        given.particles.root,
+        optics=[{**group, "box_size": 30 + group["optics_group"]} for group in given.particles.optics],
+    )
+    with pytest.raises(Failure, match=r"Particles of boxes \[31, 32\] px"):
+        formats()["relion-3.0"].writers["particles"](mixed, "particles", tmp_path, related={})
+
+
 def test_formats_are_found_and_no_two_read_the_same_files():
     found = formats()
     assert {"relion", "relion-3.0", "xmipp", "cryosparc", "parquet", "eman-box", "eman-json", "cryolo"} <= set(found)

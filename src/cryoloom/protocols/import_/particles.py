@@ -80,6 +80,10 @@ class ImportParticles(Protocol, id="import.particles", outputs=Imported, aliases
         self._compare_headers(job, items, optics, stacks, found.rows)
         items, reasons = _joined(origins_in_angstrom(items, optics), stacks, found.rows, found.failed)
         particles = Particles(items, job.root, optics=optics)
+        if "flip" in items.columns and (mirrored := int(items["flip"].sum())):
+            job.warn(
+                f"{mirrored} of {items.height} particles are aligned as mirrored: later steps take their 2D poses as if they were not. Classify them again."
+            )
         if reasons:
             example = next(iter(reasons.values()))
             job.warn(f"{len(reasons)} of {len(particles)} particles have no usable image and are disabled, such as: {example.rstrip('.')}.")
