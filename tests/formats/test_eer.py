@@ -6,14 +6,16 @@ from cryoloom.formats.movie import open_movie
 from cryoloom.formats.tiff import write_tiff
 from cryoloom.spec import Failure
 
-SIDE, FRAMES = 16, 7
+SIDE, FRAMES = 16, 17
 
 
 @pytest.fixture
 def movie(tmp_path, eer_file):
     """Return a movie and its events: row, column, and quarter of the pixel each way."""
     rng = np.random.default_rng(2)
-    events = [[(int(p), *map(int, rng.integers(0, 4, 2))) for p in rng.choice(SIDE * SIDE, 9, replace=False)] for _ in range(FRAMES)]
+    events = [
+        [(int(p), *map(int, rng.integers(0, 4, 2))) for p in rng.choice(SIDE * SIDE, 5 + 3 * n, replace=False)] for n in range(FRAMES)
+    ]
     path = tmp_path / "FoilHole_1_EER.eer"
     path.write_bytes(eer_file(SIDE, events))
     return path, events
@@ -42,7 +44,7 @@ def test_electrons_are_where_they_were(movie, grouping, upsampling):
 
 def test_too_few_frames_and_broken_files(movie, tmp_path):
     path, _ = movie
-    with pytest.raises(Failure, match="7 frames, fewer than the 40 of one fraction"):
+    with pytest.raises(Failure, match="17 frames, fewer than the 40 of one fraction"):
         open_movie(path, grouping=40)
     content = path.read_bytes()
     path.write_bytes(content[:-40])

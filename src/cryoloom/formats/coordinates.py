@@ -3,10 +3,9 @@
 All become box centres in px, pixel 0 the centre of the first sample, y in the order of the rows of the file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -65,7 +64,7 @@ def by_micrograph(coordinates: Dataset) -> Iterator[tuple[str, pl.DataFrame]]:
         yield str(name), rows
 
 
-def box_in_pixels(coordinates: Dataset, related: dict[str, Dataset] | Any) -> int:
+def box_in_pixels(coordinates: Dataset, related: Mapping[str, Dataset]) -> int:
     """Return the even side in px of boxes to draw around positions: of the particles cut there, or twice the particle's radius.
 
     Raises

@@ -67,9 +67,11 @@ class EerFrames:
             for number in range(start * self.grouping, stop * self.grouping):
                 offset, length = self.places[number]
                 stream.seek(offset)
+                # The decoder takes whole words of 64 bits; writers need not end in one.
+                events = stream.read(length) + bytes(-length % 8)
                 fraction = out[number // self.grouping - start]
                 try:
-                    imagecodecs.eer_decode(stream.read(length), fraction.shape, *self.bits, superres=superres, out=fraction)
+                    imagecodecs.eer_decode(events, fraction.shape, *self.bits, superres=superres, out=fraction)
                 except (ValueError, RuntimeError) as error:
                     raise Failure(
                         "eer-invalid", f"{self.path}: frame {number + 1} cannot be decoded ({error}).", "Copy it again."
