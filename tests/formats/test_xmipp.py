@@ -129,8 +129,9 @@ def test_positions_by_hand_and_automatic(tmp_path):
     ("columns", "message"),
     [
         ({"micrograph": ["a.mrc"]}, "no rows with image; it holds data_noname"),
-        ({"image": ["1@p.mrcs"], "ctfDefocusU": [1e4]}, "ctfDefocusU but no ctfDefocusV"),
-        ({"image": ["1@p.mrcs"], "shiftX": ["far"]}, "shiftX of row 1 is 'far'"),
+        ({"image": ["1@p.mrcs"], "ctfDefocusU": [1e4]}, "has ctfDefocusU but no ctfDefocusV, ctfDefocusAngle"),
+        ({"image": ["1@p.mrcs"], "shiftX": [1.0]}, "has shiftX but no shiftY"),
+        ({"image": ["1@p.mrcs"], "shiftX": ["far"], "shiftY": [0]}, "shiftX of row 1 is 'far'"),
         ({"image": ["first@p.mrcs"]}, "image 'first@p.mrcs' is not number@file"),
         ({"image": ["1@p.mrcs"], "ctfModel": ["../../etc/passwd"]}, "ctfModel|was not found|not a transfer function|no data_ block"),
     ],

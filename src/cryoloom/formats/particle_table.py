@@ -1,5 +1,6 @@
 """Particle tables of other programs in our columns and units, before their images are looked for."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def read_particles_star(path: Path) -> ParticleTable:
     if rows.is_empty():
         raise Failure("star-no-particles", f"{path}: its table of particles has no rows.", "Give a table with particles.")
     demand_numbers(rows, (label for label in _OURS if not label.endswith("Name")), path)
-    _demand_companions(rows, path)
+    demand_companions(rows, _TOGETHER, path)
     rows, optics = with_optics(rows, blocks, path)
     rows = without_our_names(rows)
     micrograph = rows["rlnMicrographName"] if "rlnMicrographName" in rows.columns else pl.lit("")
@@ -97,9 +98,15 @@ def image_places(images: pl.Series, path: Path) -> list[pl.Series]:
     return [file, index.alias("stack_index")]
 
 
-def _demand_companions(rows: pl.DataFrame, path: Path) -> None:
-    """Refuse half a defocus or half an origin: it would be taken for none."""
-    for labels in _TOGETHER:
+def demand_companions(rows: pl.DataFrame, together: Iterable[tuple[str, ...]], path: Path) -> None:
+    """Refuse half a defocus or half an origin: it would be taken for none.
+
+    Raises
+    ------
+    Failure
+        ``star-column``, when a table has some labels of one tuple of `together` and not all.
+    """
+    for labels in together:
         there = [label for label in labels if label in rows.columns]
         if there and len(there) < len(labels):
             missing = ", ".join(label for label in labels if label not in there)

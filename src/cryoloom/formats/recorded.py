@@ -58,20 +58,26 @@ class Recorded:
         return self.pixel_size * self.width / width if self.width else self.pixel_size
 
 
-def recorded_with(movie: Path) -> Recorded | None:
-    """Return what was recorded with `movie`, None where nothing lies beside it.
+def beside(movie: Path) -> Path | None:
+    """Return the file that the microscope's software wrote beside `movie`, None where there is none.
 
     Looked for: the movie's name with a further ending (SerialEM's ``a.tif.mdoc``), and its stem with another one, also without
     ``_fractions`` or ``_EER`` (EPU's ``a.xml`` beside ``a_fractions.tiff``).
+    """
+    names = dict.fromkeys((movie.name, movie.stem, _TAILS.sub("", movie.stem)))
+    places = (movie.with_name(f"{name}{suffix}") for suffix in suffixes("acquisition") for name in names)
+    return next((place for place in places if place.is_file()), None)
+
+
+def recorded_with(movie: Path) -> Recorded | None:
+    """Return what was recorded with `movie`, None where nothing lies beside it.
 
     Raises
     ------
     Failure
         ``recorded-invalid`` when the file beside it cannot be read.
     """
-    names = dict.fromkeys((movie.name, movie.stem, _TAILS.sub("", movie.stem)))
-    places = (movie.with_name(f"{name}{suffix}") for suffix in suffixes("acquisition") for name in names)
-    place = next((place for place in places if place.is_file()), None)
+    place = beside(movie)
     return read_as("acquisition", place) if place is not None else None
 
 

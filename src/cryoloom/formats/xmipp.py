@@ -11,7 +11,7 @@ import polars as pl
 from cryoloom.data.columns import xmipp_names
 from cryoloom.formats.exchange import Format
 from cryoloom.formats.micrograph_table import MicrographTable
-from cryoloom.formats.particle_table import ParticleTable, image_places, origins_in_angstrom, without_our_names
+from cryoloom.formats.particle_table import ParticleTable, demand_companions, image_places, origins_in_angstrom, without_our_names
 from cryoloom.formats.relion_optics import with_optics
 from cryoloom.formats.sources import resolved
 from cryoloom.formats.star import demand_numbers, read_star
@@ -23,6 +23,8 @@ from cryoloom.spec import Failure
 _OURS = {theirs: ours for ours, theirs in xmipp_names().items()}
 _ACQUISITION = {"ctfVoltage": "rlnVoltage", "ctfSphericalAberration": "rlnSphericalAberration", "ctfQ0": "rlnAmplitudeContrast"}
 _CTF = {theirs: _OURS[theirs] for theirs in ("ctfDefocusU", "ctfDefocusV", "ctfDefocusAngle", "ctfVPPphaseshift", "ctfCritFitting")}
+_PLACES = ("image", "micrograph", "micrographName", "micrographId")
+_TOGETHER = (("angleRot", "angleTilt"), ("shiftX", "shiftY"), ("xcoor", "ycoor"), ("ctfDefocusU", "ctfDefocusV", "ctfDefocusAngle"))
 _NUMBERS = (*_ACQUISITION, *_CTF, *POSE, "samplingRate", "ctfSamplingRate", "xcoor", "ycoor", "cost", "ref", "enabled")
 
 
@@ -32,13 +34,13 @@ def read_particles_xmd(path: Path) -> ParticleTable:
     Raises
     ------
     Failure
-        ``xmd-no-particles`` without ``image``, ``xmd-column`` for half a pose, and what `read_star` and `demand_numbers` raise.
+        ``xmd-no-particles`` without ``image``, and what `read_star`, `demand_numbers` and `demand_companions` raise.
     """
     rows, optics = _acquired(_table(path, "image", "particles"), path)
     micrograph = next((pl.col(label) for label in ("micrograph", "micrographName") if label in rows.columns), pl.lit(""))
     made = [*image_places(rows["image"], path), *from_xmipp(rows)]
-    known = {label: _OURS[label] for label in ("itemId", "micrographId", "xcoor", "ycoor", "cost", "ref") if label in rows.columns}
-    items = rows.with_columns(micrograph_file=micrograph.cast(pl.String)).drop("image", "micrograph", "micrographName", *POSE, strict=False)
+    known = {label: _OURS[label] for label in ("itemId", "xcoor", "ycoor", "cost", "ref") if label in rows.columns}
+    items = rows.with_columns(micrograph_file=micrograph.cast(pl.String)).drop(*_PLACES, *POSE, strict=False)
     items = items.rename(known).with_columns(*made)
     return ParticleTable(origins_in_angstrom(items, optics), optics)
 
@@ -100,10 +102,8 @@ def _acquired(rows: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, list[dict[s
     """Return the rows with their transfer functions under our names and ``optics_group``, and the groups."""
     if "ctfModel" in rows.columns and "ctfDefocusU" not in rows.columns:
         rows = _with_models(rows, path)
+    demand_companions(rows, _TOGETHER, path)
     if "ctfDefocusU" in rows.columns:
-        missing = [label for label in ("ctfDefocusV", "ctfDefocusAngle") if label not in rows.columns]
-        if missing:
-            raise Failure("xmd-column", f"{path}: has ctfDefocusU but no {missing[0]}.", "Add what is missing, or leave out the rest.")
         phase = pl.col("ctfVPPphaseshift") if "ctfVPPphaseshift" in rows.columns else pl.lit(0.0)
         rows = rows.with_columns(ctfVPPphaseshift=phase.cast(pl.Float64).degrees())
     size = next((label for label in ("samplingRate", "ctfSamplingRate") if label in rows.columns), None)
@@ -122,7 +122,7 @@ def _with_models(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
             raise Failure("ctfparam-missing", f"{path}: {name} was not found from there or a folder above.", "Copy it along.")
         model = next((frame for frame in read_star(place).values() if "ctfDefocusU" in frame.columns), None)
         if model is None:
-            raise Failure("xmd-column", f"{place}: no ctfDefocusU; this is not a transfer function.", "Give Xmipp's .ctfparam file.")
+            raise Failure("star-column", f"{place}: no ctfDefocusU; this is not a transfer function.", "Give Xmipp's .ctfparam file.")
         labels = [label for label in (*_CTF, *_ACQUISITION, "ctfSamplingRate") if label in model.columns and label not in rows.columns]
         demand_numbers(model, labels, place)
         models.append(model[:1].select(pl.lit(name).alias("ctfModel"), pl.col(labels).cast(pl.Float64)))

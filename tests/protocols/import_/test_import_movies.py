@@ -254,6 +254,9 @@ def test_the_microscope_tells_what_the_form_leaves_open(job, raw):
     assert optics["pixel_size"] == pytest.approx(1.34), "the movie is twice as wide as EPU's image"
     assert (optics["dose_per_frame"], optics["magnification"], optics["voltage"]) == (10.0, 105000.0, 300.0)
     assert not job.warnings
+    before = ImportMovies(pattern=str(raw / "*.tiff")).fingerprint()
+    epu_xml(raw / "b.xml", pixel_size=2.680, width=4)
+    assert ImportMovies(pattern=str(raw / "*.tiff")).fingerprint() != before, "other words of the microscope are other work"
     assert run(job, raw / "*.tiff", dose_per_frame=9.5).optics[0]["dose_per_frame"] == 9.5
     assert not job.warnings, "doses are never known that well"
     run(job, raw / "*.tiff", dose_per_frame=1.0)

@@ -89,7 +89,11 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
             yield Hint("gain", "is empty, so its rotation and flip do nothing", error=False)
 
     def fingerprint(self) -> Any:
-        return sources.fingerprint([*self._files(), *(Path(path) for path in (self.gain, self.defects) if path)])
+        from cryoloom.formats.recorded import beside
+
+        files = self._files()
+        said = [] if self.ignore_recorded else [place for place in map(beside, files) if place is not None]
+        return sources.fingerprint([*files, *said, *(Path(path) for path in (self.gain, self.defects) if path)])
 
     def _files(self) -> list[Path]:
         return sources.matching_files(self.pattern, leave_out=(*self.exclude, self.gain, self.defects))
