@@ -130,17 +130,18 @@ def agreed(
         steps = (pl.lit(reference) / pl.col("value")).log(2).round().clip(-2, 2)
         scaled = loose.with_columns(value=pl.col("value") * pl.lit(2.0).pow(steps), told="value")
         size = settled(scaled.select("recorded_by", "value"), reference, "pixel size", "Å/px")
-        first = scaled.row(0, named=True)
-        if size is None or abs(first["told"] / reference - 1) > _LOOSE or pixel_size is None:
-            told = f"{first['recorded_by']} says {first['told']:g} Å/px of the image it shows; {reference:g} Å/px is used for the frames."
+        shown = scaled.row(0, named=True)
+        if size is None or abs(shown["told"] / reference - 1) > _LOOSE or pixel_size is None:
+            told = f"{shown['recorded_by']} says {shown['told']:g} Å/px of the image it shows; {reference:g} Å/px is used for the frames."
             warn(f"{told} Super-resolution and binned frames differ by 2 or 4.")
-    doses = read.filter(pl.col("recorded_dose") > 0)
+    doses = read.filter(pl.col("recorded_dose") > 0).select("recorded_by", "recorded_dose")
     if doses.height:
-        usual = round(float(doses["recorded_dose"].median()), 4)  # type: ignore[arg-type]
-        if dose is None:
-            dose = usual
-        if doses.filter((pl.col("recorded_dose") / dose - 1).abs() > _LOOSE).height:
-            warn(f"{doses['recorded_by'][0]} and others say {usual:g} e/Å² a frame in the middle, not all alike; {dose:g} e/Å² is used.")
+        # The first one's, and not a mean: movies that come later must not change it.
+        dose = round(float(doses["recorded_dose"][0]), 4) if dose is None else dose
+        other = doses.filter((pl.col("recorded_dose") / dose - 1).abs() > _LOOSE)
+        if other.height:
+            name, told = other.row(0)
+            warn(f"{name} says {told:g} e/Å² a frame ({other.height} of {doses.height} files differ); {dose:g} e/Å² is used.")
     magnification = read.filter(pl.col("recorded_magnification") > 0)["recorded_magnification"]
     return {
         "pixel_size": size,

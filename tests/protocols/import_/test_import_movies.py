@@ -260,7 +260,7 @@ def test_the_microscope_tells_what_the_form_leaves_open(job, raw):
     assert run(job, raw / "*.tiff", dose_per_frame=9.5).optics[0]["dose_per_frame"] == 9.5
     assert not job.warnings, "doses are never known that well"
     run(job, raw / "*.tiff", dose_per_frame=1.0)
-    assert "10 e/Å² a frame" in job.warnings[0] and "1 e/Å² is used" in job.warnings[0]
+    assert "a.xml says 10 e/Å² a frame (2 of 2 files differ); 1 e/Å² is used." in job.warnings[0]
 
 
 def test_the_microscope_contradicts(job, raw):
