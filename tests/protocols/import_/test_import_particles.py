@@ -354,3 +354,13 @@ def test_names_of_ours_in_a_foreign_file_decide_nothing(job, raw, stacks):
     assert all(path.startswith("runs/r001/") for path in particles.items["stack_path"])
     assert not {"other_path", "stack_path_right"} & set(particles.items.columns)
     assert particles.items["id"].is_unique().all() and particles.items["enabled"].all()
+
+
+def test_mirrored_particles_are_told_of(job, raw, stacks):
+    rows = "1@Extract/job7/m_a.mrcs 30 1 2 1\n2@Extract/job7/m_a.mrcs 40 1 2 0\n"
+    labels = "".join(f" _{label}\n" for label in ("image", "anglePsi", "shiftX", "shiftY", "flip"))
+    (raw / "a.xmd").write_text(f"# XMIPP_STAR_1 *\ndata_noname\nloop_\n{labels}{rows}")
+    particles = run(job, raw / "a.xmd", pixel_size=1.5)
+    assert particles.items["flip"].to_list() == [True, False]
+    assert particles.items["psi"].to_list() == [30.0, -40.0]
+    assert "1 of 2 particles are aligned as mirrored" in job.warnings[0]
