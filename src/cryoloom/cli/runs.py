@@ -217,7 +217,7 @@ def resume(
     opened = open_project(project)
     plan = None if run else Plan.read(opened)
     if plan is not None:
-        see_through(opened, plan, threads, target, as_json)
+        see_through(opened, plan, threads, target, as_json, resuming=True)
         carry_out(opened, [each for each in opened.runs() if each.state == "draft"], threads, target, silent=as_json)
         return
     if run and (problem := opened.find(run).needs):
