@@ -1,0 +1,121 @@
+"""What an id names, and whether equal ids of two sets name the same item.
+
+A coordinate's id is its particle's for good, a movie's its micrograph's and its CTF's; classes and maps are numbered anew by every run. Ids of
+two pickings are two spaces: the same number names different particles. A set knows its space (meta ``id_space``) where the program numbered
+its items itself; sets that other programs have passed on are compared by where their items lie.
+"""
+
+from typing import Any
+
+import polars as pl
+from blake3 import blake3
+
+from cryoloom.tables import Dataset
+
+_PICKS = ("coordinates", "particles")
+_MICROGRAPHS = ("movies", "micrographs", "ctfs")
+_FILES = {"classes2d": ["stack_path", "stack_index"], "classes3d": ["volume_path"], "volume": ["volume_path"]}
+_NAMES = ("micrograph_name", "movie_name")
+_FAR = 100.0
+"""Å that the place of an item may change by as it is centred, at the least."""
+_ASTRAY = 0.01
+"""Part of the common ids that may lie apart in sets of one picking."""
+
+
+def new_id_space(items: pl.DataFrame) -> str:
+    """Return the name of the space that `items`, numbered just now, span: it tells them from all that are numbered otherwise."""
+    digest = blake3()
+    for name in ("id", "micrograph_id", "x", "y", "stack_index"):
+        if name in items.columns:
+            digest.update(items[name].to_numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def family(dataset: Dataset) -> str:
+    """Return what the ids of a set number: ``particle``, ``micrograph``, or items of its own kind."""
+    return "particle" if dataset.kind in _PICKS else "micrograph" if dataset.kind in _MICROGRAPHS else dataset.kind
+
+
+def other_items(one: Dataset, two: Dataset) -> str:
+    """Return in words why equal ids of two sets of one family name different items; nothing where they name the same, as far as can be told."""
+    spaces = [each.meta.get("id_space") for each in (one, two)]
+    if all(spaces):
+        return "" if spaces[0] == spaces[1] else "their items were numbered apart, as those of different pickings are"
+    return {"particle": _apart, "micrograph": _renamed}.get(family(one), _other_files)(one, two)
+
+
+def _apart(one: Dataset, two: Dataset) -> str:
+    """Compare where particles lie, in Å, or in the pixels of the first where one set does not tell its own."""
+    places = [_places(each) for each in (one, two)]
+    if any(place is None for place in places):
+        return _renamed(one, two)
+    both = places[0].join(places[1], on="id").drop_nulls().collect()  # pyright: ignore[reportOptionalMemberAccess]
+    if both.is_empty():
+        return ""
+    scales = [_scale(each) for each in (one, two)]
+    first, second = (s or 1.0 for s in scales) if all(scales) else (1.0, _ratio(both))
+    limit = max(_FAR, *(float(each.meta.get("diameter") or 0.0) for each in (one, two)))
+    off = ((pl.col("x") * first - pl.col("x_right") * second) ** 2 + (pl.col("y") * first - pl.col("y_right") * second) ** 2).sqrt()
+    far = both.select((off > limit).mean()).item()
+    return f"{far:.0%} of their {both.height} common ids lie at other places, as those of different pickings do" if far > _ASTRAY else ""
+
+
+def _places(dataset: Dataset) -> pl.LazyFrame | None:
+    return dataset.scan(["x", "y"]) if {"x", "y"} <= dataset.schema.keys() else None
+
+
+def _scale(dataset: Dataset) -> float | None:
+    """Return the Å per pixel of a set's coordinates, if all its groups share one."""
+    names = ("micrograph_pixel_size", "rlnMicrographPixelSize", *(["pixel_size"] if dataset.kind == "coordinates" else []))
+    sizes = {next((float(group[name]) for name in names if group.get(name)), None) for group in dataset.optics}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _ratio(both: pl.DataFrame) -> float:
+    ratio = both.filter(pl.col("x_right") > 0).select((pl.col("x") / pl.col("x_right")).median()).item()
+    return float(ratio or 1.0)
+
+
+def name_column(dataset: Dataset) -> str | None:
+    """Return the column that names the movie or micrograph of each item; None where there is none."""
+    return next((name for name in _NAMES if name in dataset.schema), None)
+
+
+def _renamed(one: Dataset, two: Dataset) -> str:
+    names = [name_column(each) for each in (one, two)]
+    if None in names:
+        return ""
+    frames = [each.scan([str(name)]).select("id", name=pl.col(str(name))) for each, name in zip((one, two), names, strict=True)]
+    other = frames[0].join(frames[1], on="id").filter(pl.col("name") != pl.col("name_right")).head(1).collect()
+    if other.is_empty():
+        return ""
+    row = other.row(0, named=True)
+    return f"id {row['id']} is of {row['name']} in one and of {row['name_right']} in the other"
+
+
+def _other_files(one: Dataset, two: Dataset) -> str:
+    columns = _FILES[one.kind]
+    rows = [each.scan(columns).select("id", *columns) for each in (one, two)]
+    same = rows[0].join(rows[1], on=["id", *columns]).select(pl.len()).collect().item()
+    common = rows[0].join(rows[1], on="id").select(pl.len()).collect().item()
+    return "" if same == common else f"{common - same} of their {common} common ids are of different runs, each with numbers of its own"
+
+
+def content_of(dataset: Dataset) -> str:
+    """Return a short hash of all that a set says of its items; where their files lie, and so which run made them, does not count."""
+    digest = blake3(dataset.kind.encode())
+    rows = dataset.items
+    for name in sorted(name for name in rows.columns if not name.endswith("_path")):
+        column = rows[name]
+        digest.update(name.encode())
+        if column.dtype.is_numeric():
+            digest.update(column.is_null().to_numpy().tobytes())
+            digest.update(column.fill_null(0).to_numpy().tobytes())
+        else:
+            digest.update(_text(column).encode())
+    return digest.hexdigest()[:16]
+
+
+def _text(column: pl.Series) -> str:
+    values: list[Any] = column.to_list()
+    return "\0".join(map(repr, values))
