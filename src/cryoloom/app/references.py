@@ -1,9 +1,8 @@
 """What ``RUN``, ``RUN.OUTPUT`` and a label mean in a project, and whether an output fits an input."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from pydantic.fields import FieldInfo
 
@@ -162,9 +161,12 @@ def _fits(output: OutputRef, kinds: tuple[type[Dataset], ...]) -> bool:
 
 @cache
 def _declared_kinds(protocol: type[Protocol]) -> Mapping[str, type[Dataset]]:
-    """Return the kinds that a protocol's outputs are declared with."""
-    hints = get_type_hints(protocol.outputs)
-    return {field.name: kinds_of(FieldInfo(annotation=hints[field.name]))[0] for field in fields(protocol.outputs)}
+    """Return the kinds that a protocol's outputs are declared with, its parameters as they are by default."""
+    return {name: _first_kind(annotation) for name, annotation in protocol.gives().items()}
+
+
+def _first_kind(annotation: Any) -> type[Dataset]:
+    return kinds_of(FieldInfo(annotation=annotation))[0]
 
 
 def may_give(protocol: str, kinds: tuple[type[Dataset], ...]) -> bool:
@@ -182,7 +184,10 @@ def kind_of(output: OutputRef) -> type[Dataset]:
     if heads is not None:
         register_kinds(output.run)
         return dataset_kind(heads[output.name]["kind"])
-    return _declared_kinds(catalogue.protocol(output.run.protocol))[output.name]
+    protocol = catalogue.protocol(output.run.protocol)
+    declared = _declared_kinds(protocol)
+    return declared[output.name] if output.name in declared else _first_kind(protocol.gives(output.run.parameters)[output.name])
+
 
 
 def open_inputs(project: "Project", protocol: type[Protocol], taken: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,29 +46,24 @@ def other_items(one: Dataset, two: Dataset) -> str:
 
 def _apart(one: Dataset, two: Dataset) -> str:
     """Compare where particles lie, in Å, or in the pixels of the first where one set does not tell its own."""
-    places = [_places(each) for each in (one, two)]
-    if any(place is None for place in places):
+    if not all({"x", "y"} <= each.schema.keys() for each in (one, two)):
         return _renamed(one, two)
-    both = places[0].join(places[1], on="id").drop_nulls().collect()  # pyright: ignore[reportOptionalMemberAccess]
+    both = one.scan(["x", "y"]).join(two.scan(["x", "y"]), on="id").drop_nulls().collect()
     if both.is_empty():
         return ""
-    scales = [_scale(each) for each in (one, two)]
-    first, second = (s or 1.0 for s in scales) if all(scales) else (1.0, _ratio(both))
+    scales = [set(coordinate_scales(each).values()) for each in (one, two)]
+    known = all(len(each) == 1 and None not in each for each in scales)
+    first, second = (each.pop() for each in scales) if known else (1.0, _ratio(both))
     limit = max(_FAR, *(float(each.meta.get("diameter") or 0.0) for each in (one, two)))
     off = ((pl.col("x") * first - pl.col("x_right") * second) ** 2 + (pl.col("y") * first - pl.col("y_right") * second) ** 2).sqrt()
     far = both.select((off > limit).mean()).item()
     return f"{far:.0%} of their {both.height} common ids lie at other places, as those of different pickings do" if far > _ASTRAY else ""
 
 
-def _places(dataset: Dataset) -> pl.LazyFrame | None:
-    return dataset.scan(["x", "y"]) if {"x", "y"} <= dataset.schema.keys() else None
-
-
-def _scale(dataset: Dataset) -> float | None:
-    """Return the Å per pixel of a set's coordinates, if all its groups share one."""
+def coordinate_scales(dataset: Dataset) -> dict[int, float | None]:
+    """Return the Å per pixel of a set's ``x`` and ``y`` in each optics group, None where a group does not tell."""
     names = ("micrograph_pixel_size", "rlnMicrographPixelSize", *(["pixel_size"] if dataset.kind == "coordinates" else []))
-    sizes = {next((float(group[name]) for name in names if group.get(name)), None) for group in dataset.optics}
-    return sizes.pop() if len(sizes) == 1 else None
+    return {group["optics_group"]: next((float(group[name]) for name in names if group.get(name)), None) for group in dataset.optics}
 
 
 def _ratio(both: pl.DataFrame) -> float:

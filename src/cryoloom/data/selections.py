@@ -1,7 +1,9 @@
 """What all protocols share that make sets of sets: the kinds they take, what they give, and what still holds of a part."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from cryoloom.data.kinds import Classes2D, Classes3D, Coordinates, CTFs, Micrographs, Movies, Particles, Volume
 from cryoloom.spec import Outputs
@@ -20,6 +22,21 @@ OF_A_PART = frozenset(
 
 FULL_SET = ("set", "fullSet", "inputFullSet", "inputObject", "inputSet")
 """Names that other programs' forms give the set that is taken apart."""
+
+
+def _ranges(value: Any) -> Any:
+    """Return the ids that ``5-8`` stands for, among others."""
+    if not isinstance(value, list | tuple):
+        return value
+    found: list[Any] = []
+    for each in value:
+        first, dash, last = str(each).strip().partition("-")
+        found += range(int(first), int(last) + 1) if dash and first.isdigit() and last.isdigit() else [each]
+    return tuple(found)
+
+
+Ids = Annotated[tuple[int, ...], BeforeValidator(_ranges)]
+"""Ids, of which ``5-8`` names four."""
 
 
 @dataclass(frozen=True)

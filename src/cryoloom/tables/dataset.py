@@ -82,7 +82,7 @@ class Dataset:
 
     def __len__(self) -> int:
         if self._count is None:
-            self._count = self.items.height if "items" in self.__dict__ else self._scan(["id"]).select(pl.len()).collect().item()
+            self._count = len(self.ids())
         return self._count
 
     def __repr__(self) -> str:
@@ -176,31 +176,24 @@ class Dataset:
         new._count = self._count
         return new
 
-    def select(
-        self,
-        ids: pl.Series | Iterable[int],
-        *,
-        optics: Iterable[Mapping[str, Any]] | None = None,
-        only: Collection[str] | None = None,
-        **meta: Any,
-    ) -> Self:
-        """Return the rows whose id is listed, in the set's own order; only the id list is stored.
-
-        Parameters
-        ----------
-        only
-            Which of the set's meta still hold for a part of it; all by default.
-        meta
-            What is said of the part.
-        """
+    def select(self, ids: pl.Series | Iterable[int], *, optics: Iterable[Mapping[str, Any]] | None = None, **meta: Any) -> Self:
+        """Return the rows whose id is listed, in the set's own order; only the id list is stored."""
         wanted = pl.DataFrame({"id": ids}, schema={"id": pl.Int64}).lazy()
-        kept = {name: value for name, value in self.meta.items() if only is None or name in only}
-        new = self._copy(optics, {**kept, **meta})
+        new = self._copy(optics, {**self.meta, **meta})
         if "items" in self.__dict__:
             new.items = limited(self.items.lazy(), wanted).collect()
         new._added = self._added
         new._ids = new.items.select("id") if "items" in new.__dict__ else limited(self._scan(["id"]), wanted).collect()
         new._count = new._ids.height
+        return new
+
+    def with_meta(self, *, only: Collection[str] | None = None, **meta: Any) -> Self:
+        """Return the set with more said of it as a whole, of what was said `only` some of it."""
+        kept = {name: value for name, value in self.meta.items() if only is None or name in only}
+        new = self._copy(None, {**kept, **meta})
+        new._added, new._count = self._added, self._count
+        if "items" in self.__dict__:
+            new.items = self.items
         return new
 
     def disable(self, reasons: Mapping[int, str]) -> Self:

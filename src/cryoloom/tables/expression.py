@@ -136,13 +136,14 @@ class _Reader:
         while rest:
             first = rest.pop(0)
             inner = first.operand if isinstance(first, ast.UnaryOp) and isinstance(first.op, ast.Not) else first
-            if not _is_between(inner):
+            between, negated = _begun(inner), inner is not first
+            if between is None:
                 found.append(self.read(first))
                 continue
             if not rest:
                 raise self._wrong(first)
-            within = self.read(inner.left).is_between(self.read(inner.comparators[0]), self.read(rest.pop(0)))
-            found.append(within if (inner is first) == isinstance(inner.ops[0], ast.Is) else ~within)
+            within = self.read(between.left).is_between(self.read(between.comparators[0]), self.read(rest.pop(0)))
+            found.append(within if isinstance(between.ops[0], ast.Is) != negated else ~within)
         return found
 
     def _compare(self, op: ast.cmpop, left: ast.expr, right: ast.expr) -> pl.Expr:
@@ -183,8 +184,8 @@ class _Reader:
         )
 
 
-def _is_between(node: ast.expr) -> bool:
-    """Return whether `node` is ``x between a``, the part of it before ``and b``."""
+def _begun(node: ast.expr) -> ast.Compare | None:
+    """Return `node` if it is ``x between a``, the part of it before ``and b``."""
     if not (isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Is | ast.IsNot)):
-        return False
-    return not (isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None)
+        return None
+    return None if isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None else node
