@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from cryoloom.data import column_named
 from cryoloom.spec import WrongUse
 from cryoloom.tables import Dataset
 from cryoloom.tables.expression import columns_used, parse_rule
+from cryoloom.tables.storage import limited
 
 if TYPE_CHECKING:
     from cryoloom.app.runs import OutputRef
@@ -83,7 +84,10 @@ def page(
     if offset < 0 or limit < 0:
         raise WrongUse("bad-page", f"Rows from {offset}, {limit} of them: there are none such.", "Count from 0.")
     with _LOCK:
-        return _page(output, _table(output), columns, where, sort, descending, offset, limit)
+        try:
+            return _page(output, _table(output), columns, where, sort, descending, offset, limit)
+        finally:
+            _make_room()
 
 
 def _page(
@@ -91,8 +95,7 @@ def _page(
 ) -> dict[str, Any]:
     names = [table.name(each) for each in columns] or [name for name, kind in table.schema.items() if not kind.is_nested()]
     order = table.order(where.strip(), table.name(sort) if sort else "", descending)
-    chosen = order[offset : offset + limit] if order is not None else pl.int_range(offset, min(offset + limit, table.height), eager=True)
-    rows = pl.DataFrame([table.column(name).gather(chosen) for name in names])
+    rows = table.rows(names, order, offset, limit)
     rows = rows.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
     return {
         "output": str(output),
@@ -130,39 +133,54 @@ class _Table:
         cure = did_you_mean(given, self.schema) or f"There are {', '.join(self.schema)}."
         raise WrongUse("unknown-column", f"The {self.dataset.kind} have no column {given!r}.", cure)
 
-    def column(self, name: str) -> pl.Series:
-        """Return a whole column."""
-        if name not in self.columns:
-            self.columns[name] = self.dataset.scan([name]).select(name).collect()[name].rechunk()
-            _make_room()
-        self.columns.move_to_end(name)
-        return self.columns[name]
+    def rows(self, names: list[str], order: pl.Series | None, offset: int, limit: int) -> pl.DataFrame:
+        """Return rows `offset` to `offset` + `limit` of an order of the table, or of the table as it stands."""
+        if order is None:
+            return self._window(names, offset, limit)
+        self.read(names)
+        return pl.DataFrame([self.columns[name].gather(order[offset : offset + limit]) for name in names])
+
+    def _window(self, names: list[str], offset: int, limit: int) -> pl.DataFrame:
+        """Return rows that stand together: nothing is searched, so little more is read than what is shown."""
+        self.read(["id"])
+        ids = self.columns["id"][offset : offset + limit]
+        if ids.is_empty():
+            return pl.DataFrame(schema={name: self.schema[name] for name in names})
+        near = self.dataset.scan(names, within=(ids.min(), ids.max()))  # pyright: ignore[reportArgumentType] (ids are whole numbers)
+        return limited(near, pl.LazyFrame({"id": ids})).select(names).collect()
+
+    def read(self, names: Iterable[str]) -> None:
+        """Have whole columns at hand."""
+        missing = [name for name in dict.fromkeys(names) if name not in self.columns]
+        if missing:
+            self.columns.update({column.name: column.rechunk() for column in self.dataset.scan(missing).select(missing).collect()})
+        for name in names:
+            self.columns.move_to_end(name)
 
     def order(self, where: str, sort: str, descending: bool) -> pl.Series | None:
         """Return the places of the rows that follow a rule, in order; None for all rows as they stand."""
         key = (where, sort, descending)
         if key not in self.orders:
-            self.orders[key] = self._ordered(self._following(where), sort, descending)
+            self.orders[key] = self._following(where, self.order("", sort, descending)) if where else self._sorted(sort, descending)
             while len(self.orders) > KEPT_ORDERS:
                 self.orders.popitem(last=False)
         self.orders.move_to_end(key)
         return self.orders[key]
 
-    def _following(self, where: str) -> pl.Series | None:
-        if not where:
-            return None
-        rule = parse_rule(where, self.schema, canonical=_canonical)
-        used = pl.DataFrame([self.column(name) for name in columns_used(rule)] or [self.column("id")])
-        return used.with_row_index("place").filter(rule)["place"]
-
-    def _ordered(self, places: pl.Series | None, sort: str, descending: bool) -> pl.Series | None:
+    def _sorted(self, sort: str, descending: bool) -> pl.Series | None:
         if not sort:
-            return places
-        values = self.column(sort)
-        values = values.fill_nan(None) if values.dtype.is_float() else values
-        values = values if places is None else values.gather(places)
-        order = pl.DataFrame({"value": values}).select(pl.arg_sort_by("value", descending=descending, nulls_last=True, maintain_order=True))
-        return order.to_series() if places is None else places.gather(order.to_series())
+            return None
+        self.read([sort])
+        values = self.columns[sort].fill_nan(None) if self.columns[sort].dtype.is_float() else self.columns[sort]
+        by = pl.arg_sort_by("value", descending=descending, nulls_last=True, maintain_order=True)
+        return pl.DataFrame({"value": values}).select(by).to_series()
+
+    def _following(self, where: str, order: pl.Series | None) -> pl.Series:
+        rule = parse_rule(where, self.schema, canonical=_canonical)
+        used = columns_used(rule) or ["id"]
+        self.read(used)
+        kept = pl.DataFrame([self.columns[name] for name in used]).select(pl.repeat(True, pl.len()) & rule).to_series()
+        return kept.arg_true() if order is None else order.filter(kept.gather(order))
 
 
 _LOCK = threading.Lock()
@@ -182,11 +200,10 @@ def _table(output: "OutputRef") -> _Table:
 
 
 def _make_room() -> None:
-    """Forget the columns that are held beyond `KEPT_BYTES`: those of tables used longest ago first, the one just read last."""
+    """Forget columns beyond `KEPT_BYTES`, those used longest ago first; the table used last keeps one of its own."""
     held = sum(int(column.estimated_size()) for table in _TABLES.values() for column in table.columns.values())
-    current = next(reversed(_TABLES.values()))
-    for table in _TABLES.values():
-        while held > KEPT_BYTES and len(table.columns) > (table is current):
+    for number, table in enumerate(_TABLES.values(), 1):
+        while held > KEPT_BYTES and len(table.columns) > (number == len(_TABLES)):
             _, dropped = table.columns.popitem(last=False)
             held -= int(dropped.estimated_size())
 

@@ -97,20 +97,22 @@ class Dataset:
         groups = self._groups(own)
         return own | {name: kind for name, kind in groups.schema.items() if name not in own}
 
-    def scan(self, columns: Collection[str] | None = None) -> pl.LazyFrame:
+    def scan(self, columns: Collection[str] | None = None, *, within: tuple[int, int] | None = None) -> pl.LazyFrame:
         """Return the rows, with the columns of their optics group, to be filtered before they are read.
 
         Parameters
         ----------
         columns
             What is wanted beside ``id``; all by default.
+        within
+            Least and largest id that are wanted; all by default.
         """
         own = self._own_schema()
         groups = self._groups(own)
         wanted = [name for name in groups.columns if name not in own and (columns is None or name in columns)]
         if not wanted:
-            return self._scan(columns)
-        rows = self._scan(None if columns is None else [*columns, "optics_group"])
+            return self._scan(columns, within)
+        rows = self._scan(None if columns is None else [*columns, "optics_group"], within)
         joined = rows.join(groups.lazy().select("optics_group", *wanted), on="optics_group", how="left", maintain_order="left")
         return joined if columns is None or "optics_group" in columns else joined.drop("optics_group")
 
@@ -147,12 +149,13 @@ class Dataset:
             own |= {name: kind for name, kind in columns.schema.items() if name not in own}
         return own
 
-    def _scan(self, columns: Collection[str] | None) -> pl.LazyFrame:
+    def _scan(self, columns: Collection[str] | None, within: tuple[int, int] | None = None) -> pl.LazyFrame:
         """Return the set's own columns, or ``id`` and some of them."""
         if "items" in self.__dict__:
             there = [name for name in self.items.columns if columns is None or name in columns or name == "id"]
-            return self.items.lazy().select(there)
-        frame = scan_table(self._source(), self.root, columns)
+            rows = self.items.lazy().select(there)
+            return rows if within is None else rows.filter(pl.col("id").is_between(*within))
+        frame = scan_table(self._source(), self.root, columns, within)
         if self._ids is not None:
             frame = limited(frame, self._ids.lazy())
         for added in self._added:

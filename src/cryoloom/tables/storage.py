@@ -80,10 +80,14 @@ class TableRef:
         )
 
 
+ROW_GROUP = 1 << 16
+"""Rows that are read together: few enough that a page of a large table is shown at once."""
+
+
 def write_frame(frame: pl.DataFrame, path: Path) -> None:
     """Write a Parquet file that is whole or absent."""
     with replacing(path) as handle:
-        frame.write_parquet(handle, compression="zstd", statistics=True)
+        frame.write_parquet(handle, compression="zstd", statistics=True, row_group_size=ROW_GROUP)
 
 
 def overlay(frame: pl.LazyFrame, columns: pl.LazyFrame) -> pl.LazyFrame:
@@ -111,13 +115,23 @@ def columns_of(reference: TableRef, root: Path) -> dict[str, pl.DataType]:
     return found
 
 
-def scan_table(reference: TableRef, root: Path, columns: Collection[str] | None = None) -> pl.LazyFrame:
-    """Describe the reading of a table, or of its ``id`` and some `columns` of it; sidecars that hold none of them are left alone."""
-    frame = pl.concat([pl.scan_parquet(root / file.path) for file in reference.base], how="diagonal_relaxed")
+def scan_table(
+    reference: TableRef, root: Path, columns: Collection[str] | None = None, within: tuple[int, int] | None = None
+) -> pl.LazyFrame:
+    """Describe the reading of a table, or of its ``id`` and some `columns` of it; sidecars that hold none of them are left alone.
+
+    With `within`, only rows whose id lies between two are read: of a file in order of id, not much more than those.
+    """
+
+    def scanned(file: FileRef) -> pl.LazyFrame:
+        frame = pl.scan_parquet(root / file.path)
+        return frame if within is None else frame.filter(pl.col("id").is_between(*within))
+
+    frame = pl.concat([scanned(file) for file in reference.base], how="diagonal_relaxed")
     if reference.ids is not None:  # first: what is laid over rows that go is not needed
-        frame = limited(frame, pl.scan_parquet(root / reference.ids.path))
+        frame = limited(frame, scanned(reference.ids))
     for file in reference.sidecars:
-        sidecar = pl.scan_parquet(root / file.path)
+        sidecar = scanned(file)
         names = sidecar.collect_schema().names()
         kept = names if columns is None else ["id", *[name for name in names if name in columns and name != "id"]]
         if len(kept) > 1:
