@@ -130,15 +130,12 @@ def scan_table(
     frame = pl.concat([scanned(file) for file in reference.base], how="diagonal_relaxed")
     if reference.ids is not None:  # first: what is laid over rows that go is not needed
         frame = limited(frame, scanned(reference.ids))
-    for file in reference.sidecars:
+    wanted = None if columns is None else set(columns) - {"id"}
+    for file in reference.sidecars if wanted is None or wanted else ():
         sidecar = scanned(file)
-        names = sidecar.collect_schema().names()
-        kept = names if columns is None else ["id", *[name for name in names if name in columns and name != "id"]]
-        if len(kept) > 1:
-            frame = overlay(frame, sidecar.select(kept))
-    if columns is None:
-        return frame
-    return frame.select(["id", *[name for name in frame.collect_schema().names() if name in columns and name != "id"]])
+        names = [name for name in sidecar.collect_schema().names() if name != "id" and (wanted is None or name in wanted)]
+        frame = overlay(frame, sidecar.select("id", *names)) if names else frame
+    return frame if wanted is None else frame.select("id", *[name for name in frame.collect_schema().names() if name in wanted])
 
 
 def read_ids(file: FileRef, root: Path) -> pl.Series:
