@@ -14,7 +14,8 @@ from cryoloom.tables import Dataset
 
 _PICKS = ("coordinates", "particles")
 _MICROGRAPHS = ("movies", "micrographs", "ctfs")
-_FILES = {"classes2d": ["stack_path", "stack_index"], "classes3d": ["volume_path"], "volume": ["volume_path"]}
+_IMAGE = ["stack_path", "stack_index"]
+_FILES = {"classes2d": _IMAGE, "classes3d": ["volume_path"], "volume": ["volume_path"]}
 _NAMES = ("micrograph_name", "movie_name")
 _FAR = 100.0
 """Å that the place of an item may change by as it is centred, at the least."""
@@ -42,6 +43,15 @@ def other_items(one: Dataset, two: Dataset) -> str:
     if all(spaces):
         return "" if spaces[0] == spaces[1] else "their items were numbered apart, as those of different pickings are"
     return {"particle": _apart, "micrograph": _renamed}.get(family(one), _other_files)(one, two)
+
+
+def on_trust(one: Dataset, two: Dataset) -> bool:
+    """Return whether nothing but the ids themselves says that equal ids of two sets name the same item."""
+    if all("id_space" in each.meta for each in (one, two)):
+        return False
+    if family(one) == "particle":
+        return not all({"x", "y"} <= each.schema.keys() for each in (one, two)) and bool(_other_files(one, two, _IMAGE))
+    return family(one) == "micrograph" and None in (name_column(one), name_column(two))
 
 
 def _apart(one: Dataset, two: Dataset) -> str:
@@ -77,19 +87,26 @@ def name_column(dataset: Dataset) -> str | None:
 
 
 def _renamed(one: Dataset, two: Dataset) -> str:
+    """Compare the names of movies or micrographs, and what was in their files when they were imported."""
     names = [name_column(each) for each in (one, two)]
-    if None in names:
-        return ""
-    frames = [each.scan([str(name)]).select("id", name=pl.col(str(name))) for each, name in zip((one, two), names, strict=True)]
-    other = frames[0].join(frames[1], on="id").filter(pl.col("name") != pl.col("name_right")).head(1).collect()
-    if other.is_empty():
-        return ""
-    row = other.row(0, named=True)
-    return f"id {row['id']} is of {row['name']} in one and of {row['name_right']} in the other"
+    if None not in names and (row := _first_unlike(one, two, str(names[0]), str(names[1]))):
+        return f"id {row[0]} is of {row[1]} in one and of {row[2]} in the other"
+    if all("blake3" in each.schema for each in (one, two)) and (row := _first_unlike(one, two, "blake3", "blake3")):
+        return f"the files of id {row[0]} differ"
+    return ""
 
 
-def _other_files(one: Dataset, two: Dataset) -> str:
-    columns = _FILES[one.kind]
+def _first_unlike(one: Dataset, two: Dataset, of_one: str, of_two: str) -> tuple[Any, ...] | None:
+    """Return the first id whose columns are unlike in two sets, with both values."""
+    frames = [each.scan([name]).select("id", value=pl.col(name)) for each, name in ((one, of_one), (two, of_two))]
+    unlike = frames[0].join(frames[1], on="id").filter(pl.col("value") != pl.col("value_right"))
+    return next(unlike.sort("id").head(1).collect().iter_rows(), None)
+
+
+def _other_files(one: Dataset, two: Dataset, columns: list[str] | None = None) -> str:
+    columns = columns or _FILES[one.kind]
+    if not all(set(columns) <= each.schema.keys() for each in (one, two)):
+        return "their files are not known"
     rows = [each.scan(columns).select("id", *columns) for each in (one, two)]
     same = rows[0].join(rows[1], on=["id", *columns]).select(pl.len()).collect().item()
     common = rows[0].join(rows[1], on="id").select(pl.len()).collect().item()

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from cryoloom.data.identity import family, name_column, other_items
+from cryoloom.data.identity import family, name_column, on_trust, other_items
 from cryoloom.data.selections import OF_A_PART
 from cryoloom.tables import Dataset, union
 
@@ -158,9 +158,12 @@ def renumbered(sets: Sequence[Dataset]) -> list[Dataset]:
 
 
 def clashes(one: Dataset, two: Dataset) -> bool:
-    """Return whether numbers of items or micrographs mean one thing in one set and something else in the other."""
+    """Return whether numbers of items or micrographs mean one thing in one set and something else in the other, or may do so.
+
+    Sets that are joined lose the rows of an item they share but for one: that they do share it must be known.
+    """
     common = not one.scan([]).join(two.scan([]), on="id", how="semi").head(1).collect().is_empty()
-    return (common and bool(other_items(one, two))) or (family(one) == "particle" and _micrographs_differ(one, two))
+    return (common and (bool(other_items(one, two)) or on_trust(one, two))) or (family(one) == "particle" and _micrographs_differ(one, two))
 
 
 def _micrographs_differ(one: Dataset, two: Dataset) -> bool:

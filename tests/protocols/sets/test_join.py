@@ -111,6 +111,25 @@ def test_equal_positions_of_other_sessions_are_no_excuse(picks, hints):
     assert "other items" in said
 
 
+def test_stacks_that_do_not_tell_where_their_particles_lie_lose_nothing(picks, hints, job):
+    def bare(stack):
+        found = picks(told=False)
+        return type(found)(found.items.drop("x", "y").with_columns(stack_path=pl.lit(stack)), found.root, optics=found.optics)
+
+    one, other = bare("a.mrcs"), bare("b.mrcs")
+    assert "do not tell that they are the same" in hints(Join(items=(one, other)))
+    assert len(Join(items=(one, other), same_id="renumber").run(job).particles) == 24
+    assert hints(Join(items=(one, bare("a.mrcs")))) == "" and len(Join(items=(one, bare("a.mrcs"))).run(job).particles) == 12
+
+
+def test_files_of_one_name_are_told_apart_by_content(micrographs, hints):
+    def imported(content):
+        found = micrographs()
+        return type(found)(found.items.with_columns(blake3=pl.lit(content)), found.root, optics=found.optics)
+
+    assert "other items" in hints(Join(items=(imported("x"), imported("y"))))
+
+
 def test_pickings_of_other_micrographs_need_no_new_ids(picks, hints, job):
     one, other = picks((1, 2)), picks((3,))
     protocol = Join(items=(one, other))

@@ -89,6 +89,14 @@ def test_the_same_picking_is_known_by_places_where_a_set_was_passed_on_by_anothe
     assert len(Subset(items=ours, others=(binned,)).run(job).particles) == 12
 
 
+def test_bare_ids_are_taken_on_trust_and_that_is_said(picks, job):
+    whole = picks(told=False)
+    bare = type(whole)(whole.items.drop("x", "y").with_columns(stack_path=pl.lit("b.mrcs")), whole.root, optics=whole.optics)
+    protocol = Subset(items=whole, others=(part(bare, (1, 0)),))
+    advice = list(protocol.check())
+    assert [hint.error for hint in advice] == [False] and "on trust" in advice[0].message and len(protocol.run(job).particles) == 1
+
+
 def test_particles_and_coordinates_share_ids(picks, hints, job):
     particles, coordinates = picks(), picks(kind=Coordinates, told=False)
     protocol = Subset(items=particles, others=(part(coordinates, (2, 2)),))

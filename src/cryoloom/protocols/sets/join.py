@@ -70,7 +70,8 @@ class Join(
                 if first is not None:
                     yield Hint(
                         "same_id",
-                        f"same-item does not hold: sets {first} and {number} use the same ids for other items, as different pickings and imports do",
+                        f"same-item does not hold: sets {first} and {number} use the same ids for other items, as different pickings and imports do, or do not "
+                        "tell that they are the same",
                         fix="renumber",
                     )
                     return

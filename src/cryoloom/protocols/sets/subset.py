@@ -7,8 +7,8 @@ import polars as pl
 from pydantic import BeforeValidator
 
 from cryoloom.data import AnySet, OneSet
-from cryoloom.data.identity import coordinate_scales, family, name_column, other_items
-from cryoloom.data.joining import joined, mixed_kinds
+from cryoloom.data.identity import coordinate_scales, family, name_column, on_trust, other_items
+from cryoloom.data.joining import clashes, joined, mixed_kinds
 from cryoloom.data.selections import FULL_SET, OF_A_PART
 from cryoloom.spec import Hint, Input, Job, Panel, Param, Protocol
 from cryoloom.tables import Dataset
@@ -70,6 +70,10 @@ class Subset(
             if problem := self._incomparable(other):
                 yield Hint("others", f"cannot be compared (set {number}): {problem}")
                 return
+            if self.match == "id" and on_trust(self.items, other):
+                yield Hint(
+                    "others", f"(set {number}) and the first do not tell where their items lie: equal ids are taken on trust", error=False
+                )
         if self.random and self.count is not None:
             there = len(_pool(self._combined()))
             if self.count > there:
@@ -83,6 +87,8 @@ class Subset(
             if family(other) != family(self.items):
                 return f"ids of {other.kind} are not ids of {self.items.kind}. To compare by their micrographs say match micrograph"
             why = other_items(self.items, other)
+            if self.operation == "union" and clashes(self.items, other):
+                return f"equal ids of them may be other items{f': {why}' if why else ''}. sets.join can give new ids"
             cure = " Coordinates can be compared by position." if "x" in self.items.schema else ""
             return why and f"equal ids of them are not equal items: {why}.{cure}"
         needed = {
