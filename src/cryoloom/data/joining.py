@@ -187,10 +187,10 @@ def _moved(dataset: Dataset, before: Sequence[Dataset]) -> Dataset:
         new = {"id": pl.col("id") + _block(last, MICROGRAPHS)}
         new |= {"micrograph_id": pl.col("micrograph_id") + _block(last, MICROGRAPHS)} if "micrograph_id" in rows.columns else {}
     elif family(dataset) == "particle":
-        shift = _block(max(_largest(each, "micrograph_id") for each in before), MICROGRAPHS)
-        new = {"id": pl.col("id") + max(shift * MICROGRAPHS, _block(last, MICROGRAPHS**2))}
+        new = {"id": pl.col("id") + _block(last, MICROGRAPHS**2)}
         if any(_micrographs_differ(each, dataset) for each in before):
-            new["micrograph_id"] = pl.col("micrograph_id") + shift
+            micrographs = max(_largest(each, "micrograph_id") for each in before)
+            new["micrograph_id"] = pl.col("micrograph_id") + _block(micrographs, MICROGRAPHS)
     elif "class_id" in rows.columns:
         new["class_id"] = pl.col("class_id") + max(_largest(each, "class_id") for each in before)
     original = pl.col("original_id").fill_null(pl.col("id")) if "original_id" in rows.columns else pl.col("id")

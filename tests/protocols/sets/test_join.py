@@ -96,14 +96,22 @@ def test_two_pickings_with_equal_ids_are_refused_or_renumbered(picks, hints, job
     assert second["x"].to_list() == other.items["x"].to_list()
 
 
-def test_sessions_joined_in_one_order_fit_each_other(picks, micrographs, job):
-    """Micrographs of two imports bear the same numbers: joined, particles must lie on their own."""
-    here, there = micrographs(session="a"), micrographs(session="b")
-    together = Join(items=(here, there), same_id="renumber").run(job).micrographs.items
-    particles = Join(items=(picks(session="a"), picks(session="b")), same_id="renumber").run(job).particles.items
-    names = dict(together.select("id", "micrograph_name").iter_rows())
-    assert len(names) == 6 and [names[m] for m in particles["micrograph_id"]] == particles["micrograph_name"].to_list()
+@pytest.mark.parametrize("nested", [False, True])
+def test_sessions_joined_in_one_order_fit_each_other(picks, micrographs, job, nested):
+    """Micrographs of several imports bear the same numbers: joined, particles must lie on their own."""
+
+    def join(*sets):
+        return Join(items=sets, same_id="renumber").run(job).only
+
+    def together(sets):
+        return join(join(*sets[:2]), sets[2]) if nested else join(*sets)
+
+    names = dict(together([micrographs(session=each) for each in "abc"]).items.select("id", "micrograph_name").iter_rows())
+    particles = together([picks(session=each) for each in "abc"]).items
+    assert len(names) == 9 and len(particles) == 36 and particles["id"].is_unique().all()
+    assert [names[m] for m in particles["micrograph_id"]] == particles["micrograph_name"].to_list()
     assert (particles["id"] // (1 << 20) == particles["micrograph_id"]).all()
+    assert particles["original_id"].drop_nulls().is_in(picks().items["id"].implode()).all()
 
 
 def test_equal_positions_of_other_sessions_are_no_excuse(picks, hints):
