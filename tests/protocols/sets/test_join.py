@@ -159,6 +159,13 @@ def test_maps_of_two_runs(stored, job, hints, tmp_path):
 # -- what is refused, and what is lost --------------------------------------------------------------------------
 
 
+def test_the_form_of_scipion():
+    from cryoloom.app.forms import sort_values, without_inputs
+
+    given, wanted = sort_values(Join, {"inputSets": ["a", "b"], "renumber": True})
+    assert wanted == {"items": ["a", "b"]} and without_inputs(Join, given).same_id == "renumber"
+
+
 def test_bad_input(picks, micrographs, hints):
     whole = picks()
     assert "is one set" in hints(Join(items=(whole,)))

@@ -100,7 +100,7 @@ def test_the_particles_of_a_set_of_classes(classified, job, hints):
     assert hints(every) == "" and set(every.run(job).particles.items["class_id"]) == {1, 3}
     one = Select(items=particles, classes=classes, mode="classes", ids=[3])
     assert set(one.run(job).particles.items["class_id"]) == {3} and one.summary(one.run(job))["chosen"] == "by hand"
-    with pytest.raises(Failure, match="no classes 2"):
+    with pytest.raises(Failure, match="classes that are not there: 2"):
         Select(items=particles, classes=two, mode="classes", ids=[2]).run(job)
 
 
@@ -117,14 +117,15 @@ def test_classes_of_another_classification_are_refused(classified, hints):
 # -- by hand ----------------------------------------------------------------------------------------------------
 
 
-def test_ids_by_hand_are_flagged_and_must_be_there(picks, job):
+def test_ids_by_hand_are_flagged_and_must_be_there(picks, job, hints):
     whole = picks()
     first = whole.items["id"][0]
     protocol = Select(items=whole, mode="ids", ids=[f"{first}-{first + 2}"])
     out = protocol.run(job)
     assert out.particles.items["id"].to_list() == [first, first + 1, first + 2]
     assert out.particles.meta["selection"]["by_hand"] and protocol.summary(out)["chosen"] == "by hand"
-    with pytest.raises(Failure, match="There are no rows 7"):
+    assert "ids names rows that are not there: 7; there are 1048576 to" in hints(Select(items=whole, mode="ids", ids=[7]))
+    with pytest.raises(Failure, match="rows that are not there: 7"):
         Select(items=whole, mode="ids", ids=[7]).run(job)
 
 

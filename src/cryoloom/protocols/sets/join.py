@@ -1,11 +1,19 @@
 """sets.join: several sets of a kind as one."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from cryoloom.data import AnySet, OneSet
 from cryoloom.data.joining import clashes, joined, mixed_kinds, renumbered, unequal_sizes
 from cryoloom.spec import Hint, Input, Job, Panel, Param, Protocol
+
+SameId = Annotated[
+    Literal["same-item", "renumber"],
+    BeforeValidator(lambda value: {"true": "renumber", "false": "same-item"}.get(str(value).lower(), value)),
+]
+"""What equal ids mean, also as Scipion's form says it: renumber or not."""
 
 _OF_ALL = {"gain_blake3": "gain references", "defects_blake3": "maps of bad pixels"}
 
@@ -24,8 +32,8 @@ class Join(
     items: tuple[AnySet, ...] = Input(
         "Sets", help="At least two, of one kind; repeat the flag.", many=True, aliases=("sets", "inputSets", "set", "others")
     )
-    same_id: Literal["same-item", "renumber"] = Param(
-        "Equal ids", "same-item",
+    same_id: SameId = Param(
+        "Equal ids", "same-item", aliases=("renumber",),
         help="same-item: equal ids must name one item; sets numbered apart, as different pickings and imports are, are refused if their ids clash. "
         "renumber: the later set then gets ids and micrograph numbers of its own, and keeps the old ones as original_id. Maps are numbered anew.",
     )  # fmt: skip

@@ -11,6 +11,7 @@ from cryoloom.data import AnySet, Classes2D, Classes3D, OneSet, column_named
 from cryoloom.data.identity import content_of
 from cryoloom.data.selections import FULL_SET, OF_A_PART, Ids
 from cryoloom.spec import Failure, Hint, Input, Job, Panel, Param, Protocol, WrongUse
+from cryoloom.tables import Dataset
 from cryoloom.tables.expression import columns_used, parse_rule
 from cryoloom.units import Angstrom
 
@@ -80,7 +81,7 @@ class Select(
     @classmethod
     def _chosen_by_hand(cls, values: Any) -> Any:
         """Write down what ids are chosen from, unless that is known: an id list means nothing on other items."""
-        looked_at = _looked_at(values)
+        looked_at = _form_looked_at(values)
         if looked_at is None or values.get("chosen_from"):
             return values
         return {**values, "chosen_from": content_of(looked_at) if hasattr(looked_at, "root") else UNSEEN}
@@ -104,8 +105,10 @@ class Select(
             yield Hint("items", "has no column class_id: give the particles that a classification has put into classes")
         elif self.mode in ("auto", "classes") and (foreign := self._foreign_classes()):
             yield Hint("classes", foreign)
-        elif self._stale():
-            yield Hint("ids", f"is stale: {self._stale()}", error=False)
+        elif stale := self._stale():
+            yield Hint("ids", f"is stale: {stale}", error=False)
+        elif self._by_hand and (missing := self._missing()):
+            yield Hint("ids", missing)
 
     def preview(self) -> Mapping[str, int]:
         return {"kept": len(self._choice().ids), "of": len(self.items)}
@@ -128,11 +131,16 @@ class Select(
     def _by_hand(self) -> bool:
         return self.mode in ("ids", "classes") and bool(self.ids)
 
+    @property
+    def _looked_at(self) -> Dataset:
+        """Return the set that ids are chosen from."""
+        return self.items if self.mode != "classes" or self.classes is None else self.classes
+
     def _stale(self) -> str:
         """Return why a selection made by hand is not of what it is applied to; nothing where it is."""
         if not self._by_hand or self.chosen_from == "any":
             return ""
-        looked_at = self.classes if self.mode == "classes" and self.classes is not None else self.items
+        looked_at = self._looked_at
         if self.chosen_from == UNSEEN:
             return f"its {len(self.ids)} ids were listed before the {looked_at.kind} were there"
         if self.chosen_from == content_of(looked_at):
@@ -145,34 +153,31 @@ class Select(
         if self.mode == "rule":
             rule = self._rule()
             return _Choice(self.items.scan(columns_used(rule)).filter(rule).select("id").collect()["id"])
-        if self.mode == "ids":
-            return _Choice(self._listed(self.items.scan([]), "id", "rows"))
         if self.mode == "auto":
             return self._automatic(self.items.to_polars(), (self.items if self.classes is None else self.classes).items)
-        if self.classes is None:
-            return _Choice(self._listed(self.items.scan(["class_id"]), "class_id", "classes"))
-        wanted = self.classes.items.select("class_id")
-        if self.ids:
-            self._demand(wanted["class_id"], "classes")
-            wanted = wanted.filter(pl.col("class_id").is_in(self.ids))
-        members = self.items.scan(["class_id"]).join(wanted.lazy(), on="class_id", how="semi", maintain_order="left")
+        if missing := self._missing():
+            raise Failure("no-such-ids", f"The list of ids {missing}.", "List others.")
+        if self.mode == "ids":
+            return _Choice(self.items.scan([]).filter(pl.col("id").is_in(self.ids)).collect()["id"])
+        wanted = self._looked_at.scan(["class_id"]).select("class_id")
+        wanted = wanted.filter(pl.col("class_id").is_in(self.ids)) if self.ids else wanted
+        members = self.items.scan(["class_id"]).join(wanted, on="class_id", how="semi", maintain_order="left")
         return _Choice(members.select("id").collect()["id"])
 
     def _rule(self) -> pl.Expr:
         return parse_rule(self.where, self.items.schema, canonical=_canonical)
 
-    def _listed(self, rows: pl.LazyFrame, column: str, what: str) -> pl.Series:
-        """Return the ids of the rows whose `column` holds a listed id; every listed one must be there."""
-        there = rows.collect()
-        self._demand(there[column], what)
-        return there.filter(pl.col(column).is_in(self.ids))["id"]
-
-    def _demand(self, there: pl.Series, what: str) -> None:
+    def _missing(self) -> str:
+        """Return in words which of the listed ids are not there; nothing where all are."""
+        column = "class_id" if self.mode == "classes" else "id"
+        there = self._looked_at.scan([column]).select(column).collect()[column]
         missing = sorted(set(self.ids) - set(there.filter(there.is_in(self.ids)).to_list()))
-        if missing:
-            raise Failure(
-                "no-such-ids", f"There are no {what} {', '.join(map(str, missing[:10]))}.", f"Known: {there.min()} to {there.max()}."
-            )
+        what = "classes" if self.mode == "classes" else "rows"
+        return (
+            f"names {what} that are not there: {', '.join(map(str, missing[:10]))}; there are {there.min()} to {there.max()}"
+            if missing
+            else ""
+        )
 
     def _foreign_classes(self) -> str:
         """Return in words why the particles are not those of the classes: one class has more of them than it counts."""
@@ -292,7 +297,7 @@ def _canonical(name: str) -> str:
     return column.name if column else name
 
 
-def _looked_at(values: Any) -> Any:
+def _form_looked_at(values: Any) -> Any:
     """Return the set that ids among the values of a form were chosen from, None where none were chosen by hand."""
     if not isinstance(values, dict) or not values.get("ids") or values.get("mode") not in ("ids", "classes"):
         return None
