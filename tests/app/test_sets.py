@@ -169,14 +169,25 @@ def test_parts_of_a_split_that_has_not_begun_can_be_taken(project):
         project.output(f"{draft.id}.particles_4")
 
 
+def test_sets_of_any_declared_kind_are_offered(project):
+    from cryoloom.data import Classes3D
+
+    rows = pl.DataFrame({"id": [1, 2], "class_id": [1, 2], "volume_path": ["a", "b"], "count": [3, 4]})
+    publish(project, Classes3D(rows, project.root), label="states")
+    one = project.run("sets.select", items="states", where="class_id = 2")
+    assert f"{one.id}.classes" in [str(each) for each in project.compatible("refine.auto", "reference")]
+
+
 def test_a_choice_by_hand_on_another_parent_needs_its_owner(project):
     by_hand = project.run("sets.select", items="picked", mode="ids", ids=f"{1 << 20}-{(1 << 20) + 3}")
     assert by_hand.outputs.particles.count == 4 and by_hand.outputs.particles.meta["selection"]["by_hand"]
-    # the chain is copied onto another parent, whose rows bear the same ids
-    copied = project.prepare("sets.select", items="other", **by_hand.parameters)
+    # the run is copied onto another parent, whose rows bear the same ids
+    copied = project.copy_runs(by_hand, onto=["other.particles"]).runs[by_hand.id]
     with pytest.raises(Failure, match="made by hand is stale: its 4 ids were chosen from particles of other content"):
         copied.start(threads=1).wait()
     assert copied.state == "needs-you" and "stale" in copied.warnings[0]
+    again = project.copy_runs(by_hand, onto=["other.particles"], ids=[(2 << 20) + 1]).runs[by_hand.id]
+    assert again.start(threads=1).wait().outputs.particles.items["id"].to_list() == [(2 << 20) + 1], "chosen again"
     # a rule goes along
     assert project.run("sets.select", items="other", where="class_id = 1").outputs.particles.count == 15
 

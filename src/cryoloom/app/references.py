@@ -160,22 +160,19 @@ def _fits(output: OutputRef, kinds: tuple[type[Dataset], ...]) -> bool:
 
 
 @cache
-def _declared_kinds(protocol: type[Protocol]) -> Mapping[str, type[Dataset]]:
+def _declared_kinds(protocol: type[Protocol]) -> Mapping[str, tuple[type[Dataset], ...]]:
     """Return the kinds that a protocol's outputs are declared with, its parameters as they are by default."""
-    return {name: _first_kind(annotation) for name, annotation in protocol.gives().items()}
-
-
-def _first_kind(annotation: Any) -> type[Dataset]:
-    return kinds_of(FieldInfo(annotation=annotation))[0]
+    return {name: kinds_of(FieldInfo(annotation=annotation)) for name, annotation in protocol.gives().items()}
 
 
 def may_give(protocol: str, kinds: tuple[type[Dataset], ...]) -> bool:
     """Return whether a protocol declares outputs of one of these kinds; unknown protocols do not."""
     try:
-        declared = catalogue.protocol(protocol)
+        declared = _declared_kinds(catalogue.protocol(protocol))
     except WrongUse:
         return False
-    return any(issubclass(kind, kinds) or any(issubclass(each, kind) for each in kinds) for kind in _declared_kinds(declared).values())
+    given = [kind for of_output in declared.values() for kind in of_output]
+    return any(issubclass(kind, kinds) or any(issubclass(each, kind) for each in kinds) for kind in given)
 
 
 def kind_of(output: OutputRef) -> type[Dataset]:
@@ -186,8 +183,8 @@ def kind_of(output: OutputRef) -> type[Dataset]:
         return dataset_kind(heads[output.name]["kind"])
     protocol = catalogue.protocol(output.run.protocol)
     declared = _declared_kinds(protocol)
-    return declared[output.name] if output.name in declared else _first_kind(protocol.gives(output.run.parameters)[output.name])
-
+    annotation = None if output.name in declared else protocol.gives(output.run.parameters)[output.name]
+    return (declared[output.name] if annotation is None else kinds_of(FieldInfo(annotation=annotation)))[0]
 
 
 def open_inputs(project: "Project", protocol: type[Protocol], taken: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ FULL_SET = ("set", "fullSet", "inputFullSet", "inputObject", "inputSet")
 """Names that other programs' forms give the set that is taken apart."""
 
 
-def _ranges(value: Any) -> Any:
+def expanded(value: Any) -> Any:
     """Return the ids that ``5-8`` stands for, among others."""
     if not isinstance(value, list | tuple):
         return value
@@ -35,7 +35,7 @@ def _ranges(value: Any) -> Any:
     return tuple(found)
 
 
-Ids = Annotated[tuple[int, ...], BeforeValidator(_ranges)]
+Ids = Annotated[tuple[int, ...], BeforeValidator(expanded)]
 """Ids, of which ``5-8`` names four."""
 
 

@@ -140,6 +140,8 @@ def test_a_selection_by_hand_is_stale_on_other_content(picks, job, hints):
     with pytest.raises(Failure, match="selection made by hand is stale: its 2 ids were chosen from particles of other content") as caught:
         replayed.run(job)
     assert caught.value.code == "needs-you"
+    anew = Select(items=other, **{**chosen.parameter_values(), "ids": [other.items["id"][5]]})  # the owner has chosen again
+    assert hints(anew) == "" and len(anew.run(job).particles) == 1
     forced = Select(items=other, **{**chosen.parameter_values(), "chosen_from": "any"})
     assert len(forced.run(job).particles) == 2
 
@@ -162,6 +164,7 @@ def test_ids_listed_before_their_set_was_there_are_not_applied(picks, job):
     ahead = without_inputs(Select, {"mode": "ids", "ids": [1 << 20]}).parameter_values()
     with pytest.raises(Failure, match="listed before the particles were there"):
         Select(items=picks(), **ahead).run(job)
+    assert len(Select(items=picks(), **{**ahead, "chosen_from": ""}).run(job).particles) == 1
     assert without_inputs(Select, {"where": "score > 1"}).parameter_values()["chosen_from"] == ""
 
 

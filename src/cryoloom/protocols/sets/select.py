@@ -1,22 +1,23 @@
 """sets.select: the rows of one set that follow a rule, are listed, or belong to good classes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import polars as pl
+from blake3 import blake3
 from pydantic import model_validator
 
 from cryoloom.data import AnySet, Classes2D, Classes3D, OneSet, column_named
 from cryoloom.data.identity import content_of
-from cryoloom.data.selections import FULL_SET, OF_A_PART, Ids
+from cryoloom.data.selections import FULL_SET, OF_A_PART, Ids, expanded
 from cryoloom.spec import Failure, Hint, Input, Job, Panel, Param, Protocol, WrongUse
 from cryoloom.tables import Dataset
 from cryoloom.tables.expression import columns_used, parse_rule
 from cryoloom.units import Angstrom
 
 UNSEEN = "unseen"
-"""`Select.chosen_from` of ids that were listed before their set was there."""
+"""What `Select.chosen_from` says of ids that were listed before their set was there."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Select(
     )
     chosen_from: str = Param(
         "Chosen from", "", advanced=True,
-        help="Which content of the set the ids were chosen from; filled in by itself. On other content, after a rerun or on another parent, "
+        help="Which ids were chosen from which content of the set; filled in by itself. On other content, after a rerun or on another parent, "
         "the run asks you to choose again. `any` applies the list all the same: the ids may then be other items.",
     )  # fmt: skip
     min_quality: float = Param(
@@ -80,11 +81,18 @@ class Select(
     @model_validator(mode="before")
     @classmethod
     def _chosen_by_hand(cls, values: Any) -> Any:
-        """Write down what ids are chosen from, unless that is known: an id list means nothing on other items."""
+        """Write down which ids are chosen from what, unless that is known of these: an id list means nothing on other items."""
         looked_at = _form_looked_at(values)
-        if looked_at is None or values.get("chosen_from"):
+        told = str(values.get("chosen_from") or "") if looked_at is not None else ""
+        if looked_at is None or told == "any":
             return values
-        return {**values, "chosen_from": content_of(looked_at) if hasattr(looked_at, "root") else UNSEEN}
+        try:
+            mark = _mark(int(each) for each in expanded(values["ids"]))
+        except (TypeError, ValueError):
+            return values  # what is wrong with the ids is said of them
+        if told.partition(".")[0] == mark:
+            return values
+        return {**values, "chosen_from": f"{mark}.{content_of(looked_at) if hasattr(looked_at, 'root') else UNSEEN}"}
 
     def check(self) -> Iterator[Hint]:
         if self.mode == "rule" and not self.where.strip():
@@ -141,9 +149,10 @@ class Select(
         if not self._by_hand or self.chosen_from == "any":
             return ""
         looked_at = self._looked_at
-        if self.chosen_from == UNSEEN:
+        content = self.chosen_from.partition(".")[2]
+        if content == UNSEEN:
             return f"its {len(self.ids)} ids were listed before the {looked_at.kind} were there"
-        if self.chosen_from == content_of(looked_at):
+        if content == content_of(looked_at):
             return ""
         return f"its {len(self.ids)} ids were chosen from {looked_at.kind} of other content than these"
 
@@ -295,6 +304,11 @@ class Select(
 def _canonical(name: str) -> str:
     column = column_named(name)
     return column.name if column else name
+
+
+def _mark(ids: Iterable[int]) -> str:
+    """Return what tells one list of ids from another."""
+    return blake3(repr(list(ids)).encode()).hexdigest()[:8]
 
 
 def _form_looked_at(values: Any) -> Any:
