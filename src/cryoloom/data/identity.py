@@ -41,8 +41,16 @@ def other_items(one: Dataset, two: Dataset) -> str:
     """Return in words why equal ids of two sets of one family name different items; nothing where they name the same, as far as can be told."""
     spaces = [each.meta.get("id_space") for each in (one, two)]
     if all(spaces):
-        return "" if spaces[0] == spaces[1] else "their items were numbered apart, as those of different pickings are"
+        return "" if spaces[0] == spaces[1] else _numbered_apart(one, two)
     return {"particle": _apart, "micrograph": _renamed}.get(family(one), _other_files)(one, two)
+
+
+def _numbered_apart(one: Dataset, two: Dataset) -> str:
+    """Say what is known of sets numbered in two runs: they are one picking all the same if each common id lies where it did before."""
+    places = _common_places(one, two)
+    if places is None or places.is_empty():
+        return "their items were numbered apart, as those of different pickings are"
+    return _astray(one, two, places, 0.0)
 
 
 def on_trust(one: Dataset, two: Dataset) -> bool:
@@ -56,9 +64,19 @@ def on_trust(one: Dataset, two: Dataset) -> bool:
 
 def _apart(one: Dataset, two: Dataset) -> str:
     """Compare where particles lie, in Å, or in the pixels of the first where one set does not tell its own."""
+    places = _common_places(one, two)
+    return _renamed(one, two) if places is None else _astray(one, two, places, _ASTRAY)
+
+
+def _common_places(one: Dataset, two: Dataset) -> pl.DataFrame | None:
+    """Return where the items of common ids lie in both sets, px; None where a set does not tell."""
     if not all({"x", "y"} <= each.schema.keys() for each in (one, two)):
-        return _renamed(one, two)
-    both = one.scan(["x", "y"]).join(two.scan(["x", "y"]), on="id").drop_nulls().collect()
+        return None
+    return one.scan(["x", "y"]).join(two.scan(["x", "y"]), on="id").drop_nulls().collect()
+
+
+def _astray(one: Dataset, two: Dataset, both: pl.DataFrame, most: float) -> str:
+    """Say so if more than the part `most` of common ids are farther apart than centring can move them."""
     if both.is_empty():
         return ""
     scales = [set(coordinate_scales(each).values()) for each in (one, two)]
@@ -66,8 +84,10 @@ def _apart(one: Dataset, two: Dataset) -> str:
     first, second = (each.pop() for each in scales) if known else (1.0, _ratio(both))
     limit = max(_FAR, *(float(each.meta.get("diameter") or 0.0) for each in (one, two)))
     off = ((pl.col("x") * first - pl.col("x_right") * second) ** 2 + (pl.col("y") * first - pl.col("y_right") * second) ** 2).sqrt()
-    far = both.select((off > limit).mean()).item()
-    return f"{far:.0%} of their {both.height} common ids lie at other places, as those of different pickings do" if far > _ASTRAY else ""
+    far = both.select((off > limit).sum()).item()
+    if far <= most * both.height:
+        return ""
+    return f"{far} of their {both.height} common ids lie at other places, as those of different pickings do"
 
 
 def coordinate_scales(dataset: Dataset) -> dict[int, float | None]:

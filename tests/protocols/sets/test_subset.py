@@ -80,6 +80,19 @@ def test_ids_of_different_pickings_are_refused(picks, hints, told):
     assert "equal ids of them are not equal items" in said and "different pickings" in said
 
 
+def test_pickings_without_a_common_id_are_no_picking(picks, hints):
+    assert "numbered apart" in hints(Subset(items=picks((1, 2)), others=(picks((3,)),)))
+
+
+def test_a_picking_that_went_on_is_the_same_picking(picks, hints, job):
+    """More micrographs came: the ids of the first ones are where they were."""
+    before, after = picks((1, 2)), picks((1, 2, 3, 4))
+    assert hints(Subset(items=after, others=(before,))) == "" and len(Subset(items=after, others=(before,)).run(job).particles) == 8
+    one_off = after.items.with_columns(x=pl.when(pl.col("id") == short((2, 1))[0]).then(9000.0).otherwise("x"))
+    moved = type(after)(one_off, after.root, optics=after.optics, meta=after.meta)
+    assert "1 of their 8 common ids lie at other places" in hints(Subset(items=moved, others=(before,)))
+
+
 def test_the_same_picking_is_known_by_places_where_a_set_was_passed_on_by_another_program(picks, hints, job):
     ours = picks()
     recentred = picks(dx=12.0, told=False, more=[pl.col("x") / 1.0])
