@@ -14,7 +14,7 @@ AnySet = Movies | Micrographs | CTFs | Coordinates | Particles | Classes2D | Cla
 
 OF_A_PART = frozenset(
     (
-        "id_space", "diameter", "pixel_size", "box_size", "mask_diameter", "symmetry", "halves",
+        "id_space", "diameter", "pixel_size", "box_size", "mask_diameter", "symmetry", "halves", "resolution",
         "gain_path", "gain_blake3", "defects_path", "defects_blake3",
     )
 )  # fmt: skip

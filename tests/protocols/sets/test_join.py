@@ -147,7 +147,7 @@ def test_pickings_of_other_micrographs_need_no_new_ids(picks, hints, job):
 def test_maps_of_two_runs(stored, job, hints, tmp_path):
     def volume(path, box=64):
         rows = pl.DataFrame({"id": [1], "volume_path": [path], "box_size": [box]})
-        return stored(Volume(rows, tmp_path, meta={"pixel_size": 2.0, "resolution": 7.0}))
+        return stored(Volume(rows, tmp_path, meta={"pixel_size": 2.0, "resolution": 7.0 if path == "a.mrc" else 9.0}))
 
     protocol = Join(items=(volume("a.mrc"), volume("b.mrc")))
     out = protocol.run(job).volume

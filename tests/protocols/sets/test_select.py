@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cryoloom.data import Classes2D, Particles
+from cryoloom.data import Classes2D, Particles, Volume
 from cryoloom.formats.stack import write_stack
 from cryoloom.protocols.sets.select import Select
 from cryoloom.spec import Failure
@@ -86,6 +86,13 @@ def test_a_rule_reads_optics_too_and_says_what_it_would_keep(picks, job, hints):
     assert sorted(out.items["micrograph_id"].unique()) == [1, 3] and out.meta["selection"]["by"] == protocol.where
     assert out.meta["selection"]["by_hand"] is False and "failed_micrographs" not in out.meta
     assert "there is no column 'scor'" in hints(Select(items=whole, where="scor > 1"))
+
+
+def test_a_map_keeps_what_refinement_goes_on_with(tmp_path, job):
+    meta = {"pixel_size": 2.0, "halves": "abc", "resolution": 7.0, "batches": [1, 2]}
+    maps = Volume(pl.DataFrame({"id": [1], "volume_path": ["a.mrc"], "box_size": [64]}), tmp_path, meta=meta)
+    kept = Select(items=maps, where="box_size = 64").run(job).volume.meta
+    assert {name: kept.get(name) for name in meta} == meta | {"batches": None}
 
 
 def test_nothing_selected(picks, job):
