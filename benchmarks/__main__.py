@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import cryoloom
-from benchmarks import against_truth, motion, motion_sets
+from benchmarks import against_truth, motion, motion_sets, tables
 from cryoloom.app.process import Plan, process
 from cryoloom.app.simulation import simulate
 
@@ -39,3 +39,5 @@ if __name__ == "__main__":
         motion.main([str(motion_sets.make(one, folder, 100 + number)) for number, one in enumerate(MOTION_SETS)])
         sys.stdout.write("\nA small set, movies to map, against truth\n\n")
         chain(folder)
+        sys.stdout.write("\nTables of a million rows\n\n")
+        tables.main([])

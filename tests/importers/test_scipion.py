@@ -158,6 +158,24 @@ def test_links_go_to_our_outputs(ribosome):
     assert [name[each["run"]] for each in monitor["_prerequisites"]] == ["41", "48"]
 
 
+def test_sets_are_divided_and_joined(tmp_path):
+    flow = [
+        {"object.className": "ProtImportParticles", "object.id": "1", "filesPath": "p.star"},
+        {"object.className": "ProtSplitSet", "object.id": "3", "inputSet": "1.outputParticles", "numberOfSets": 3, "randomize": True},
+        {
+            "object.className": "ProtUnionSet",
+            "object.id": "4",
+            "inputSets": ["1.outputParticles", "3.outputParticles02"],
+            "renumber": False,
+        },
+        {"object.className": "ProtSubSet", "object.id": "5", "inputFullSet": "4.outputSet", "inputSubSet": "3.outputParticles03"},
+    ]
+    (tmp_path / "flow.json").write_text(json.dumps(flow))
+    nodes = {node.id: node for node in import_workflow(None, tmp_path / "flow.json").workflow.nodes}
+    assert nodes["4"].protocol == "sets.join" and nodes["4"].inputs == {"items": ["1.particles", "3.particles_2"]}
+    assert nodes["5"].protocol == "sets.subset" and nodes["5"].inputs == {"items": "4.particles", "others": ["3.particles_3"]}
+
+
 def test_a_choice_by_hand_is_left_to_you(ribosome):
     run = by_step(ribosome)["27"]
     assert run.protocol == "sets.select" and "chosen by hand in another project" in run.reason

@@ -1,5 +1,6 @@
 """Sets: columns laid over, selections, disabling, storage and hashes."""
 
+import pickle
 from pathlib import Path
 
 import polars as pl
@@ -78,3 +79,40 @@ def test_data_files_of_the_run_are_hashed(tmp_path):
 def test_a_missing_column_is_named(tmp_path):
     with pytest.raises(ValueError, match="colour"):
         Beads(pl.DataFrame({"id": [1]}), tmp_path)
+
+
+# -- read lazily ------------------------------------------------------------------------------------------------
+
+
+def test_a_scan_reads_only_what_is_asked_for(tmp_path):
+    first, _ = stored(beads(tmp_path), "a")
+    changed, _ = stored(first.with_columns(pl.DataFrame({"id": [4, 2], "size": [4.0, 2.0]})).select([4, 1]), "b")
+    (tmp_path / "runs/b/set.columns1.parquet").rename(tmp_path / "away")
+    assert changed.ids().to_list() == [1, 4] and len(changed) == 2
+    with pytest.raises(FileNotFoundError):
+        changed.scan(["size"]).collect()
+    (tmp_path / "away").rename(tmp_path / "runs/b/set.columns1.parquet")
+    assert changed.scan(["size", "pixel_size"]).collect().rows() == [(1, None, 2.5), (4, 4.0, 2.5)]
+    assert changed.scan().collect().equals(changed.to_polars()) and list(changed.schema) == changed.to_polars().columns
+    assert changed.scan(["colour"], within=(2, 9)).collect()["id"].to_list() == [4]
+
+
+def test_changes_of_an_unread_set_are_those_of_a_read_one(tmp_path):
+    _, manifest = stored(beads(tmp_path), "a")
+
+    def changed(read):
+        dataset = Dataset.load(manifest, tmp_path)
+        assert not read or len(dataset.items)
+        dataset = dataset.select([5, 2, 3]).with_columns(pl.DataFrame({"id": [3], "colour": ["green"]})).select([2, 3])
+        return dataset.disable({2: "lost"}).with_meta(only=(), seen=1)
+
+    lazy, eager = changed(False), changed(True)
+    assert lazy.items.equals(eager.items) and lazy.items["colour"].to_list() == ["blue", "green"]
+    assert lazy.schema == eager.schema and lazy.meta == {"seen": 1} and len(lazy) == 2
+    assert Dataset.load(lazy.save(tmp_path / "runs/c", "set"), tmp_path).items.equals(eager.items)
+
+
+def test_a_stored_set_travels_without_its_rows(tmp_path):
+    first, _ = stored(beads(tmp_path, 1000), "a")
+    assert len(first.items) and len(pickle.dumps(first)) < 2000
+    assert pickle.loads(pickle.dumps(first.select([3, 4]))).items["id"].to_list() == [3, 4]  # noqa: S301

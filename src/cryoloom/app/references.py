@@ -1,9 +1,8 @@
 """What ``RUN``, ``RUN.OUTPUT`` and a label mean in a project, and whether an output fits an input."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 from pydantic.fields import FieldInfo
 
@@ -161,19 +160,19 @@ def _fits(output: OutputRef, kinds: tuple[type[Dataset], ...]) -> bool:
 
 
 @cache
-def _declared_kinds(protocol: type[Protocol]) -> Mapping[str, type[Dataset]]:
-    """Return the kinds that a protocol's outputs are declared with."""
-    hints = get_type_hints(protocol.outputs)
-    return {field.name: kinds_of(FieldInfo(annotation=hints[field.name]))[0] for field in fields(protocol.outputs)}
+def _declared_kinds(protocol: type[Protocol]) -> Mapping[str, tuple[type[Dataset], ...]]:
+    """Return the kinds that a protocol's outputs are declared with, its parameters as they are by default."""
+    return {name: kinds_of(FieldInfo(annotation=annotation)) for name, annotation in protocol.gives().items()}
 
 
 def may_give(protocol: str, kinds: tuple[type[Dataset], ...]) -> bool:
     """Return whether a protocol declares outputs of one of these kinds; unknown protocols do not."""
     try:
-        declared = catalogue.protocol(protocol)
+        declared = _declared_kinds(catalogue.protocol(protocol))
     except WrongUse:
         return False
-    return any(issubclass(kind, kinds) or any(issubclass(each, kind) for each in kinds) for kind in _declared_kinds(declared).values())
+    given = [kind for of_output in declared.values() for kind in of_output]
+    return any(issubclass(kind, kinds) or any(issubclass(each, kind) for each in kinds) for kind in given)
 
 
 def kind_of(output: OutputRef) -> type[Dataset]:
@@ -182,7 +181,10 @@ def kind_of(output: OutputRef) -> type[Dataset]:
     if heads is not None:
         register_kinds(output.run)
         return dataset_kind(heads[output.name]["kind"])
-    return _declared_kinds(catalogue.protocol(output.run.protocol))[output.name]
+    protocol = catalogue.protocol(output.run.protocol)
+    declared = _declared_kinds(protocol)
+    annotation = None if output.name in declared else protocol.gives(output.run.parameters)[output.name]
+    return (declared[output.name] if annotation is None else kinds_of(FieldInfo(annotation=annotation)))[0]
 
 
 def open_inputs(project: "Project", protocol: type[Protocol], taken: Mapping[str, Any]) -> dict[str, Any]:

@@ -279,13 +279,11 @@ class Run:
 
     def declared_outputs(self) -> tuple[str, ...]:
         """Return the names its protocol may give outputs."""
-        from dataclasses import fields
-
         from cryoloom.app import catalogue
 
         if self.placeholder:
             return ()
-        return tuple(field.name for field in fields(catalogue.protocol(self.protocol).outputs))
+        return tuple(catalogue.protocol(self.protocol).gives(self.parameters))
 
     # -- how it stands ------------------------------------------------------------------------------------------
 

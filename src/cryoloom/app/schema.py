@@ -1,7 +1,6 @@
 """A protocol as JSON Schema: what forms, the command line's help and other programs are drawn from."""
 
-from dataclasses import fields
-from typing import Any, get_type_hints
+from typing import Any
 
 from pydantic.fields import FieldInfo
 
@@ -14,7 +13,7 @@ def schema_of(protocol: type[Protocol]) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a protocol's parameters and inputs.
 
     Beside the standard words: ``x-label``, ``x-unit``, ``x-group``, ``x-advanced``, ``x-wizard``, ``x-when``, ``x-aliases`` of a parameter;
-    ``x-input``, ``x-kinds``, ``x-many``, ``x-columns`` of an input; ``x-protocol``, ``x-version``, ``x-cite``, ``x-outputs`` of the whole.
+    ``x-input``, ``x-kinds``, ``x-many``, ``x-columns``, ``x-aliases`` of an input; ``x-protocol``, ``x-version``, ``x-cite``, ``x-outputs`` of the whole.
     """
     properties: dict[str, Any] = {}
     required: list[str] = []
@@ -48,6 +47,7 @@ def _input(field: FieldInfo) -> dict[str, Any]:
         "x-kinds": [kind.kind for kind in kinds_of(field)],
         "x-many": bool(extra.get("many")),
         "x-columns": list(extra.get("columns", ())),
+        "x-aliases": list(extra.get("aliases", ())),
     }
 
 
@@ -75,8 +75,4 @@ def _parameter(field: FieldInfo) -> dict[str, Any]:
 
 
 def _outputs(protocol: type[Protocol]) -> list[tuple[str, str]]:
-    hints = get_type_hints(protocol.outputs)
-    return [
-        (field.name, " or ".join(kind.kind for kind in kinds_of(FieldInfo(annotation=hints[field.name]))))
-        for field in fields(protocol.outputs)
-    ]
+    return [(name, " or ".join(kind.kind for kind in kinds_of(FieldInfo(annotation=hint)))) for name, hint in protocol.gives().items()]

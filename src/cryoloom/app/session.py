@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cryoloom.app import catalogue, compatibility, forms, housekeeping, lifecycle, references
+from cryoloom.app import catalogue, compatibility, forms, housekeeping, lifecycle, references, sets
 from cryoloom.app.runs import Observer, OutputRef, Run, register_kinds
 from cryoloom.engine.cleaning import is_hollow
 from cryoloom.engine.events import append_line
@@ -315,6 +315,16 @@ class Project:
     def clean(self, *names: "str | Run", keep: str = "final", dry: bool = False, also_needed: bool = False) -> housekeeping.Cleaning:
         """Remove files of finished runs that are worth less than `keep`; see `cryoloom.app.housekeeping.clean`."""
         return housekeeping.clean(self, names, keep=keep, dry=dry, also_needed=also_needed)
+
+    # -- sets ---------------------------------------------------------------------------------------------------
+
+    def preview(self, protocol: str, values: Mapping[str, Any] | None = None, **more: Any) -> dict[str, int]:
+        """Return counts of what a run with these values would give, as far as they can be told; no run is made. See `app.sets.preview`."""
+        return sets.preview(self, protocol, {**(values or {}), **more})
+
+    def page(self, output: "str | OutputRef | Run", **wanted: Any) -> dict[str, Any]:
+        """Return some rows of an output, sorted and filtered, as plain data. See `app.sets.page`."""
+        return sets.page(self.output(output), **wanted)
 
     # -- where things come from ---------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Runs: the catalogue, ``run``, ``status``, ``log``, ``stop``, ``close``, ``resume``, ``show``, ``select``, ``trace``, ``verify``, trash."""
+"""Runs: the catalogue, ``run``, ``status``, ``log``, ``stop``, ``close``, ``resume``, ``show``, ``trace``, ``verify``, trash."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     protocols.command("show")(show_protocol)
     app.add_typer(protocols, name="protocols")
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(run)
-    for command in (status, log, stop, close, resume, show, select, delete, restore, trace, verify):
+    for command in (status, log, stop, close, resume, show, delete, restore, trace, verify):
         app.command()(command)
 
 
@@ -113,10 +113,11 @@ def run(
             protocol, {**parameters, **inputs}, name=name, threads=threads or None, target=target, seed=seed, wait=not detach, on_event=view
         )  # fmt: skip
         view.finish(done)
-    _tell(done, as_json)
+    tell(done, as_json)
 
 
-def _tell(done: Any, as_json: bool) -> None:
+def tell(done: Any, as_json: bool) -> None:
+    """Print what a run that has ended, or has been started, gives; its id on the last line."""
     described = done.describe()
     if as_json:
         say_json({**described, "reused": done.reused})
@@ -288,23 +289,6 @@ def _show_output(output: Any, rows: int, as_json: bool) -> None:
     table(head.select(columns).to_dicts(), columns)
     for item, reason in list(output.disabled().items())[:rows]:
         say(f"{item} is disabled: {reason}")
-
-
-def select(
-    project: ProjectFolder,
-    output: OutputName,
-    where: Annotated[str, typer.Option(help='Rule over columns: "score > 0.75 and defocus_u < 30000".')],
-    name: Annotated[str, typer.Option(help="Label for the run.")] = "",
-    as_json: Json = False,
-) -> None:
-    """Keep the rows of an output that follow a rule, as a new run (sets.select).
-
-    Example: cryoloom select ribosome picks.coordinates --where "score > 0.75" --name sure
-    """
-    from cryoloom.app.session import open_project
-
-    opened = open_project(project)
-    _tell(opened.run("sets.select", {"items": opened.output(output), "where": where, "mode": "rule"}, name=name), as_json)
 
 
 def delete(project: ProjectFolder, run: RunName, with_dependents: WithDependents = False) -> None:

@@ -13,11 +13,13 @@ from cryoloom.data.kinds import (
     Particles,
     Volume,
 )
+from cryoloom.data.selections import AnySet, OneSet
 from cryoloom.data.symmetry import symmetry_hints
 
 __all__ = [
     "COLUMNS",
     "FSC",
+    "AnySet",
     "CTFs",
     "Classes2D",
     "Classes3D",
@@ -26,6 +28,7 @@ __all__ = [
     "Mask",
     "Micrographs",
     "Movies",
+    "OneSet",
     "Particles",
     "Volume",
     "column_named",

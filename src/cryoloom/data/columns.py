@@ -17,6 +17,7 @@ class Column:
 
 COLUMNS: tuple[Column, ...] = (
     Column("id", "", "identity, kept from coordinate to last map", "cryoloomParticleId", "itemId"),
+    Column("original_id", "", "id before sets of other numbering were joined"),
     Column("enabled", "", "whether later steps use the row", "", "enabled"),
     Column("fail_reason", "", "why a row is disabled"),
     Column("micrograph_id", "", "id of the micrograph", "", "micrographId"),

@@ -61,12 +61,20 @@ def Param(  # noqa: N802 (reads as a declaration)
     return Field(default, description=help, ge=ge, gt=gt, le=le, lt=lt, multiple_of=multiple_of, json_schema_extra=extra)
 
 
-def Input(label: str, *, help: str, optional: bool = False, many: bool = False, columns: Sequence[str] = ()) -> Any:  # noqa: N802
+def Input(  # noqa: N802
+    label: str,
+    *,
+    help: str,
+    optional: bool = False,
+    many: bool = False,
+    columns: Sequence[str] = (),
+    aliases: Sequence[str] = (),
+) -> Any:
     """Declare an input of a protocol: the annotation is the kind (or a union of kinds) it takes.
 
     Parameters
     ----------
-    label, help
+    label, help, aliases
         As in `Param`.
     optional
         The annotation must then allow None.
@@ -75,7 +83,7 @@ def Input(label: str, *, help: str, optional: bool = False, many: bool = False, 
     columns
         Columns the set must have, such as ``("rot",)`` for particles with poses.
     """
-    extra = {"label": label, "input": True, "many": many, "columns": list(columns)}
+    extra = {"label": label, "input": True, "many": many, "columns": list(columns), "aliases": list(aliases)}
     return Field(None if optional else PydanticUndefined, description=help, json_schema_extra=extra)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
@@ -21,6 +21,12 @@ class Outputs:
     def named(self) -> dict[str, Any]:
         """Return the outputs by name; those that are None were not made."""
         return {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name) is not None}
+
+    @classmethod
+    def declared(cls, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the names that a run with these parameters may give outputs, with the annotation of each."""
+        hints = get_type_hints(cls)
+        return {field.name: hints[field.name] for field in fields(cls)}
 
 
 class Panel(BaseModel):
@@ -87,6 +93,12 @@ class Protocol(BaseModel):
         """Return the fields declared with `Param`."""
         return {name: field for name, field in cls.model_fields.items() if not extra_of(field).get("input")}
 
+    @classmethod
+    def gives(cls, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the outputs that a run may have, name to annotation; `parameters` are laid over the default ones."""
+        defaults = {name: field.default for name, field in cls.parameters().items()}
+        return cls.outputs.declared(defaults | dict(parameters or {}))
+
     def parameter_values(self) -> dict[str, Any]:
         """Return the parameters as plain JSON values, defaults included."""
         return self.model_dump(mode="json", include=set(self.parameters()))
@@ -109,6 +121,10 @@ class Protocol(BaseModel):
         A function of parameters only: an item's result is kept when other rows of the inputs change.
         """
         return self.model_copy(update=dict.fromkeys(self.inputs()))
+
+    def preview(self) -> Mapping[str, int]:
+        """Return counts of what the run would give, label to number, where they can be told in a moment; nothing otherwise."""
+        return {}
 
     def run(self, job: Job) -> Outputs:
         """Do the work."""

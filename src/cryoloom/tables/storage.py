@@ -1,7 +1,7 @@
 """Tables on disk: base files, column sidecars and an id list, none of which is ever rewritten."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -80,26 +80,64 @@ class TableRef:
         )
 
 
+ROW_GROUP = 1 << 16
+"""Rows that are read together: few enough that a page of a large table is shown at once."""
+
+
 def write_frame(frame: pl.DataFrame, path: Path) -> None:
     """Write a Parquet file that is whole or absent."""
     with replacing(path) as handle:
-        frame.write_parquet(handle, compression="zstd", statistics=True)
+        frame.write_parquet(handle, compression="zstd", statistics=True, row_group_size=ROW_GROUP)
 
 
-def overlay(frame: pl.DataFrame, columns: pl.DataFrame) -> pl.DataFrame:
+def overlay(frame: pl.LazyFrame, columns: pl.LazyFrame) -> pl.LazyFrame:
     """Lay `columns` (with ``id``) over `frame`: values replace where the id is listed, new columns are null elsewhere."""
-    shared = [name for name in columns.columns if name in frame.columns and name != "id"]
-    joined = frame.join(columns, on="id", how="left", suffix="__new", maintain_order="left")
-    listed = pl.col("id").is_in(columns["id"].implode())
-    replaced = [pl.when(listed).then(pl.col(f"{name}__new")).otherwise(pl.col(name)).alias(name) for name in shared]
-    return joined.with_columns(replaced).drop([f"{name}__new" for name in shared])
+    there = set(frame.collect_schema().names())
+    shared = [name for name in columns.collect_schema().names() if name in there and name != "id"]
+    marked = columns.with_columns(__listed=pl.lit(True)) if shared else columns
+    joined = frame.join(marked, on="id", how="left", suffix="__new", maintain_order="left")
+    replaced = [pl.when("__listed").then(f"{name}__new").otherwise(name).alias(name) for name in shared]
+    return joined.with_columns(replaced).drop([f"{name}__new" for name in shared], *(["__listed"] if shared else []))
 
 
-def read_table(reference: TableRef, root: Path) -> pl.DataFrame:
-    """Read the rows and columns that `reference` describes."""
-    frame = pl.concat([pl.read_parquet(root / file.path) for file in reference.base], how="diagonal_relaxed")
-    for sidecar in reference.sidecars:
-        frame = overlay(frame, pl.read_parquet(root / sidecar.path))
-    if reference.ids is not None:
-        frame = frame.join(pl.read_parquet(root / reference.ids.path).select("id"), on="id", how="semi", maintain_order="left")
-    return frame
+def limited(frame: pl.LazyFrame, ids: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the rows of `frame` whose id is among `ids`, in their own order."""
+    return frame.join(ids.select("id"), on="id", how="semi", maintain_order="left")
+
+
+def columns_of(reference: TableRef, root: Path) -> dict[str, pl.DataType]:
+    """Return the names and types of a table's columns; no row is read."""
+    base = pl.concat([pl.DataFrame(schema=pl.read_parquet_schema(root / file.path)) for file in reference.base], how="diagonal_relaxed")
+    sidecars = [pl.read_parquet_schema(root / file.path) for file in reference.sidecars]
+    found = dict(base.schema)
+    for schema in sidecars:
+        found |= {name: kind for name, kind in schema.items() if name not in found}
+    return found
+
+
+def scan_table(
+    reference: TableRef, root: Path, columns: Collection[str] | None = None, within: tuple[int, int] | None = None
+) -> pl.LazyFrame:
+    """Describe the reading of a table, or of its ``id`` and some `columns` of it; sidecars that hold none of them are left alone.
+
+    With `within`, only rows whose id lies between two are read: of a file in order of id, not much more than those.
+    """
+
+    def scanned(file: FileRef) -> pl.LazyFrame:
+        frame = pl.scan_parquet(root / file.path)
+        return frame if within is None else frame.filter(pl.col("id").is_between(*within))
+
+    frame = pl.concat([scanned(file) for file in reference.base], how="diagonal_relaxed")
+    if reference.ids is not None:  # first: what is laid over rows that go is not needed
+        frame = limited(frame, scanned(reference.ids))
+    wanted = None if columns is None else set(columns) - {"id"}
+    for file in reference.sidecars if wanted is None or wanted else ():
+        sidecar = scanned(file)
+        names = [name for name in sidecar.collect_schema().names() if name != "id" and (wanted is None or name in wanted)]
+        frame = overlay(frame, sidecar.select("id", *names)) if names else frame
+    return frame if wanted is None else frame.select("id", *[name for name in frame.collect_schema().names() if name in wanted])
+
+
+def read_ids(file: FileRef, root: Path) -> pl.Series:
+    """Read the ids of one base file."""
+    return pl.scan_parquet(root / file.path).select("id").collect()["id"]

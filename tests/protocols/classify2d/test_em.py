@@ -171,5 +171,5 @@ def test_listed_classes_ids_and_rules(classified):
     assert (large.items["count"] > 30).all()
     nothing = project.run("sets.select", items=particles, where="max_probability > 2")
     assert len(nothing.outputs) == 0 and nothing.warnings
-    with pytest.raises(CryoloomError, match="no classes 99"):
+    with pytest.raises(CryoloomError, match="classes that are not there: 99"):
         project.run("sets.select", items=particles, classes=classes, mode="classes", ids=[99])

@@ -3,8 +3,8 @@
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
-from typing import Any, get_args, get_type_hints
+from dataclasses import dataclass, field
+from typing import Any, get_args
 
 from cryoloom.importers.scipion.pointers import Pointer, pointers
 from cryoloom.importers.scipion.tables import CLASSES, INPUTS, LEFT, LIKE, MANAGEMENT, OFFERS, PARAMETERS, SKIP
@@ -149,12 +149,27 @@ class Conversion:
         step = self.steps.get(pointer.run)
         if step is None or step.protocol is None:
             return f"{pointer.run}.{pointer.output}".rstrip(".")
-        hints = get_type_hints(step.protocol.outputs)
-        outputs = {each.name: tuple(_kinds(hints[each.name])) for each in fields(step.protocol.outputs)}
+        outputs = {name: tuple(_kinds(annotation)) for name, annotation in _gives(step).items()}
         fitting = [name for name, kinds in outputs.items() if not wanted or any(issubclass(kind, wanted) for kind in kinds)]
-        told = pointer.output.lower()
-        near = [name for name in fitting or outputs if name.rstrip("s") in told]
-        return f"{pointer.run}.{(near or fitting or list(outputs))[0]}"
+        number = _stem_and_number(pointer.output)[1]
+        split = {name: _stem_and_number(name) for name in fitting or outputs}
+        for told in self._said_of_kind(pointer, step):
+            near = [name for name, (stem, own) in split.items() if stem.rstrip("s_") in told and own in (0, number)]
+            if near:
+                return f"{pointer.run}.{near[0]}"
+        return f"{pointer.run}.{(fitting or list(outputs))[0]}"
+
+    def _said_of_kind(self, pointer: Pointer, step: Step) -> Iterator[str]:
+        """Yield the names that may tell the kind of an output: its own, and what a step that keeps the kind of its sets took."""
+        seen: set[str] = set()
+        while True:
+            yield _stem_and_number(pointer.output)[0]
+            seen.add(step.id)
+            taken = [found for name, found in step.pointers.items() if step.protocol and _input(name, step.protocol) == "items"]
+            if not taken or taken[0][0].run not in self.steps.keys() - seen:
+                return
+            pointer = taken[0][0]
+            step = self.steps[pointer.run]
 
     # -- what lies above a step ---------------------------------------------------------------------------------
 
@@ -278,6 +293,20 @@ def _kinds(annotation: Any) -> Iterator[type]:
     else:
         for part in get_args(annotation):
             yield from _kinds(part)
+
+
+def _gives(step: Step) -> dict[str, Any]:
+    assert step.protocol
+    try:
+        return step.protocol.gives(step.parameters)
+    except (TypeError, ValueError):  # a value that means nothing; it is told of when the run is made
+        return step.protocol.gives()
+
+
+def _stem_and_number(name: str) -> tuple[str, int]:
+    """Return the name of an output without the number at its end, and that number, 0 where there is none."""
+    stem = name.rstrip("0123456789")
+    return stem.lower(), int(name[len(stem) :] or 0)
 
 
 def _binning(step: Step) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from cryoloom.data import Coordinates, Micrographs, acquisition
+from cryoloom.data.identity import new_id_space
 from cryoloom.formats import sources
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Param, Patterns, Protocol
 from cryoloom.units import Angstrom, AngstromPerPixel
@@ -65,7 +66,7 @@ class ImportCoordinates(Protocol, id="import.coordinates", outputs=Imported, ali
         rows = pl.concat(parts, how="diagonal_relaxed")
         if not rows.height:
             raise Failure("no-coordinates", f"{files[0]}: no positions in {len(files)} file(s).", "Give files with positions.")
-        rows = self._placed(job, rows)
+        raw, rows = rows, self._placed(job, rows)
         if "score" not in rows.columns:
             rows = rows.with_columns(score=pl.lit(None, pl.Float64))
         if self.min_score is not None:
@@ -75,7 +76,9 @@ class ImportCoordinates(Protocol, id="import.coordinates", outputs=Imported, ali
         first = ["id", "micrograph_id", "micrograph_name", "x", "y", "score", "optics_group"]
         rows = rows.with_columns(pl.col("score").cast(pl.Float64)).sort("micrograph_id", maintain_order=True)
         items = rows.select(*first, *[name for name in ("psi", "class_id") if name in rows.columns])
-        return Imported(Coordinates(items, job.root, optics=self.micrographs.optics, meta={"diameter": self.diameter}))
+        carried = raw.schema.get("id") == pl.Int64 and rows["id"].is_in(raw["id"].implode()).all()
+        meta = {"diameter": self.diameter} | ({} if carried else {"id_space": new_id_space(items)})
+        return Imported(Coordinates(items, job.root, optics=self.micrographs.optics, meta=meta))
 
     def _placed(self, job: Job, rows: pl.DataFrame) -> pl.DataFrame:
         """Join positions to micrographs, bring them to their scale and direction, and leave out what lies outside."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import polars as pl
 
 from cryoloom.data import Particles, acquisition
+from cryoloom.data.identity import new_id_space
 from cryoloom.formats import sources
 from cryoloom.spec import AbsolutePath, Failure, Hint, Item, Job, Outputs, Param, Protocol
 from cryoloom.tables import Dataset
@@ -73,13 +74,15 @@ class ImportParticles(Protocol, id="import.particles", outputs=Imported, aliases
         if not table.items.height:
             raise Failure("no-particles", f"{self.path}: it holds no particles.", "Give a table with particles.")
         items = with_identities(table.items)
+        carried = "id" in table.items.columns and items["id"].equals(table.items["id"])
+        meta = {} if carried else {"id_space": new_id_space(items)}
         optics = [{**group, "contrast": self._contrast(group)} for group in table.optics]
         stacks = _stacks(items, optics)
         found = job.map(self.register, Dataset(stacks, job.root), name="stacks")
         optics = [self._completed(group, items, stacks, found.rows) for group in optics]
         self._compare_headers(job, items, optics, stacks, found.rows)
         items, reasons = _joined(origins_in_angstrom(items, optics), stacks, found.rows, found.failed)
-        particles = Particles(items, job.root, optics=optics)
+        particles = Particles(items, job.root, optics=optics, meta=meta)
         if "flip" in items.columns and (mirrored := int(items["flip"].sum())):
             job.warn(
                 f"{mirrored} of {items.height} particles are aligned as mirrored: later steps take their 2D poses as if they were not. Classify them again."

@@ -210,9 +210,8 @@ class Extract(
 
     def _meta(self, count: int, failed: dict[int, str]) -> dict[str, Any]:
         asked = self.coordinates.enabled().height
-        diameter = self.coordinates.meta.get("diameter")
-        meta = {"coordinates": asked, "left_out": asked - count, "failed_micrographs": len(failed)}
-        return meta if diameter is None else {**meta, "diameter": diameter}
+        kept = {name: self.coordinates.meta[name] for name in ("diameter", "id_space") if self.coordinates.meta.get(name) is not None}
+        return {"coordinates": asked, "left_out": asked - count, "failed_micrographs": len(failed), **kept}
 
     def summary(self, out: Extracted) -> dict[str, Any]:
         optics = out.particles.optics[0]

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from cryoloom.data import Coordinates, CTFs, Micrographs
+from cryoloom.data.identity import new_id_space
 from cryoloom.report.panels import Histogram, MarkedImage
 from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom
@@ -94,6 +95,7 @@ class BlobPick(
         if picks.height < 5 * rows.height:
             job.warn(f"Only {picks.height} particles in {rows.height} micrographs: is the diameter of {self.diameter:g} Å right?")
         meta = {"diameter": self.diameter, "candidates": int(rows["x"].list.len().sum()), "picked_micrographs": rows.height}
+        meta["id_space"] = new_id_space(picks)
         return Picked(Coordinates(picks, job.root, optics=self.micrographs.optics, meta=meta))
 
     def candidates(self, item: Item) -> Mapping[str, Any]:

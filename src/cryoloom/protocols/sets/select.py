@@ -1,67 +1,69 @@
 """sets.select: the rows of one set that follow a rule, are listed, or belong to good classes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import polars as pl
+from blake3 import blake3
+from pydantic import model_validator
 
-from cryoloom.data import Classes2D, Classes3D, Coordinates, CTFs, Micrographs, Movies, Particles, column_named
-from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol, WrongUse
-from cryoloom.tables.expression import parse_rule
+from cryoloom.data import AnySet, Classes2D, Classes3D, OneSet, column_named
+from cryoloom.data.identity import content_of
+from cryoloom.data.selections import FULL_SET, OF_A_PART, Ids, expanded
+from cryoloom.spec import Failure, Hint, Input, Job, Panel, Param, Protocol, WrongUse
+from cryoloom.tables import Dataset
+from cryoloom.tables.expression import columns_used, parse_rule
 from cryoloom.units import Angstrom
 
-
-@dataclass(frozen=True)
-class Selected(Outputs):
-    """The selection, under the name of the set it was taken from."""
-
-    movies: Movies | None = None
-    micrographs: Micrographs | None = None
-    ctfs: CTFs | None = None
-    coordinates: Coordinates | None = None
-    particles: Particles | None = None
-    classes: Classes2D | Classes3D | None = None
+UNSEEN = "unseen"
+"""What `Select.chosen_from` says of ids that were listed before their set was there."""
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """The ids that are kept, and for the automatic mode what was left out and why."""
+    """The ids that are kept, for the automatic mode what was left out and why, and what the user should know."""
 
     ids: pl.Series
     facts: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 class Select(
     Protocol,
     id="sets.select",
-    version=2,
-    outputs=Selected,
-    aliases=("ProtUserSubSet", "ProtSubSet"),
+    version=3,
+    outputs=OneSet,
+    aliases=("ProtUserSubSet",),
 ):
     """Keep some rows of a set. Nothing is copied: an id list is stored, and the rule it came from."""
 
-    items: Movies | Micrographs | CTFs | Coordinates | Particles | Classes2D | Classes3D = Input("Set", help="What to select from.")
+    items: AnySet = Input("Set", help="What to select from.", aliases=FULL_SET)
     classes: Classes2D | Classes3D | None = Input(
         "Classes", optional=True, help="For the modes auto and classes: the classes whose particles are selected."
     )
     mode: Literal["rule", "ids", "auto", "classes"] = Param(
         "Select by",
         "rule",
-        help="A rule over columns, listed ids, the automatic choice of good classes, or listed classes. See each field.",
+        help="A rule over columns, listed ids, the automatic choice of good classes, or classes. See each field.",
     )
     where: str = Param(
         "Rule",
         "",
         aliases=("expression",),
-        help='Over columns, such as "score > 0.75 and defocus_u < 30000". Rows where it is unknown are left out.',
+        help='Over columns, such as "score > 0.75 and defocus_u between 8000 and 30000". Rows where it is unknown are left out.',
     )
-    ids: tuple[int, ...] = Param(
+    ids: Ids = Param(
         "Ids",
         (),
         aliases=("range", "class_ids"),
-        help="Of rows (mode ids) or of classes (mode classes). Ids that do not exist are an error.",
+        help="Such as 1,3,5-8: of rows (mode ids) or of classes (mode classes, all of the set of classes if empty). Unknown ids are an error.",
     )
+    chosen_from: str = Param(
+        "Chosen from", "", advanced=True,
+        help="Which ids were chosen from which content of the set; filled in by itself. On other content, after a rerun or on another parent, "
+        "the run asks you to choose again. `any` applies the list all the same: the ids may then be other items.",
+    )  # fmt: skip
     min_quality: float = Param(
         "Least class quality", 0.5, ge=0, le=1,
         help="For mode auto: classes below this are left out with their particles. Too high loses rare views, too low keeps junk.",
@@ -76,46 +78,129 @@ class Select(
         help="For mode auto: of particles whose centres, as classification found them, lie nearer, the best match stays; 0 keeps all.",
     )  # fmt: skip
 
+    @model_validator(mode="before")
+    @classmethod
+    def _chosen_by_hand(cls, values: Any) -> Any:
+        """Write down which ids are chosen from what, unless that is known of these: an id list means nothing on other items."""
+        looked_at = _form_looked_at(values)
+        told = str(values.get("chosen_from") or "") if looked_at is not None else ""
+        if looked_at is None or told == "any":
+            return values
+        try:
+            mark = _mark(int(each) for each in expanded(values["ids"]))
+        except (TypeError, ValueError):
+            return values  # what is wrong with the ids is said of them
+        if told.partition(".")[0] == mark:
+            return values
+        return {**values, "chosen_from": f"{mark}.{content_of(looked_at) if hasattr(looked_at, 'root') else UNSEEN}"}
+
     def check(self) -> Iterator[Hint]:
         if self.mode == "rule" and not self.where.strip():
             yield Hint("where", "is empty: give a rule", fix="enabled")
         if self.mode == "rule" and self.where.strip():
             try:
-                self._rule(self.items.to_polars())
+                self._rule()
             except WrongUse as problem:
                 yield Hint("where", f"{problem.message} {problem.cure}".removeprefix("--where "))
-        if self.mode in ("ids", "classes") and not self.ids:
+        if self.mode == "ids" and not self.ids:
             yield Hint("ids", "is empty: list some")
-        if self.mode in ("auto", "classes") and self.classes is None and not isinstance(self.items, Classes2D | Classes3D):
+        of_classes = isinstance(self.items, Classes2D | Classes3D)
+        if self.mode in ("auto", "classes") and self.classes is None and not of_classes:
             yield Hint("classes", "is needed to select particles by class")
+        elif self.mode == "classes" and self.classes is None and not self.ids:
+            yield Hint("ids", "is empty: list some classes")
+        elif self.mode in ("auto", "classes") and "class_id" not in self.items.schema:
+            yield Hint("items", "has no column class_id: give the particles that a classification has put into classes")
+        elif self.mode in ("auto", "classes") and (foreign := self._foreign_classes()):
+            yield Hint("classes", foreign)
+        elif stale := self._stale():
+            yield Hint("ids", f"is stale: {stale}", error=False)
+        elif self._by_hand and (missing := self._missing()):
+            yield Hint("ids", missing)
 
-    def run(self, job: Job) -> Selected:
-        choice = self._choice(job)
+    def preview(self) -> Mapping[str, int]:
+        return {"kept": len(self._choice().ids), "of": len(self.items)}
+
+    def run(self, job: Job) -> OneSet:
+        if stale := self._stale():
+            raise Failure("needs-you", f"The selection made by hand is stale: {stale}.", "Choose again, or set chosen_from to any.")
+        choice = self._choice()
+        for warning in choice.warnings:
+            job.warn(warning)
         if choice.ids.is_empty():
             job.warn(f"Nothing was selected from {len(self.items)} rows, so there is no output.")
-            return Selected()
-        chosen = self.items.select(choice.ids, selected_by=self._reason(), selected_from=len(self.items), **choice.facts)
-        name = "classes" if isinstance(chosen, Classes2D | Classes3D) else chosen.kind
-        kept: dict[str, Any] = {name: chosen}
-        return Selected(**kept)
+            return OneSet()
+        told = {"mode": self.mode, "by": self._reason(), "by_hand": self._by_hand, "of": len(self.items), **choice.facts}
+        return OneSet.of(self.items.select(choice.ids).with_meta(only=OF_A_PART, selection=told))
 
-    def _choice(self, job: Job) -> _Choice:
-        rows = self.items.to_polars()
+    # -- chosen by hand -----------------------------------------------------------------------------------------
+
+    @property
+    def _by_hand(self) -> bool:
+        return self.mode in ("ids", "classes") and bool(self.ids)
+
+    @property
+    def _looked_at(self) -> Dataset:
+        """Return the set that ids are chosen from."""
+        return self.items if self.mode != "classes" or self.classes is None else self.classes
+
+    def _stale(self) -> str:
+        """Return why a selection made by hand is not of what it is applied to; nothing where it is."""
+        if not self._by_hand or self.chosen_from == "any":
+            return ""
+        looked_at = self._looked_at
+        content = self.chosen_from.partition(".")[2]
+        if content == UNSEEN:
+            return f"its {len(self.ids)} ids were listed before the {looked_at.kind} were there"
+        if content == content_of(looked_at):
+            return ""
+        return f"its {len(self.ids)} ids were chosen from {looked_at.kind} of other content than these"
+
+    # -- which rows ---------------------------------------------------------------------------------------------
+
+    def _choice(self) -> _Choice:
         if self.mode == "rule":
-            return _Choice(rows.filter(self._rule(rows))["id"])
+            rule = self._rule()
+            return _Choice(self.items.scan(columns_used(rule)).filter(rule).select("id").collect()["id"])
+        if self.mode == "auto":
+            return self._automatic(self.items.to_polars(), (self.items if self.classes is None else self.classes).items)
+        if missing := self._missing():
+            raise Failure("no-such-ids", f"The list of ids {missing}.", "List others.")
         if self.mode == "ids":
-            self._demand(self.ids, rows["id"].to_list(), "rows")
-            return _Choice(rows.filter(pl.col("id").is_in(self.ids))["id"])
-        classes = (self.classes or self.items).items
-        if self.mode == "classes":
-            self._demand(self.ids, classes["class_id"].to_list(), "classes")
-            return _Choice(rows.filter(pl.col("class_id").is_in(self.ids))["id"])
-        return self._automatic(job, rows, classes)
+            return _Choice(self.items.scan([]).filter(pl.col("id").is_in(self.ids)).collect()["id"])
+        wanted = self._looked_at.scan(["class_id"]).select("class_id")
+        wanted = wanted.filter(pl.col("class_id").is_in(self.ids)) if self.ids else wanted
+        members = self.items.scan(["class_id"]).join(wanted, on="class_id", how="semi", maintain_order="left")
+        return _Choice(members.select("id").collect()["id"])
 
-    def _rule(self, rows: pl.DataFrame) -> pl.Expr:
-        return parse_rule(self.where, rows.columns, canonical=_canonical)
+    def _rule(self) -> pl.Expr:
+        return parse_rule(self.where, self.items.schema, canonical=_canonical)
 
-    def _automatic(self, job: Job, rows: pl.DataFrame, classes: pl.DataFrame) -> _Choice:
+    def _missing(self) -> str:
+        """Return in words which of the listed ids are not there; nothing where all are."""
+        column = "class_id" if self.mode == "classes" else "id"
+        there = self._looked_at.scan([column]).select(column).collect()[column]
+        missing = sorted(set(self.ids) - set(there.filter(there.is_in(self.ids)).to_list()))
+        what = "classes" if self.mode == "classes" else "rows"
+        return (
+            f"names {what} that are not there: {', '.join(map(str, missing[:10]))}; there are {there.min()} to {there.max()}"
+            if missing
+            else ""
+        )
+
+    def _foreign_classes(self) -> str:
+        """Return in words why the particles are not those of the classes: one class has more of them than it counts."""
+        if self.classes is None or "enabled" not in self.items.schema:
+            return ""
+        members = self.items.scan(["class_id", "enabled"]).filter("enabled").group_by("class_id").len()
+        counted = self.classes.scan(["class_id", "count"]).select("class_id", "count")
+        more = members.join(counted, on="class_id").filter(pl.col("len") > pl.col("count")).sort("class_id").head(1).collect()
+        if more.is_empty():
+            return ""
+        number, there, counts = more.select("class_id", "len", "count").row(0)
+        return f"are not those of these particles: class {number} counts {counts} members, and {there} particles are in it"
+
+    def _automatic(self, rows: pl.DataFrame, classes: pl.DataFrame) -> _Choice:
         if "quality" not in classes.columns:
             raise Failure(
                 "no-quality", "These classes carry no quality.", "Use classes of classify2d.em, or list classes: --mode classes --ids 1,2."
@@ -136,9 +221,8 @@ class Select(
             apart = self._apart(matching)
             facts |= {"dropped_by_match": chosen.height - matching.height, "dropped_as_duplicates": matching.height - apart.height}
             chosen = apart
-        if chosen.height < 0.3 * rows.height:
-            job.warn(f"Only {chosen.height} of {rows.height} rows are good. Look at the class averages before going on.")
-        return _Choice(chosen["id"], facts)
+        few = f"Only {chosen.height} of {rows.height} rows are good. Look at the class averages before going on."
+        return _Choice(chosen["id"], facts, (few,) if chosen.height < 0.3 * rows.height else ())
 
     def _matching(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, float]:
         """Return the rows that show enough of their class average, and how much that is."""
@@ -162,27 +246,22 @@ class Select(
         ]
         return rows.filter(pl.col("id").is_in(pl.concat(kept).implode())) if kept else rows
 
-    @staticmethod
-    def _demand(wanted: tuple[int, ...], there: list[int], what: str) -> None:
-        missing = sorted(set(wanted) - set(there))
-        if missing:
-            raise Failure(
-                "no-such-ids", f"There are no {what} {', '.join(map(str, missing[:10]))}.", f"Known: {min(there)} to {max(there)}."
-            )
-
     def _reason(self) -> str:
+        classes = f"classes {', '.join(map(str, self.ids))}" if self.ids else "all classes of the set"
         return {
             "rule": self.where,
             "ids": f"{len(self.ids)} listed ids",
             "auto": f"class quality >= {self.min_quality:g}, match >= {self.min_match:g}, {self.min_separation:g} Å apart",
-            "classes": f"classes {', '.join(map(str, self.ids))}",
+            "classes": classes,
         }[self.mode]
 
-    def summary(self, out: Selected) -> Mapping[str, Any]:
-        chosen = next(iter(out.named().values()), None)
+    def summary(self, out: OneSet) -> Mapping[str, Any]:
+        chosen = out.only
         told = {"selected": 0 if chosen is None else len(chosen), "of": len(self.items), "by": self._reason()}
-        facts = {} if chosen is None else chosen.meta
-        if self.mode != "auto" or "dropped_by_class" not in facts:
+        if self._by_hand:
+            told["chosen"] = "by hand"
+        facts = {} if chosen is None else chosen.meta["selection"]
+        if "dropped_by_class" not in facts:
             return told
         told["dropped with their class"] = facts["dropped_by_class"]
         if "match_threshold" in facts:
@@ -199,7 +278,8 @@ class Select(
         table = self.classes.items.sort("count", descending=True)
         averages = read_particles(self.classes)
         order = {number: place for place, number in enumerate(self.classes.items["class_id"])}
-        kept = set(self.ids) if self.mode == "classes" else set(table.filter(pl.col("quality") >= self.min_quality)["class_id"])
+        listed = set(self.ids or table["class_id"])
+        kept = listed if self.mode == "classes" else set(table.filter(pl.col("quality") >= self.min_quality)["class_id"])
         panels: list[Panel] = [
             ImageGrid(
                 title="Classes kept", images=[averages[order[number]] for number in table["class_id"]], size=90,
@@ -208,8 +288,8 @@ class Select(
                 caption="Green frames are kept. Captions: number of particles, quality.",
             )
         ]  # fmt: skip
-        if self.mode == "auto" and out.particles is not None and "match_threshold" in out.particles.meta:
-            least = out.particles.meta["match_threshold"]
+        if self.mode == "auto" and out.particles is not None and "match_threshold" in out.particles.meta["selection"]:
+            least = out.particles.meta["selection"]["match_threshold"]
             members = self.items.enabled().filter(pl.col("class_id").is_in(kept))
             panels.append(
                 Histogram(
@@ -224,3 +304,16 @@ class Select(
 def _canonical(name: str) -> str:
     column = column_named(name)
     return column.name if column else name
+
+
+def _mark(ids: Iterable[int]) -> str:
+    """Return what tells one list of ids from another."""
+    return blake3(repr(list(ids)).encode()).hexdigest()[:8]
+
+
+def _form_looked_at(values: Any) -> Any:
+    """Return the set that ids among the values of a form were chosen from, None where none were chosen by hand."""
+    if not isinstance(values, dict) or not values.get("ids") or values.get("mode") not in ("ids", "classes"):
+        return None
+    classes = values.get("classes") if values["mode"] == "classes" else None
+    return values.get("items") if classes is None else classes
