@@ -187,3 +187,13 @@ class Scale(Protocol, id="toy.scale", outputs=Made, cite=("10.1000/toy",)):
 
     def run(self, job: Job) -> Made:
         return Made(Things(job.map(self.scale, self.things).rows, job.root))
+
+
+class Unsteady(Protocol, id="toy.unsteady", outputs=Made):
+    """Give other numbers every time, as nothing should."""
+
+    things: Things = Input("Things", help="How many.")
+
+    def run(self, job: Job) -> Made:
+        values = np.frombuffer(os.urandom(8 * len(self.things)), np.int64).astype(np.float64)
+        return Made(Things(self.things.items.select("id").with_columns(value=pl.Series(values)), job.root, meta={"unit": "none"}))
