@@ -24,6 +24,7 @@ from cryoloom.spec import CryoloomError, WrongUse
 if TYPE_CHECKING:
     from rocrate.model.contextentity import ContextEntity
     from rocrate.model.entity import Entity
+    from rocrate.model.file import File
     from rocrate.rocrate import ROCrate
 
     from cryoloom.app.session import Project
@@ -126,14 +127,23 @@ class _Crate:
     def _add(self, key: str, kind: str, /, **properties: Any) -> "ContextEntity":
         from rocrate.model.contextentity import ContextEntity
 
-        return self.crate.add(ContextEntity(self.crate, key, properties={"@type": kind, **_single(properties)}))
+        entity = ContextEntity(self.crate, key, properties={"@type": kind, **_single(properties)})
+        self.crate.add(entity)
+        return entity
+
+    def _held(self, source: Path, place: str, properties: Mapping[str, Any]) -> "File":
+        from rocrate.model.file import File
+
+        entity = File(self.crate, source, place, properties=dict(properties))
+        self.crate.add(entity)
+        return entity
 
     def _file(self, place: str, content: Any, /, **properties: Any) -> "Entity":
         path = self.folder / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
         size = str(path.stat().st_size)
-        return self.crate.add_file(path, place, properties={"encodingFormat": "application/json", "contentSize": size, **properties})
+        return self._held(path, place, {"encodingFormat": "application/json", "contentSize": size, **properties})
 
     # -- the workflow -------------------------------------------------------------------------------------------
 
@@ -233,7 +243,7 @@ class _Crate:
         taken = {reference for run in self.runs for reference in _names(run.folder)}
         last = [entity for name, entity in self.outputs.items() if name not in taken]
         spans = [_times(run) for run in self.runs]
-        workflow["output"] = _alone([self._formal(f"#workflow/{entity.id}", entity["name"], "File") for entity in last])
+        workflow["output"] = _alone([self._formal(f"#workflow/{entity.id}", str(entity["name"]), "File") for entity in last])
         for name, entity in self.outputs.items():
             if entity in last:
                 self.roles[name].append(f"#workflow/{entity.id}")
@@ -250,7 +260,7 @@ class _Crate:
         parts = []
         for entry in listed:
             told = {"contentSize": str(entry["size"]), "identifier": f"blake3:{entry['blake3']}"}
-            parts.append(self.crate.add_file(self.project.root / entry["path"], f"data/{entry['path']}", properties=told))
+            parts.append(self._held(self.project.root / entry["path"], f"data/{entry['path']}", told))
         self.outputs[str(output)]["mentions"] = _alone(parts)
 
 

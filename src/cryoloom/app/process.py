@@ -128,7 +128,7 @@ def _refuse_values(plan: Plan) -> None:
     forms.refuse_hints(forms.without_inputs(catalogue.protocol("initial.sgd"), first))
 
 
-def process(project: Project, plan: Plan, *, threads: int, observe: Observer | None = None) -> Iterator[Step]:
+def process(project: Project, plan: Plan, *, threads: int, target: str = "", observe: Observer | None = None) -> Iterator[Step]:
     """Carry out `plan`, yielding each step as it finishes.
 
     Raises
@@ -136,7 +136,7 @@ def process(project: Project, plan: Plan, *, threads: int, observe: Observer | N
     CryoloomError
         From the step that failed; everything before it stays, and calling again goes on from there.
     """
-    for step in _Chain(project, plan, threads, observe).steps():
+    for step in _Chain(project, plan, threads, target, observe).steps():
         yield step
         if step.run.protocol == plan.until:
             return
@@ -147,12 +147,15 @@ class _Chain:
     project: Project
     plan: Plan
     threads: int
+    target: str
     observe: Observer | None
 
     def run(self, protocol: str, label: str, **values: Any) -> Generator[Step, None, Any]:
         """Run one protocol, yield the step, return the run's outputs."""
         finished = {known.id for known in self.project.runs() if known.state == "finished"}
-        run = self.project.run(protocol, name=label, threads=self.threads, seed=self.plan.seed, on_event=self.observe, **values)
+        run = self.project.run(
+            protocol, name=label, threads=self.threads, target=self.target, seed=self.plan.seed, on_event=self.observe, **values
+        )
         yield Step(run, run.id in finished)
         return run.outputs
 

@@ -325,7 +325,7 @@ class Run:
         standing = self.folder.standing()
         if standing.state in ACTIVE or standing.state in (State.FINISHED, State.DRAFT):
             return None
-        record = self.folder.of_attempt("exit", self.folder.attempt()) or {}
+        record = self.folder.facts().exit or {}
         name = f"{self.id} ({self.protocol})"
         if standing.state is State.FAILED:
             return Failure(record.get("error", "failed"), f"{name} failed: {standing.reason}", record.get("cure", ""))
@@ -375,18 +375,18 @@ class Run:
 
     # -- what can be done with it -------------------------------------------------------------------------------
 
-    def start(self, *, threads: int | None = None) -> "Run":
-        """Start it, or start it again where it was left; returns at once."""
-        launch.start(self.folder, self.project.worker_command(), threads=threads or self._threads())
+    def start(self, *, threads: int | None = None, target: str = "") -> "Run":
+        """Start it, or start it again where it was left, here (``local``) or on the cluster (``slurm``); returns at once."""
+        launch.start(self.folder, self.project.worker_command(), threads=threads or self._threads(), target=target)
         return self
 
-    def resume(self, *, threads: int | None = None, wait: bool = True, on_event: Observer | None = None) -> "Run":
-        """Go on with a failed, stopped or lost run; finished items and iterations are kept."""
-        self.start(threads=threads)
+    def resume(self, *, threads: int | None = None, target: str = "", wait: bool = True, on_event: Observer | None = None) -> "Run":
+        """Go on with a failed, stopped or lost run, where it ran before unless told; finished items and iterations are kept."""
+        self.start(threads=threads, target=target)
         return self.wait(on_event) if wait else self
 
     def wait(self, on_event: Observer | None = None) -> "Run":
-        """Return when it has finished, passing on its events meanwhile.
+        """Return when it has finished, passing on its events meanwhile; one that a cluster's node took with it is started again.
 
         Raises
         ------
@@ -400,6 +400,9 @@ class Run:
                 if on_event:
                     on_event(self, event)
             if not active:
+                if launch.lost_with_node(self.folder):
+                    self.start()
+                    continue
                 break
             time.sleep(pause)
             pause = min(pause * 1.2, 0.5)
@@ -413,8 +416,9 @@ class Run:
         return launch.stop(self.folder)
 
     def _threads(self) -> int:
-        claim = self.folder.of_attempt("claim", self.folder.attempt())
-        return claim["threads"] if claim else self.project.default_threads()
+        attempt = self.folder.attempt()
+        known = self.folder.of_attempt("claim", attempt) or self.folder.of_attempt("launch", attempt)
+        return known["threads"] if known else self.project.default_threads()
 
     def brief(self) -> dict[str, Any]:
         """Return what a line of a list says of it; a project may have thousands."""

@@ -121,6 +121,7 @@ class Project:
         *,
         name: str = "",
         threads: int | None = None,
+        target: str = "",
         seed: int = 0,
         wait: bool = True,
         again: bool = False,
@@ -140,6 +141,8 @@ class Project:
             A label for the run.
         threads
             Worker processes and threads; results do not depend on it. Default: the processors at hand.
+        target
+            ``local``, or ``slurm``: a job of the cluster. A run that is started again goes where it was unless told.
         seed
             Of everything random.
         wait
@@ -161,7 +164,7 @@ class Project:
             run.reused = True
         elif run.state not in ACTIVE:
             try:
-                run.start(threads=threads)
+                run.start(threads=threads, target=target)
             except WrongUse as error:
                 if error.code not in {"run-active", "run-finished"}:
                     raise  # otherwise somebody else has just started the same work; it is waited for

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cryoloom.cli.options import Json, Threads
+from cryoloom.cli.options import Json, Target, Threads
 from cryoloom.cli.printing import say, say_json
 from cryoloom.spec.errors import WrongUse
 
@@ -35,6 +35,7 @@ def process(
     until: Annotated[str, typer.Option(help="Protocol id of the last step to do.")] = "",
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     threads: Threads = 0,
+    target: Target = "",
     as_json: Json = False,
 ) -> None:
     """Movies to map, every default chosen from the data and recorded.
@@ -57,21 +58,21 @@ def process(
         until=until or STEPS[-1],
         seed=seed,
     )
-    carry_out(project, plan, threads, as_json)
+    carry_out(project, plan, threads, target, as_json)
 
 
 def _absolute(path: Path | None) -> str:
     return "" if path is None else os.path.abspath(path)
 
 
-def carry_out(folder: Path, plan: Any, threads: int, as_json: bool) -> None:
+def carry_out(folder: Path, plan: Any, threads: int, target: str, as_json: bool) -> None:
     """Open or make the project for `plan` and see it through, printing each step."""
     from cryoloom.app.process import project_for
 
-    see_through(project_for(folder, plan), plan, threads, as_json)
+    see_through(project_for(folder, plan), plan, threads, target, as_json)
 
 
-def see_through(project: Any, plan: Any, threads: int, as_json: bool) -> None:
+def see_through(project: Any, plan: Any, threads: int, target: str, as_json: bool) -> None:
     """Run the chain of `plan` in `project`, print each step to stderr and the result to stdout."""
     from cryoloom.app.process import process as chain
     from cryoloom.app.report import headline, write_report
@@ -81,7 +82,7 @@ def see_through(project: Any, plan: Any, threads: int, as_json: bool) -> None:
     latest: dict[str, Any] = {}
     began = time.monotonic()
     with ProgressView(silent=as_json) as view:
-        for step in chain(project, plan, threads=threads or len(os.sched_getaffinity(0)), observe=view):
+        for step in chain(project, plan, threads=threads or len(os.sched_getaffinity(0)), target=target, observe=view):
             run, reused = step.run, step.reused
             latest[run.protocol] = run
             runs.append(
@@ -121,6 +122,7 @@ def demo(
     directory: Annotated[Path, typer.Argument(help="Where to put movies and project.")] = Path("cryoloom-demo"),
     seed: Annotated[int, typer.Option(help="Of the simulation.")] = 1,
     threads: Threads = 0,
+    target: Target = "",
     as_json: Json = False,
 ) -> None:
     """Simulate a small data set, process it, write the report and print the resolution.
@@ -143,7 +145,7 @@ def demo(
         gain=_absolute(data / acquisition["gain"] if acquisition["gain"] else None),
         dose_per_frame=acquisition["dose_per_frame"],
     )
-    carry_out(directory / "project", plan, threads, as_json)
+    carry_out(directory / "project", plan, threads, target, as_json)
 
 
 def simulate(

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from cryoloom.cli import chain, exchange, lifecycle, projects, provenance, runs
+from cryoloom.cli import chain, cluster, exchange, lifecycle, projects, provenance, runs
 from cryoloom.files import storage_failure
 from cryoloom.spec.errors import CryoloomError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     help="Movies to map: single-particle cryo-EM. Every command has --help with an example; --debug shows tracebacks.",
 )
 app.add_typer(projects.app, name="project")
+app.add_typer(cluster.app, name="cluster")
 for room in (chain, runs, lifecycle, provenance, exchange):
     room.register(app)
 

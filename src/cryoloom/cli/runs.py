@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cryoloom.cli.options import Json, ProjectFolder, Threads
+from cryoloom.cli.options import Json, ProjectFolder, Target, Threads
 from cryoloom.cli.printing import say, say_json, table
 from cryoloom.spec.errors import WrongUse
 
@@ -84,6 +84,7 @@ def run(
     ],
     name: Annotated[str, typer.Option("--name", help="Label for the run.")] = "",
     threads: Threads = 0,
+    target: Target = "",
     seed: Annotated[int, typer.Option("--seed", help="Of every random choice.")] = 0,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the run goes on.")] = False,
     as_json: Json = False,
@@ -108,7 +109,9 @@ def run(
         raise WrongUse("given-twice", f"{', '.join(sorted(both))}: given as parameter and as input.", "Give it once.")
     opened = open_project(project)
     with ProgressView(silent=as_json) as view:
-        done = opened.run(protocol, {**parameters, **inputs}, name=name, threads=threads or None, seed=seed, wait=not detach, on_event=view)
+        done = opened.run(
+            protocol, {**parameters, **inputs}, name=name, threads=threads or None, target=target, seed=seed, wait=not detach, on_event=view
+        )  # fmt: skip
         view.finish(done)
     _tell(done, as_json)
 
@@ -189,6 +192,7 @@ def resume(
     project: ProjectFolder,
     run: Annotated[str, typer.Argument(metavar="[RUN]", help="One run; without it the whole project goes on.")] = "",
     threads: Threads = 0,
+    target: Target = "",
     as_json: Json = False,
 ) -> None:
     """Go on where a run, or a whole `cryoloom process`, was interrupted.
@@ -203,11 +207,11 @@ def resume(
     opened = open_project(project)
     plan = None if run else Plan.read(opened)
     if plan is not None:
-        see_through(opened, plan, threads, as_json)
+        see_through(opened, plan, threads, target, as_json)
         return
     chosen = [opened.find(run)] if run else [each for each in opened.runs() if each.state in {"failed", "stopped", "lost"}]
     with ProgressView(silent=as_json) as view:
-        done = [each if each.state == "finished" else each.resume(threads=threads or None, on_event=view) for each in chosen]
+        done = [each if each.state == "finished" else each.resume(threads=threads or None, target=target, on_event=view) for each in chosen]
     if as_json:
         say_json([each.describe() for each in done] if not run else done[0].describe())
     elif not done:

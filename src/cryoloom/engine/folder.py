@@ -3,6 +3,7 @@
 ::
 
     run.json                  protocol, parameters, inputs, seed, identity; written once
+    launch.<n>.json           attempt n was handed to a cluster: under which name, with how many threads
     claim.<n>.json            attempt n: its supervisor, its token, its number of threads
     proc.<n>.json             the run process itself
     heartbeat.<n>             touched while the attempt lives, for readers on other computers
@@ -25,15 +26,17 @@ from pathlib import Path
 from typing import Any
 
 from cryoloom import files
+from cryoloom.engine import slurm
 from cryoloom.engine.events import read_lines
 from cryoloom.engine.processes import ProcessId
+from cryoloom.engine.site import read_site
 from cryoloom.engine.state import ACTIVE, Facts, Life, Standing, State, derive
 
 RUN_ID = re.compile(r"r\d{3,}")
 SILENCE = 120.0
 """Seconds after which a process of another computer, which touches its heartbeat every 15, counts as dead."""
 
-_CLAIM = re.compile(r"claim\.(\d+)\.json")
+_ATTEMPT = re.compile(r"(?:claim|launch)\.(\d+)\.json")
 
 
 def _stamp(path: str) -> tuple[str, int, int, int]:
@@ -81,10 +84,10 @@ class RunFolder:
             names = os.listdir(self.path)
         except FileNotFoundError:
             return 0
-        return max((int(match[1]) for name in names if (match := _CLAIM.fullmatch(name))), default=0)
+        return max((int(match[1]) for name in names if (match := _ATTEMPT.fullmatch(name))), default=0)
 
     def of_attempt(self, kind: str, attempt: int) -> dict[str, Any] | None:
-        """Return the ``claim``, ``proc``, ``stop`` or ``exit`` record of an attempt."""
+        """Return the ``launch``, ``claim``, ``proc``, ``stop`` or ``exit`` record of an attempt."""
         return files.read_json(self.path / f"{kind}.{attempt}.json")
 
     def file(self, kind: str, attempt: int) -> Path:
@@ -123,17 +126,35 @@ class RunFolder:
         """Gather what the state is derived from, processes before the records that they write before they end."""
         attempt = self.attempt()
         supervisor = process = None
+        job = slurm_job = None
         if not self._ended(attempt):
+            job, slurm_job = self._queued(attempt)
             supervisor, process = self.lives(attempt)
+        record = self.of_attempt("exit", attempt)
+        if record is None and job is Life.DEAD:
+            record = slurm.ending(self.log(attempt), self.record["protocol"])
         return Facts(
             attempt=attempt,
+            job=job,
+            job_words=f"job {slurm_job.number}: {slurm_job.about}" if slurm_job else "",
             supervisor=supervisor,
             process=process,
-            exit=self.of_attempt("exit", attempt),
+            exit=record,
             published=(self.path / "outputs.json").exists(),
             stop_asked=self.file("stop", attempt).exists(),
             waiting_for=self._told() if process is None and not self._ended(attempt) else (),
         )
+
+    def _queued(self, attempt: int) -> tuple[Life | None, slurm.Job | None]:
+        """Return whether the cluster still has the attempt, and its job; None for an attempt that was not handed to one."""
+        launch = self.of_attempt("launch", attempt)
+        if launch is None:
+            return None, None
+        seen = slurm.queue(read_site(self.root).poll)
+        job = seen[1].get(launch["job_name"]) if seen else None
+        # No answer is no news, and neither is one from before the submission.
+        gone = seen is not None and job is None and launch["t"] < seen[0]
+        return Life.DEAD if gone else Life.ALIVE, job
 
     def _ended(self, attempt: int) -> bool:
         return (self.path / "outputs.json").exists() or self.file("exit", attempt).exists()
@@ -149,6 +170,9 @@ class RunFolder:
         process = ProcessId.from_json(dict(record))
         if process.here:
             return Life.ALIVE if process.alive else Life.DEAD
+        job, listed = self._queued(attempt)
+        if job is Life.DEAD or listed is not None:
+            return job
         try:
             silent = time.time() - (self.path / f"heartbeat.{attempt}").stat().st_mtime
         except FileNotFoundError:
@@ -169,9 +193,9 @@ class RunFolder:
         attempt = self.attempt()
         if not (self.path / "run.json").exists():
             return " (not there)"
-        supervisor, process = (None, None) if self._ended(attempt) else self.lives(attempt)
+        (job, _), (supervisor, process) = ((None, None),) * 2 if self._ended(attempt) else (self._queued(attempt), self.lives(attempt))
         stop_asked = self.file("stop", attempt).exists()
-        state = derive(Facts(attempt, supervisor, process, self.of_attempt("exit", attempt), False, stop_asked)).state
+        state = derive(Facts(attempt, supervisor, process, self.of_attempt("exit", attempt), False, stop_asked, job=job)).state
         return "" if state in ACTIVE else f" ({state})"
 
     def references(self) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Starting and stopping: the launcher may die at any time, the attempt belongs to its supervisor."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -10,14 +11,24 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from cryoloom import files
+from cryoloom.engine import slurm
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.processes import GRACE, TOKEN, ProcessId, end_marked, marked
+from cryoloom.engine.site import read_site
 from cryoloom.engine.state import ACTIVE, Life, State, derive
-from cryoloom.spec.errors import Failure, WrongUse
+from cryoloom.spec.errors import CryoloomError, Failure, WrongUse
+
+NODES_LOST = 3
+"""Attempts in a row that may be lost with the cluster's nodes."""
+CANCELLING = 90.0
+"""Seconds that a cluster has to end a job that was cancelled: its own grace and more."""
 
 
-def start(run: RunFolder, command: Sequence[str], *, threads: int) -> int:
-    """Start the next attempt of a run and return its number once its supervisor has claimed it.
+TARGETS = ("local", "slurm")
+
+
+def start(run: RunFolder, command: Sequence[str], *, threads: int, target: str = "") -> int:
+    """Start the next attempt of a run and return its number once its supervisor has claimed it, or the cluster has taken it.
 
     Parameters
     ----------
@@ -27,13 +38,15 @@ def start(run: RunFolder, command: Sequence[str], *, threads: int) -> int:
         Program and arguments of the run process; the run's folder is appended.
     threads
         Worker processes and threads that the run may use.
+    target
+        Where it runs, one of `TARGETS`; where it ran before when empty.
 
     Raises
     ------
     WrongUse
         ``run-active``: it is at work, or somebody else started it at the same moment. ``run-finished``: nothing is left to do.
     Failure
-        ``not-started``: the supervisor ended before it could claim the run.
+        ``not-started``: the supervisor ended before it could claim the run. ``not-submitted``: the cluster refused it.
     """
     facts = run.facts()
     state = derive(facts).state
@@ -41,10 +54,34 @@ def start(run: RunFolder, command: Sequence[str], *, threads: int) -> int:
         raise WrongUse("run-finished", f"{run.id} has finished; there is nothing left to do.", "Start a new run with other parameters.")
     if state in ACTIVE:
         raise WrongUse("run-active", f"{run.id} is {state}.", "Wait for it, or stop it first.")
+    target = target or target_of(run)
+    if target not in TARGETS:
+        raise WrongUse("unknown-target", f"There is no target {target!r}.", f"Targets are {' and '.join(TARGETS)}.")
     attempt = facts.attempt + 1
+    supervision = [sys.executable, "-P", "-m", "cryoloom.engine.supervise", str(run.path), str(attempt), str(threads), *command]
+    (_submit if target == "slurm" else _start_here)(run, attempt, supervision, threads)
+    return attempt
+
+
+def target_of(run: RunFolder) -> str:
+    """Return where the last attempt of a run ran; ``local`` before the first."""
+    return "slurm" if run.of_attempt("launch", run.attempt()) else "local"
+
+
+def lost_with_node(run: RunFolder) -> bool:
+    """Return whether a cluster's node, not the run, is to blame for its end, and it may be tried again."""
+    if run.standing().state is not State.LOST and (run.facts().exit or {}).get("error") not in slurm.NOT_ITS_FAULT:
+        return False
+    attempts = itertools.takewhile(
+        lambda attempt: run.file("launch", attempt).exists() and not run.file("exit", attempt).exists(), range(run.attempt(), 0, -1)
+    )
+    return 0 < sum(1 for _ in attempts) < NODES_LOST
+
+
+def _start_here(run: RunFolder, attempt: int, supervision: Sequence[str], threads: int) -> None:
     with files.storage_errors(run.path), run.log(attempt).open("ab") as log:
         supervisor = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cryoloom.engine.supervise", str(run.path), str(attempt), str(threads), *command],
+            supervision,
             cwd=run.path,
             env={name: value for name, value in os.environ.items() if name != TOKEN},
             stdin=subprocess.DEVNULL,
@@ -65,7 +102,32 @@ def start(run: RunFolder, command: Sequence[str], *, threads: int) -> int:
         )
     if claim["supervisor"]["pid"] != supervisor.pid:
         raise WrongUse("run-active", f"Somebody else started {run.id} at the same moment.", "Wait for it, or stop it first.")
-    return attempt
+
+
+def _submit(run: RunFolder, attempt: int, supervision: Sequence[str], threads: int) -> None:
+    """Hand an attempt to Slurm; it waits there for the runs of the cluster that make its inputs."""
+    site = read_site(run.root).of(run.record["protocol"])
+    makers = [RunFolder(run.path.parent / name) for name in run.waiting_for()]
+    launches = {maker.id: maker.of_attempt("launch", maker.attempt()) or {} for maker in makers}
+    if here := [maker.id for maker in makers if maker.is_state(*ACTIVE) and not launches[maker.id]]:
+        raise WrongUse(
+            "input-open", f"{run.id} takes from {', '.join(here)}, at work on this computer.", "Wait for it, or use --target local."
+        )
+    if earlier := run.of_attempt("launch", attempt - 1):
+        slurm.cancel(earlier["job_name"])  # a ghost must not go on beside this attempt
+    project = files.read_json(run.root / "project.json") or {"uuid": "unnamed"}
+    name = f"cryoloom-{project['uuid'][:8]}-{run.id}-{attempt}"
+    log, before = run.log(attempt), [launch["job"] for launch in launches.values() if launch.get("job")]
+    text = slurm.script(site, supervision, name=name, log=log, threads=threads, after=before)
+    record = {"target": "slurm", "job_name": name, "threads": threads, "t": time.time(), "by": ProcessId.current().to_json()}
+    if not files.claim(run.file("launch", attempt), record):
+        raise WrongUse("run-active", f"Somebody else started {run.id} at the same moment.", "Wait for it, or stop it first.")
+    try:
+        job = slurm.submit(text, run.path)
+    except CryoloomError:
+        run.file("launch", attempt).unlink()
+        raise
+    files.write_json(run.file("launch", attempt), {**record, "job": job, "t": time.time()})
 
 
 def stop(run: RunFolder, *, grace: float = GRACE) -> bool:
@@ -81,8 +143,13 @@ def stop(run: RunFolder, *, grace: float = GRACE) -> bool:
         ``not-stopped``: a process survived being killed (the kernel is waiting for a disk, usually).
     """
     attempt = run.attempt()
+    if not run.is_state(*ACTIVE):
+        return False
+    if launch := run.of_attempt("launch", attempt):
+        _cancel(run, attempt, launch["job_name"])
+        return True
     claim = run.of_attempt("claim", attempt)
-    if claim is None or not run.is_state(*ACTIVE):
+    if claim is None:
         return False
     supervisor = ProcessId.from_json(claim["supervisor"])
     record = run.of_attempt("proc", attempt)
@@ -103,6 +170,21 @@ def stop(run: RunFolder, *, grace: float = GRACE) -> bool:
             "not-stopped", f"{run.id}: processes {survivors} cannot be killed.", "Wait for the file system, or restart the computer."
         )
     return True
+
+
+def _cancel(run: RunFolder, attempt: int, name: str) -> None:
+    """Cancel the job of an attempt and see that it is gone."""
+    files.write_json(run.file("stop", attempt), {"by": ProcessId.current().to_json()})
+    slurm.cancel(name)
+    deadline = time.monotonic() + CANCELLING
+    while time.monotonic() < deadline:
+        seen = slurm.queue(0.0)
+        if seen is not None and name not in seen[1]:
+            return
+        time.sleep(0.5)
+    raise Failure(
+        "not-stopped", f"{run.id}: the cluster has not ended its job {name} after {CANCELLING:.0f} s.", "Ask for it again: squeue --me."
+    )
 
 
 def settle(run: RunFolder, *, patience: float = 5.0) -> None:

@@ -53,6 +53,8 @@ class Facts:
         Somebody asked the last attempt to stop.
     waiting_for
         Runs whose outputs this one needs and does not have yet, each with what is amiss with it.
+    job, job_words
+        Whether the cluster still has the last attempt, None when it was not handed to one; and what it says of it.
     """
 
     attempt: int = 0
@@ -62,6 +64,8 @@ class Facts:
     published: bool = False
     stop_asked: bool = False
     waiting_for: Sequence[str] = ()
+    job: Life | None = None
+    job_words: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,14 @@ def derive(facts: Facts) -> Standing:
         if facts.process is Life.DEAD:
             return Standing(State.RUNNING, "ending")
         return Standing(State.BLOCKED, _waiting(facts)) if facts.waiting_for else Standing(State.QUEUED)
+    if facts.job is Life.ALIVE:
+        silent = Standing(State.RUNNING, "its processes are silent; the cluster still has its job")
+        waits = Standing(State.BLOCKED, _waiting(facts)) if facts.waiting_for else Standing(State.QUEUED, facts.job_words)
+        return silent if facts.supervisor else waits
     if facts.stop_asked:
         return Standing(State.STOPPED, "stopped before it could say so")
+    if facts.job is Life.DEAD and facts.supervisor is None:
+        return Standing(State.STOPPED, "its job left the queue before it started (cancelled, or refused by the cluster)")
     return Standing(State.LOST, "its processes are gone and left no exit record (killed, or the computer was switched off)")
 
 

@@ -19,7 +19,7 @@ from uuid import uuid4
 from cryoloom import files
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.processes import GRACE, TOKEN, ProcessId, end_marked
-from cryoloom.engine.state import State
+from cryoloom.engine.state import ACTIVE, State
 
 ALREADY_CLAIMED = 3
 ONE_THREAD = dict.fromkeys(
@@ -47,7 +47,8 @@ def supervise(run: RunFolder, attempt: int, threads: int, command: Sequence[str]
     child: subprocess.Popen[bytes] | None = None
     try:
         _end_earlier(run, attempt)
-        _wait_for_inputs(run, attempt)
+        if not _wait_for_inputs(run, attempt):
+            return 0
         environment = {**os.environ, **ONE_THREAD, TOKEN: token, "CRYOLOOM_ATTEMPT": str(attempt), "CRYOLOOM_THREADS": str(threads)}
         child = subprocess.Popen([*command, str(run.path)], env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
         child.wait()
@@ -76,11 +77,18 @@ def _end_earlier(run: RunFolder, attempt: int) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _wait_for_inputs(run: RunFolder, attempt: int) -> None:
-    while run.waiting_for():
+def _wait_for_inputs(run: RunFolder, attempt: int) -> bool:
+    """Wait for the runs that make the inputs; a node of a cluster is not kept for those that have ended without them."""
+    while absent := run.waiting_for():
         with suppress(OSError):
             (run.path / f"heartbeat.{attempt}").touch()
+        if run.file("launch", attempt).exists() and not any(RunFolder(run.path.parent / name).is_state(*ACTIVE) for name in absent):
+            message = f"{', '.join(absent)}, which it takes from, ended without an output."
+            record = {"state": State.FAILED, "error": "input-missing", "message": message, "cure": "Resume that one first, then this."}
+            files.write_json(run.file("exit", attempt), record)
+            return False
         time.sleep(1.0)
+    return True
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,36 @@
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "engine")]
+
+import slurm  # noqa: E402
+from toy_project import _toys, project, until  # noqa: E402, F401
+
+
+@pytest.fixture(scope="session")
+def _cluster():
+    if why := slurm.able():
+        pytest.skip(f"Slurm: {why}")
+    with tempfile.TemporaryDirectory(prefix="slurm") as place:
+        running = slurm.Slurm(Path(place))
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
+
+
+@pytest.fixture
+def cluster(_cluster, monkeypatch, tmp_path):
+    """Return a running Slurm of two nodes that this process and its children talk to."""
+    site = tmp_path / "cluster.toml"
+    site.write_text('time = "10:00"\nmemory = "500M"\npoll = 0.5\n')
+    monkeypatch.setenv("CRYOLOOM_CLUSTER", str(site))
+    for name, value in _cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    yield _cluster
+    _cluster.command("scancel", "--user=root")

@@ -1,0 +1,58 @@
+"""What Slurm writes into a job's log, and what the site's file may hold; no Slurm needed."""
+
+import pytest
+
+from cryoloom.engine import slurm
+from cryoloom.engine.site import EXAMPLE, read_site
+from cryoloom.spec.errors import WrongUse
+
+
+@pytest.mark.parametrize(
+    ("line", "state", "code"),
+    [
+        ("slurmstepd: error: Detected 1 oom-kill event(s) in StepId=7.batch. Some of your processes may have been killed.", "failed", "out-of-memory"),
+        ("slurmstepd-n1: error: StepId=1.batch exceeded memory limit (345796608 > 209715200), being killed", "failed", "out-of-memory"),
+        ("slurmstepd: error: *** JOB 9 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***", "failed", "time-limit"),
+        ("slurmstepd: error: *** JOB 9 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO NODE FAILURE, SEE SLURMCTLD LOG ***", "failed", "node-failed"),
+        ("slurmstepd: error: *** JOB 9 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO PREEMPTION ***", "failed", "preempted"),
+        ("slurmstepd: error: *** JOB 9 ON n1 CANCELLED AT 2026-01-01T00:00:00 ***", "stopped", None),
+    ],
+)  # fmt: skip
+def test_a_log_tells_how_a_job_ended(tmp_path, line, state, code):
+    log = tmp_path / "log.txt"
+    log.write_text(f"aligning\n{line}\n")
+    found = slurm.ending(log, "refine.auto")
+    assert found["state"] == state and found.get("error") == code
+
+
+def test_a_program_that_speaks_of_memory_is_not_slurm(tmp_path):
+    log = tmp_path / "log.txt"
+    log.write_text("my program: Exceeded job memory limit\nCANCELLED AT noon\n")
+    assert slurm.ending(log, "toy.add") is None
+    assert slurm.ending(tmp_path / "absent", "toy.add") is None
+
+
+def test_the_example_is_read_and_one_protocol_may_differ(tmp_path, monkeypatch):
+    monkeypatch.delenv("CRYOLOOM_CLUSTER", raising=False)
+    (tmp_path / "cluster.toml").write_text(EXAMPLE)
+    site = read_site(tmp_path)
+    assert (site.partition, site.memory, site.of("refine.auto").memory, site.of("pick.blob").memory) == ("main", "4G", "8G", "4G")
+    text = slurm.script(
+        site.of("refine.auto"), ["python", "-c", "print('a b')"], name="job", log=tmp_path / "log.txt", threads=3, after=["7", "8"]
+    )
+    for line in ("#SBATCH --mem-per-cpu=8G", "#SBATCH --cpus-per-task=3", "#SBATCH --partition=main", "#SBATCH --dependency=afterany:7:8"):
+        assert line in text
+    assert "account" not in text and text.endswith("exec python -c 'print('\"'\"'a b'\"'\"')'\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["partitions = 'x'", "memory = 4", "prologue = 'module load x'", "poll = 'often'", 'qos = "a\\nb"', "time = ["]
+)
+def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path, monkeypatch, text):
+    monkeypatch.delenv("CRYOLOOM_CLUSTER", raising=False)
+    (tmp_path / "cluster.toml").write_text(text)
+    with pytest.raises(WrongUse, match="cluster.toml"):
+        read_site(tmp_path)
+    monkeypatch.setenv("CRYOLOOM_CLUSTER", str(tmp_path / "absent.toml"))
+    with pytest.raises(WrongUse, match="not there"):
+        read_site(tmp_path)
