@@ -266,9 +266,9 @@ class Project:
         named = {self.find(name).id: values for name in names} if values else {}
         return lifecycle.copy(self, names, changes={**named, **(changes or {})}, onto=onto, below=below, seed=seed)
 
-    def start_drafts(self, *names: "str | Run", threads: int | None = None) -> list[Run]:
+    def start_drafts(self, *names: "str | Run", threads: int | None = None, target: str = "") -> list[Run]:
         """Start drafts, all without a name, and the drafts that they wait for."""
-        return lifecycle.start(self, names, threads=threads)
+        return lifecycle.start(self, names, threads=threads, target=target)
 
     def compatible(self, protocol: str, name: str) -> list[OutputRef]:
         """Return the outputs that the input `name` of a protocol takes, last made first."""

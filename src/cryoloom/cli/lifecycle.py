@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cryoloom.cli.options import Json, ProjectFolder, Threads
+from cryoloom.cli.options import Json, ProjectFolder, Target, Threads
 from cryoloom.cli.printing import say, say_json, table
 from cryoloom.spec.errors import WrongUse
 
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def restart(project: ProjectFolder, run: RunName, threads: Threads = 0, as_json: Json = False) -> None:
+def restart(project: ProjectFolder, run: RunName, threads: Threads = 0, target: Target = "", as_json: Json = False) -> None:
     """Do a run again from the beginning, as a new run; the old one stays.
 
     Example: cryoloom restart ribosome r004
@@ -31,7 +31,7 @@ def restart(project: ProjectFolder, run: RunName, threads: Threads = 0, as_json:
     opened = open_project(project)
     made = opened.restart(run)
     with ProgressView(silent=as_json) as view:
-        made.start(threads=threads or None)
+        made.start(threads=threads or None, target=target)
         made.wait(view)
         view.finish(made)
     say_json(made.describe()) if as_json else say(made.id)
@@ -51,6 +51,7 @@ def copy(
     seed: Annotated[int | None, typer.Option("--seed", help="Another seed for all.")] = None,
     start: Start = False,
     threads: Threads = 0,
+    target: Target = "",
     as_json: Json = False,
 ) -> None:
     """Make runs like these as drafts, with other parameters or inputs; with --below the whole branch.
@@ -67,7 +68,7 @@ def copy(
         for run in [opened.find(where).id] if where else named:
             changes.setdefault(run, {})[name] = value
     done = opened.copy_runs(*named, changes=changes, onto=_replacements(onto or []), below=below, seed=seed)
-    started = opened.start_drafts(*done.runs.values(), threads=threads or None) if start else []
+    started = opened.start_drafts(*done.runs.values(), threads=threads or None, target=target) if start else []
     if as_json:
         copies = [{"run": made.id, "of": old, "protocol": made.protocol, "state": made.state} for old, made in done.runs.items()]
         say_json({"runs": copies, "notes": done.notes, "started": [run.id for run in started]})
@@ -100,6 +101,7 @@ def start(
     project: ProjectFolder,
     runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help="Drafts; all of the project without one.")] = None,
     threads: Threads = 0,
+    target: Target = "",
     as_json: Json = False,
 ) -> None:
     """Start drafts, and the drafts they wait for; returns at once.
@@ -108,7 +110,7 @@ def start(
     """
     from cryoloom.app.session import open_project
 
-    started = open_project(project).start_drafts(*(runs or []), threads=threads or None)
+    started = open_project(project).start_drafts(*(runs or []), threads=threads or None, target=target)
     if as_json:
         say_json([run.id for run in started])
     else:
