@@ -16,6 +16,7 @@ from toy_project import _toys, find_toys  # noqa: E402, F401
 
 from cryoloom.app.session import create_project, open_project  # noqa: E402
 
+AS_ANYBODY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
 MAY_MOUNT = os.geteuid() == 0 and sys.platform == "linux"
 
 
@@ -74,10 +75,13 @@ def test_a_run_is_restarted_labelled_tagged_and_noted(project, cryoloom, finishe
     assert shown["label"] == "second try" and shown["tags"] == ["paper"] and shown["notes"][0]["text"] == "see **grid 3**"
 
 
-def test_the_trash_takes_what_depends_on_a_run(project, cryoloom, refused):
+def test_the_trash_takes_what_depends_on_a_run(project, cryoloom, finished, refused):
     refused(2, "run-needed", ["r002", "r003", "--with-dependents"], "delete", project, "sums")
     assert "r003, r002" in cryoloom("delete", project, "sums", "--with-dependents").stdout
     assert "r002, r003" in cryoloom("restore", project, "r002", "--with-dependents").stdout
+    cryoloom("delete", project, "r003")
+    assert "MB in the trash" in cryoloom("disk", project).stdout
+    assert finished("clean", project, "--trash")["bytes"] > 0 and open_project(project).trash() == []
 
 
 def test_room_is_told_and_won_back(project, cryoloom, finished, refused):
@@ -106,27 +110,31 @@ def test_an_output_is_replayed_described_and_packed(project, tmp_path, cryoloom,
 # -- disks ------------------------------------------------------------------------------------------------------
 
 
-def reads(project, target, cryoloom, finished):
+def reads(project, target, cryoloom, before=()):
     """Show, compare, verify, describe and export a project, all into `target`."""
-    assert [each["state"] for each in finished("status", project)] == ["finished"] * 3
-    assert finished("show", project, "sums.things")["count"] == 3
-    assert finished("run", project, "toy.scale", "--input-things", "sums.things")["reused"], "the same work needs no disk"
-    for words in (
-        ("log", project, "sums"), ("compare", project, "r002", "r003"), ("verify", project, "r003"), ("trace", project, "r003.things"),
-        ("disk", project), ("methods", project), ("report", project, "-o", target / "report.html"), ("crate", project, target / "c.zip"),
-        ("export", project, "sums.things", target / "out", "--format", "parquet"), ("project", "info", project),
-        ("project", "copy", project, target / "copy"), ("replay", project, "sums.things", "-o", target / "again"),
-    ):  # fmt: skip
-        done = cryoloom(*words)
+
+    def says(*words):
+        done = cryoloom(*words, before=before)
         assert done.returncode == 0, f"{words[0]}: {done.stderr}"
+        return done.stdout.splitlines()[-1]
+
+    assert [each["state"] for each in json.loads(says("status", project, "--json"))] == ["finished"] * 3
+    assert json.loads(says("run", project, "toy.scale", "--input-things", "sums.things", "--json"))["reused"], "the same work needs no disk"
+    for words in (
+        ("show", project, "sums.things"), ("log", project, "sums"), ("compare", project, "r002", "r003"), ("verify", project, "r003"),
+        ("trace", project, "r003.things"), ("disk", project), ("methods", project), ("report", project, "-o", target / "report.html"),
+        ("crate", project, target / "c.zip"), ("export", project, "sums.things", target / "out", "--format", "parquet"),
+        ("project", "info", project), ("project", "copy", project, target / "copy"), ("replay", project, "r001.things", "-o", target / "again"),
+    ):  # fmt: skip
+        says(*words)
 
 
-def test_a_read_only_disk_is_read_and_refuses_to_be_written(project, tmp_path, cryoloom, finished, refused):
+def test_a_read_only_disk_is_read_and_refuses_to_be_written(project, tmp_path, cryoloom, refused):
     if not MAY_MOUNT or subprocess.run(["mount", "--bind", project, project], capture_output=True, check=False).returncode:
         pytest.skip("only root may mount a disk read-only")
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", project], check=True)
-        reads(project, tmp_path, cryoloom, finished)
+        reads(project, tmp_path, cryoloom)
         refused(1, "not-writable", [str(project)], "run", project, "toy.scale", "--input-things", "sums.things", "--factor", 7)
         refused(1, "not-writable", [str(project)], "tag", project, "sums", "paper")
         refused(1, "not-writable", [str(project)], "delete", project, "r003")
@@ -135,15 +143,16 @@ def test_a_read_only_disk_is_read_and_refuses_to_be_written(project, tmp_path, c
         subprocess.run(["umount", project], check=True)
 
 
-def test_a_project_without_write_access_is_read(project, tmp_path, cryoloom, finished):
-    if os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
-    for path in [project, *project.rglob("*")]:
+def test_a_project_without_write_access_is_read(project, tmp_path, cryoloom):
+    before = AS_ANYBODY if os.geteuid() == 0 else ()
+    paths = [path for path in (project, *project.rglob("*")) if not path.is_symlink()]
+    for path in paths:
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
-        reads(project, tmp_path, cryoloom, finished)
+        reads(project, tmp_path, cryoloom, before)
+        assert "[CL-not-writable]" in cryoloom("tag", project, "sums", "paper", before=before).stderr
     finally:
-        for path in [project, *project.rglob("*")]:
+        for path in paths:
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 

@@ -186,7 +186,8 @@ def disk(project: ProjectFolder, as_json: Json = False) -> None:
     """
     from cryoloom.app.session import open_project
 
-    rows = open_project(project).room()
+    opened = open_project(project)
+    rows = opened.room()
     if as_json:
         say_json(rows)
         return
@@ -194,6 +195,8 @@ def disk(project: ProjectFolder, as_json: Json = False) -> None:
     lines = [{**row, **{name: f"{row[name] / 1e6:.1f}" for name in purposes}} for row in rows]
     total = {"run": "MB in all", **{name: f"{sum(row[name] for row in rows) / 1e6:.1f}" for name in purposes}}
     table([*lines, total], ["run", "protocol", "label", *purposes])
+    if trash := opened.disk_use()["trash"]:
+        say(f"MB in the trash: {trash / 1e6:.1f}")
 
 
 def clean(
@@ -203,6 +206,7 @@ def clean(
         str, typer.Option(help="diagnostic: remove working files only; final: pictures for people too; record: images and maps too.")
     ] = "final",
     also_needed: Annotated[bool, typer.Option("--also-needed", help="Remove what other runs rest on, too.")] = False,
+    trash: Annotated[bool, typer.Option("--trash", help="Remove the deleted runs for good, and nothing else.")] = False,
     dry: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only tell.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -212,7 +216,12 @@ def clean(
     """
     from cryoloom.app.session import open_project
 
-    found = open_project(project).clean(*(runs or []), keep=keep, dry=dry, also_needed=also_needed)
+    opened = open_project(project)
+    if trash:
+        freed = opened.disk_use()["trash"] if dry else opened.empty_trash()
+        say_json({"bytes": freed, "removed": not dry}) if as_json else say(f"{freed / 1e6:.1f} MB {'would be' if dry else 'were'} freed")
+        return
+    found = opened.clean(*(runs or []), keep=keep, dry=dry, also_needed=also_needed)
     if as_json:
         counts = {run: {"files": each.count, "bytes": each.size} for run, each in found.runs.items()}
         say_json({"runs": counts, "bytes": found.size, "needed": found.needed, "removed": not dry})
