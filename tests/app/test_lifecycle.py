@@ -2,7 +2,8 @@
 
 import shutil
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,22 @@ def test_outputs_that_an_input_takes_are_listed_last_first(project: Project) -> 
     assert [str(output) for output in project.compatible("toy.join", "input-more")] == found
     with pytest.raises(WrongUse, match="no input 'factor'"):
         project.compatible("toy.scale", "factor")
+
+
+def test_many_runs_are_listed_quickly(project: Project) -> None:
+    source = project.root / "runs/r001"
+    for number in range(6, 606):
+        target = source.with_name(f"r{number:03d}")
+        target.mkdir()
+        for name in ("run.json", "outputs.json", "claim.1.json", "exit.1.json", "events.1.jsonl"):
+            (target / name).write_text((source / name).read_text().replace("r001", target.name))
+
+    def seconds(what: Callable[[], object]) -> float:
+        began = time.process_time()
+        what()
+        return time.process_time() - began
+
+    assert seconds(lambda: [run.brief() for run in project.runs()]) < 0.5, "0.1 s where this was written"
+    project.compatible("toy.scale", "things")
+    assert len(project.compatible("toy.scale", "things")) == 605
+    assert seconds(lambda: project.compatible("toy.scale", "things")) < 0.1, "0.015 s where this was written"

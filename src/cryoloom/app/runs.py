@@ -431,7 +431,7 @@ class Run:
             "tags": self.tags,
             "state": str(standing.state),
             "reason": standing.reason,
-            "failed_items": self._failed_items(self.folder.published() if finished else None),
+            "failed_items": self._failed_items(self.folder.brief() if finished else None),
             "progress": self.progress() if standing.state in ACTIVE else None,
         }
 

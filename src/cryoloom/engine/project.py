@@ -80,7 +80,7 @@ class ProjectFolder:
 
     def runs(self) -> list[RunFolder]:
         """Return all runs, first made first."""
-        return [run for run in _run_folders(self._runs) if (run.path / "run.json").exists()]
+        return [run for run in _run_folders(self._runs) if os.path.exists(f"{run.path}/run.json")]
 
     def run(self, run_id: str) -> RunFolder:
         """Return the run of an id.
