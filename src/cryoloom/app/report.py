@@ -11,10 +11,12 @@ import cryoloom
 from cryoloom.app import catalogue, forms, references
 from cryoloom.app.findings import Facts, findings
 from cryoloom.app.session import Project, Run
+from cryoloom.engine.cleaning import cleaned_files
+from cryoloom.engine.provenance import ancestry
 from cryoloom.files import replacing
 from cryoloom.report.html import Section, render
 from cryoloom.report.panels import Funnel, MapSurface, Notice
-from cryoloom.spec import Panel
+from cryoloom.spec import CryoloomError, Panel
 
 REPORT_FILE = "report.html"
 
@@ -146,15 +148,11 @@ def panels_of(run: Run) -> list[Panel]:
     made = {output.name: output.dataset for output in run.outputs}
     try:
         return built.report(SimpleNamespace(**{name: made.get(name) for name in run.declared_outputs()}))
-    except FileNotFoundError:
-        cleaned = [each.id for each in (run, *map(run.project.find, _givers(run))) if each.cleaned]
+    except (FileNotFoundError, CryoloomError):
+        cleaned = [folder.id for folder in ancestry(run.project.folder, run.id) if cleaned_files(folder)]
         if not cleaned:
             raise
         return [Notice(level="advice", text=f"The pictures are gone: files of {', '.join(cleaned)} were cleaned away to save room.")]
-
-
-def _givers(run: Run) -> list[str]:
-    return list(dict.fromkeys(reference["run"] for reference in run.folder.references()))
 
 
 def _section(run: Run) -> Section:
