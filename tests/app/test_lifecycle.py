@@ -183,6 +183,16 @@ def test_images_that_others_rest_on_are_not_removed_unsaid(project: Project) -> 
     assert project.verify("more").missing == [lost.relative_to(project.root).as_posix()], "what nobody cleaned is damage"
 
 
+def test_files_that_an_earlier_step_lost_are_missed_in_later_sets(project: Project) -> None:
+    project.run("toy.keep", things="more.things", name="kept")
+    project.run("toy.join", things="more.things", more=["kept.things"], name="numbers-only")
+    project.clean("more", keep="record", also_needed=True)
+    with pytest.raises(WrongUse, match="made by r003, were cleaned away.*restart PROJECT r003") as caught:
+        project.prepare("toy.scale", things="kept.things", factor=9)
+    assert caught.value.code == "input-cleaned"
+    project.prepare("toy.join", things="numbers-only.things", more=["sums.things"])
+
+
 def test_unfinished_runs_are_not_cleaned(project: Project) -> None:
     draft = project.prepare("toy.source", count=9)
     with pytest.raises(WrongUse, match="is draft"):

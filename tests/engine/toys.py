@@ -189,6 +189,16 @@ class Scale(Protocol, id="toy.scale", outputs=Made, cite=("10.1000/toy",)):
         return Made(Things(job.map(self.scale, self.things).rows, job.root))
 
 
+class Keep(Protocol, id="toy.keep", outputs=Made):
+    """Keep the first things; their files stay where they are."""
+
+    things: Things = Input("Things", help="What to choose from.")
+    count: int = Param("Count", 2, ge=1, help="How many.")
+
+    def run(self, job: Job) -> Made:
+        return Made(self.things.select(self.things.items["id"].head(self.count)))
+
+
 class Unsteady(Protocol, id="toy.unsteady", outputs=Made):
     """Give other numbers every time, as nothing should."""
 

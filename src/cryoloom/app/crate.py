@@ -60,9 +60,6 @@ def write_crate(project: "Project", path: Path, *, data: Iterable["str | OutputR
     wanted = [project.output(each) for each in data]
     with tempfile.TemporaryDirectory() as folder, files.writing(path) as temporary:
         _Crate(project, runs, Path(folder), licence).filled(wanted).write_zip(temporary)
-        made = Path(f"{temporary}.zip")  # the library names it so, whatever it was told
-        if made.exists():
-            made.replace(temporary)
     return path
 
 
