@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cryoloom import files
 from cryoloom.app import catalogue
 from cryoloom.app.runs import OutputRef, Run
+from cryoloom.data.literature import paper
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.project import in_order
 from cryoloom.engine.state import State
@@ -174,7 +175,10 @@ class _Crate:
         try:
             protocol = catalogue.protocol(run.protocol)
             told["description"] = " ".join((protocol.__doc__ or run.protocol).split())
-            citation = [self._add(f"https://doi.org/{doi}", "ScholarlyArticle", name=f"doi:{doi}", identifier=doi) for doi in protocol.cite]
+            citation = [
+                self._add(f"https://doi.org/{doi}", "ScholarlyArticle", name=paper(doi).title or doi, identifier=doi)
+                for doi in protocol.cite
+            ]
         except CryoloomError:
             citation = []
         parameters = [self._formal(f"{name}/{key}", key, _type_of(value)) for key, value in run.parameters.items()]
