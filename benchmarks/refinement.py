@@ -38,7 +38,7 @@ def refined(data: Path, mask_diameter: float, lowpass: float, symmetry: str = "C
     origins = table.select("rlnOriginXAngst", "rlnOriginYAngst").to_numpy()
     half = random_halves(np.arange(len(loaded.images)), seed)
     group = point_group(symmetry)
-    task = refine.Task(loaded.images, half, size, loaded.mask_diameter, lowpass, seed, group=group, alike=alike_images(loaded))
+    task = refine.Task(loaded.images, half, size, loaded.mask_diameter, lowpass, seed, group=group, alike=alike_images(loaded.rows))
     contrast = table["cryoloomContrast"].to_numpy()
     best = oracle(loaded.images.scaled(contrast), rotations, origins / size, half, size, truth, task.sphere(loaded.box), group)
     start = time.process_time()

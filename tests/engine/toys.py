@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Param, Protocol
+from cryoloom.spec import SOURCE, Failure, Hint, Input, Item, Job, Outputs, Param, Protocol
 from cryoloom.tables import Dataset
 from cryoloom.units import Pixels
 
@@ -63,7 +63,29 @@ class PearSource(Protocol, id="toy.pears", outputs=MadePears):
         return MadePears(Pears(pl.DataFrame({"id": [1]}), job.root))
 
 
-class Add(Protocol, id="toy.add", outputs=Made, aliases=("ProtAdd",)):
+class Feed(Protocol, id="toy.feed", outputs=Made, streams=SOURCE):
+    """Read numbers from a file that may grow, one a line."""
+
+    file: str = Param("File", help="Where they come from.")
+    watch: bool = Param("Watch", False, help="Go on as long as nobody closes it.")
+
+    def fingerprint(self) -> Any:
+        return Path(self.file).read_text()
+
+    def expects_more(self, quiet: float) -> bool:
+        return self.watch and quiet < 600
+
+    def run(self, job: Job) -> Made:
+        called(job.folder / "calls", "open" if job.open else "last")
+        values = [float(line) for line in Path(self.file).read_text().splitlines()]
+        if job.open:
+            job.warn(f"only {len(values)} so far")
+        items = pl.DataFrame({"id": range(1, len(values) + 1), "value": values}, schema={"id": pl.Int64, "value": pl.Float64})
+        items = items.with_columns(optics_group=pl.lit(1), enabled=pl.lit(True), fail_reason=pl.lit(""))
+        return Made(Things(items, job.root, optics=[{"optics_group": 1, "step": 0.5}]))
+
+
+class Add(Protocol, id="toy.add", outputs=Made, aliases=("ProtAdd",), streams="things"):
     """Add a number to each thing, with some noise of its own."""
 
     things: Things = Input("Things", help="What to add to.")
@@ -86,7 +108,7 @@ class Add(Protocol, id="toy.add", outputs=Made, aliases=("ProtAdd",)):
         path.write_text(f"{item['value'] + self.amount}\n")
         return {
             "value": item["value"] + self.amount,
-            "scaled": item["value"] * item["step"],
+            "scaled": item["value"] * item.row.get("step", 1.0),
             "noise": np.random.default_rng(item.seed).random(),
             "curve": np.arange(item.id, dtype=np.float32),
             "data_path": path,
@@ -100,6 +122,19 @@ class Add(Protocol, id="toy.add", outputs=Made, aliases=("ProtAdd",)):
 
     def summary(self, out: Made) -> Mapping[str, Any]:
         return {"sum": np.float32(out.things.meta["sum"]), "count": len(out.things)}
+
+
+class Halve(Protocol, id="toy.halve", outputs=Made, streams="things"):
+    """Halve each thing."""
+
+    things: Things = Input("Things", help="What to halve.")
+
+    def halve(self, item: Item) -> Mapping[str, Any]:
+        called(item.folder.parent / "calls", item.id)
+        return {"value": item["value"] / 2}
+
+    def run(self, job: Job) -> Made:
+        return Made(Things(job.map(self.halve, self.things).rows, job.root))
 
 
 class Grow(Protocol, id="toy.grow", outputs=Made):

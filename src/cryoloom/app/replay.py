@@ -1,5 +1,6 @@
 """Doing everything again that an output rests on, in a new project, and comparing what comes out, hash by hash."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ from cryoloom.spec import WrongUse
 
 if TYPE_CHECKING:
     from cryoloom.app.session import Project
+
+ARRIVALS = "arrivals.json"
+"""What a watching run has taken, in the order in which it came: part of its input, though no file says so."""
 
 
 @dataclass
@@ -113,13 +117,23 @@ def _made(there: "Project", old: Run) -> Run:
     known = {folder.id: folder for folder in there.folder.runs()}
     if old.id not in known:
         inputs = {name: _names(given) for name, given in old.inputs.items()}
-        return there.prepare(old.protocol, {**old.parameters, **inputs}, seed=old.seed, name=old.label, run_id=old.id)
+        made = there.prepare(old.protocol, {**old.parameters, **inputs}, seed=old.seed, name=old.label, run_id=old.id)
+        if old.folder.record.get("streams"):
+            _tell_the_end(old, made)
+        return made
     run = Run(there, known[old.id])
     if (run.protocol, run.seed) != (old.protocol, old.seed):
         raise WrongUse(
             "other-replay", f"{there.root} holds other runs than a replay of {old.project.root} would.", "Choose another folder with -o."
         )
     return run
+
+
+def _tell_the_end(old: Run, new: Run) -> None:
+    """Let a run that watched for files take those of that time, in their order, and wait for no more."""
+    if (old.folder.path / ARRIVALS).exists():
+        shutil.copyfile(old.folder.path / ARRIVALS, new.folder.path / ARRIVALS)
+    new.folder.close()
 
 
 def _names(given: Any) -> Any:

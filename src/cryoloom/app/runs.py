@@ -411,6 +411,21 @@ class Run:
             raise problem
         return self
 
+    def close(self) -> "Run":
+        """Tell a run that watches for files that no more will come: it takes what there is and finishes, and the runs below it too.
+
+        Raises
+        ------
+        WrongUse
+            ``not-watching``.
+        """
+        if self.state not in ACTIVE or not self.folder.record.get("streams") or self.folder.references():
+            raise WrongUse(
+                "not-watching", f"{self.id} ({self.protocol}) is {self.state} and watches no folder.", "Name the import with --watch."
+            )
+        self.folder.close()
+        return self
+
     def stop(self) -> bool:
         """End it; False when it was not at work."""
         return launch.stop(self.folder)

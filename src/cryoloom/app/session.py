@@ -189,10 +189,13 @@ class Project:
         """
         if name:
             self.check_label(name)
-        work, inputs, advice = self._work(catalogue.protocol(protocol), {**(values or {}), **more}, seed)
+        found = catalogue.protocol(protocol)
+        work, inputs, advice = self._work(found, {**(values or {}), **more}, seed)
 
         def new() -> RunFolder:
-            return self.folder.new_run(work, inputs, label=name, why=self._explain(work), advice=advice, run_id=run_id, afresh=afresh)
+            return self.folder.new_run(
+                work, inputs, label=name, why=self._explain(work), advice=advice, run_id=run_id, afresh=afresh, streams=bool(found.streams)
+            )
 
         if again or afresh or run_id:
             return Run(self, new())
@@ -207,8 +210,9 @@ class Project:
         return Run(self, same)
 
     def _same(self, work: Work) -> RunFolder | None:
-        """Return the run to take instead of a new one; one whose files were cleaned away gives nothing any more."""
-        alike = [run for run in self.folder.same_work(work) if not is_hollow(run)]
+        """Return the run to take instead of a new one; one whose files were cleaned away, or that has ended its watch, gives nothing new."""
+        watching = catalogue.protocol(work.protocol).model_construct(**work.parameters).expects_more(0.0)
+        alike = [run for run in self.folder.same_work(work) if not is_hollow(run) and not (watching and run.published())]
         return min(alike, key=_preference, default=None)
 
     def explain(self, protocol: str, values: Mapping[str, Any] | None = None, *, seed: int = 0, **more: Any) -> str:
@@ -360,6 +364,8 @@ def _preference(run: RunFolder) -> int:
 
 def _fingerprint(protocol: Protocol) -> Any:
     """Return a protocol's fingerprint as it will come back from ``run.json``, or it would never compare equal again."""
+    if protocol.expects_more(0.0):
+        return None  # nobody knows yet
     try:
         return json.loads(json.dumps(protocol.fingerprint()))
     except OSError as error:

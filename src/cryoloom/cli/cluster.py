@@ -19,7 +19,7 @@ Place = Annotated[
 def example() -> None:
     """Print a cluster.toml to start from.
 
-    Example: cryoloom cluster example > ~/.config/cryoloom/cluster.toml
+    Example: cryoloom cluster example
     """
     from cryoloom.engine.site import EXAMPLE
 

@@ -1,4 +1,4 @@
-"""Runs: the catalogue, ``run``, ``status``, ``log``, ``stop``, ``resume``, ``show``, ``select``, ``trace``, ``verify``, trash."""
+"""Runs: the catalogue, ``run``, ``status``, ``log``, ``stop``, ``close``, ``resume``, ``show``, ``select``, ``trace``, ``verify``, trash."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     protocols.command("show")(show_protocol)
     app.add_typer(protocols, name="protocols")
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(run)
-    for command in (status, log, stop, resume, show, select, delete, restore, trace, verify):
+    for command in (status, log, stop, close, resume, show, select, delete, restore, trace, verify):
         app.command()(command)
 
 
@@ -186,6 +186,16 @@ def stop(
     opened = open_project(project)
     stopped = [each.id for each in ([opened.find(run)] if run else opened.runs()) if each.stop()]
     say(f"Stopped {', '.join(stopped)}" if stopped else "Nothing was at work")
+
+
+def close(project: ProjectFolder, run: RunName) -> None:
+    """Tell an import that watches a folder that no more movies will come; it and all below it finish with what is there.
+
+    Example: cryoloom close ribosome movies
+    """
+    from cryoloom.app.session import open_project
+
+    say(f"{open_project(project).find(run).close().id} takes what is there and finishes")
 
 
 def resume(

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from cryoloom.spec import Hint
 
 
-def symmetry_hints(name: str) -> Iterator[Hint]:
-    """Yield what is wrong with the value `name` of a parameter ``symmetry``: nothing for a group of rotations."""
+def symmetry_hints(name: str, parameter: str = "symmetry") -> Iterator[Hint]:
+    """Yield what is wrong with the value `name` of a parameter: nothing for a group of rotations."""
     from cryoloom.numerics.geometry.symmetry import NoSuchGroup, point_group
 
     try:
         point_group(name)
     except NoSuchGroup as problem:
-        yield Hint("symmetry", str(problem), fix=problem.fix)
+        yield Hint(parameter, str(problem), fix=problem.fix)

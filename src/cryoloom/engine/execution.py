@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -21,15 +21,15 @@ from cryoloom.engine.checkpoint import remove_all
 from cryoloom.engine.environment import record_environment
 from cryoloom.engine.events import Journal
 from cryoloom.engine.folder import RunFolder
+from cryoloom.engine.inputs import laid_open, open_inputs
 from cryoloom.engine.item import describe
 from cryoloom.engine.job import RunJob
 from cryoloom.engine.processes import ProcessId
 from cryoloom.engine.reuse import Reuse
 from cryoloom.engine.state import State
+from cryoloom.engine.stream import Stream, clear
 from cryoloom.spec.errors import CryoloomError, Failure
 from cryoloom.spec.protocol import Protocol
-from cryoloom.tables import Dataset
-from cryoloom.tables.dataset import known_kind
 
 LOG = logging.getLogger("cryoloom.run")
 HEARTBEAT = 15.0
@@ -134,16 +134,20 @@ def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: i
             f"{run.id} was made for version {record['version']} of {record['protocol']}; this program has version {protocol_class.version}.",
             "Start a new run; its results will differ.",
         )
-    inputs, hashes = _open_inputs(run, find)
+    rounds = Stream(run, find, journal, threads) if protocol_class.streams else None
+    if rounds:
+        rounds.follow()
+    inputs, hashes = open_inputs(run, find)
     protocol = protocol_class(**record["parameters"], **inputs)
     for hint in protocol.check():
         if hint.error:
             raise Failure("bad-parameter", f"{record['protocol']}: {hint.parameter} {hint.message}.")
-    known = all(reference["hash"] for reference in run.references())
+    known = all(reference["hash"] for reference in run.references()) and not laid_open(run.path)
     fingerprint = record["fingerprint"] if known else json.loads(json.dumps(protocol.fingerprint()))
-    # What depends on more than the project holds is not taken over item by item, nor what is asked for from the beginning.
-    reuse = Reuse(run) if fingerprint is None and not record.get("afresh") else None
-    job = RunJob(run.path, run.root, seed=record["seed"], threads=threads, journal=journal, reuse=reuse)
+    # What depends on more than the project holds is not taken over item by item.
+    reuse = Reuse(run) if fingerprint is None else None
+    checked = rounds.checked if rounds else None
+    job = RunJob(run.path, run.root, seed=record["seed"], threads=threads, journal=journal, reuse=reuse, checked=checked)
     out = protocol.run(job)
     outputs = {name: dataset.save(run.path, name, hashed=job.hashed) for name, dataset in out.named().items()}
     published = {
@@ -156,31 +160,7 @@ def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: i
     }
     files.write_json(run.path / "outputs.json", published)
     remove_all(run.path)
-
-
-def _open_inputs(run: RunFolder, find: Callable[[str], type[Protocol]]) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """Return the input sets by name, and their hashes as found now."""
-    hashes: dict[str, list[str]] = {}
-
-    def opened(name: str, reference: Mapping[str, Any]) -> Dataset:
-        producer = RunFolder(run.root / "runs" / reference["run"])
-        manifest = producer.published()
-        if manifest is None or reference["output"] not in manifest["outputs"]:
-            message = f"Input {name}: {reference['run']}.{reference['output']} does not exist."
-            raise Failure("input-missing", message, "Restore the run that made it, or start anew from another one.")
-        manifest = manifest["outputs"][reference["output"]]
-        if reference["hash"] not in (None, manifest["hash"]):
-            message = f"Input {name}: {reference['run']}.{reference['output']} is not what it was when {run.id} was made."
-            raise Failure("input-changed", message, "Start a new run.")
-        hashes.setdefault(name, []).append(manifest["hash"])
-        if not known_kind(manifest["kind"]):
-            find(producer.record["protocol"])  # a plugin's kinds come with its protocols
-        return Dataset.load(manifest, run.root)
-
-    inputs: dict[str, Any] = {}
-    for name, given in run.record["inputs"].items():
-        inputs[name] = tuple(opened(name, each) for each in given) if isinstance(given, list) else opened(name, given)
-    return inputs, hashes
+    clear(run)
 
 
 def _plain(value: Any) -> Any:

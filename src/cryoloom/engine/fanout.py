@@ -4,6 +4,7 @@ Workers publish parts; this side only counts. A worker that dies takes its own i
 breaks is replaced. What was published is never computed again, in this attempt or a later one.
 """
 
+import io
 import multiprocessing
 import pickle
 import time
@@ -21,11 +22,12 @@ from pebble import ProcessExpired, ProcessPool
 from cryoloom import files
 from cryoloom.engine.events import Journal
 from cryoloom.engine.item import Ticket, compute, enter_worker
-from cryoloom.engine.parts import SHARD, Failed, Parts, write_failure
+from cryoloom.engine.parts import SHARD, Failed, Parts, key_of, write_failure
 from cryoloom.engine.reuse import Reuse
 from cryoloom.spec.errors import Failure
 from cryoloom.spec.job import Item, ItemFunction, MapResult
 from cryoloom.tables import Dataset, Hashed
+from cryoloom.tables.storage import FileRef, TableRef, write_frame
 
 ATTEMPTS = 3
 """Times that an item is tried whose worker died, the last time alone; an item that raised is not tried again."""
@@ -46,6 +48,17 @@ def item_seed(seed: int, name: str, item: int) -> int:
     return int.from_bytes(blake3(f"{seed}/{name}/{item}".encode()).digest(8), "big") >> 1
 
 
+class _Sender(pickle.Pickler):
+    """Pickles one set in place of another, wherever it occurs."""
+
+    def __init__(self, buffer: io.BytesIO, mapped: Dataset, sent: Dataset) -> None:
+        super().__init__(buffer, protocol=5)
+        self._mapped, self._sent = mapped, sent
+
+    def reducer_override(self, obj: Any) -> Any:
+        return self._sent.__reduce_ex__(5) if obj is self._mapped and obj is not self._sent else NotImplemented
+
+
 class Fanout:
     """One map of one run.
 
@@ -61,6 +74,9 @@ class Fanout:
         Of the run.
     reuse
         What earlier runs have to offer, if anything is to be taken over from them.
+    checked
+        Given by a run that follows its inputs: parts of items whose content has changed since are dropped; those seen to be right are
+        noted here with their key.
 
     Attributes
     ----------
@@ -69,9 +85,18 @@ class Fanout:
     """
 
     def __init__(
-        self, run: Path, root: Path, name: str, function: ItemFunction, items: Dataset, seed: int, reuse: Reuse | None = None
+        self,
+        run: Path,
+        root: Path,
+        name: str,
+        function: ItemFunction,
+        items: Dataset,
+        seed: int,
+        reuse: Reuse | None = None,
+        checked: dict[Path, str] | None = None,
     ) -> None:
         self.run, self.root, self.name, self.function, self.items, self.reuse = run, root, name, function, items, reuse
+        self.checked = checked
         self.hashed: dict[str, Hashed] = {}
         self.frame = items.enabled()
         self.ids: list[int] = self.frame["id"].to_list()
@@ -90,7 +115,10 @@ class Fanout:
         Failure
             ``all-failed``: no item could be computed.
         """
+        if self.checked is not None:
+            self._drop_outdated(self.checked)
         done, failed = self.parts.present()
+        done &= set(self.ids)
         failed = {item: why for item, why in failed.items() if not why.crash}
         todo = [position for position, item in enumerate(self.ids) if item not in done and item not in failed]
         todo = self._adopt(todo, done, journal)
@@ -132,6 +160,18 @@ class Fanout:
             return [""] * len(self.ids)
         return self.reuse.keys(self.name, self.function, self.items, self.frame.iter_rows(named=True), self.seeds)
 
+    def _drop_outdated(self, checked: dict[Path, str]) -> None:
+        """Remove the parts of items whose content is not what it was when they were published."""
+        published = self.parts.published()
+        for position, item in enumerate(self.ids):
+            path, key = published.get(item), self.keys[position] if self.reuse else ""
+            if path is None or not key or checked.get(path) == key:
+                continue
+            if key_of(path) == key:
+                checked[path] = key
+            else:
+                path.unlink()
+
     def _adopt(self, todo: list[int], done: set[int], journal: Journal) -> list[int]:
         """Take over from earlier runs what they have, and return the positions that are left."""
         if self.reuse is None:
@@ -146,13 +186,14 @@ class Fanout:
         return [position for position in todo if self.ids[position] not in done]
 
     def _compute(self, todo: list[int], threads: int) -> Iterator[Verdict]:
-        function = self.parts.folder / "function.pkl"
+        function, rows = self.parts.folder / "function.pkl", self.parts.folder / "set.parquet"
         with files.replacing(function) as handle:
-            handle.write(self._pickled())
+            handle.write(self._pickled(rows))
         deaths: Counter[int] = Counter()
         yield from self._work_off(todo[::-1], deaths, function, threads)
         yield from self._work_off([position for position in todo if deaths[position] == ATTEMPTS - 1][::-1], deaths, function, 1)
-        function.unlink(missing_ok=True)
+        for temporary in (function, rows):
+            temporary.unlink(missing_ok=True)
 
     def _work_off(self, waiting: list[int], deaths: "Counter[int]", function: Path, threads: int) -> Iterator[Verdict]:
         """Compute the items at the positions `waiting`, the last one first, in as many pools as it takes."""
@@ -223,9 +264,16 @@ class Fanout:
         item = Item(row, self.root, folder, self.seeds[position])
         return Ticket(item, function, self.run, self.parts.path(position), self.parts.failure_path(position), self.keys[position])
 
-    def _pickled(self) -> bytes:
+    def _pickled(self, rows: Path) -> bytes:
+        """Return function and set; a set that is not stored goes to `rows`, so that workers read it only if the function asks for it."""
+        buffer, items = io.BytesIO(), self.items
+        if items.stored is None:
+            write_frame(items.items, rows)
+            table = TableRef(base=(FileRef.of(rows, self.root),))
+            items = type(items)(None, self.root, optics=items.optics, meta=items.meta, stored=table)
         try:
-            return pickle.dumps((self.function, self.items))
+            _Sender(buffer, self.items, items).dump((self.function, self.items))
+            return buffer.getvalue()
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise Failure(
                 "not-picklable",

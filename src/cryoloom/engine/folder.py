@@ -13,6 +13,8 @@
     stop.<n>.json             somebody asked it to stop
     exit.<n>.json             how it ended
     parts/ checkpoints/       finished items, last iterations
+    open.json open/           what a run that follows its inputs has so far, for the runs below
+    close.json                somebody said that no more will come
     outputs.json              manifest of the outputs; there once the run has finished
 """
 
@@ -191,9 +193,18 @@ class RunFolder:
         return Life.ALIVE if silent < SILENCE else Life.DEAD
 
     def waiting_for(self) -> tuple[str, ...]:
-        """Return the runs whose outputs this one takes and that have not published them."""
+        """Return the runs whose outputs this one takes and that have not published them, or laid open a part if that is enough to begin."""
+        enough = ("outputs.json", "open.json") if self.record.get("streams") else ("outputs.json",)
         needed = dict.fromkeys(reference["run"] for reference in self.references())
-        return tuple(run for run in needed if not (self.root / "runs" / run / "outputs.json").exists())
+        return tuple(run for run in needed if not any((self.root / "runs" / run / name).exists() for name in enough))
+
+    def close(self) -> None:
+        """Say that no more will come, to a run that watches for it."""
+        files.write_json(self.path / "close.json", {"by": ProcessId.current().to_json()})
+
+    def closing(self) -> bool:
+        """Return whether somebody said so."""
+        return (self.path / "close.json").exists()
 
     def _told(self) -> tuple[str, ...]:
         """Return `waiting_for` in words: with the state of a run that nobody is working on."""

@@ -30,21 +30,37 @@ class RunJob:
         Where progress and warnings go.
     reuse
         What earlier runs have to offer.
+    checked
+        For a run that follows its inputs: items published in earlier rounds count only as long as their content is the same; those
+        known to be are noted here.
+    open
+        Another round will follow; what it would warn of may come right.
     """
 
-    def __init__(self, folder: Path, root: Path, *, seed: int, threads: int, journal: Journal, reuse: Reuse | None = None) -> None:
-        self.folder, self.root, self.seed, self.threads = folder, root, seed, threads
+    def __init__(
+        self,
+        folder: Path,
+        root: Path,
+        *,
+        seed: int,
+        threads: int,
+        journal: Journal,
+        reuse: Reuse | None = None,
+        checked: dict[Path, str] | None = None,
+        open: bool = False,
+    ) -> None:
+        self.folder, self.root, self.seed, self.threads, self.open = folder, root, seed, threads, open
         self.warnings: list[str] = []
         self.failed_items: dict[str, int] = {}
         self.hashed: dict[str, Hashed] = {}
-        self._journal, self._reuse = journal, reuse
+        self._journal, self._reuse, self._checked = journal, reuse, checked
         self._names: set[str] = set()
 
     def map(self, function: ItemFunction, items: Dataset, *, name: str = "items") -> MapResult:
         """Apply `function` to every enabled row of `items`."""
         from cryoloom.engine.fanout import Fanout  # brings pebble and asyncio, which runs without a map do not need
 
-        fanout = Fanout(self.folder, self.root, self._claim(name), function, items, self.seed, self._reuse)
+        fanout = Fanout(self.folder, self.root, self._claim(name), function, items, self.seed, self._reuse, self._checked)
         result = fanout.compute(self._journal, self.threads)
         self.hashed.update(fanout.hashed)
         if result.failed:
@@ -93,7 +109,8 @@ class RunJob:
         """Record something the user should know about the result, once."""
         if message not in self.warnings:
             self.warnings.append(message)
-            self._journal.write("warning", message=message)
+            if not self.open:
+                self._journal.write("warning", message=message)
 
     def note(self, **numbers: Any) -> None:
         """Record numbers of the moment."""

@@ -70,12 +70,16 @@ class Parts:
 
     def hashed(self, done: set[int]) -> dict[str, Hashed]:
         """Return the hashes of the files of the finished items, by their path relative to the project."""
-        parts = (self.path(position) for position, item in enumerate(self.ids) if item in done)
-        return {name: each for part in parts for name, each in hashed_of(part).items()}
+        return {name: each for part in self._of(done) for name, each in hashed_of(part).items()}
 
     def rows(self, done: set[int]) -> pl.DataFrame:
         """Return the rows of the finished items, in the order of the set."""
-        return concatenated(self.path(position) for position, item in enumerate(self.ids) if item in done)
+        return concatenated(self._of(done))
+
+    def _of(self, done: set[int]) -> Iterator[Path]:
+        """Yield the parts of the finished items in the order of the set; a set that has grown since may have moved their positions."""
+        published = self.published()
+        return (published[item] for item in self.ids if item in done)
 
 
 def concatenated(paths: Iterable[Path]) -> pl.DataFrame:

@@ -112,6 +112,7 @@ class ProjectFolder:
         advice: Sequence[str] = (),
         run_id: str = "",
         afresh: bool = False,
+        streams: bool = False,
     ) -> RunFolder:
         """Claim the next run id, or `run_id`, and write its ``run.json``.
 
@@ -127,6 +128,8 @@ class ProjectFolder:
             The id that it must have, because paths inside its outputs name it.
         afresh
             Compute everything: take over no items that an earlier run has finished.
+        streams
+            It begins with what there is of its inputs and follows them.
 
         Raises
         ------
@@ -145,6 +148,7 @@ class ProjectFolder:
             "why": why,
             "advice": list(advice),
             **({"afresh": True} if afresh else {}),
+            **({"streams": True} if streams else {}),
             "cryoloom": version("cryoloom"),
             "created": round(time.time(), 3),
         }
@@ -174,7 +178,8 @@ class ProjectFolder:
     def work(self, run: RunFolder) -> Work:
         """Return what a run computes or has computed, its inputs by content as far as that is known."""
         record = run.record
-        published = None if all(reference["hash"] for reference in run.references()) else run.published()
+        known = all(reference["hash"] for reference in run.references()) and not record.get("streams")
+        published = None if known else run.published()
         inputs = published["inputs"] if published else {name: self.content(given) for name, given in record["inputs"].items()}
         fingerprint = (published or record)["fingerprint"]
         return Work(record["protocol"], record["version"], record["parameters"], inputs, record["seed"], fingerprint)
@@ -182,7 +187,15 @@ class ProjectFolder:
     def content(self, given: dict[str, Any] | list[dict[str, Any]]) -> list[str]:
         """Return the hashes of an input; the identity of its producer stands in for a set that does not exist yet."""
         references = given if isinstance(given, list) else [given]
-        return [each["hash"] or f"{self.run(each['run']).record['identity']}.{each['output']}" for each in references]
+        return [each["hash"] or self._stand_in(each["run"], each["output"]) for each in references]
+
+    def _stand_in(self, run: str, output: str) -> str:
+        made = (self.run(run).heads() or {}).get(output)
+        if made:
+            return made["hash"]
+        record = self.run(run).record
+        # One watch of a folder is not another, though nobody knows yet what sets them apart.
+        return ".".join([record["identity"], *([run] if record.get("streams") else []), output])
 
     def same_work(self, work: Work) -> list[RunFolder]:
         """Return the runs of equal identity, first made first."""

@@ -35,13 +35,16 @@ class Contents:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._runs: dict[str, dict[str, str]] = {}
-        self._known: dict[str, str] = {}
+        self._known: dict[str, tuple[tuple[int, int, int], str]] = {}
 
     def of(self, path: str) -> str:
         """Return the content of the file at `path`, relative to the project; raises OSError where there is none."""
-        if path not in self._known:
-            self._known[path] = self._listed(path) or self._looked_at(self._root / path)
-        return self._known[path]
+        status = (self._root / path).stat()
+        stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+        known = self._known.get(path)
+        if known is None or known[0] != stamp:
+            known = self._known[path] = (stamp, self._listed(path) or self._looked_at(self._root / path))
+        return known[1]
 
     def _listed(self, path: str) -> str | None:
         room, _, rest = path.partition("/")
@@ -139,6 +142,8 @@ class Reuse:
     @cached_property
     def _donors(self) -> list[RunFolder]:
         mine = self.run.record
+        if mine.get("afresh"):
+            return []  # it was asked for from the beginning
         same = ("protocol", "version", "parameters", "seed")
         runs = [run for run in ProjectFolder(self.run.root).runs() if run.id != self.run.id]
         return [run for run in reversed(runs) if all(run.record[name] == mine[name] for name in same)]

@@ -60,7 +60,14 @@ class Alignable:
 
 
 def alignable(
-    particles: Particles, mask_diameter: float, *, finest: float | None = None, least: int = 2, transfer: str = "full"
+    particles: Particles,
+    mask_diameter: float,
+    *,
+    finest: float | None = None,
+    least: int = 2,
+    transfer: str = "full",
+    zero_mask: bool = True,
+    seed: int = 0,
 ) -> Alignable:
     """Read a particle set for alignment.
 
@@ -76,6 +83,8 @@ def alignable(
         Fewest images that will do.
     transfer
         See `cryoloom.data.alignment.TransferFunction`.
+    zero_mask
+        Fill what the circle cuts off with zeros; otherwise with noise like the background's, drawn by `seed`.
 
     Raises
     ------
@@ -134,6 +143,8 @@ def alignable(
         group=rows["optics_group"].replace_strict(index, return_dtype=pl.Int64).to_numpy(),
         defocus=_defocus(rows) if len(known) == len(DEFOCUS) and transfer != "none" else None,
         normalise=normalise,
+        noise=None if zero_mask else _background(grid, last, mask_diameter / pixel_size, normalise),
+        seed=seed,
     )  # fmt: skip
     return Alignable(images, rows, pixel_size, box, mask_diameter, left_out, tuple(warnings))
 
@@ -210,9 +221,8 @@ def poses_of(loaded: Alignable) -> tuple[NDArray[np.float64], NDArray[np.float64
     return euler_to_matrix(rot, tilt, psi), np.stack([x, y], axis=1) / loaded.pixel_size
 
 
-def alike_images(loaded: Alignable) -> NDArray[np.int64] | None:
-    """Return which images share a grey scale, ``(n,)`` from 0: those of a micrograph, or else of an optics group; None where all do."""
-    rows = loaded.rows
+def alike_images(rows: pl.DataFrame) -> NDArray[np.int64] | None:
+    """Return which of some particles' images share a grey scale, ``(n,)`` from 0: those of a micrograph, or else of an optics group; None where all do."""
     by = "micrograph_id" if "micrograph_id" in rows.columns and not rows["micrograph_id"].null_count() else "optics_group"
     found, which = np.unique(rows[by].to_numpy(), return_inverse=True)
     return which.astype(np.int64) if len(found) > 1 else None
@@ -271,6 +281,16 @@ def _survey(grid: CommonGrid, diameter: float) -> tuple[dict[int, str], tuple[fl
             "The stack or its table is broken: extract or import the particles again.",
         )
     return bad, (float(np.median(np.concatenate(means))), float(np.median(np.concatenate(spreads))))
+
+
+def _background(grid: CommonGrid, last: int, diameter: float, normalise: bool) -> NDArray[np.float64]:
+    """Return the spectrum of the noise outside the circle, from images spread over the set."""
+    from cryoloom.numerics.align.coefficients import HalfPlane
+    from cryoloom.numerics.align.storage import Preparation, background_power
+
+    rows = np.unique(np.linspace(0, grid.rows.height - 1, BLOCK).astype(np.int64))
+    preparation = Preparation(HalfPlane.of(grid.box, last), diameter, normalise)
+    return background_power(preparation.plane, preparation.scaled(grid.read(rows)), preparation.mask)
 
 
 def _blocks(grid: CommonGrid) -> Iterator[NDArray[np.float32]]:

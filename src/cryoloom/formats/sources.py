@@ -132,9 +132,12 @@ def matching_names(files: Sequence[str], names: Sequence[str]) -> dict[str, str 
     return found
 
 
-def listing(files: Sequence[Path], name: str) -> pl.DataFrame:
-    """Return ``id`` (from 1), ``source`` (absolute path) and the item's name in a column called `name`, one row a file."""
-    columns = {"id": range(1, len(files) + 1), "source": [path.as_posix() for path in files], name: item_names(files)}
+def listing(files: Sequence[Path], name: str, names: Sequence[str] | None = None) -> pl.DataFrame:
+    """Return ``id`` (from 1), ``source`` (absolute path) and the item's name in a column called `name`, one row a file.
+
+    The names are those of `item_names` unless given.
+    """
+    columns = {"id": range(1, len(files) + 1), "source": [path.as_posix() for path in files], name: names or item_names(files)}
     return pl.DataFrame(columns, schema={"id": pl.Int64, "source": pl.String, name: pl.String})
 
 

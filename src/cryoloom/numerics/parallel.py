@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
+import torch
+
 Result = TypeVar("Result")
 
 
@@ -17,12 +19,13 @@ def ordered(work: Callable[[slice], Result], parts: list[slice], threads: int) -
     """Yield ``work(part)`` for every part in order, computing up to `threads` of them at once.
 
     Only about `threads` results wait at any time, so memory is bounded by them. Numba kernels with ``nogil=True`` and torch
-    release the interpreter lock. Reduce the results in the order they come and the sum does not depend on `threads`.
+    release the interpreter lock. Reduce the results in the order they come and the sum does not depend on `threads`. How many threads
+    torch itself takes is each thread's own affair, and its bits depend on it: here it takes one.
     """
     if threads <= 1:
         yield from map(work, parts)
         return
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         pending = [pool.submit(work, part) for part in islice(parts, threads + 1)]
         rest = iter(parts[threads + 1 :])
         while pending:

@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     from cryoloom.spec.job import Item, Job, MapResult, State
     from cryoloom.spec.param import Hint, Input, Param
     from cryoloom.spec.paths import AbsolutePath, Patterns, Texts
-    from cryoloom.spec.protocol import Outputs, Panel, Protocol
+    from cryoloom.spec.protocol import SOURCE, Outputs, Panel, Protocol
 
 __all__ = [
+    "SOURCE",
     "AbsolutePath",
     "CryoloomError",
     "Failure",
@@ -33,7 +34,7 @@ _HOMES = {
     **dict.fromkeys(("Item", "Job", "MapResult", "State"), "job"),
     **dict.fromkeys(("Hint", "Input", "Param"), "param"),
     **dict.fromkeys(("AbsolutePath", "Patterns", "Texts"), "paths"),
-    **dict.fromkeys(("Outputs", "Panel", "Protocol"), "protocol"),
+    **dict.fromkeys(("SOURCE", "Outputs", "Panel", "Protocol"), "protocol"),
 }
 
 

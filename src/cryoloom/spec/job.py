@@ -83,12 +83,15 @@ class Job(Protocol):
         The project folder.
     seed, threads
         Of this run. Results must not depend on `threads`.
+    open
+        Whether more input may come, and this is not the last time that `Protocol.run` is called.
     """
 
     folder: Path
     root: Path
     seed: int
     threads: int
+    open: bool
 
     def map(self, function: ItemFunction, items: Any, *, name: str = "items") -> MapResult:
         """Apply a picklable `function` to every enabled row of the set `items` in worker processes.

@@ -53,7 +53,7 @@ def Param(  # noqa: N802 (reads as a declaration)
     group, advanced, wizard
         Where the form shows the field, whether only at expert level, and the wizard that can fill it.
     when
-        Name of a yes/no parameter that must be on for this one to matter.
+        Name of a yes/no parameter that must be on for this one to matter, or ``name=value`` of a choice.
     aliases
         Names that other programs' forms give this parameter; accepted everywhere.
     """

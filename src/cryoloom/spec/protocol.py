@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
 from cryoloom.spec.job import Job
 from cryoloom.spec.param import Hint, extra_of
+
+SOURCE = "files"
+"""`Protocol.streams` of a protocol that takes no set and watches for files."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,9 @@ class Protocol(BaseModel):
         DOIs of the method's papers.
     aliases
         Class names of the same step in Scipion.
+    streams
+        The input whose rows are worked off one by one, or `SOURCE` for a protocol that watches for files: such a run begins with what
+        there is of its inputs and goes on as more comes. Empty: it takes whole sets.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=True)
@@ -54,6 +60,7 @@ class Protocol(BaseModel):
     outputs: ClassVar[type[Outputs]]
     cite: ClassVar[tuple[str, ...]]
     aliases: ClassVar[tuple[str, ...]]
+    streams: ClassVar[str]
 
     def __init_subclass__(
         cls,
@@ -63,11 +70,12 @@ class Protocol(BaseModel):
         version: int = 1,
         cite: tuple[str, ...] = (),
         aliases: tuple[str, ...] = (),
+        streams: str = "",
         **kwargs: Any,
     ) -> None:
         """Take the declaration's class keywords."""
         super().__init_subclass__(**kwargs)
-        cls.id, cls.version, cls.outputs, cls.cite, cls.aliases = id, version, outputs, cite, aliases
+        cls.id, cls.version, cls.outputs, cls.cite, cls.aliases, cls.streams = id, version, outputs, cite, aliases, streams
 
     @classmethod
     def inputs(cls) -> dict[str, FieldInfo]:
@@ -90,6 +98,17 @@ class Protocol(BaseModel):
     def fingerprint(self) -> Any:
         """Return JSON naming the content outside the project that the result depends on (files to import); part of the identity."""
         return None
+
+    def expects_more(self, quiet: float) -> bool:
+        """Return whether more may come from outside the project, nothing new having come for `quiet` seconds (∞: no more is wanted)."""
+        return False
+
+    def alone(self) -> Self:
+        """Return the protocol without its inputs, for maps whose rows carry all that an item needs.
+
+        A function of parameters only: an item's result is kept when other rows of the inputs change.
+        """
+        return self.model_copy(update=dict.fromkeys(self.inputs()))
 
     def run(self, job: Job) -> Outputs:
         """Do the work."""

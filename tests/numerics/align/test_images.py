@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from cryoloom.numerics.align.coefficients import HalfPlane, circular_mask
 from cryoloom.numerics.align.images import Defocus, ImageSet, Optics
+from cryoloom.numerics.align.storage import Held, Preparation, Streamed, background_power
 
 
 def one_set(images, *, optics, group=None, defocus=None, **settings):
@@ -86,3 +88,41 @@ def test_streamed_images_are_those_held(noise_images, monkeypatch):
         for images, at in ((streamed, rows), (streamed.subset(some), np.array([1, 2, 3])), (held.subset(some), np.array([1, 2, 3]))):
             for one, other in zip(images.prepare(at, held.plane.within(7), noise, whole=whole), wanted, strict=True):
                 assert np.allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_noise_that_fills_the_mask_is_the_backgrounds_and_the_same_whenever_it_is_asked_for():
+    rng = np.random.default_rng(1)
+    plane = HalfPlane.of(32, 16)
+    # Images with three times the noise power at low frequencies, and a particle in the middle.
+    coloured = Preparation(plane, 20.0, noise=np.where(np.arange(17) < 6, 3.0, 1.0) * 32**2)._coloured(
+        rng.standard_normal((300, 32, 32)).astype(np.float32)
+    )
+    images = coloured + 4.0 * circular_mask(32, 8.0, 3.0)
+    found = background_power(plane, images, circular_mask(32, 20.0, 5.0))
+    assert found[2:5] / 32**2 == pytest.approx(3.0, rel=0.1) and found[8:] / 32**2 == pytest.approx(1.0, rel=0.1)
+    preparation = Preparation(plane, 20.0, noise=found, seed=3)
+    held = Held.of(iter([images[:100], images[100:]]), 300, preparation)
+    streamed = Streamed(lambda rows: images[rows], np.arange(300), preparation)
+    some = np.array([250, 7])
+    assert np.allclose(held.take(some, 40), streamed.subset(some).take(np.arange(2), 40), atol=1e-3)
+    assert np.allclose(held.take(some, 40, whole=True), plane.of_images(images[some])[:, :40])
+    assert plane.shell_power(held.masked).mean(axis=0)[10:] / 32**2 == pytest.approx(1.0, rel=0.1)
+    filled = preparation.masked(images, np.arange(300))
+    inside, corner = circular_mask(32, 18.0, 1.0) > 0.5, circular_mask(32, 31.0, 1.0) < 0.5
+    assert np.allclose(filled[:, inside], images[:, inside], atol=1e-5)
+    assert filled[:, corner].var() == pytest.approx(coloured.var(), rel=0.1)
+    assert abs(np.corrcoef(filled[:, corner].ravel(), images[:, corner].ravel())[0, 1]) < 0.02
+
+
+def test_filled_images_have_the_noise_of_whole_ones(noise_images):
+    spectrum = np.full(13, 24.0**2)
+    images = one_set(noise_images, optics=(Optics(300.0, 2.7, 0.1),), noise=spectrum)
+    assert images.coverage == 1.0
+    assert images.total_power()[0, 3:].mean() == pytest.approx(24**2, rel=0.05)
+    zeros = one_set(noise_images, optics=(Optics(300.0, 2.7, 0.1),))
+    # Coefficients along a ring: cut to a circle, neighbours are alike; filled, they are not.
+    alike = []
+    for one in (images, zeros):
+        ring = one.storage.masked[:, one.plane.shell == 9]
+        alike.append(abs(np.mean(ring[:, 1:] * ring[:, :-1].conj())) / np.mean(np.abs(ring) ** 2))
+    assert alike[0] < 0.5 * alike[1]

@@ -3,6 +3,7 @@ import pytest
 
 from cryoloom.numerics.align.coefficients import HalfPlane
 from cryoloom.numerics.align.levenberg import damped_step, evaluate, refine_pose, turned
+from cryoloom.numerics.align.priors import PosePrior
 from cryoloom.numerics.geometry.euler import geodesic_angle
 from cryoloom.numerics.geometry.rotations import rotation_from_vector
 from cryoloom.numerics.reconstruct.grids import reference_grid
@@ -54,13 +55,19 @@ def test_gradient_is_the_slope_of_the_cost(scene):
         assert gradient[axis] == pytest.approx(slope, abs=0.35 * scale[axis])
 
 
+def prior(precision):
+    """Return what `refine_pose` takes for a prior of shifts about zero."""
+    one = PosePrior(precision)
+    return one.rows(np.arange(1))[0], one.mates
+
+
 def test_errors_are_those_the_curvature_predicts(scene):
     stack, plane, grid, data, weight = scene
     rng, ratios = np.random.default_rng(0), []
     for number in range(40):
         rotation = rotation_from_vector(rng.normal(size=3) * 0.04) @ stack.rotations[number]
         shift, curvature = stack.shifts[number] + rng.normal(size=2) * 0.4, np.empty((5, 5))
-        refine_pose(grid, plane.kx, plane.ky, len(plane.kx), BOX, data[number], weight[number], 0.0, 12, rotation, shift, curvature)
+        refine_pose(grid, plane.kx, plane.ky, len(plane.kx), BOX, data[number], weight[number], *prior(0.0), 12, rotation, shift, curvature)
         spread = np.linalg.inv(curvature)
         angle = np.deg2rad(geodesic_angle(rotation, stack.rotations[number]))
         ratios.append([angle**2 / np.trace(spread[:3, :3]), np.sum((shift - stack.shifts[number]) ** 2) / np.trace(spread[3:, 3:])])
@@ -71,7 +78,7 @@ def test_errors_are_those_the_curvature_predicts(scene):
 def test_a_strong_prior_holds_the_shift(scene):
     stack, plane, grid, data, weight = scene
     rotation, shift, curvature = stack.rotations[1].copy(), np.zeros(2), np.empty((5, 5))
-    refine_pose(grid, plane.kx, plane.ky, len(plane.kx), BOX, data[1], weight[1], 1e8, 10, rotation, shift, curvature)
+    refine_pose(grid, plane.kx, plane.ky, len(plane.kx), BOX, data[1], weight[1], *prior(1e8), 10, rotation, shift, curvature)
     assert np.abs(shift).max() < 1e-3
 
 

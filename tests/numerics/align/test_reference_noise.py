@@ -3,6 +3,7 @@ import pytest
 
 from cryoloom.numerics.align.class_accuracy import pose_errors, with_reference
 from cryoloom.numerics.align.expectation import Effort, expect
+from cryoloom.numerics.align.priors import PosePrior
 from cryoloom.numerics.align.reference_noise import Sample
 from cryoloom.numerics.align.refine import residual_noise
 from cryoloom.numerics.geometry.compare import compare_poses
@@ -29,7 +30,7 @@ def found_in(volume, stack, images):
     noise, grid = images.total_power(), reference_grid(volume, BAND, BOX)
     for _ in range(2):
         found = expect(
-            images, EVERY, grid, None, noise, Effort(BAND, np.zeros((1, 2)), prior=0.5), stack.rotations, stack.shifts, known=True
+            images, EVERY, grid, None, noise, Effort(BAND, np.zeros((1, 2)), PosePrior(0.5)), stack.rotations, stack.shifts, known=True
         )
         noise = residual_noise(noise, found.residual, found.counts, images.coverage)
     poses = found.posterior
@@ -43,7 +44,7 @@ def test_expected_errors_are_the_measured_ones_however_noisy_the_reference(views
     stack, images, truth, noisy = views
     halves = (truth, truth) if exact else (noisy[0], noisy[1])
     found, noise, measured = found_in(halves[0], stack, images)
-    sample = Sample.of(images, EVERY, images.plane.within(BAND), noise, 0.5, found)
+    sample = Sample.of(images, EVERY, images.plane.within(BAND), noise, PosePrior(0.5), found)
     inflation = sample.inflation(halves, BOX)
     added = 0.5 * sample.differences(reference_grid(one, BAND, BOX) for one in halves)
     alone = pose_errors(found, C1)
@@ -59,5 +60,5 @@ def test_without_signal_nothing_is_known_of_poses(views):
     rng = np.random.default_rng(4)
     halves = [rng.normal(size=(BOX,) * 3).astype(np.float32) for _ in range(2)]
     found, noise, _ = found_in(halves[0], stack, images)
-    sample = Sample.of(images, EVERY, images.plane.within(BAND), noise, 0.5, found)
+    sample = Sample.of(images, EVERY, images.plane.within(BAND), noise, PosePrior(0.5), found)
     assert np.isinf(sample.inflation((halves[0], halves[1]), BOX)).all()

@@ -7,6 +7,7 @@ from cryoloom.numerics.align import refine
 from cryoloom.numerics.align.halves import random_halves
 from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.posterior import Points
+from cryoloom.numerics.filters.sharpen import mean_amplitudes
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation
 from cryoloom.numerics.geometry.compare import compare_poses
 from cryoloom.numerics.reconstruct.sums import divided
@@ -90,3 +91,42 @@ def test_settled_poses_make_the_half_maps_alone_and_the_map_of_both_with_their_s
     both = divided(sums[0] + sums[1], images.plane.last, BOX, BOX)
     against_truth = [fourier_shell_correlation(one * sphere, truth * sphere).sum() for one in (both, state["unfiltered"])]
     assert against_truth[1] > against_truth[0] + 0.1
+
+
+def test_noise_outside_the_mask_leaves_poses_as_good_as_zeros_do(rods, image_set):
+    stack, task, volume = rods
+    filled = image_set(stack, PIXEL, 0.95 * BOX * PIXEL, noise=np.full(BOX // 2 + 1, stack.images[:, 0].var() * BOX**2))
+    errors = []
+    for images in (task.images, filled):
+        state = finish(replace(task, images=images), volume, iterations=1)
+        agreement = compare_poses(state["rotations"], state["shifts"], stack.rotations, stack.shifts, either_hand=False)
+        errors.append(np.mean(np.minimum(agreement.angles, 30.0)))
+    assert errors[1] < 1.15 * errors[0]
+
+
+def test_particles_far_from_the_centre_are_found_as_far_as_asked_for(blobs, project, image_set):
+    small = replace(blobs(BOX), centres=0.45 * blobs(BOX).centres, width=1.2)
+    stack = project(small, 40, snr=0.5, pixel_size=PIXEL, shift=7.0)
+    images = image_set(stack, PIXEL, 0.98 * BOX * PIXEL)
+    task = refine.Task(images, random_halves(np.arange(40), 1), PIXEL, 0.98 * BOX * PIXEL, 20.0, 1, folds=2, follow_surface=False)
+    away = np.linalg.norm(stack.shifts, axis=1)
+    far = (away > 8.0) & (away < 14.0)
+    found = {}
+    for reach in (None, 16.0):
+        state = finish(replace(task, reach=reach), small.volume(), iterations=1)
+        found[reach] = np.mean(np.linalg.norm(state["shifts"] - stack.shifts, axis=1)[far] < 1.5)
+    assert far.sum() > 8 and found[16.0] > 0.85 and found[None] < 0.6, found
+
+
+def test_halves_share_what_they_are_to_share_and_references_keep_what_they_are_told_to(rods):
+    _, task, volume = rods
+    some = np.arange(80)
+    task = replace(task, images=task.images.subset(some), half=task.half[some], folds=1, follow_surface=False)
+    power = {}
+    for join, factor in ((40.0, 1.0), (15.0, 1.0), (40.0, 8.0)):
+        state = finish(replace(task, join=join, regularisation=factor), volume, iterations=1)
+        first, second = state["references"][:, 0]
+        curve = fourier_shell_correlation(first, second)
+        assert curve[:4].min() > 0.98 and (curve[7] > 0.98) == (join < 40.0)
+        power[join, factor] = mean_amplitudes(first)[7:10].sum()
+    assert power[40.0, 8.0] > 1.3 * power[40.0, 1.0], power

@@ -3,12 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cryoloom.numerics.align import refine
+from cryoloom.numerics.align import classify3d, refine
 from cryoloom.numerics.align.halves import random_halves
 from cryoloom.numerics.align.images import Optics
 from cryoloom.numerics.align.scales import group_scales
 
 BOX, PIXEL, COUNT = 24, 6.0, 160
+CONTRAST = np.array([0.7, 0.9, 1.1, 1.3])
 
 
 def told(scales, group, information, rng):
@@ -38,14 +39,28 @@ def test_images_that_tell_nothing_leave_scales_at_one_and_their_mean_over_images
     assert 1.4 < scales[2] / scales[1] < 2.0
 
 
-@pytest.mark.parametrize("premultiplied", [False, True])
-def test_a_refinement_finds_the_contrast_of_micrographs(blobs, project, image_set, premultiplied):
-    stack, truth = project(blobs(BOX), COUNT, snr=0.4, pixel_size=PIXEL, shift=1.0), blobs(BOX)
+def of_micrographs(blobs, project, snr=0.4):
+    """Return images of four micrographs of different contrast, and which they are of."""
+    stack = project(blobs(BOX), COUNT, snr=snr, pixel_size=PIXEL, shift=1.0)
     clean = project(blobs(BOX), COUNT, snr=1e9, pixel_size=PIXEL, shift=1.0)
     group = np.arange(COUNT) % 4
-    contrast = np.array([0.7, 0.9, 1.1, 1.3])
     signal = clean.images * (np.vdot(clean.images, stack.images) / np.vdot(clean.images, clean.images))
-    varied = replace(stack, images=(stack.images + (contrast[group, None, None] - 1.0) * signal).astype(np.float32))
+    return replace(stack, images=(stack.images + (CONTRAST[group, None, None] - 1.0) * signal).astype(np.float32)), group
+
+
+def test_a_classification_finds_the_contrast_of_micrographs(blobs, project, image_set):
+    stack, group = of_micrographs(blobs, project)
+    images, halves = image_set(stack, PIXEL, 0.9 * BOX * PIXEL), random_halves(np.arange(COUNT), 1)
+    task = classify3d.Task(images, halves, PIXEL, 0.9 * BOX * PIXEL, 40.0, 1, iterations=6, classes=2, search="fixed", alike=group)
+    state = classify3d.begin(task, [blobs(BOX).volume()], stack.rotations, stack.shifts)
+    while not state["finished"]:
+        state = classify3d.iterate(task, state)
+    assert state["scales"] == pytest.approx(CONTRAST, rel=0.06)
+
+
+@pytest.mark.parametrize("premultiplied", [False, True])
+def test_a_refinement_finds_the_contrast_of_micrographs(blobs, project, image_set, premultiplied):
+    (varied, group), truth = of_micrographs(blobs, project), blobs(BOX)
     images = image_set(varied, PIXEL, 0.9 * BOX * PIXEL, optics=(Optics(300.0, 2.7, 0.1, premultiplied=premultiplied),))
     if premultiplied:
         transfers = images.transfers.take(np.arange(COUNT), len(images.plane.kx))
@@ -55,4 +70,4 @@ def test_a_refinement_finds_the_contrast_of_micrographs(blobs, project, image_se
     state = refine.begin(task, [truth.volume()])
     while not state["finished"]:
         state = refine.iterate(task, state)
-    assert state["scales"] == pytest.approx(contrast, rel=0.06)
+    assert state["scales"] == pytest.approx(CONTRAST, rel=0.06)

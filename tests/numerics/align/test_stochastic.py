@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -97,3 +99,27 @@ def test_centring_moves_the_mass_to_the_centre():
     volume[4:7, 11:14, 13:16] = 1
     moved = stochastic.centred_map(volume)
     assert moved[10, 10, 10] == 1 and np.argwhere(moved).mean(axis=0).tolist() == [10, 10, 10]
+
+
+def test_what_the_form_sets_changes_maps_and_batches(scene):
+    plain = searched(plan_of(scene, batches=20, first_batch=40, last_batch=60), 2)
+    assert [each["images"] for each in plain["history"]] == [40, 40]
+    maps = {
+        name: stochastic.maps_of(plan_of(scene, **settings), plain["sums"], 5)[0][0]
+        for name, settings in {"plain": {}, "signed": {"positive": False}, "meek": {"positive": False, "regularisation": 1e-3}}.items()
+    }
+    assert maps["plain"].min() == 0 > maps["signed"].min() and np.array_equal(maps["plain"], np.maximum(maps["signed"], 0))
+    assert np.square(maps["meek"]).sum() < 0.9 * np.square(maps["signed"]).sum()
+
+
+def test_particles_are_sought_as_far_from_the_centre_as_asked_for(blobs, project, image_set):
+    small = replace(blobs(BOX), centres=0.45 * blobs(BOX).centres)
+    stack = project(small, 24, snr=1.0, pixel_size=6.0, shift=0.0)
+    moved = replace(stack, images=np.roll(stack.images, 7, axis=2))
+    images = image_set(moved, 6.0, 185.0)
+    gains = {}
+    for reach in (None, 9.0):
+        plan = stochastic.Plan(images, 185.0 / 12, 1, 1, reach=reach)
+        gallery = stochastic._gallery(plan, small.volume()[None], plan.plane, stack.rotations[:, None])
+        gains[reach] = stochastic.expect(plan, np.arange(24), gallery, images.total_power(), np.ones(1)).gain
+    assert gains[9.0] > gains[None] + 1.0, gains

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cryoloom.numerics.masks.shapes import shape_mask
 from cryoloom.numerics.masks.soft import (
     OPERATIONS,
     automatic_threshold,
@@ -69,3 +70,25 @@ def test_otsu_splits_two_heaps():
 def test_border_distance():
     assert border_distance(spherical_mask(32, 10, 0)) == 5
     assert border_distance(np.zeros((8, 8, 8), np.float32)) == 0
+
+
+def test_a_body_is_closed_opened_and_shrunk():
+    radius = radius_from_centre(64)
+    volume = (radius <= 16).astype(np.float32)
+    volume[30:34, 30:34, 40:] = 0.0  # a channel
+    volume[32, 10:16, 32] = 1.0  # a spike
+    settings = {"resolution": 4.0, "threshold": 0.5, "extend": 0, "edge": 1}
+    plain, closed, opened, less = (
+        soft_mask(volume, 2.0, **settings | more)[0] for more in ({}, {"closing": 3}, {"opening": 2}, {"extend": -4})
+    )
+    assert plain[32, 32, 44] == 0 and closed[32, 32, 44] == 1
+    assert plain[32, 13, 32] == 1 and opened[32, 13, 32] == 0 and opened[32, 22, 32] == 1
+    assert less[radius > 14].max() == 0 and less[radius < 11][0:50].min() >= 0 and less[32, 32, 22] == 1
+
+
+@pytest.mark.parametrize(("shape", "volume"), [("sphere", 4 / 3 * np.pi * 10**3), ("cylinder", np.pi * 10**2 * 12), ("box", 20**2 * 12)])
+def test_shapes_have_their_volume_and_their_hole(shape, volume):
+    solid = shape_mask(shape, 48, 20.0, 0.0, height=12.0)
+    assert solid.sum() == pytest.approx(volume, rel=0.2)
+    hollow = shape_mask(shape, 48, 20.0, 2.0, inner=10.0, height=12.0)
+    assert hollow[24, 24, 24] == 0 and hollow[24, 24, 32] == 1 and hollow[24, 24, 24 + 13] == 0

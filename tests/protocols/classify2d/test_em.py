@@ -87,14 +87,16 @@ def test_members_superpose_when_centred_and_turned(classified):
     total = np.zeros((BOX, BOX))
     for image, row in zip(images[member], rows.filter(pl.Series(member)).iter_rows(named=True), strict=True):
         shift = torch.tensor([row["origin_x"] / PIXEL, row["origin_y"] / PIXEL], dtype=torch.float32)
-        total += rotate(shift_images(torch.from_numpy(image), shift).numpy(), row["psi"], reshape=False, order=1)
+        total += rotate(
+            shift_images(torch.from_numpy(image), shift).numpy(), -row["psi"], reshape=False, order=1
+        )  # SciPy turns from +y towards +x
     from cryoloom.numerics.fourier.transforms import centred_irfft2, centred_rfft2, crop_rfft2
 
     box = averages.shape[-1]
     small = centred_irfft2(crop_rfft2(centred_rfft2(torch.from_numpy(total)), (BOX, BOX), (box, box)), (box, box)).numpy()
     axis = np.arange(box) - box // 2
     inside = np.hypot(axis[:, None], axis[None, :]) < 50 / size
-    assert np.corrcoef(small[inside], averages[best - 1][inside])[0, 1] > 0.7
+    assert np.corrcoef(small[inside], averages[best - 1][inside])[0, 1] > 0.9
 
 
 def test_automatic_choice_drops_junk_and_keeps_particles(classified):
@@ -129,6 +131,9 @@ def test_classes_of_noise_are_bad_and_said_to_show_nothing(simulated, checkpoint
     out = Classify2D(particles=data.particles, classes=5, mask_diameter=170.0, iterations=8).run(job)
     assert any("no better than their negatives" in warning for warning in job.warnings) == noise_only
     assert out.classes.items["good"].any() != noise_only
+    titles = [panel.title for panel in Classify2D.report(None, out) if panel.html()]
+    assert {"Sizes of classes", "Likelihood", "Resolution and band", "Classes"} <= set(titles)
+    assert (out.classes.items["accuracy_rotations"] > 0).all()
 
 
 def _stop():
@@ -138,19 +143,22 @@ def _stop():
 def test_every_parameter_reaches_the_method(simulated, checkpoint_job, monkeypatch):
     seen = []
     monkeypatch.setattr(schedule, "begin", lambda task: seen.append(task) or {"iteration": task.iterations, "history": []})
-    monkeypatch.setattr(prepare, "outcome", lambda task, state, shape: _stop())
+    monkeypatch.setattr(prepare, "outcome", lambda task, state, shape, **more: _stop())
     given = {
         "uncertainty": 3.0, "annealing_start": 4, "annealing_length": 6, "white_noise": True, "initial_scale": 0.5, "recentre": True,
         "recentre_threshold": 0.4, "recentre_binary": True, "frc_regularised": False, "iterations": 30, "final_iterations": 2,
     }  # fmt: skip
     protocol = Classify2D(
         particles=simulated(count=40, box=32, pixel_size=7.0, snr=0.5).particles, classes=3, mask_diameter=150.0, batch_per_class=11,
-        regularisation=4.0, force_max_over_poses=False, **given,
+        regularisation=4.0, force_max_over_poses=False, shift_range=28.0, outer_diameter=196.0, **given,
     )  # fmt: skip
     with pytest.raises(RuntimeError, match="seen"):
         protocol.run(checkpoint_job())
     settings = seen[0].settings
     assert {name: getattr(settings, name) for name in given} == given
+    frame, size = seen[0].frame, 224.0 / seen[0].frame.sampler.layout.box
+    assert settings.reach * size == pytest.approx(28.0)
+    assert ((frame.radius + frame.edge) * size, frame.radius * size) == pytest.approx((98.0, 75.0))
     assert (settings.tau_fudge, settings.hard, settings.batch, settings.classes) == (4.0, False, 33, 3)
 
 

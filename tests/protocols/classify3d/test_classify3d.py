@@ -11,6 +11,8 @@ from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.relion import export_relion
 from cryoloom.formats.star import read_star
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation
+from cryoloom.numerics.geometry.euler import euler_to_matrix
+from cryoloom.numerics.geometry.symmetry import C1
 from cryoloom.numerics.reconstruct.resample import matched
 from cryoloom.protocols.classify3d.em import Classify3D
 from cryoloom.protocols.refine.auto import AutoRefine
@@ -143,7 +145,7 @@ def test_classes_go_on_to_selection_refinement_and_relion(sorted_set, checkpoint
 def test_the_report_draws_from_the_outputs_alone(sorted_set):
     out, _, _ = sorted_set
     html = [panel.html() for panel in Classify3D.report(None, out)]
-    assert len(html) == 6 and all(html) and "internal" in html[0]
+    assert len(html) == 9 and all(html) and "internal" in html[0]
     assert Classify3D.summary(None, out)["clearly worse"] == "none"
 
 
@@ -155,6 +157,24 @@ def test_a_reference_on_another_grid_is_resampled_and_said_so(two_states, checkp
     protocol = Classify3D(particles=particles, reference=other, classes=2, align=False, iterations=3, **SETTINGS)
     _, job = run(protocol, checkpoint_job, particles.root, "resampled")
     assert any("resampled" in warning for warning in job.warnings)
+
+
+def test_the_range_of_a_local_search_holds_poses_near_the_given_ones(two_states, checkpoint_job):
+    """With poses a few degrees off, a range of nearly nothing leaves them there, and none lets them go."""
+    particles, maps, _ = two_states
+    off = Particles(particles.items.with_columns(psi=pl.col("psi") + 6.0), particles.root, optics=particles.optics)
+    moved = {}
+    for name, reach in (("held", 0.3), ("free", None)):
+        protocol = Classify3D(
+            particles=off, reference=maps[0], classes=2, local_search=True, local_range=reach, iterations=3, mask_diameter=190.0,
+            initial_lowpass=25.0,
+        )  # fmt: skip
+        out, _ = run(protocol, checkpoint_job, particles.root, name)
+        found, before = (
+            euler_to_matrix(*(one.items[angle].to_numpy() for angle in ("rot", "tilt", "psi"))) for one in (out.particles, off)
+        )
+        moved[name] = np.median(C1.angle(found, before))
+    assert moved["held"] < 0.3 and moved["free"] > 2.0
 
 
 def test_what_cannot_be_is_said_before_the_run(two_states):
@@ -169,6 +189,7 @@ def test_what_cannot_be_is_said_before_the_run(two_states):
     assert not hints()
     assert hints(align=False, particles=bare)["align"].error and hints(local_search=True, particles=bare)["local_search"].error
     assert hints(reference=three)["classes"].error and hints(symmetry="Q2")["symmetry"].error
+    assert hints(relax_symmetry="C4v")["relax_symmetry"].fix == "C4"
     assert hints(classes=6)["classes"].fix == 4 and not hints(classes=6)["classes"].error
     assert not hints(mask_diameter=500.0)["mask_diameter"].error
     few = Particles(particles.items.head(20), particles.root, optics=particles.optics)

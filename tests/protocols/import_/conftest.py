@@ -16,6 +16,7 @@ class LoopJob:
     root: Path
     seed: int = 0
     threads: int = 1
+    open: bool = False
     warnings: list[str] = field(default_factory=list)
 
     def map(self, function, items, *, name="items"):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from cryoloom.formats.mrc import read_mrc
+from cryoloom.numerics.align import stochastic
 from cryoloom.numerics.align.axes import agreement
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
 from cryoloom.numerics.geometry.symmetry import point_group
@@ -60,7 +61,7 @@ def test_different_particles_fall_into_different_classes(simulated, checkpoint_j
     summary = InitialModel.summary(None, out)
     assert summary["particles a class"] == ", ".join(map(str, table["count"]))
     titles = [panel.title for panel in InitialModel.report(None, out)]
-    assert titles == ["Classes", "Maps", "Search", "Sizes of classes"]
+    assert titles == ["Classes", "Maps", "Search", "Viewing directions", "Sizes of classes"]
     # A refinement takes one of the classes as its reference.
     assert not list(AutoRefine(particles=out.particles, reference=out.classes, reference_class=2, mask_diameter=170.0).check())
 
@@ -71,6 +72,21 @@ def test_classes_of_one_structure_are_said_to_be_alike(simulated, checkpoint_job
     job = checkpoint_job()
     out = InitialModel(particles=data.particles, mask_diameter=170.0, batches=20, classes=2).run(job)
     assert any("classify3d.em" in warning or "not aligned again" in warning for warning in job.warnings), out.classes.items
+
+
+def test_the_form_reaches_the_search(simulated, checkpoint_job, monkeypatch):
+    seen = []
+
+    def begin(plan):
+        seen.append(plan)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stochastic, "begin", begin)
+    given = {"batches": 40, "first_batch": 30, "last_batch": 50, "regularisation": 2.0, "positive": False}
+    protocol = InitialModel(particles=simulated(**SMALL | {"count": 80}).particles, mask_diameter=170.0, shift_range=21.0, **given)
+    with pytest.raises(KeyboardInterrupt):
+        protocol.run(checkpoint_job())
+    assert {name: getattr(seen[0], name) for name in given} == given and seen[0].reach == pytest.approx(3.0)
 
 
 def test_what_cannot_be_done_is_refused_before_any_work(simulated, checkpoint_job):

@@ -105,6 +105,21 @@ def test_a_sphere_less_the_particle_is_the_solvent_around_it(chain):
         CreateMask(volume=volume, shape="sphere", diameter=60.0, other=wide, operation="and-not").run(job)
 
 
+def test_shapes_and_symmetry_of_masks(chain):
+    volume, _, job, _ = chain
+    tube = CreateMask(volume=volume, shape="cylinder", diameter=60.0, inner_diameter=24.0, height=80.0).run(job).mask
+    data = read_mrc(tube.file(tube.items["mask_path"][0])).data
+    middle = BOX // 2
+    assert (
+        data[middle, middle, middle] == 0.0 and data[middle, middle, middle + 10] == 1.0 and data[middle + 28, middle, middle + 10] == 0.0
+    )
+    turned = CreateMask(volume=volume, symmetry="C2").run(job).mask
+    data = read_mrc(turned.file(turned.items["mask_path"][0])).data[1:, 1:, 1:]
+    assert np.abs(data - data[:, ::-1, ::-1]).max() < 0.35 and np.abs(data - data[:, ::-1, ::-1]).mean() < 1e-3
+    hints = {hint.parameter for hint in CreateMask(volume=volume, shape="box", inner_diameter=30.0, diameter=20.0, symmetry="Q").check()}
+    assert hints == {"inner_diameter", "symmetry"}
+
+
 def test_a_calibrated_pixel_size_scales_every_resolution(chain):
     volume, _, job, masked = chain
     plain, calibrated = (Sharpen(volume=volume, mask=masked.mask, calibrated_pixel_size=size).run(job) for size in (None, 1.05 * PIXEL))
@@ -125,7 +140,9 @@ def test_sharpened_map_is_closer_to_the_truth_and_the_numbers_are_honest(chain):
     assert 2 * PIXEL <= meta["resolution"] <= meta["resolution_unmasked"] <= 12.0
     assert meta["b_factor"] < 0
     assert set(protocol.summary(out)) >= {"resolution (Å, FSC 0.143)", "B-factor (Å²)"}
-    assert [type(panel).__name__ for panel in protocol.report(out)] == ["LinePlot", "LinePlot", "MapSlices", "MapSurface"]
+    assert [type(panel).__name__ for panel in protocol.report(out)] == [
+        "LinePlot", "LinePlot", "Histogram", "LinePlot", "MapSlices", "MapSurface",
+    ]  # fmt: skip
 
 
 def test_the_map_of_both_halves_is_sharpened_where_there_is_one(chain):
@@ -140,6 +157,33 @@ def test_the_map_of_both_halves_is_sharpened_where_there_is_one(chain):
         maps.append(read_mrc(out.volume.file(out.volume.items["volume_path"][0])).data.copy())
     assert np.allclose(maps[1], 3 * maps[0], atol=1e-4 * maps[1].max())
     assert out.volume.items["unfiltered_path"].to_list() == [path]
+
+
+def test_a_map_stretched_along_one_axis_is_said_to_be(chain):
+    volume, truth, job, masked = chain
+    isotropic = Sharpen(volume=volume, mask=masked.mask).run(job)
+    assert not any("stretched" in warning for warning in job.warnings)
+    rng = np.random.default_rng(3)
+    z = np.fft.fftfreq(BOX)[:, None, None]
+    x, y = np.fft.rfftfreq(BOX)[None, None, :], np.fft.fftfreq(BOX)[None, :, None]
+    near_z = np.abs(z) > np.cos(np.deg2rad(35.0)) * np.sqrt(x**2 + y**2 + z**2)
+    lost = near_z & (np.sqrt(x**2 + y**2 + z**2) > PIXEL / 20.0)
+    poor = np.fft.irfftn(np.where(lost, 0.0, np.fft.rfftn(truth)), s=truth.shape, axes=(0, 1, 2)).astype(np.float32)
+    for name in ("half_map1_path", "half_map2_path"):
+        write_mrc(volume.file(volume.items[name][0]), poor + 0.35 * rng.standard_normal(truth.shape).astype(np.float32), PIXEL, volume=True)
+    out = Sharpen(volume=volume, mask=masked.mask).run(job)
+    each, axes = (np.array(out.fsc.meta[name]) for name in ("resolution_by_direction", "directions"))
+    assert each[np.abs(axes[:, 2]) > np.cos(np.deg2rad(15))].min() > 1.3 * np.median(each)
+    warning = next(one for one in job.warnings if "stretched" in one)
+    assert float(warning.split("tilt ")[1].split("°")[0]) < 25
+    assert np.ptp(isotropic.fsc.meta["resolution_by_direction"]) < 0.3 * np.median(isotropic.fsc.meta["resolution_by_direction"])
+
+
+def test_the_b_factor_is_fitted_in_the_range_asked_for(chain):
+    volume, _, job, masked = chain
+    found = [Sharpen(volume=volume, mask=masked.mask, fit_high=high).run(job).fsc.meta["b_factor"] for high in (None, 6.0)]
+    assert found[0] != found[1] and all(-200 < value < 0 for value in found)
+    assert [hint.parameter for hint in Sharpen(volume=volume, fit_high=12.0).check()] == ["fit_high"]
 
 
 def test_the_same_map_twice_is_refused(chain):

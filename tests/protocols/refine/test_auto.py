@@ -10,7 +10,7 @@ from cryoloom.numerics.align import refine
 from cryoloom.numerics.fsc.masked import masked_fsc
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
 from cryoloom.numerics.geometry.compare import compare_poses
-from cryoloom.numerics.geometry.euler import euler_to_matrix, random_rotations
+from cryoloom.numerics.geometry.euler import euler_to_matrix, matrix_to_euler, random_rotations
 from cryoloom.numerics.geometry.symmetry import point_group
 from cryoloom.numerics.masks.soft import spherical_mask
 from cryoloom.numerics.reconstruct.resample import matched
@@ -119,11 +119,46 @@ def test_given_poses_that_are_missing_or_do_not_fit_are_refused(simulated, check
     settings = {"reference": data.volume, "mask_diameter": 170.0, "poses": "given"}
     with pytest.raises(Failure, match="Not all particles have rot"):
         AutoRefine(particles=data.particles, **settings).run(checkpoint_job("none"))
+    assert [hint.fix for hint in AutoRefine(particles=data.particles, **settings).check() if hint.error] == ["search"]
     poses = pl.DataFrame({name: [0.0] * 60 for name in ("rot", "tilt", "psi", "origin_x", "origin_y")})
     given = Particles(data.particles.items.hstack(poses), data.particles.root, optics=data.particles.optics)
     write_mrc(data.volume.file("data/truth.mrc"), -data.density, 7.0, volume=True)
     with pytest.raises(Failure, match="do not agree with the reference at the poses"):
         AutoRefine(particles=given, **settings).run(checkpoint_job("wrong"))
+
+
+def seen_task(protocol, job, monkeypatch):
+    """Return what a refinement would be asked to do, without doing it."""
+    seen = []
+    monkeypatch.setattr(refine, "begin", lambda task, *given: seen.append((task, *given)) or (_ for _ in ()).throw(Seen))
+    with pytest.raises(Seen):
+        protocol.run(job)
+    return seen[0]
+
+
+class Seen(Exception):
+    pass
+
+
+def test_priors_and_relaxed_symmetry_reach_the_method_in_its_units(simulated, checkpoint_job, monkeypatch):
+    data = simulated(**SMALL | {"count": 60})
+    rot, tilt, psi = matrix_to_euler(data.matrices)
+    poses = pl.DataFrame({"rot": rot, "tilt": tilt, "psi": psi, "origin_x": data.origins[:, 0], "origin_y": data.origins[:, 1]})
+    given = Particles(data.particles.items.hstack(poses), data.particles.root, optics=data.particles.optics)
+    settings = {"reference": data.volume, "mask_diameter": 170.0, "poses": "prior", "relax_symmetry": "c3"}
+    protocol = AutoRefine(
+        particles=given, **settings, prior_turn=4.0, prior_shift=14.0, free_rot=True, shift_range=35.0, join_below=30.0, regularisation=2.0,
+        grey_scales=False,
+    )  # fmt: skip
+    assert not [hint for hint in protocol.check() if hint.error]
+    task, _, rotations, shifts = seen_task(protocol, checkpoint_job(), monkeypatch)
+    assert task.prior.turn == pytest.approx((180 / np.pi / 4.0) ** 2) and task.prior.shift == pytest.approx(0.25)
+    assert (task.reach, task.join, task.regularisation, task.alike) == (5.0, 30.0, 2.0, None)
+    assert task.prior.about_axis and task.prior.group.name == task.relaxed.name == "C3" and not task.near
+    assert np.allclose(task.prior.rotations, data.matrices) and np.allclose(task.prior.shifts, data.origins / 7.0)
+    assert np.allclose(rotations, data.matrices) and np.allclose(shifts, data.origins / 7.0)
+    hints = {hint.parameter: hint for hint in AutoRefine(particles=data.particles, **settings | {"relax_symmetry": "C4v"}).check()}
+    assert hints["poses"].error and hints["poses"].fix == "search" and hints["relax_symmetry"].fix == "C4"
 
 
 def test_the_correlation_under_a_mask_is_that_of_the_halves_corrected_and_a_sharp_edge_is_told(simulated, checkpoint_job):
@@ -200,6 +235,8 @@ def test_given_halves_are_kept_and_partial_ones_refused(simulated, checkpoint_jo
     settings = {"reference": data.volume, "mask_diameter": 170.0, "iterations": 3}
     out = AutoRefine(particles=given, **settings).run(checkpoint_job())
     assert out.particles.items["half_set"].to_list() == half.to_list()
+    titles = [panel.title for panel in AutoRefine.report(None, out) if panel.html()]
+    assert {"Signal to noise", "Accuracy of poses", "Movement of shifts"} <= set(titles)
     partial = pl.Series("half_set", [1, None, 2] * 20)
     broken = Particles(data.particles.items.with_columns(partial), data.particles.root, optics=data.particles.optics)
     with pytest.raises(Failure, match="half_set"):
@@ -257,4 +294,6 @@ def test_a_reference_off_its_axes_is_told_where_they_could_be(simulated, checkpo
 def test_symmetry_that_does_not_exist_is_refused_in_the_form(simulated, name, fix):
     data = simulated(**SMALL | {"count": 4})
     hints = list(AutoRefine(particles=data.particles, reference=data.volume, mask_diameter=170.0, symmetry=name).check())
+    few, *hints = sorted(hints, key=lambda hint: hint.parameter)
+    assert few.parameter == "particles" and not few.error
     assert [hint.parameter for hint in hints] == ["symmetry"] and hints[0].error and hints[0].fix == fix

@@ -72,7 +72,7 @@ def polished(search: Search, rows: Tensor, given: Assignments, threads: int, *, 
         own = order[cut]
         image, label = rows[own], int(given.label[own[0]])
         angle, shift = given.angle[own], given.shift[own]
-        samples = aligned(search.layout, search.observations.harmonics[image], angle, shift, search.band)
+        samples = aligned(search.layout, search.observations.signals(image), angle, shift, search.band)
         samples = samples * (precision[search.group[image]] / search.layout.half_angles).t()
         poses = posed(search.layout, search.references.samples[:, :, label : label + 1], children, search.band)
         flat = torch.view_as_real(samples).transpose(2, 3).flatten(0, 2).t()

@@ -133,7 +133,7 @@ class Search:
 
     def base(self, rows: Tensor, precision: Tensor) -> Tensor:
         """Return ``log π_k - ½ Σ C² |A_k|² / σ²``, tempered, ``(rows, K)``."""
-        weighted = self.observations.transfer[rows] * precision[self.group[rows]]
+        weighted = self.observations.squares(rows) * precision[self.group[rows]]
         return self.references.log_share / self.temperature - 0.5 * (weighted @ self.references.power.t())
 
     def log_prior(self, shifts: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ class Search:
         count, nodes = len(rows), len(self.grid.nodes)
         groups = self.layout.groups_within(self.coarse_band)
         precision = self.precision(self.coarse_band)
-        weighted = self.observations.harmonics[rows] * self.layout.packed_weights(precision)[self.group[rows]]
+        weighted = self.observations.signals(rows) * self.layout.packed_weights(precision)[self.group[rows]]
         base = self.base(rows, precision)
         prior = self.log_prior(self.grid.nodes.to(weighted.device))
         left = [_both_sides(group.view(weighted, self.coarse_band)) for group in groups]
@@ -239,7 +239,7 @@ class Search:
         """Return `cells`, sorted by image, with the log-weights of their children in the whole band."""
         half, band = self.layout.half_angles, self.band
         images, member = torch.unique_consecutive(cells.image, return_inverse=True)
-        packed = self.observations.harmonics[images]
+        packed = self.observations.signals(images)
         arrays = [group.view(packed, band).flatten(2).permute(1, 2, 0) for group in self.layout.groups_within(band)]
         precision = self.precision(band)
         samples = self.layout.synthesise(arrays, band).permute(2, 0, 1)

@@ -44,15 +44,15 @@ def matches(task: Task, state: State, found: Averages) -> Tensor:
         own = order[cut]
         label = int(labels[own[0]])
         reference, variance = references[:, :, label], noise[task.group[own]]  # (H, R), (n, R)
-        images = aligned(layout, observations.harmonics[own], angles[own], shifts[own], layout.rings)  # C X, (H, R, n)
+        images = aligned(layout, observations.signals(own), angles[own], shifts[own], layout.rings)  # C X, (H, R, n)
         cross = (images * reference[:, :, None].conj()).real.mean(dim=0).t()
         part = shares[own, None] / variance / found.weight[:, label]  # of an image with C X, in the average of its class
         itself = part * found.damping[:, label] * kept * images.abs().square().mean(dim=0).t()
         # Without one of its images the average has less to be divided by; a class of one is left with nothing.
-        others = (1.0 - part * observations.transfer[own]).clamp(min=0.5)
+        others = (1.0 - part * observations.squares(own)).clamp(min=0.5)
         precision = layout.areas / variance
         signal = (precision * (cross - itself) / others).sum(dim=1)
-        power = (precision * observations.transfer[own] * reference.abs().square().mean(dim=0)).sum(dim=1)
+        power = (precision * observations.squares(own) * reference.abs().square().mean(dim=0)).sum(dim=1)
         return signal / (power + 1.0)  # Where the average is fainter than the noise, nothing is known: 0.
 
     parts = list(ordered(work, runs_of(labels[order], _POSES), task.threads))

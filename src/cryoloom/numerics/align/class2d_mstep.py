@@ -52,10 +52,10 @@ def accumulate(
     def work(cut: slice) -> tuple[int, Tensor, Tensor, Tensor]:
         own = order[cut]
         image = posterior.image[own]
-        samples = aligned(layout, observations.harmonics[image], posterior.angle[own], posterior.shift[own], band)
+        samples = aligned(layout, observations.signals(image), posterior.angle[own], posterior.shift[own], band)
         share = posterior.weight[own, None] * (part[image, None] == parts)  # (poses, Q)
         images = torch.complex(samples.real @ share, samples.imag @ share)
-        return int(posterior.label[own[0]]), images, share.t() @ observations.transfer[image], share.sum(dim=0)
+        return int(posterior.label[own[0]]), images, share.t() @ observations.squares(image), share.sum(dim=0)
 
     for label, images, transfer, total in ordered(work, runs_of(posterior.label[order], _POSES), threads):
         sums.images[:, :band, label] += images

@@ -53,12 +53,25 @@ class Observations:
         changes none of the sums over ``C² |A|²``.
     usable
         False for images without variance or with values that are not finite; their rows are zero.
+    scale
+        Grey scale of every image, which multiplies its transfer function, ``(n,)``; None: one.
     """
 
     harmonics: Tensor
     power: Tensor
     transfer: Tensor
     usable: Tensor
+    scale: Tensor | None = None
+
+    def signals(self, rows: Tensor) -> Tensor:
+        """Return the harmonics of some images by the transfer function of their grey scale, ``(b, size)``."""
+        found = self.harmonics[rows]
+        return found if self.scale is None else found * self.scale[rows, None]
+
+    def squares(self, rows: Tensor) -> Tensor:
+        """Return the ring means of the squared transfer function of some images at their grey scale, ``(b, R)``."""
+        found = self.transfer[rows]
+        return found if self.scale is None else found * self.scale[rows, None].square()
 
 
 def normalised(images: Tensor, mask_radius: float) -> tuple[Tensor, Tensor]:

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cryoloom.numerics.align import class2d_schedule as schedule
+from cryoloom.numerics.align.class2d_accuracy import accuracies
 from cryoloom.numerics.align.class2d_averages import Frame, average, crossing
 from cryoloom.numerics.align.class2d_layout import PolarLayout
 from cryoloom.numerics.align.class2d_match import matches
 from cryoloom.numerics.align.class2d_observations import Observations, Optics, observe
 from cryoloom.numerics.align.class2d_sampling import PolarSampler
+from cryoloom.numerics.align.class2d_upright import upright
 
 BLOCK = 64  # images prepared at once
 
@@ -42,7 +44,14 @@ class Geometry:
 
 
 def geometry(
-    box: int, pixel_size: float, mask_diameter: float, max_resolution: float, *, reach: float = 0.08, start: float = 38.0
+    box: int,
+    pixel_size: float,
+    mask_diameter: float,
+    max_resolution: float,
+    *,
+    outer: float | None = None,
+    reach: float = 0.08,
+    start: float = 38.0,
 ) -> Geometry:
     """Choose the working image: large enough for rings to `max_resolution` Å, no larger.
 
@@ -50,8 +59,8 @@ def geometry(
     ----------
     box, pixel_size
         Of the particle images, px and Å/px.
-    mask_diameter
-        Å.
+    mask_diameter, outer
+        Å, and where the mask's edge ends; None: 1.2 times as far.
     reach
         Largest shift as a fraction of the box.
     start
@@ -62,11 +71,11 @@ def geometry(
     working = min(2 * (rings + 2), box // 2 * 2)
     rings = min(rings, working // 2 - 1)
     size = extent / working
-    outer = min(0.6 * mask_diameter / size, working / 2 - 1.0)
-    radius = min(mask_diameter / 2 / size, outer - min(3.0, outer / 3))
+    end = min((0.6 * mask_diameter if outer is None else outer / 2) / size, working / 2 - 1.0)
+    radius = min(mask_diameter / 2 / size, end - min(3.0 if outer is None else 1.0, end / 3))
     shift = reach * working
-    layout = PolarLayout(working, rings, min(0.5 * working, radius + (outer - radius) / 2 + shift))
-    return Geometry(working, size, Frame(PolarSampler(layout), radius, outer - radius), shift, max(4, int(extent / start)))
+    layout = PolarLayout(working, rings, min(0.5 * working, radius + (end - radius) / 2 + shift))
+    return Geometry(working, size, Frame(PolarSampler(layout), radius, end - radius), shift, max(4, int(extent / start)))
 
 
 def observations(
@@ -107,11 +116,13 @@ class Outcome:
         ``(K, R)`` correlation of half-set averages on rings 1 … R.
     resolution, resolution_0143
         Å, of FRC 0.5 and 0.143.
+    accuracy_rotations, accuracy_translations
+        Degrees and Å, of an image's pose in each class, see `accuracies`, ``(K,)``.
     shown
         Whether images that no average held fit the averages better than their negatives do.
-    label, psi, origin, certainty, choices, evidence, match
+    label, psi, origin, certainty, choices, evidence, match, scale
         Per image: class from 0; degrees; shift in Å ``(n, 2)`` added to the image before it is turned; probability of the pose; effective number
-        of classes; log-likelihood gain; amplitude of the class average in it, see `matches`.
+        of classes; log-likelihood gain; amplitude of the class average in it, see `matches`; grey scale.
     """
 
     averages: NDArray[np.float32]
@@ -125,12 +136,17 @@ class Outcome:
     choices: NDArray[np.float32]
     evidence: NDArray[np.float64]
     match: NDArray[np.float32]
+    scale: NDArray[np.float64]
+    accuracy_rotations: NDArray[np.float64]
+    accuracy_translations: NDArray[np.float64]
     shown: bool
 
 
-def outcome(task: schedule.Task, state: schedule.State, shape: Geometry) -> Outcome:
-    """Return what the last `state` says, in the conventions of the tables."""
-    settings = task.settings
+def outcome(task: schedule.Task, state: schedule.State, shape: Geometry, *, vertical: bool = False) -> Outcome:
+    """Return what the last `state` says, in the conventions of the tables; `vertical` turns averages upright."""
+    if vertical:
+        state = upright(state, shape.frame)
+    task, settings = schedule.scaled(task, state), task.settings
     found = average(
         schedule.stored_sums(state), torch.from_numpy(state["noise"]), task.frame,
         frc_regularised=settings.frc_regularised, tau_fudge=settings.tau_fudge,
@@ -141,8 +157,10 @@ def outcome(task: schedule.Task, state: schedule.State, shape: Geometry) -> Outc
     u = state["shift"].astype(np.float64) * shape.pixel_size
     cosine, sine = np.cos(angle), np.sin(angle)
     origin = -np.stack([cosine * u[:, 0] - sine * u[:, 1], sine * u[:, 0] + cosine * u[:, 1]], axis=1)
+    rotations, shifts = accuracies(task, state)
     psi = -((np.rad2deg(angle) + 180.0) % 360.0 - 180.0)
     return Outcome(
         state["images"].astype(np.float32), found.frc.numpy(), half, low, state["labels"], psi, origin, state["certainty"], state["choices"],
-        state["evidence"], matches(task, state, found).numpy(), state["shown"],
+        state["evidence"], matches(task, state, found).numpy(),
+        np.ones(task.count) if task.alike is None else state["scales"][task.alike], rotations, shifts * shape.pixel_size, state["shown"],
     )  # fmt: skip

@@ -23,8 +23,10 @@ from cryoloom.numerics.align.class2d_estep import Posterior, References, Search,
 from cryoloom.numerics.align.class2d_mstep import Sums, accumulate
 from cryoloom.numerics.align.class2d_observations import Observations
 from cryoloom.numerics.align.class2d_poses import Children, PoseGrid
+from cryoloom.numerics.align.class2d_scales import grey_of
 from cryoloom.numerics.align.class2d_witnesses import with_negatives, witnesses
 from cryoloom.numerics.align.negatives import better_than_negatives
+from cryoloom.numerics.align.scales import TELLING, group_scales
 from cryoloom.numerics.parallel import blocks
 
 State = dict[str, Any]
@@ -34,6 +36,7 @@ _COARSE = 16  # rings of the coarse search, at most
 _MARGIN = 6  # rings beyond the last correlated one that are compared
 _GROWTH = 1.25  # of the band in one iteration, at most
 _LEAST = 0.01  # poses less probable are not averaged
+SCALES_FROM = 4  # rings on which halves must agree well before grey scales are read from them
 _DEAD = 0.2  # of the mean size: a smaller class is dying
 
 
@@ -94,6 +97,8 @@ class Task:
     ----------
     group, half
         Optics group (from 0) and half set (0, 1) of every image, int64 ``(n,)``.
+    alike
+        Which images share a grey scale, ``(n,)`` from 0; None: all.
     """
 
     observations: Observations
@@ -103,6 +108,7 @@ class Task:
     settings: Settings
     seed: int
     threads: int
+    alike: np.ndarray | None = None
 
     @property
     def count(self) -> int:
@@ -122,11 +128,12 @@ class Task:
 
 @dataclass(frozen=True)
 class _Pass:
-    """What an expectation over a batch found."""
+    """What an expectation over a batch found; `grey` is what tells grey scales, ``(n, 2)``."""
 
     sums: Sums
     assigned: Assignments
     shift_sigma: float
+    grey: Tensor
 
 
 def begin(task: Task) -> State:
@@ -157,6 +164,9 @@ def begin(task: Task) -> State:
         "poor": np.zeros(settings.classes, dtype=np.int64),
         "labels": np.full(task.count, -1, dtype=np.int64),
         "shown": True,
+        "telling": 0,
+        "grey": np.zeros((task.count, 2)),
+        "scales": np.ones(1 if task.alike is None else int(task.alike.max()) + 1),
         "history": [],
         **_stored(_no_sums(task)),
     }
@@ -164,13 +174,13 @@ def begin(task: Task) -> State:
 
 def iterate(task: Task, state: State) -> State:
     """Return the state after one more iteration."""
-    settings, number = task.settings, state["iteration"]
+    task, settings, number = scaled(task, state), task.settings, state["iteration"]
     final = number >= settings.iterations
     rows = torch.arange(task.count) if final else torch.from_numpy(batch_rows(task, number))
     temperature = 1.0 if final else annealing(settings, number) ** 2
     fine = final or 2 * number >= settings.iterations
     search = _search(task, references(task, state), state["band"], fine=fine, temperature=temperature)
-    found = _expect(task, search, rows, report=number + 1 == task.iterations)
+    found = _expect(task, search, rows, report=number + 1 == task.iterations, telling=state["telling"] if fine else 0)
     labels = state["labels"].copy()
     labels[rows.numpy()] = found.assigned.label.numpy()
     shown = _shown(task, search) if number == settings.iterations else state["shown"]
@@ -191,6 +201,8 @@ def iterate(task: Task, state: State) -> State:
         images, poor, reseeded = _reseed(task, sums, images, averages, poor)
     counts = sums.counts.sum(dim=1)
     ring = supported_ring(averages.frc, counts)
+    grey = state["grey"].copy()
+    grey[rows.numpy()] = found.grey.numpy()
     record = {
         "images": len(rows),
         "temperature": temperature,
@@ -214,6 +226,9 @@ def iterate(task: Task, state: State) -> State:
         "poor": poor,
         "labels": labels,
         "shown": shown,
+        "telling": telling_ring(averages.frc, counts),
+        "grey": grey,
+        "scales": state["scales"] if task.alike is None or not grey.any() else group_scales(grey, task.alike),
         "history": [*state["history"], record],
         **_stored(sums),
         **(_reported(found.assigned) if number + 1 == task.iterations else {}),
@@ -251,6 +266,13 @@ def supported_ring(frc: Tensor, counts: Tensor) -> int:
     return int(rings[order][int(held.to(torch.int64).argmax())])
 
 
+def telling_ring(frc: Tensor, counts: Tensor) -> int:
+    """Return the last ring that tells grey scales: where the halves of most images' classes agree well; 0 for none."""
+    mean = (frc * counts[:, None]).sum(dim=0, keepdim=True) / counts.sum().clamp(min=1e-12)
+    ring = int(crossing(mean, TELLING)[0])
+    return ring if ring >= SCALES_FROM else 0
+
+
 def next_band(band: int, ring: int, start: int, rings: int) -> int:
     """Return the band after one of `band` rings that is supported up to `ring`: slow to grow, slower to fall."""
     wanted = max(ring + _MARGIN, start, math.ceil(0.9 * band))
@@ -258,6 +280,14 @@ def next_band(band: int, ring: int, start: int, rings: int) -> int:
 
 
 # -- the steps --------------------------------------------------------------------------------------------------------
+
+
+def scaled(task: Task, state: State) -> Task:
+    """Return the task with the grey scales of a state."""
+    if task.alike is None:
+        return task
+    scale = torch.from_numpy(state["scales"][task.alike].astype(np.float32))
+    return replace(task, observations=replace(task.observations, scale=scale))
 
 
 def references(task: Task, state: State) -> References:
@@ -276,10 +306,10 @@ def _search(task: Task, model: References, band: int, *, fine: bool, temperature
     return Search(layout, task.observations, task.group, model, grid, coarse, band if fine else coarse, children, temperature)
 
 
-def _expect(task: Task, search: Search, rows: Tensor, *, report: bool) -> _Pass:
-    """Find the posterior of `rows`, chunk by chunk, and sum it up; `report` asks for the poses that the user will see."""
+def _expect(task: Task, search: Search, rows: Tensor, *, report: bool, telling: int = 0) -> _Pass:
+    """Find the posterior of `rows`, chunk by chunk, and sum it up; `report` asks for the poses that the user will see, `telling` rings for grey scales."""
     settings, layout = task.settings, task.frame.sampler.layout
-    sums, assigned, squares, weights = _no_sums(task), [], 0.0, 0.0
+    sums, assigned, grey, squares, weights = _no_sums(task), [], [], 0.0, 0.0
     band = layout.rings if report else min(layout.rings, search.band + _MARGIN + 2)
     for chunk in blocks(len(rows), CHUNK):
         part = rows[chunk]
@@ -293,7 +323,9 @@ def _expect(task: Task, search: Search, rows: Tensor, *, report: bool) -> _Pass:
             assigned.append(polished(search, part, told, task.threads, level=2))
         else:
             assigned.append(assign(found, settings.classes))
-    return _Pass(sums, Assignments.join(assigned), math.sqrt(squares / max(weights, 1e-12) / 2.0))
+        known = task.alike is not None and telling > 0
+        grey.append(grey_of(search, part, assigned[-1], telling, task.threads) if known else torch.zeros((len(part), 2)))
+    return _Pass(sums, Assignments.join(assigned), math.sqrt(squares / max(weights, 1e-12) / 2.0), torch.cat(grey))
 
 
 def _shown(task: Task, search: Search) -> bool:

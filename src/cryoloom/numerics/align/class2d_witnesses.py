@@ -25,4 +25,5 @@ def with_negatives(observations: Observations, rows: Tensor) -> Observations:
     twice = torch.cat([rows, rows])
     harmonics = observations.harmonics[twice]
     harmonics[len(rows) :] *= -1.0
-    return Observations(harmonics, observations.power[twice], observations.transfer[twice], observations.usable[twice])
+    scale = None if observations.scale is None else observations.scale[twice]
+    return Observations(harmonics, observations.power[twice], observations.transfer[twice], observations.usable[twice], scale)

@@ -30,6 +30,8 @@ from cryoloom.numerics.align.classify3d_maps import ClassSums, agreement, final_
 from cryoloom.numerics.align.coarse import Gallery
 from cryoloom.numerics.align.expectation import Effort
 from cryoloom.numerics.align.posterior import Posterior
+from cryoloom.numerics.align.scales import TELLING
+from cryoloom.numerics.fsc.shells import crossing_shell
 from cryoloom.numerics.parallel import overlapping
 from cryoloom.numerics.reconstruct.grids import Map, reference_grid
 from cryoloom.numerics.reconstruct.kernels import grid_bytes
@@ -124,6 +126,8 @@ def begin(task: Task, maps: list[Map], rotations: Array, shifts: Array) -> State
         "log_likelihood": np.zeros(count),
         "references": np.repeat(starts[:, None], len(task.parts), axis=1),
         "noise": noise,
+        "scales": refine.first_scales(task),
+        "fsc": np.zeros(task.images.plane.last + 1),
         "band": band,
         "widening": schedule.start(),
         "rounds": rounds,
@@ -142,6 +146,8 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
 
     `tell` hears the part done of the iteration and what is being done.
     """
+    if task.alike is not None:
+        task = replace(task, images=task.images.scaled(state["scales"][task.alike]))
     images, band, rounds = task.images, state["band"], state["rounds"]
     expected = _expected(task, state, tell)
     posteriors, members = expected.posteriors, expected.members
@@ -187,6 +193,8 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         "max_probability": found.weights[:, 0] * members.max(axis=1),
         "log_likelihood": found.log_likelihood,
         "noise": noise,
+        "scales": refine.updated_scales(task, expected.grey, state),
+        "fsc": agreed.mean,
         "band": next_band,
         "widening": schedule.advance(state["widening"], seen, task.iterations),
         "rounds": following,
@@ -202,7 +210,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     if new["finished"]:
         own = classify3d_rounds.shared_out(members, classify3d_rounds.kinds(new["separation"]), task.seed)
         final, member = final_maps(task, averaged, own, noise), own.argmax(axis=1)
-        prior = 1.0 / schedule.shift_spread(state["shifts"], task.box) ** 2
+        prior = refine.pose_prior(task, schedule.shift_spread(state["shifts"], task.box))
         return {
             **new,
             "member": member,
@@ -266,12 +274,12 @@ def _expect_part(task: Task, state: State, half: int, fold: int, threads: int) -
     if task.search == "global" and (state["closing"] or not state["widening"]["local"]):
         wide = _wide(task, state, maps, grids, coarse)
     known = task.search != "global" or not first
-    spread = schedule.shift_spread(state["shifts"], task.box) if known else 0.06 * task.box
+    spread = schedule.shift_spread(state["shifts"], task.box) if known else refine.first_spread(task)
     lattice = refine.coarse_lattice(task, coarse, spread if state["iteration"] > 1 else None)
-    effort = Effort(band, lattice, prior=1.0 / spread**2, correlate=first, group=task.group)
+    effort = Effort(band, lattice, refine.pose_prior(task, spread), correlate=first, group=task.group, relaxed=task.relaxed)
     return expect(
         task.images, task.rows(half, fold), grids, wide, share, state["noise"], effort, state["rotations"], state["shifts"],
-        known=known, fixed=task.search == "fixed", threads=threads,
+        known=known, fixed=task.search == "fixed", reliable=crossing_shell(state["fsc"], TELLING), threads=threads,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cryoloom.numerics.align.class_accuracy import pose_errors, with_reference
 from cryoloom.numerics.align.classify3d_maps import Agreement, ClassSums, halves_of, thinned
 from cryoloom.numerics.align.posterior import Posterior
+from cryoloom.numerics.align.priors import PosePrior
 from cryoloom.numerics.align.reference_noise import Sample
 from cryoloom.numerics.align.refine import Task
 from cryoloom.numerics.reconstruct.grids import reference_grid
@@ -19,7 +20,7 @@ Array = NDArray[np.float64]
 
 
 def expected_errors(
-    task: Task, sums: ClassSums, agreed: Agreement, found: Posterior, member: NDArray[np.int64], noise: Array, band: int, prior: float
+    task: Task, sums: ClassSums, agreed: Agreement, found: Posterior, member: NDArray[np.int64], noise: Array, band: int, prior: PosePrior
 ) -> Array:
     """Return the standard error of an axis of rotation (radians) and of shift (px) of every image's best pose, ``(n, 2)``.
 
@@ -32,7 +33,7 @@ def expected_errors(
     found, member
         The best poses of all images, and their classes, ``(n,)``.
     noise, band, prior
-        With which poses were found: noise spectra, last shell, and precision (1/px²) of the shifts.
+        With which poses were found: noise spectra, last shell, and prior.
     """
     classes, used = len(sums.each), sums.each.shape[1] - 1
     pair = [thinned(task, sums, agreed, without) for without in (1, 2)]

@@ -11,8 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from cryoloom.numerics.align.coarse import Gallery, search
-from cryoloom.numerics.align.expectation import BLOCK, CANDIDATES, FINAL_STEPS, MARGIN, SAMPLED, STAGES, Effort, residual_power
+from cryoloom.numerics.align.coarse import Gallery
+from cryoloom.numerics.align.expectation import BLOCK, CANDIDATES, FINAL_STEPS, MARGIN, Effort, residual_power, sought
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.levenberg import refine_candidates, refine_pose
 from cryoloom.numerics.align.posterior import SAME_POSE, Candidates, Posterior
@@ -60,6 +60,8 @@ class ClassExpectation:
         Probability of each class for each image, ``(n, K)``.
     residual, counts
         Residual power ``(groups, shells)`` under all classes and poses, and its counts.
+    grey
+        What tells the grey scale of every image, see `expectation.Expectation`, ``(n, 2)``.
     """
 
     posteriors: list[Posterior]
@@ -67,6 +69,7 @@ class ClassExpectation:
     members: Array
     residual: Array
     counts: Array
+    grey: Array
 
     @classmethod
     def joined(cls, parts: list["ClassExpectation"], order: NDArray[np.int64]) -> "ClassExpectation":
@@ -78,6 +81,7 @@ class ClassExpectation:
             np.concatenate([part.members for part in parts])[order],
             np.sum([part.residual for part in parts], axis=0),
             np.sum([part.counts for part in parts], axis=0),
+            np.concatenate([part.grey for part in parts])[order],
         )
 
 
@@ -94,6 +98,7 @@ def expect(
     *,
     known: bool,
     fixed: bool = False,
+    reliable: int = 0,
     threads: int = 1,
 ) -> ClassExpectation:
     """Weigh classes and poses of some images.
@@ -116,23 +121,28 @@ def expect(
         Whether the last poses mean anything.
     fixed
         Compare at the last poses and nowhere else.
+    reliable
+        Last shell that tells grey scales.
     threads
         Blocks worked on at once; the result does not depend on it.
     """
     plane = images.plane.within(effort.band)
     classes = len(grids)
     log_share = np.log(np.maximum(share, 1e-12))
+    telling = np.where(np.arange(noise.shape[1]) <= reliable, 1.0 / noise, 0.0)
 
-    def work(part: slice) -> tuple[list[Posterior], Array, Array, Array, Array]:
+    def work(part: slice) -> tuple[list[Posterior], Array, Array, Array, Array, Array]:
         chosen = rows[part]
         data, weight = images.prepare(chosen, plane, noise)
-        start = Candidates.of(rotations[chosen][:, None], shifts[chosen][:, None], np.ones(len(chosen), np.int64))
+        prior, mates = effort.prior.rows(chosen), effort.prior.mates
+        last = (rotations[chosen][:, None], shifts[chosen][:, None]) if fixed else effort.starts(rotations[chosen], shifts[chosen])
+        start = Candidates.of(*last, np.full(len(chosen), last[0].shape[1]))
         if wide is not None:
             choice = wide.choice[chosen]
-            start = _sought(start if known else None, wide.galleries, choice, data, weight, effort)
-            for shell, steps, kept in (*(stage for stage in STAGES if stage[0] < plane.last), (plane.last, FINAL_STEPS, KEPT)):
+            start = _sought(start if known else None, wide.galleries, choice, data, weight, effort, chosen)
+            for shell, steps, kept in effort.stages(plane.last, wide=True, kept=KEPT):
                 refine_among(
-                    wide.grids, choice, plane.kx, plane.ky, plane.ends[shell], plane.box, data, weight, effort.prior, steps,
+                    wide.grids, choice, plane.kx, plane.ky, plane.ends[shell], plane.box, data, weight, prior, mates, steps,
                     start.rotations, start.shifts, start.costs, start.curvatures, start.found,
                 )  # fmt: skip
                 start = start.distinct(kept, MARGIN, effort.group)
@@ -142,22 +152,22 @@ def expect(
         for number, grid in enumerate(grids):
             poses = Candidates.of(start.rotations, start.shifts, start.found)
             refine_candidates(
-                grid, plane.kx, plane.ky, len(plane.kx), plane.box, data, weight, effort.prior, 0 if fixed else FINAL_STEPS,
+                grid, plane.kx, plane.ky, len(plane.kx), plane.box, data, weight, prior, mates, 0 if fixed else FINAL_STEPS,
                 poses.rotations, poses.shifts, poses.costs, poses.curvatures, poses.found,
             )  # fmt: skip
             poses = poses.distinct(KEPT, MARGIN, effort.group)
             posteriors.append(Posterior.of(poses))
-            evidence[:, number] = -poses.costs[:, 0] if fixed else log_evidence(poses, effort.prior, effort.group.order)
+            evidence[:, number] = -poses.costs[:, 0] if fixed else log_evidence(poses, effort.prior.shift, effort.group.order)
         members, whole = _weighed(evidence + log_share)
         residual, total = np.zeros((len(noise), plane.last + 1)), np.zeros((len(noise), plane.last + 1))
-        grey, untold = np.zeros((len(chosen), 2)), np.zeros_like(noise)
+        grey = np.zeros((len(chosen), 2))
         masked, transfers = images.storage.take(chosen, len(plane.kx)), images.transfers.take(chosen, len(plane.kx))
         for number, (grid, posterior) in enumerate(zip(grids, posteriors, strict=True)):
             residual_power(
                 grid, plane.kx, plane.ky, plane.shell, plane.box, masked, transfers, images.group[chosen], images.premultiplied, images.scale[chosen],
-                untold, posterior.rotations, posterior.shifts, posterior.weights * members[:, number, None], residual, total, grey,
+                telling, posterior.rotations, posterior.shifts, posterior.weights * members[:, number, None], residual, total, grey,
             )  # fmt: skip
-        return posteriors, whole, members, residual, total
+        return posteriors, whole, members, residual, total, grey
 
     results = list(ordered(work, blocks(len(rows), BLOCK), threads))
     return ClassExpectation(
@@ -166,6 +176,7 @@ def expect(
         np.concatenate([result[2] for result in results]),
         np.sum([result[3] for result in results], axis=0),
         np.sum([result[4] for result in results], axis=0),
+        np.concatenate([result[5] for result in results]),
     )
 
 
@@ -183,19 +194,20 @@ def log_evidence(poses: Candidates, prior: float, order: int = 1) -> Array:
     return np.minimum(total, bound)
 
 
-def _sought(last: Candidates | None, galleries: list[Gallery], choice: NDArray[np.int64], data, weight, effort: Effort) -> Candidates:
+def _sought(
+    last: Candidates | None, galleries: list[Gallery], choice: NDArray[np.int64], data, weight, effort: Effort, chosen: NDArray[np.int64]
+) -> Candidates:
     """Search each image in its gallery and return the likeliest poses, after the last one where it is known."""
     turned, moved = np.empty((len(data), CANDIDATES, 3, 3)), np.empty((len(data), CANDIDATES, 2))
-    gains = np.empty((len(data), CANDIDATES), np.float32)
+    likely = np.empty(len(data), np.int64)
     for number in np.unique(choice):
         rows = np.flatnonzero(choice == number)
-        turned[rows], moved[rows], gains[rows] = search(
-            galleries[number], data[rows], weight[rows], effort.shifts, CANDIDATES, prior=effort.prior, correlate=effort.correlate
-        )
-    likely = np.count_nonzero(gains >= gains[:, :1] - MARGIN - SAMPLED * np.maximum(gains[:, :1], 0.0), axis=1)
+        turned[rows], moved[rows], likely[rows] = sought(galleries[number], data[rows], weight[rows], effort, chosen[rows])
     if last is None:
         return Candidates.of(turned, moved, likely)
-    return Candidates.of(np.concatenate([last.rotations, turned], axis=1), np.concatenate([last.shifts, moved], axis=1), likely + 1)
+    return Candidates.of(
+        np.concatenate([last.rotations, turned], axis=1), np.concatenate([last.shifts, moved], axis=1), likely + last.found
+    )
 
 
 def _with_last(found: Candidates, rotations: Array, shifts: Array, group: PointGroup) -> Candidates:
@@ -222,10 +234,11 @@ def _weighed(scores: Array) -> tuple[Array, Array]:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def refine_among(grids, choice, kx, ky, count, box, data, weight, prior, steps, rotations, shifts, costs, curvatures, found):
+def refine_among(grids, choice, kx, ky, count, box, data, weight, prior, mates, steps, rotations, shifts, costs, curvatures, found):
     """Refine candidates as `levenberg.refine_candidates` does, those of image b in the reference ``grids[choice[b]]``."""
     for b in range(len(data)):
         for c in range(found[b]):
             costs[b, c] = refine_pose(
-                grids[choice[b]], kx, ky, count, box, data[b], weight[b], prior, steps, rotations[b, c], shifts[b, c], curvatures[b, c]
-            )
+                grids[choice[b]], kx, ky, count, box, data[b], weight[b], prior[b], mates, steps,
+                rotations[b, c], shifts[b, c], curvatures[b, c],
+            )  # fmt: skip

@@ -188,9 +188,9 @@ def _filtered(task: Task, rest: Sums, own: Sums, last: int, agreed: Agreement, s
     box, parts, common = working_box(last, task.box), len(task.parts), rest.sum(axis=0)
     solvent = task.solvent(box)
     # The halves' curve is about half of the images; a reference's mean holds all but those of its part.
-    ssnr = 2.0 * (parts - 1) / parts * joined_ssnr(agreed.mean)[: last + 1]
+    ssnr = task.regularisation * 2.0 * (parts - 1) / parts * joined_ssnr(agreed.mean)[: last + 1]
     signal = ssnr / np.maximum(mean_weights(common, last), 1e-30)
-    covariance = agreed.covariance + spark * signal[:, None, None] * np.eye(len(rest))
+    covariance = task.regularisation * agreed.covariance + spark * signal[:, None, None] * np.eye(len(rest))
     transforms = drawn_together(own, divided_transform(common, last, ssnr=ssnr), covariance)
     return np.stack([transformed_back(one, box, task.box, task.group) * solvent for one in transforms])
 
@@ -221,7 +221,7 @@ def final_maps(task: Task, posteriors: list[Posterior], members: Array, noise: A
         first, second = accumulate(task.images, rows, points, plane, noise, task.half[rows], threads=task.threads, group=task.group)
         curve = fourier_shell_correlation(*(divided(one, plane.last, box, box, group=task.group) * sphere for one in (first, second)))
         fsc[number, : len(curve)] = curve[: plane.last + 1]
-        ssnr = joined_ssnr(fsc[number], combined=True)
+        ssnr = task.regularisation * joined_ssnr(fsc[number], combined=True)
         first += second
         maps[number] = divided(first, plane.last, box, box, ssnr=ssnr, group=task.group) * inside
         completeness[number] = known_part(first, ssnr, crossing_shell(fsc[number], schedule.THRESHOLD))

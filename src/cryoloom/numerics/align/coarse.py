@@ -85,6 +85,7 @@ def search(
     *,
     prior: float = 0.0,
     correlate: bool = False,
+    penalties: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
     """Return the best poses of the coarse grid, each from another peak.
 
@@ -102,6 +103,8 @@ def search(
         Precision (1/px²) of the shift's Gaussian prior about zero.
     correlate
         Score by ``Σ Y* P / √(Σ W |P|²)`` instead, which does not depend on the reference's grey scale.
+    penalties
+        Cost of each rotation that a prior adds, ``(B, R)``; not with `correlate`.
 
     Returns
     -------
@@ -122,6 +125,8 @@ def search(
         part = slice(start, start + IMAGES)
         cross = (shifted_rows(data[part, :count], factors) @ gallery.slices).numpy()
         norm = norm_terms(gallery, weight[part, :count]).numpy()
+        if penalties is not None:
+            norm += penalties[part]
         peaks(cross, norm, penalty, directions, angles, correlate, rotation_index[part], shift_index[part], gains[part])
     return gallery.rotations.reshape(-1, 3, 3)[rotation_index], shifts[shift_index], gains
 

@@ -1,15 +1,17 @@
 """One pass over the images of a half set: where each one may lie in the reference, and what noise that leaves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from cryoloom.numerics.align.coarse import Gallery, search
+from cryoloom.numerics.align.coefficients import Coefficients
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.levenberg import phase_table, refine_candidates
 from cryoloom.numerics.align.posterior import Candidates, Posterior
+from cryoloom.numerics.align.priors import PosePrior
 from cryoloom.numerics.geometry.symmetry import C1, PointGroup
 from cryoloom.numerics.parallel import blocks, ordered
 from cryoloom.numerics.reconstruct.kernels import gather
@@ -39,18 +41,30 @@ class Effort:
     shifts
         Lattice ``(T, 2)`` px of the global search.
     prior
-        Precision (1/px²) of the Gaussian prior on shifts.
+        Of shifts, and of rotations where poses are to be kept near given ones.
     correlate
         Choose the peaks by correlation, the reference's grey scale being unknown.
     group
         Of the reference: poses that are mates are one.
+    relaxed
+        Group whose mates of the last pose are tried as well: the particle nearly has it, the reference does not.
     """
 
     band: int
     shifts: Array
-    prior: float = 0.0
+    prior: PosePrior = field(default_factory=PosePrior)
     correlate: bool = False
     group: PointGroup = C1
+    relaxed: PointGroup = C1
+
+    def starts(self, rotations: Array, shifts: Array) -> tuple[Array, Array]:
+        """Return the poses to start from at last poses ``(B, 3, 3)`` and ``(B, 2)``: these, and their mates; ``(B, order, …)``."""
+        return self.relaxed.mates(rotations), np.repeat(shifts[:, None], self.relaxed.order, axis=1)
+
+    def stages(self, band: int, *, wide: bool, kept: int) -> list[tuple[int, int, int]]:
+        """Return shell, steps and survivors of each stage in which candidates are refined up to `band`, the first ones only if there are many."""
+        narrow = [stage for stage in STAGES if stage[0] < band] if wide or self.relaxed.order > 1 else []
+        return [*narrow, (band, FINAL_STEPS, kept)]
 
 
 @dataclass(frozen=True)
@@ -112,27 +126,24 @@ def expect(
     """
     plane = images.plane.within(effort.band)
     telling = np.where(np.arange(noise.shape[1]) <= reliable, 1.0 / noise, 0.0)
-    stages = [] if gallery is None else [stage for stage in STAGES if stage[0] < plane.last]
-    stages.append((plane.last, FINAL_STEPS, FINAL_KEPT))
+    stages = effort.stages(plane.last, wide=gallery is not None, kept=FINAL_KEPT)
 
     def work(part: slice) -> tuple[Posterior, Array, Array, Array]:
         chosen = rows[part]
         data, weight = images.prepare(chosen, plane, noise)
-        start, move = rotations[chosen][:, None], shifts[chosen][:, None]
-        found = np.ones(len(chosen), np.int64)
+        prior = effort.prior.rows(chosen)
+        start, move = effort.starts(rotations[chosen], shifts[chosen])
+        found = np.full(len(chosen), start.shape[1])
         if gallery is not None:
-            turned, moved, gains = search(
-                gallery, data, weight, effort.shifts, CANDIDATES, prior=effort.prior, correlate=effort.correlate
-            )  # fmt: skip
-            likely = np.count_nonzero(gains >= gains[:, :1] - MARGIN - SAMPLED * np.maximum(gains[:, :1], 0.0), axis=1)
+            turned, moved, likely = sought(gallery, data, weight, effort, chosen)
             if known:
-                start, move, found = np.concatenate([start, turned], axis=1), np.concatenate([move, moved], axis=1), likely + 1
+                start, move, found = np.concatenate([start, turned], axis=1), np.concatenate([move, moved], axis=1), likely + found
             else:
                 start, move, found = turned, moved, likely
         poses = Candidates.of(start, move, found)
         for shell, steps, kept in stages:
             refine_candidates(
-                grid, plane.kx, plane.ky, plane.ends[shell], plane.box, data, weight, effort.prior, steps,
+                grid, plane.kx, plane.ky, plane.ends[shell], plane.box, data, weight, prior, effort.prior.mates, steps,
                 poses.rotations, poses.shifts, poses.costs, poses.curvatures, poses.found,
             )  # fmt: skip
             poses = poses.distinct(kept, MARGIN, effort.group)
@@ -152,6 +163,19 @@ def expect(
     return Expectation(
         Posterior.joined([result[0] for result in results]), residual, total, np.concatenate([result[3] for result in results])
     )
+
+
+def sought(
+    gallery: Gallery, data: Coefficients, weight: NDArray[np.float32], effort: Effort, chosen: NDArray[np.int64]
+) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Search prepared images ``(B, K)``, those `chosen` of the set, over all orientations: poses as `search` has them, and how many are likely."""
+    centred, centres = effort.prior.centred(gallery.plane, data, chosen)
+    turned, moved, gains = search(
+        gallery, centred, weight, effort.shifts, CANDIDATES, prior=effort.prior.shift, correlate=effort.correlate,
+        penalties=effort.prior.penalties(chosen, gallery.rotations),
+    )  # fmt: skip
+    likely = np.count_nonzero(gains >= gains[:, :1] - MARGIN - SAMPLED * np.maximum(gains[:, :1], 0.0), axis=1)
+    return turned, moved + centres, likely
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

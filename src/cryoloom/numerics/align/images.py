@@ -146,7 +146,7 @@ class ImageSet:
     premultiplied, reach
         Per group: see `Optics`, and the last shell that holds anything.
     coverage
-        Mean of the squared mask: the fraction of an image's noise power that the masked transforms hold.
+        Fraction of an image's noise power that the masked transforms hold: the mean of the squared mask, or 1 where noise fills the rest.
     scale
         Grey scale of every image: what the signal of a reference is multiplied by in it, ``(n,)``.
     """
@@ -177,6 +177,8 @@ class ImageSet:
         group: NDArray[np.int64],
         defocus: Defocus | None,
         normalise: bool = False,
+        noise: Array | None = None,
+        seed: int = 0,
     ) -> "ImageSet":
         """Prepare images.
 
@@ -197,6 +199,8 @@ class ImageSet:
             None: the transfer function is one.
         normalise
             Bring every image's background to mean 0 and standard deviation 1.
+        noise, seed
+            What takes the place of what the mask cuts off, see `Preparation`.
 
         Raises
         ------
@@ -204,12 +208,12 @@ class ImageSet:
             If an image to be held has values that are not finite, or nothing but one value.
         """
         plane = HalfPlane.of(box, box // 2 if last is None else last)
-        preparation = Preparation(plane, mask_diameter / pixel_size, normalise)
+        preparation = Preparation(plane, mask_diameter / pixel_size, normalise, noise, seed)
         storage = Streamed(images, np.arange(count), preparation) if callable(images) else Held.of(images, count, preparation)
         transfers = Transfers.of(plane, pixel_size, optics, group, defocus)
         premultiplied = np.array([entry.premultiplied for entry in optics])
         reach = np.array([min(plane.last, int(box * pixel_size / max(entry.finest, 2 * pixel_size))) for entry in optics])
-        coverage = float((preparation.mask.astype(np.float64) ** 2).mean())
+        coverage = float((preparation.mask.astype(np.float64) ** 2).mean()) if noise is None else 1.0
         return cls(plane, storage, transfers, group, premultiplied, reach, coverage, np.ones(count, np.float32))
 
     def subset(self, rows: NDArray[np.int64]) -> "ImageSet":

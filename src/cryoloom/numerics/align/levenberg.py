@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
+from cryoloom.numerics.align.priors import with_prior
 from cryoloom.numerics.reconstruct.kernels import PAD
 
 PARAMETERS = 5
@@ -172,16 +173,16 @@ def turned(rotation, step, out):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def refine_pose(grid, kx, ky, count, box, data, weight, prior, steps, rotation, shift, curvature):
+def refine_pose(grid, kx, ky, count, box, data, weight, prior, mates, steps, rotation, shift, curvature):
     """Improve `rotation` ``(3, 3)`` and `shift` ``(2,)`` in place by at most `steps` evaluations beyond the first.
 
-    `prior` is the precision (1/px²) of a Gaussian prior on the shift about zero; it is part of the cost and of the `curvature`. Returns the cost.
+    `prior` and `mates`, see `PosePrior`, are part of the cost and of the `curvature`. Returns the cost.
     """
     gradient, trial_gradient, step = np.empty(PARAMETERS), np.empty(PARAMETERS), np.empty(PARAMETERS)
     trial_curvature = np.empty((PARAMETERS, PARAMETERS))
     trial_rotation, trial_shift = np.empty((3, 3)), np.empty(2)
     cost = evaluate(grid, kx, ky, count, box, data, weight, rotation, shift, gradient, curvature)
-    cost = with_prior(cost, shift, prior, gradient, curvature)
+    cost = with_prior(cost, rotation, shift, prior, mates, gradient, curvature)
     damping = START_DAMPING
     for _ in range(steps):
         if not damped_step(curvature, gradient, damping, step):
@@ -193,7 +194,7 @@ def refine_pose(grid, kx, ky, count, box, data, weight, prior, steps, rotation, 
         turned(rotation, step, trial_rotation)
         trial_shift[0], trial_shift[1] = shift[0] + step[3], shift[1] + step[4]
         trial = evaluate(grid, kx, ky, count, box, data, weight, trial_rotation, trial_shift, trial_gradient, trial_curvature)
-        trial = with_prior(trial, trial_shift, prior, trial_gradient, trial_curvature)
+        trial = with_prior(trial, trial_rotation, trial_shift, prior, mates, trial_gradient, trial_curvature)
         gain = cost - trial
         if gain > 0:
             # Element by element: numba compiles slice assignments ten times as long.
@@ -215,23 +216,13 @@ def refine_pose(grid, kx, ky, count, box, data, weight, prior, steps, rotation, 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def refine_candidates(grid, kx, ky, count, box, data, weight, prior, steps, rotations, shifts, costs, curvatures, found):
+def refine_candidates(grid, kx, ky, count, box, data, weight, prior, mates, steps, rotations, shifts, costs, curvatures, found):
     """Refine the first `found` ``(B,)`` candidates of prepared images ``(B, K)`` over `count` coefficients, all arrays in place.
 
-    `rotations` are ``(B, C, 3, 3)``, `shifts` ``(B, C, 2)``, `costs` ``(B, C)`` and `curvatures` ``(B, C, 5, 5)``.
+    `rotations` are ``(B, C, 3, 3)``, `shifts` ``(B, C, 2)``, `costs` ``(B, C)`` and `curvatures` ``(B, C, 5, 5)``; `prior` has a row an image.
     """
     for b in range(len(data)):
         for c in range(found[b]):
             costs[b, c] = refine_pose(
-                grid, kx, ky, count, box, data[b], weight[b], prior, steps, rotations[b, c], shifts[b, c], curvatures[b, c]
+                grid, kx, ky, count, box, data[b], weight[b], prior[b], mates, steps, rotations[b, c], shifts[b, c], curvatures[b, c]
             )
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def with_prior(cost, shift, prior, gradient, curvature):
-    """Add the shift's prior to a cost and its derivatives; return the cost."""
-    for axis in range(2):
-        cost += 0.5 * prior * shift[axis] ** 2
-        gradient[3 + axis] += prior * shift[axis]
-        curvature[3 + axis, 3 + axis] += prior
-    return cost

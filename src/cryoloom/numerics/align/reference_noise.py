@@ -19,6 +19,7 @@ from cryoloom.numerics.align.expectation import FINAL_STEPS
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.levenberg import refine_candidates
 from cryoloom.numerics.align.posterior import Candidates, Posterior
+from cryoloom.numerics.align.priors import PosePrior
 from cryoloom.numerics.reconstruct.grids import Map, reference_grid
 
 Array = NDArray[np.float64]
@@ -38,8 +39,8 @@ class Sample:
     ----------
     plane, data, weight
         The coefficients compared, and the images prepared for it, ``(m, coefficients)`` each.
-    prior
-        Precision (1/px²) of the Gaussian prior on shifts.
+    prior, mates
+        Of their poses, see `PosePrior`.
     rotations, shifts, variances
         ``(m, 1, 3, 3)``, ``(m, 1, 2)`` px; and of an axis of rotation (radians²) and of shift (px²), as the posterior has them, ``(m, 2)``.
     """
@@ -47,17 +48,19 @@ class Sample:
     plane: HalfPlane
     data: NDArray[np.complex64]
     weight: NDArray[np.float32]
-    prior: float
+    prior: Array
+    mates: Array
     rotations: Array
     shifts: Array
     variances: Array
 
     @classmethod
-    def of(cls, images: ImageSet, rows: NDArray[np.int64], plane: HalfPlane, noise: Array, prior: float, found: Posterior) -> "Sample":
+    def of(cls, images: ImageSet, rows: NDArray[np.int64], plane: HalfPlane, noise: Array, prior: PosePrior, found: Posterior) -> "Sample":
         """Take at most `SAMPLE` of `rows`, evenly spaced; `noise` is ``E|N|²`` of the whole image, ``(groups, shells)``."""
         some = rows[np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(np.int64))]
         data, weight = images.prepare(some, plane, noise)
-        return cls(plane, data, weight, prior, found.rotations[some, :1], found.shifts[some, :1], _variances(found.covariances[some, 0]))
+        poses = found.rotations[some, :1], found.shifts[some, :1]
+        return cls(plane, data, weight, prior.rows(some), prior.mates, *poses, _variances(found.covariances[some, 0]))
 
     def inflation(self, halves: tuple[Map, Map], box: int) -> Array:
         """Return by how much variances (rotation, shift) would be larger in a reference without noise, ``(2,)``; infinite where there is no signal.
@@ -85,7 +88,7 @@ class Sample:
     def _refined(self, grid: Grid, steps: int) -> Candidates:
         poses = Candidates.of(self.rotations, self.shifts, np.ones(len(self.data), np.int64))
         refine_candidates(
-            grid, self.plane.kx, self.plane.ky, len(self.plane.kx), self.plane.box, self.data, self.weight, self.prior, steps,
+            grid, self.plane.kx, self.plane.ky, len(self.plane.kx), self.plane.box, self.data, self.weight, self.prior, self.mates, steps,
             poses.rotations, poses.shifts, poses.costs, poses.curvatures, poses.found,
         )  # fmt: skip
         return poses

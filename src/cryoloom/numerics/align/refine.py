@@ -35,6 +35,7 @@ from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.negatives import better_than_negatives
 from cryoloom.numerics.align.posterior import SETTLED, Points, Posterior, insertion_points
+from cryoloom.numerics.align.priors import PosePrior
 from cryoloom.numerics.align.reference_noise import Sample
 from cryoloom.numerics.align.scales import TELLING, group_scales
 from cryoloom.numerics.filters.maps import lowpass
@@ -55,7 +56,7 @@ Array = NDArray[np.float64]
 State = dict[str, Any]
 
 JOIN = 40.0
-"""Å; coarser shells are averaged over the halves."""
+"""Å; coarser shells are averaged over the halves unless a task says otherwise."""
 SURFACE_FROM = 8
 """Details across the mask's diameter that the halves must agree on before a mask follows the particle's surface."""
 SURFACE_LOWPASS, SURFACE_EXTEND, SURFACE_EDGE, SURFACE_BOX = 15.0, 8.0, 12.0, 160
@@ -103,6 +104,16 @@ class Task:
         Start from given poses, and look for better ones near them only.
     solvent_fsc
         Take the halves' correlation under `mask`, corrected by phase randomisation.
+    prior
+        Of the given poses; None: nothing is known but that shifts are small.
+    relaxed
+        Group whose mates of an image's last pose are tried as well.
+    join
+        Å; coarser shells are averaged over the halves.
+    regularisation
+        Factor on the signal-to-noise ratio that the halves' curve stands for.
+    reach
+        px, largest shift sought at first; None for what a centred box needs.
     """
 
     images: ImageSet
@@ -120,6 +131,16 @@ class Task:
     alike: NDArray[np.int64] | None = None
     near: bool = False
     solvent_fsc: bool = False
+    prior: PosePrior | None = None
+    relaxed: PointGroup = C1
+    join: float = JOIN
+    regularisation: float = 1.0
+    reach: float | None = None
+
+    @property
+    def given(self) -> bool:
+        """Return whether images come with poses that mean something."""
+        return self.near or self.prior is not None
 
     @property
     def box(self) -> int:
@@ -171,7 +192,7 @@ def begin(task: Task, references: list[Map], rotations: Array | None = None, shi
     references
         One map, or one for each half, of the box and pixel size of the images.
     rotations, shifts
-        Poses to start from when `task.near`, ``(n, 3, 3)`` and ``(n, 2)`` px.
+        Poses to start from when `task.given`, ``(n, 3, 3)`` and ``(n, 2)`` px.
 
     Raises
     ------
@@ -181,7 +202,8 @@ def begin(task: Task, references: list[Map], rotations: Array | None = None, shi
     count, shells = len(task.images), task.images.plane.last + 1
     band = min(task.shell(task.initial_lowpass) + 2, shells - 1)
     noise = task.images.total_power()
-    given = None if rotations is None or shifts is None else (rotations, shifts)
+    free = task.prior is not None and task.prior.about_axis
+    given = None if rotations is None or shifts is None or free else (rotations, shifts)
     starts = [starting_map(task, one, band, noise, given) for one in references]
     state: State = {
         "iteration": 0,
@@ -191,15 +213,15 @@ def begin(task: Task, references: list[Map], rotations: Array | None = None, shi
         "log_likelihood": np.zeros(count),
         "references": np.repeat(np.broadcast_to(starts, (2, *starts[0].shape))[:, None], task.folds, axis=1),
         "noise": noise,
-        "scales": np.ones(1 if task.alike is None else task.alike.max() + 1),
+        "scales": first_scales(task),
         "fsc": np.zeros(shells),
         "band": band,
         "widening": schedule.start(near=task.near),
-        "shown": task.near,
+        "shown": task.given,
         "history": [],
         "finished": False,
     }
-    if not task.near:
+    if not task.given:
         state["shown"] = shown(task, state)
         state["band"] = _known_band(task, state["shown"], band)
     return state
@@ -219,7 +241,7 @@ def shown(task: Task, state: State) -> bool:
 
 def _known_band(task: Task, shown: bool, band: int) -> int:
     """Return how far images are compared: no farther than the halves are joined while they have not shown the reference."""
-    return band if shown else min(band, task.shell(JOIN))
+    return band if shown else min(band, task.shell(task.join))
 
 
 def starting_map(task: Any, volume: Map, band: int, noise: Array, given: tuple[Array, Array] | None = None) -> Map:
@@ -265,7 +287,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         expected.append(one)
         tell(0.8 * len(expected) / len(parts), f"aligning half {1 + (len(expected) >= task.folds)} to {_angstrom(task, band)}")
     posterior = _merged(task, parts, expected)
-    known = task.near or state["iteration"] > 0
+    known = task.given or state["iteration"] > 0
     rotations = task.group.reduced(posterior.rotations[:, 0])
     turned = task.group.angle(rotations, state["rotations"]) if known else np.full(len(images), 180.0)
     moved = np.linalg.norm(posterior.shifts[:, 0] - state["shifts"], axis=1)
@@ -292,7 +314,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         "errors": errors,
         "shown": state["shown"],
         "noise": noise,
-        "scales": _scales(task, parts, expected, state),
+        "scales": updated_scales(task, np.concatenate([one.grey for one in expected])[_order(task, parts)], state),
         "fsc": fsc,
         "finished": last,
     }
@@ -309,7 +331,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         new["half_maps"] = np.stack(halves) * spherical_mask(box, box / 2, 3)
         del folds
         return new | _joint_maps(task, _Folds(task, points, inserted, noise, 1), inserted, fsc)
-    joined = min(task.shell(JOIN), max(observed.crossing, 1))
+    joined = min(task.shell(task.join), max(observed.crossing, 1))
     new["references"] = _references(task, folds, joined, inserted, box, fsc, follow=task.follow_surface and state["shown"])
     return new
 
@@ -373,13 +395,14 @@ def _joint_maps(task: Task, folds: _Folds, inserted: int, fsc: Array) -> State:
     rim = spherical_mask(box, box / 2 - 3, 3)
     return {
         "unfiltered": divided(sums[0], inserted, box, box, group=task.group) * rim,
-        "combined": divided(sums[0], inserted, box, box, ssnr=joined_ssnr(fsc, combined=True), group=task.group) * rim,
+        "combined": divided(sums[0], inserted, box, box, ssnr=task.regularisation * joined_ssnr(fsc, combined=True), group=task.group)
+        * rim,
     }
 
 
 def _references(task: Task, folds: _Folds, joined: int, inserted: int, box: int, fsc: Array, *, follow: bool) -> Map:
     """Return the reference of every half and fold, ``(2, folds, b, b, b)``: the sums of its half less those of the fold itself."""
-    solvent, ssnr = task.solvent(box), joined_ssnr(fsc)
+    solvent, ssnr = task.solvent(box), task.regularisation * joined_ssnr(fsc)
     references = np.empty((2, folds.count, box, box, box), np.float32)
     for fold, pair in enumerate(folds.others()):
         join_low_shells(pair[0], pair[1], joined)
@@ -417,12 +440,12 @@ def _expect_part(task: Task, state: State, half: int, fold: int, rows: NDArray[n
     plane = task.images.plane.within(band)
     grid = reference_grid(state["references"][half, fold], plane.radius, task.box)
     coarse = schedule.coarse_shell(band, task.box, task.radius)
-    first, spread = state["iteration"] == 0 and not task.near, _shift_spread(task, state)
+    first, spread = state["iteration"] == 0 and not task.given, _shift_spread(task, state)
     gallery = None
     if not widening["local"]:
         gallery = Gallery.of(grid, task.images.plane.within(coarse), coarse_rotations(task, state["iteration"]))
     lattice = coarse_lattice(task, coarse, None if state["iteration"] < 2 else spread)
-    effort = Effort(band, lattice, prior=1.0 / spread**2, correlate=first, group=task.group)
+    effort = Effort(band, lattice, pose_prior(task, spread), correlate=first, group=task.group, relaxed=task.relaxed)
     return expect(
         task.images, rows, grid, gallery, state["noise"], effort, state["rotations"], state["shifts"],
         known=not first, reliable=crossing_shell(state["fsc"], TELLING), threads=threads,
@@ -431,8 +454,18 @@ def _expect_part(task: Task, state: State, half: int, fold: int, rows: NDArray[n
 
 def _shift_spread(task: Task, state: State) -> float:
     """Return the prior's standard deviation for shifts in px; wide while nothing is known."""
-    known = task.near or state["iteration"] > 0
-    return schedule.shift_spread(state["shifts"], task.box) if known else 0.06 * task.box
+    known = task.given or state["iteration"] > 0
+    return schedule.shift_spread(state["shifts"], task.box) if known else first_spread(task)
+
+
+def first_spread(task: Task) -> float:
+    """Return the prior's standard deviation for shifts in px before any is known."""
+    return 0.06 * task.box if task.reach is None else task.reach / 2
+
+
+def pose_prior(task: Task, spread: float) -> PosePrior:
+    """Return the prior of all poses, that of shifts having a standard deviation of `spread` px unless one is given."""
+    return (task.prior or PosePrior()).with_shift(1.0 / spread**2)
 
 
 def _expected_errors(task: Task, state: State, posterior: Posterior, halves: list[Map]) -> Array:
@@ -440,7 +473,11 @@ def _expected_errors(task: Task, state: State, posterior: Posterior, halves: lis
 
     Images of one fold tell what the references' noise does, for neither half's reference for that fold has them in it.
     """
-    plane, rows, prior = task.images.plane.within(state["band"]), np.flatnonzero(task.fold == 0), 1.0 / _shift_spread(task, state) ** 2
+    plane, rows, prior = (
+        task.images.plane.within(state["band"]),
+        np.flatnonzero(task.fold == 0),
+        pose_prior(task, _shift_spread(task, state)),
+    )
     sample, solvent = Sample.of(task.images, rows, plane, state["noise"], prior, posterior), task.solvent(halves[0].shape[0])
     inflation = sample.inflation((halves[0] * solvent, halves[1] * solvent), task.box)
     differences = sample.differences(reference_grid(one, plane.radius, task.box) for one in state["references"][:, 0])
@@ -456,9 +493,10 @@ def coarse_rotations(task: Task, iteration: int) -> Array:
 
 
 def coarse_lattice(task: Task, coarse: int, spread: float | None) -> Array:
-    """Return shifts whose steps the coarse band can bridge, three steps out at first, then as far as shifts have been found."""
+    """Return shifts whose steps the coarse band can bridge, as far out as asked for or three steps at first, then as far as shifts have been found."""
     step = 0.375 * task.box / coarse
-    reach = 3.0 if spread is None else float(np.clip(np.ceil(2.5 * spread / step), 1.0, 3.0))
+    most = 3.0 if task.reach is None else max(1.0, task.reach / step)
+    reach = most if spread is None else float(np.clip(np.ceil(2.5 * spread / step), 1.0, most))
     return disc_lattice(reach * step, step)
 
 
@@ -467,11 +505,16 @@ def _merged(task: Task, parts: list[tuple[int, int]], expected: list[Expectation
     return Posterior.joined([one.posterior for one in expected]).taken(_order(task, parts))
 
 
-def _scales(task: Task, parts: list[tuple[int, int]], expected: list[Expectation], state: State) -> Array:
-    """Return the grey scale of every group of images; what it was where the halves do not yet tell any."""
+def first_scales(task: Task) -> Array:
+    """Return the grey scales before anything is known: one."""
+    return np.ones(1 if task.alike is None else task.alike.max() + 1)
+
+
+def updated_scales(task: Task, grey: Array, state: State) -> Array:
+    """Return the grey scale of every group of images from what all images tell, ``(n, 2)``; what it was where the halves do not yet tell any."""
     if task.alike is None or crossing_shell(state["fsc"], TELLING) < SCALES_FROM:
         return state["scales"]
-    return group_scales(np.concatenate([one.grey for one in expected])[_order(task, parts)], task.alike)
+    return group_scales(grey, task.alike)
 
 
 def _order(task: Task, parts: list[tuple[int, int]]) -> NDArray[np.int64]:

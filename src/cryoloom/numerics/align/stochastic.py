@@ -60,6 +60,12 @@ class Plan:
         Mini-batches in all.
     first_batch, last_batch
         Images of the first and of the last ones.
+    regularisation
+        Factor on the signal-to-noise ratio that the pseudo-halves' curve stands for.
+    positive
+        Set what is negative in the maps to nothing.
+    reach
+        px, largest shift sought; None for two steps of the coarse lattice.
     """
 
     images: ImageSet
@@ -70,6 +76,9 @@ class Plan:
     batches: int = 120
     first_batch: int = 96
     last_batch: int = 192
+    regularisation: float = 1.0
+    positive: bool = True
+    reach: float | None = None
 
     @property
     def box(self) -> int:
@@ -195,7 +204,7 @@ def noise_of(state: State) -> Array:
     return state["total"] * np.clip(1.0 - state["explained"], 0.1, 1.0)
 
 
-def maps_of(plan: Plan, sums: NDArray[np.float32], shell: int, *, positive: bool = True) -> tuple[NDArray[np.float32], Array]:
+def maps_of(plan: Plan, sums: NDArray[np.float32], shell: int) -> tuple[NDArray[np.float32], Array]:
     """Return regularised maps ``(classes, b, b, b)`` of sums ``(classes, 2, …)`` out to `shell`, and the pseudo-halves' curves."""
     box = working_box(plan.last_shell, plan.box)
     sphere = spherical_mask(box, plan.radius * box / plan.box, 3.0)
@@ -204,8 +213,9 @@ def maps_of(plan: Plan, sums: NDArray[np.float32], shell: int, *, positive: bool
         halves = [with_mates(half.copy()) for half in pair]
         single = [divided(half, shell, box, plan.box) * sphere for half in halves]
         curve = np.maximum(fourier_shell_correlation(single[0], single[1])[: shell + 1], 0.0)
-        found = divided(halves[0] + halves[1], shell, box, plan.box, ssnr=joined_ssnr(curve, combined=True)) * sphere
-        maps.append(np.maximum(found, 0.0) if positive else found)
+        ssnr = plan.regularisation * joined_ssnr(curve, combined=True)
+        found = divided(halves[0] + halves[1], shell, box, plan.box, ssnr=ssnr) * sphere
+        maps.append(np.maximum(found, 0.0) if plan.positive else found)
         curves.append(curve)
     return np.stack(maps), np.stack(curves)
 
@@ -246,9 +256,10 @@ def expect(plan: Plan, rows: NDArray[np.int64], gallery: Gallery, noise: Array, 
     plane = gallery.plane
     count, poses = len(plane.kx), gallery.slices.shape[1]
     step = 0.375 * plan.box / plane.last
-    shifts = disc_lattice(2 * step, step)
+    shifts = disc_lattice(2 * step if plan.reach is None else max(plan.reach, step), step)
+    spread = SHIFT_SPREAD * plan.box if plan.reach is None else plan.reach / 2
     factors = shift_factors(plane, shifts)
-    penalty = (0.5 * (shifts**2).sum(axis=1) / (SHIFT_SPREAD * plan.box) ** 2).astype(np.float32)
+    penalty = (0.5 * (shifts**2).sum(axis=1) / spread**2).astype(np.float32)
     prior = np.repeat(np.log(occupancy), poses // plan.classes).astype(np.float32)
 
     def work(part: slice) -> tuple[NDArray[np.int64], Tensor, Tensor, Array, Array]:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cryoloom.numerics.align.coefficients import Coefficients, HalfPlane, background, circular_mask
+from cryoloom.numerics.fourier.transforms import centred_irfft2, centred_rfft2
 
 Rows = NDArray[np.int64]
 Images = NDArray[np.float32]
@@ -44,11 +46,17 @@ class Preparation:
         Of the circular mask, px; soft edge of 5 px outside it.
     normalise
         Bring every image's background to mean 0 and standard deviation 1.
+    noise
+        ``E|N|²`` a shell of the noise that takes the place of what the mask cuts off, ``(last + 1,)``; None fills with zeros.
+    seed
+        Of that noise.
     """
 
     plane: HalfPlane
     diameter: float
     normalise: bool = False
+    noise: NDArray[np.float64] | None = None
+    seed: int = 0
 
     @property
     def mask(self) -> Images:
@@ -61,6 +69,30 @@ class Preparation:
             return images
         mean, spread = (values[:, None, None] for values in background(images, self.diameter))
         return ((images - mean) / np.maximum(spread, 1e-12)).astype(np.float32)
+
+    def masked(self, images: Images, rows: Rows) -> Images:
+        """Return images of some rows of the set with nothing but zeros or noise outside the mask; the noise of a row is always the same."""
+        mask = self.mask
+        if self.noise is None:
+            return images * mask
+        drawn = np.stack([np.random.default_rng([self.seed, row]).standard_normal(mask.shape, np.float32) for row in rows.tolist()])
+        # Squares of the two weights make one: the power is the same everywhere.
+        return images * mask + self._coloured(drawn) * np.sqrt(1.0 - mask**2)
+
+    def _coloured(self, white: Images) -> Images:
+        """Return white noise of variance one with the spectrum `noise`, which goes on beyond the last shell as it ends."""
+        assert self.noise is not None
+        box = self.plane.box
+        ky, kx = np.fft.fftfreq(box)[:, None] * box, np.arange(box // 2 + 1)
+        shell = np.minimum(np.round(np.hypot(ky, kx)).astype(np.int64), self.plane.last)
+        amplitude = torch.from_numpy(np.sqrt(self.noise[shell] / box**2).astype(np.float32))
+        return centred_irfft2(centred_rfft2(torch.from_numpy(white)) * amplitude, (box, box)).numpy()
+
+
+def background_power(plane: HalfPlane, images: Images, mask: Images) -> NDArray[np.float64]:
+    """Return ``E|N|²`` a shell of the noise outside `mask` in images ``(n, box, box)``, as of whole images, ``(last + 1,)``."""
+    outside = 1.0 - mask
+    return plane.shell_power(plane.of_images(images * outside)).mean(axis=0) / float((outside.astype(np.float64) ** 2).mean())
 
 
 @dataclass(frozen=True)
@@ -79,7 +111,7 @@ class Held:
         ValueError
             If an image holds values that are not finite, or nothing but one value.
         """
-        plane, mask = preparation.plane, preparation.mask
+        plane = preparation.plane
         masked = np.empty((count, len(plane.kx)), np.complex64)
         whole = np.empty_like(masked)
         start = 0
@@ -89,7 +121,8 @@ class Held:
                 bad = start + int(np.flatnonzero(~np.isfinite(images).all(axis=(1, 2)) | ~(images.std(axis=(1, 2)) > 0))[0])
                 raise ValueError(f"image {bad} (from 0) is constant or holds values that are not finite")
             scaled = preparation.scaled(images)
-            whole[part], masked[part] = plane.of_images(scaled), plane.of_images(scaled * mask)
+            whole[part] = plane.of_images(scaled)
+            masked[part] = plane.of_images(preparation.masked(scaled, np.arange(start, start + len(images))))
             start += len(images)
         return cls(masked, whole)
 
@@ -118,7 +151,7 @@ class Streamed:
         images = self.preparation.scaled(self.source(self.rows[rows]))
         plane = self.preparation.plane
         kept = HalfPlane(plane.box, int(plane.shell[count - 1]), plane.kx[:count], plane.ky[:count], plane.shell[:count])
-        return kept.of_images(images if whole else images * self.preparation.mask)
+        return kept.of_images(images if whole else self.preparation.masked(images, self.rows[rows]))
 
     def subset(self, rows: Rows) -> "Streamed":
         """See `Storage`."""

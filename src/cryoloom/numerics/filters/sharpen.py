@@ -71,13 +71,13 @@ class Filtering:
     fsc
         Corrected FSC over shells, which weights the map by `figure_of_merit`; None for no weights.
     resolution
-        Å, to which the B-factor is fitted.
+        Å, found.
     lowpass, edge
         Å, and the width of the raised cosine in shells.
     mtf
         Detector's modulation transfer over shells; divided out, floored at 0.01.
-    fit_low
-        Å from which the B-factor is fitted.
+    fit_low, fit_high
+        Å from which and to which the B-factor is fitted; None: to the resolution.
     """
 
     pixel_size: float
@@ -87,6 +87,7 @@ class Filtering:
     edge: float = 2.0
     mtf: Curve | None = None
     fit_low: float = 10.0
+    fit_high: float | None = None
 
 
 def sharpen(volume: Map, filtering: Filtering, b_factor: float | None = None) -> tuple[Map, float, Guinier]:
@@ -115,7 +116,7 @@ def sharpen(volume: Map, filtering: Filtering, b_factor: float | None = None) ->
     weighted = original * weight
     slope = intercept = float("nan")
     if b_factor is None:
-        b_factor, slope, intercept = fit_b_factor(weighted, frequency, filtering.fit_low, filtering.resolution)
+        b_factor, slope, intercept = fit_b_factor(weighted, frequency, filtering.fit_low, filtering.fit_high or filtering.resolution)
     lowpassed = lowpass_curve(box, filtering.pixel_size, filtering.lowpass, edge=filtering.edge)
     curve = weight * np.exp(-b_factor * frequency**2 / 4.0) * lowpassed
     with np.errstate(divide="ignore"):

@@ -85,6 +85,8 @@ def soft_mask(
     radius: float | None = None,
     mass: float | None = None,
     least_piece: float = 0.1,
+    closing: float = 0.0,
+    opening: float = 0.0,
 ) -> tuple[Map, float]:
     """Return a soft mask around the particle of `volume`, and the threshold used.
 
@@ -99,7 +101,7 @@ def soft_mask(
     threshold
         Grey value of the low-passed map; None chooses it (`automatic_threshold`).
     extend, edge
-        Voxels: how far 1 reaches beyond the surface, and the width of the raised cosine outside that.
+        Voxels: how far 1 reaches beyond the surface (within it where negative), and the width of the raised cosine outside that.
     radius
         Voxels; nothing outside this sphere is particle. None: the box's inscribed sphere.
     mass
@@ -107,6 +109,8 @@ def soft_mask(
     least_piece
         Pieces smaller than this part of the largest are left out. Flexible parts may hang by a thread that the low-pass broke, so that one
         piece alone would lose them.
+    closing, opening
+        Voxels: clefts up to twice as wide are filled, then what is thinner than twice as much is taken off.
 
     Raises
     ------
@@ -127,8 +131,22 @@ def soft_mask(
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     solid = ndimage.binary_fill_holes(np.isin(labels, np.flatnonzero(sizes >= max(least_piece * sizes.max(), 1))))
-    distance = ndimage.distance_transform_edt(~solid)
-    return cosine_edge(distance - extend, edge), threshold
+    for width, first in ((closing, 1), (opening, -1)):
+        if width > 0:
+            solid = grown(grown(solid, first * width), -first * width)
+    return cosine_edge(distance_outside(solid) - extend, edge), threshold
+
+
+def distance_outside(solid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how many voxels each voxel lies outside a body; its outermost voxels are at 0, those within below."""
+    return np.where(solid, 1.0 - ndimage.distance_transform_edt(solid), ndimage.distance_transform_edt(~solid))
+
+
+def grown(solid: NDArray[np.bool_], width: float) -> NDArray[np.bool_]:
+    """Return a body grown by `width` voxels, or shrunk where that is negative; beyond the box there is nothing."""
+    room = int(np.ceil(abs(width))) + 1
+    inner = (slice(room, -room),) * 3
+    return distance_outside(np.pad(solid, room))[inner] <= width
 
 
 def border_distance(mask: Map) -> int:

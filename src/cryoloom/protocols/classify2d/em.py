@@ -7,9 +7,11 @@ from typing import Any, Literal
 import polars as pl
 
 from cryoloom.data import Classes2D, Particles
-from cryoloom.data.alignment import TransferFunction
+from cryoloom.data.alignment import GreyScales, ShiftRange, TransferFunction
+from cryoloom.formats.alignment import alike_images
 from cryoloom.formats.common_grid import CommonGrid
-from cryoloom.report.panels import ImageGrid, LinePlot, Series
+from cryoloom.report.grey_scales import grey_scale_panel
+from cryoloom.report.panels import Histogram, ImageGrid, LinePlot, Series, TableView
 from cryoloom.spec import Hint, Input, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom
 
@@ -25,7 +27,7 @@ class Classified(Outputs):
 class Classify2D(
     Protocol,
     id="classify2d.em",
-    version=3,
+    version=4,
     outputs=Classified,
     cite=("10.1016/j.jmb.2005.02.031", "10.1016/j.jmb.2011.11.010", "10.1038/nmeth.4169"),
     aliases=("ProtCryo2D", "ProtRelionClassify2D"),
@@ -46,6 +48,10 @@ class Classify2D(
     mask_diameter: Angstrom = Param(
         "Mask diameter", gt=0, wizard="mask-circle", aliases=("particle_diameter", "maskDiameterA"),
         help="Circle on the averages: the particle's diameter plus a fifth. Too large lets neighbours in.",
+    )  # fmt: skip
+    outer_diameter: Angstrom | None = Param(
+        "Outer diameter of the mask", None, gt=0, advanced=True,
+        help="Where the soft edge of the circle on the averages ends; empty for 1.2 times the mask diameter. A narrow edge is itself a feature.",
     )  # fmt: skip
     max_resolution: Angstrom = Param(
         "Finest resolution", 8.0, gt=0, aliases=("maximunResolution", "highres_limit"),
@@ -110,6 +116,11 @@ class Classify2D(
         "Centre the outline", False, advanced=True, when="recentre", aliases=("reCenterMaskBinary",),
         help="Pixels above the threshold count alike. For particles with one heavy end.",
     )  # fmt: skip
+    vertical: bool = Param(
+        "Long axis vertical", False, advanced=True, aliases=("class2D_estimate_in_plane_pose",),
+        help="Turn the averages, and their members' psi, so that what is long stands upright: filaments, membranes seen from the side. Round views "
+        "have no such axis.",
+    )  # fmt: skip
     force_max_over_poses: bool = Param(
         "Best pose only",
         True,
@@ -122,6 +133,8 @@ class Classify2D(
         help="Otherwise by the averages' own power, as RELION does, which lets noise of small classes grow.",
     )  # fmt: skip
     transfer_function: TransferFunction
+    grey_scales: GreyScales
+    shift_range: ShiftRange
     regularisation: float = Param(
         "Regularisation T", 1.0, gt=0, le=20, advanced=True, aliases=("tau_fudge", "regularisationParamT"),
         help="Weight of the images over the averages' prior: 2 to 4 for more detail in small classes, and more noise.",
@@ -136,6 +149,8 @@ class Classify2D(
             yield Hint("particles", f"are {count}; a class needs 5 or more")
         elif self.classes > count / 5:
             yield Hint("classes", f"is {self.classes}: of {count} particles that leaves fewer than 5 a class", fix=max(1, count // 50))
+        if self.outer_diameter is not None and self.outer_diameter < self.mask_diameter:
+            yield Hint("outer_diameter", f"{self.outer_diameter:g} Å is within the mask diameter", fix=1.2 * self.mask_diameter)
         for group in self.particles.optics:
             if group.get("contrast") == "dark":
                 yield Hint("particles", "are dark; extract them with inverted contrast")
@@ -161,7 +176,10 @@ class Classify2D(
             job.warn(notice)
         diameter = min(self.mask_diameter, 0.98 * grid.extent)
         coarsest = max(grid.finest(number) for number in grid.native)
-        shape = prepare.geometry(grid.box, grid.pixel_size, diameter, max(self.max_resolution, 1.025 * coarsest))
+        shape = prepare.geometry(
+            grid.box, grid.pixel_size, diameter, max(self.max_resolution, 1.025 * coarsest), outer=self.outer_diameter,
+            reach=0.08 if self.shift_range is None else min(self.shift_range / grid.extent, 0.25),
+        )  # fmt: skip
         if self.transfer_function != "none" and not all(name in rows.columns for name in CTF_COLUMNS):
             job.warn("The particles have no CTF; classification goes on without.")
         observed = prepare.observations(self._blocks(job, grid), shape, grid.pixel_size, diameter)
@@ -178,7 +196,10 @@ class Classify2D(
             frc_regularised=self.frc_regularised, tau_fudge=self.regularisation, white_noise=self.white_noise, recentre=self.recentre,
             recentre_threshold=self.recentre_threshold, recentre_binary=self.recentre_binary, initial_scale=self.initial_scale,
         )  # fmt: skip
-        task = schedule.Task(observed, group, prepare.half_sets(rows.height, job.seed), shape.frame, settings, job.seed, job.threads)
+        task = schedule.Task(
+            observed, group, prepare.half_sets(rows.height, job.seed), shape.frame, settings, job.seed, job.threads,
+            alike_images(rows) if self.grey_scales else None,
+        )  # fmt: skip
 
         def step(state: schedule.State) -> schedule.State:
             new = schedule.iterate(task, state)
@@ -192,7 +213,9 @@ class Classify2D(
             name="classify",
             total=task.iterations,
         )
-        return self._outputs(job, rows, usable, prepare.outcome(task, state, shape), shape, diameter, state["history"])
+        return self._outputs(
+            job, rows, usable, prepare.outcome(task, state, shape, vertical=self.vertical), shape, diameter, state["history"]
+        )
 
     def _blocks(self, job: Job, grid: CommonGrid) -> Iterator[Any]:
         """Yield images, defoci and optics, block by block in the order of the rows; a block is of one optics group."""
@@ -251,6 +274,8 @@ class Classify2D(
                 "count": counts,
                 "resolution": found.resolution,
                 "resolution_0143": found.resolution_0143,
+                "accuracy_rotations": found.accuracy_rotations,
+                "accuracy_translations": found.accuracy_translations,
                 "eca": choices,
                 "distribution": counts / max(counts.sum(), 1),
                 "quality": total,
@@ -264,7 +289,7 @@ class Classify2D(
             {
                 "id": rows["id"], "class_id": label + 1, "psi": found.psi, "origin_x": found.origin[:, 0], "origin_y": found.origin[:, 1],
                 "max_probability": found.certainty.astype(np.float64), "log_likelihood": found.evidence.astype(np.float64),
-                "match": found.match.astype(np.float64),
+                "match": found.match.astype(np.float64), "grey_scale": found.scale,
             }
         )  # fmt: skip
         particles = self.particles.with_columns(poses)
@@ -322,7 +347,21 @@ class Classify2D(
             ),
             LinePlot(title="Half-set correlation of the best", series=curves, x_label="resolution (Å)", y_label="FRC", resolution_axis=True,
                      levels={"0.5": 0.5}, y_range=(-0.2, 1.05)),
+            Histogram(title="Sizes of classes", values=table["count"].to_list(), label="particles", bins=30,
+                      caption="A few giants beside many empty ones: attractors; more iterations or a higher initial uncertainty help."),
             LinePlot(title="Convergence", x_label="iteration", y_label="fraction", y_range=(0, 1.05),
                      series=[Series("pose probability", numbers, [step["certainty"] for step in history]),
                              Series("changed class", numbers, [step["changed"] for step in history])]),
+            LinePlot(title="Likelihood", x_label="iteration", y_label="log-likelihood an image",
+                     series=[Series("gained over noise", numbers, [step["evidence"] for step in history])],
+                     caption="It also rises with the band compared, and falls where the uncertainty does."),
+            LinePlot(title="Resolution and band", x_label="iteration", y_label="Å",
+                     series=[Series("better classes' halves", numbers, [extent / max(step["ring"], 1) for step in history]),
+                             Series("compared to", numbers, [extent / step["band"] for step in history])]),
+            *grey_scale_panel(out.particles.enabled()),
+            TableView(title="Classes", columns={
+                label: table[name].to_list() for name, label in {
+                    "class_id": "class", "count": "particles", "resolution": "resolution (Å, FRC 0.5)", "resolution_0143": "(Å, FRC 0.143)",
+                    "eca": "classes an image shares", "accuracy_rotations": "accuracy of psi (°)", "accuracy_translations": "of shifts (Å)",
+                    "quality": "quality"}.items()}),
         ]  # fmt: skip

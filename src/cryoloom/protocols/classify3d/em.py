@@ -1,18 +1,19 @@
 """classify3d.em: several structures in one set of particles."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from cryoloom.data import Classes3D, Mask, Particles, Volume, symmetry_hints
-from cryoloom.data.alignment import TransferFunction
-from cryoloom.formats.alignment import POSE, Alignable, alignable, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
+from cryoloom.data.alignment import GreyScales, Regularisation, RelaxSymmetry, ShiftRange, TransferFunction, ZeroMask
+from cryoloom.formats.alignment import POSE, Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
-from cryoloom.report.panels import ImageGrid, LinePlot, Series, TableView
+from cryoloom.report.grey_scales import grey_scale_panel
+from cryoloom.report.panels import AngularDistribution, ImageGrid, LinePlot, Series, TableView
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
-from cryoloom.units import Angstrom
+from cryoloom.units import Angstrom, Degrees
 
 if TYPE_CHECKING:
     from cryoloom.numerics.align.classify3d import State, Task
@@ -32,6 +33,7 @@ class Classified3D(Outputs):
 class Classify3D(
     Protocol,
     id="classify3d.em",
+    version=2,
     outputs=Classified3D,
     cite=("10.1038/nmeth992", "10.1016/j.jmb.2011.11.010", "10.1162/089976600300015088"),
     aliases=("ProtRelionClassify3D",),
@@ -77,11 +79,20 @@ class Classify3D(
         "Near the given poses", False, advanced=True, when="align", aliases=("localAngularSearch",),
         help="Improve the particles' own poses instead of seeking over all orientations. Wrong ones then stay wrong.",
     )  # fmt: skip
+    local_range: Degrees | None = Param(
+        "Range of local search", None, gt=0, le=90, advanced=True, when="local_search", aliases=("localAngularSearchRange",),
+        help="Poses are held near the given ones by a Gaussian prior that is nearly over at this angle, three standard deviations. Empty for none.",
+    )  # fmt: skip
+    relax_symmetry: RelaxSymmetry
     transfer_function: TransferFunction
+    zero_mask: ZeroMask
+    grey_scales: GreyScales
     max_resolution: Angstrom = Param(
         "Finest resolution", 0.0, ge=-1, advanced=True, aliases=("limitResolEStep", "strict_highres_exp"),
         help="Up to which images are compared, 0 or -1 for what they hold. Coarser is faster, and sorts by large differences only.",
     )  # fmt: skip
+    shift_range: ShiftRange
+    regularisation: Regularisation
     iterations: int = Param(
         "Most iterations", 35, ge=3, le=200, advanced=True, aliases=("numberOfIterations",),
         help="It stops by itself when classes have come to rest; fewer than 20 leave no time to try classes again that turned out equal.",
@@ -90,6 +101,7 @@ class Classify3D(
     def check(self) -> Iterator[Hint]:
         count = self.particles.enabled().height
         yield from symmetry_hints(self.symmetry)
+        yield from symmetry_hints(self.relax_symmetry, "relax_symmetry")
         if count < LEAST:
             yield Hint("particles", f"are {count}; {LEAST} or more are needed")
         elif self.classes > count / 100:
@@ -122,18 +134,23 @@ class Classify3D(
         import torch
 
         from cryoloom.numerics.align import classify3d
+        from cryoloom.numerics.align.priors import PosePrior
         from cryoloom.numerics.geometry.symmetry import point_group
 
         torch.set_num_threads(1)
         finest = self.max_resolution if self.max_resolution > 0 else None
-        loaded = alignable(self.particles, self.mask_diameter, least=LEAST, transfer=self.transfer_function)
+        loaded = alignable(
+            self.particles, self.mask_diameter, least=LEAST, transfer=self.transfer_function, zero_mask=self.zero_mask, seed=job.seed
+        )
         for warning in loaded.warnings:
             job.warn(warning)
         task = classify3d.Task(
             loaded.images, halves_at_random(loaded, job.seed), loaded.pixel_size, loaded.mask_diameter, self.initial_lowpass, job.seed,
             job.threads, mask_on_grid(self.mask, loaded, job.warn), iterations=self.iterations, classes=self.classes,
             search="global" if self.align and not self.local_search else "local" if self.align else "fixed", finest=finest,
-            group=point_group(self.symmetry),
+            group=point_group(self.symmetry), relaxed=point_group(self.relax_symmetry), regularisation=self.regularisation,
+            reach=None if self.shift_range is None else self.shift_range / loaded.pixel_size,
+            alike=alike_images(loaded.rows) if self.grey_scales else None,
         )  # fmt: skip
         if task.finest_shell < task.shell(finest or 0.1):
             job.warn(
@@ -142,6 +159,10 @@ class Classify3D(
         maps = [on_grid(self.reference, path, loaded, job.warn) for path in map_rows(self.reference)["volume_path"]]
         count = len(loaded.images)
         poses = (np.tile(np.eye(3), (count, 1, 1)), np.zeros((count, 2))) if task.search == "global" else poses_of(loaded)
+        if task.search == "local" and self.local_range is not None:
+            group = max(task.group, task.relaxed, key=lambda one: one.order)
+            turn = 1.0 / np.deg2rad(self.local_range / 3.0) ** 2
+            task = replace(task, prior=PosePrior(turn=turn, rotations=poses[0], group=group))
 
         def start() -> "State":
             try:
@@ -174,6 +195,7 @@ class Classify3D(
                 "origin_x": state["shifts"][:, 0] * size, "origin_y": state["shifts"][:, 1] * size,
                 "max_probability": state["max_probability"],
                 "log_likelihood": state["log_likelihood"],
+                "grey_scale": state["scales"][task.alike] if task.alike is not None else 1.0,
             }
         )  # fmt: skip
         particles = self.particles.with_columns(columns, symmetry=task.group.name)
@@ -296,6 +318,16 @@ class Classify3D(
                 series=[Series("memberships", numbers, [step["changed"] for step in history])], y_range=(0, 1),
                 caption="High again wherever classes that turned out equal were tried elsewhere.",
             ),
+            LinePlot(
+                title="Likelihood", x_label="iteration", y_label="log-likelihood an image",
+                series=[Series("gained over noise", numbers, [step["evidence"] for step in history])],
+                caption="By maps that the image is not in; it also rises with the band compared.",
+            ),
+            AngularDistribution(
+                title="Viewing directions", rot=out.particles.enabled()["rot"].to_list(), tilt=out.particles.enabled()["tilt"].to_list(),
+                caption="Of all classes together.",
+            ),
+            *grey_scale_panel(out.particles.enabled()),
             LinePlot(
                 title="Agreement of halves", x_label="resolution (Å)", y_label="correlation", resolution_axis=True, levels={"0.143": 0.143},
                 series=[

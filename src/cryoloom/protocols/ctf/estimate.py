@@ -30,6 +30,7 @@ class CTFEstimate(
     outputs=Estimated,
     cite=("10.1016/S1047-8477(03)00069-8", "10.1016/j.jsb.2015.08.008"),
     aliases=("CistemProtCTFFind", "ProtCTFFind"),
+    streams="micrographs",
 ):
     """Fit the Thon rings of each micrograph's spectrum: an exhaustive search, then least squares with background and decay.
 

@@ -11,9 +11,14 @@ from pydantic import field_validator
 
 from cryoloom.data import Movies, acquisition
 from cryoloom.formats import sources
+from cryoloom.formats.arrivals import in_order_of_arrival, settled
 from cryoloom.report.panels import ImageGrid, TableView
-from cryoloom.spec import AbsolutePath, Failure, Hint, Item, Job, Outputs, Panel, Param, Patterns, Protocol, WrongUse
+from cryoloom.spec import SOURCE, AbsolutePath, Failure, Hint, Item, Job, Outputs, Panel, Param, Patterns, Protocol, WrongUse
 from cryoloom.tables import Dataset, Hashed
+from cryoloom.units import Seconds
+
+AT_ONCE = 200
+"""Most new movies that a watch takes before the steps below hear of them."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Imported(Outputs):
     movies: Movies
 
 
-class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("ProtImportMovies",)):
+class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("ProtImportMovies",), streams=SOURCE):
     """Link movies into the project, read their headers, and record how they were taken."""
 
     folder: acquisition.Folder
@@ -57,6 +62,19 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
         help="Bad pixels: an image (not 0 = bad), a text of `x y width height` a line, or RELION's hot pixels. Unlisted ones leave streaks.",
     )  # fmt: skip
 
+    watch: bool = Param(
+        "Watch the folder", False, group="Streaming", aliases=("dataStreaming",),
+        help="Go on taking movies as they come, and let the steps below work on them meanwhile. `cryoloom close` ends it.",
+    )  # fmt: skip
+    watch_timeout: Seconds = Param(
+        "End after", 43200.0, gt=0, group="Streaming", aliases=("timeout",), when="watch",
+        help="Without a new movie. Too short ends the session during a break of the microscope.",
+    )  # fmt: skip
+    watch_settle: Seconds = Param(
+        "Settled after", 30.0, ge=0, group="Streaming", aliases=("fileTimeout",), when="watch", advanced=True,
+        help="Without a write to the file. Too short takes movies that are still being written, which are then unreadable.",
+    )  # fmt: skip
+
     @field_validator("gain_rotation", mode="before")
     @classmethod
     def _degrees(cls, value: Any) -> Any:
@@ -75,12 +93,29 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
     def fingerprint(self) -> Any:
         return sources.fingerprint([*self._files(), *(Path(path) for path in (self.gain, self.defects) if path)])
 
+    def expects_more(self, quiet: float) -> bool:
+        return self.watch and (quiet < self.watch_timeout or len(self._there()) > len(self._files()))
+
     def _files(self) -> list[Path]:
-        return sources.matching_files(self.pattern, leave_out=(*self.exclude, self.gain, self.defects))
+        return settled(self._there(), self.watch_settle) if self.watch else self._there()
+
+    def _there(self) -> list[Path]:
+        try:
+            return sources.matching_files(self.pattern, leave_out=(*self.exclude, self.gain, self.defects))
+        except WrongUse:
+            if self.watch:
+                return []  # they may come
+            raise
 
     def run(self, job: Job) -> Imported:
-        files = self._files()
-        listed = sources.listing(files, "movie_name")
+        files, names = self._files(), None
+        if self.watch:
+            files, names = in_order_of_arrival(files, job.output("arrivals.json"), most=AT_ONCE if job.open else None)
+        if not files:
+            raise WrongUse(
+                "no-files", f"no file that matches {', '.join(self.pattern)} has come.", "Correct the pattern, or watch for longer."
+            )
+        listed = sources.listing(files, "movie_name", names)
         meta = self._detector(job, files)
         result = job.map(self.register, Dataset(listed, job.root), name="movies")
         read = result.rows

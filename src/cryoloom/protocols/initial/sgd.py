@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryoloom.data import Classes3D, Particles, Volume, symmetry_hints
-from cryoloom.data.alignment import TransferFunction
+from cryoloom.data.alignment import Regularisation, ShiftRange, TransferFunction, ZeroMask
 from cryoloom.formats.alignment import Alignable, alignable
 from cryoloom.formats.mrc import read_mrc, write_mrc
-from cryoloom.report.panels import ImageGrid, LinePlot, Series, TableView
+from cryoloom.report.panels import AngularDistribution, ImageGrid, LinePlot, Series, TableView
 from cryoloom.spec import Hint, Input, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom
 
@@ -43,7 +43,7 @@ class InitialMaps(Outputs):
 class InitialModel(
     Protocol,
     id="initial.sgd",
-    version=3,
+    version=4,
     outputs=InitialMaps,
     cite=("10.1038/nmeth.4169", "10.1042/BCJ20210708"),
     aliases=("ProtRelionInitialModel",),
@@ -73,6 +73,7 @@ class InitialModel(
         "particles that one search does not find.",
     )  # fmt: skip
     transfer_function: TransferFunction
+    zero_mask: ZeroMask
     resolution: Angstrom = Param(
         "Target resolution", 12.0, ge=6, le=60, advanced=True,
         help="Finer detail is ignored. A first map needs none, and finer takes longer and follows noise.",
@@ -81,6 +82,21 @@ class InitialModel(
         "Mini-batches", 60, ge=20, le=1000, advanced=True, aliases=("numberOfIter",),
         help="Steps of the stochastic search. Too few stop before a difficult particle is found.",
     )  # fmt: skip
+    first_batch: int = Param(
+        "Images of the first batches", 96, ge=20, le=5000, advanced=True, aliases=("sgd_ini_subset", "batchSizeIni"),
+        help="Small ones shake the map out of wrong beginnings; more for very low contrast.",
+    )  # fmt: skip
+    last_batch: int = Param(
+        "Images of the last batches", 192, ge=20, le=20000, advanced=True, aliases=("sgd_fin_subset", "batchSizeFinal"),
+        help="Large ones let the map settle; time grows with them.",
+    )  # fmt: skip
+    positive: bool = Param(
+        "Positive density", True, advanced=True, aliases=("doFlattenSolvent",),
+        help="Nothing negative stays in the maps of the search; outside the mask there is nothing in any case. Off for particles lighter than what is "
+        "around them in places, such as lipid in a micelle.",
+    )  # fmt: skip
+    regularisation: Regularisation
+    shift_range: ShiftRange
 
     def check(self) -> Iterator[Hint]:
         yield from symmetry_hints(self.symmetry)
@@ -92,16 +108,34 @@ class InitialModel(
         import torch
 
         from cryoloom.numerics.align import stochastic
+        from cryoloom.numerics.align.contrast import look_dark
 
         torch.set_num_threads(1)
-        loaded = alignable(self.particles, self.mask_diameter, finest=self.resolution, least=LEAST, transfer=self.transfer_function)
+        loaded = alignable(
+            self.particles, self.mask_diameter, finest=self.resolution, least=LEAST, transfer=self.transfer_function,
+            zero_mask=self.zero_mask, seed=job.seed,
+        )  # fmt: skip
         for warning in loaded.warnings:
             job.warn(warning)
         if len(loaded.images) < 200:
             job.warn(f"{len(loaded.images)} particles are few for a first map; look at it before trusting it.")
         radius = loaded.mask_diameter / 2 / loaded.pixel_size
+        if look_dark(loaded.images, radius):
+            job.warn("The particles look dark on bright ground: no map will be found. Extract them again with inverted contrast.")
         plans = [
-            stochastic.Plan(loaded.images, radius, self.classes, job.seed + number, job.threads, batches=self.batches)
+            stochastic.Plan(
+                loaded.images,
+                radius,
+                self.classes,
+                job.seed + number,
+                job.threads,
+                self.batches,
+                self.first_batch,
+                self.last_batch,
+                self.regularisation,
+                self.positive,
+                None if self.shift_range is None else self.shift_range / loaded.pixel_size,
+            )  # fmt: skip
             for number in range(self.starts)
         ]
         searches = [self._search(job, plan, number) for number, plan in enumerate(plans)]
@@ -143,7 +177,7 @@ class InitialModel(
         meta |= {"symmetry": self._group().name, "batches": found["history"], "starts": gains}
         main = rows[int(counts.argmax())]
         items = pl.DataFrame({"id": [1], "volume_path": [main["volume_path"]], "box_size": [loaded.box]})
-        told = {"resolution": main["resolution"], **main["judged"]}
+        told = {"resolution": main["resolution"], "views": main["views"], **main["judged"]}
         if self._group().order == 1:
             told["looks_like"] = self._looks_like(loaded, read_mrc(job.root / main["volume_path"]).data)
         volume = Volume(items, job.root, meta=meta | told)
@@ -207,11 +241,13 @@ class InitialModel(
         from cryoloom.numerics.align.halves import random_halves
         from cryoloom.numerics.fourier.transforms import resample_volume
         from cryoloom.numerics.fsc.shells import resolution_at
+        from cryoloom.numerics.geometry.euler import matrix_to_euler
 
         group = self._group()
         maps, _ = stochastic.maps_of(plan, found["sums"], plan.last_shell)
         rough, resolution = np.ascontiguousarray(maps[number]), loaded.box * loaded.pixel_size / plan.last_shell
         judged: dict[str, float] = {}
+        views: dict[str, list[float]] = {"rot": [], "tilt": []}
         if group.order > 1 and len(chosen) >= LEAST:
             rough, judged = self._imposed(job, loaded, plan, found, stochastic.centred_map(rough), number, chosen)
         volume = resample_volume(torch.from_numpy(rough), loaded.box).numpy()
@@ -234,10 +270,12 @@ class InitialModel(
                 name=f"align{number + 1}",
                 total=4,
             )
+            rot, tilt, _ = matrix_to_euler(state["rotations"])
+            views = {"rot": rot.round(1).tolist(), "tilt": tilt.round(1).tolist()}
             volume, resolution = state["combined"], resolution_at(state["fsc"], 0.143, loaded.box, loaded.pixel_size)
         path = job.output("volume.mrc" if self.classes == 1 else f"class{number + 1:03d}.mrc")
         write_mrc(path, np.ascontiguousarray(volume, np.float32), loaded.pixel_size, volume=True)
-        return {"volume_path": path.relative_to(job.root).as_posix(), "resolution": float(resolution), "judged": judged}
+        return {"volume_path": path.relative_to(job.root).as_posix(), "resolution": float(resolution), "judged": judged, "views": views}
 
     def _group(self) -> "PointGroup":
         from cryoloom.numerics.geometry.symmetry import point_group
@@ -333,6 +371,10 @@ class InitialModel(
                 title="Search", x_label="mini-batch", y_label="log-likelihood gained over noise",
                 series=[Series("mean of the batch", numbers, [each["gain"] for each in batches])],
                 caption="It rises while the map forms, with the band too; one that stays near zero found nothing.",
+            ),
+            AngularDistribution(
+                title="Viewing directions", **out.volume.meta["views"],
+                caption=f"Of the particles, {MOST_POLISHED} at most, that were aligned to the map at the end.",
             ),
         ]  # fmt: skip
         if out.classes is not None:

@@ -26,6 +26,7 @@ class Correlation(
     outputs=Aligned,
     cite=("10.1038/nmeth.4193", "10.1107/S205225251801463X", "10.7554/eLife.06980"),
     aliases=("ProtRelionMotioncor", "ProtMotionCorr"),
+    streams="movies",
 ):
     """Cross-correlate frames, whole and in patches, under a smooth model of motion, and sum what has been moved back.
 

@@ -26,6 +26,7 @@ class Extract(
     outputs=Extracted,
     cite=("10.1016/j.jsb.2013.07.015",),
     aliases=("XmippProtExtractParticles", "ProtRelionExtractParticles"),
+    streams="micrographs",
 ):
     """Bin the micrograph, remove dust, cut a box around every coordinate, invert, and normalise its background.
 
@@ -86,7 +87,7 @@ class Extract(
 
         ratio = exact_ratio(self.bin)
         work = self._work(job)
-        result = job.map(self.cut, work, name="micrographs")
+        result = job.map(self.alone().cut, work, name="micrographs")
         cut = result.rows
         if cut.is_empty() or "stack_path" not in cut.columns:
             raise Failure(

@@ -28,6 +28,7 @@ class BlobPick(
     outputs=Picked,
     cite=("10.1016/j.jsb.2009.01.004", "10.1016/S0304-3991(02)00333-9", "10.1038/nmeth1019"),
     aliases=("ProtRelionAutopickLoG", "SparxGaussianProtPicking"),
+    streams="micrographs",
 ):
     """Find where dark detail gathers within a disc of the particle's size, then tell particles from noise, ice and edges.
 
@@ -87,7 +88,7 @@ class BlobPick(
                 job.warn(f"{without} micrographs have no believable CTF and were not picked.")
         if work.enabled().is_empty():
             raise Failure("no-micrographs", "pick.blob: no micrograph is left to be picked.", "Give micrographs that are not disabled.")
-        result = job.map(self.candidates, work)
+        result = job.map(self.alone().candidates, work)
         rows = result.rows.sort("id")
         picks = self._select(rows)
         if picks.height < 5 * rows.height:

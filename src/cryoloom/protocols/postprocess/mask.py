@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from cryoloom.data import Mask, Volume
+from cryoloom.data import Mask, Volume, symmetry_hints
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import MapSlices
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
@@ -35,8 +35,21 @@ class CreateMask(
         "Operation", "and", advanced=True,
         help="What of the second is taken: their overlap, both, the first without the second, the first and all outside the second.",
     )  # fmt: skip
-    shape: Literal["surface", "sphere"] = Param(
-        "Shape", "surface", help="The particle's surface, or a sphere of the largest diameter about the box's centre, which no noise bends."
+    shape: Literal["surface", "sphere", "cylinder", "box"] = Param(
+        "Shape", "surface", aliases=("geo",),
+        help="The particle's surface; or a sphere, a cylinder along z or a box of the largest diameter about the box's centre, which no noise bends.",
+    )  # fmt: skip
+    inner_diameter: Angstrom | None = Param(
+        "Inner diameter", None, gt=0, advanced=True, aliases=("innerRadius",),
+        help="Of a hole in the middle of a sphere, cylinder or box: a shell such as a capsid's, a tube. Too wide cuts the particle.",
+    )  # fmt: skip
+    height: Angstrom | None = Param(
+        "Height", None, gt=0, advanced=True,
+        help="Along z, of a cylinder or box; empty takes the whole length of the cylinder, and a cube. Too low cuts the particle.",
+    )  # fmt: skip
+    symmetry: str = Param(
+        "Symmetry", "C1", advanced=True, aliases=("doSymmetrize", "symmetryGroup"),
+        help="Point group of which the map is made before the threshold, so that the mask has it. A wrong one leaves parts out.",
     )  # fmt: skip
     lowpass: Angstrom = Param(
         "Low-pass filter", 15.0, gt=0, aliases=("initialLowPassFilterA",),
@@ -57,13 +70,21 @@ class CreateMask(
     extend: float = Param(
         "Extend (px)",
         3.0,
-        ge=0,
+        ge=-20,
         aliases=("extendInitialMask",),
-        help="How far the mask reaches beyond the surface. Too little cuts side chains.",
+        help="How far the mask reaches beyond the surface; negative shrinks it. Too little cuts side chains.",
     )
     least_piece: float = Param(
         "Least piece", 0.1, ge=0, le=1, advanced=True, aliases=("removeSmall",),
         help="Pieces of the surface smaller than this part of the largest are left out; 1 keeps the largest only. 0 keeps noise.",
+    )  # fmt: skip
+    closing: float = Param(
+        "Closing (px)", 0.0, ge=0, le=50, advanced=True, aliases=("doMorphological",),
+        help="Clefts and channels up to twice as wide are filled. Too much fills what is solvent.",
+    )  # fmt: skip
+    opening: float = Param(
+        "Opening (px)", 0.0, ge=0, le=50, advanced=True,
+        help="What is thinner than twice as much is taken off: spikes, and threads of noise. Too much takes thin parts of the particle.",
     )  # fmt: skip
     invert: bool = Param("Invert", False, advanced=True, aliases=("doInvert",), help="1 in the solvent: for looking at what lies around.")
     edge: float = Param(
@@ -77,8 +98,11 @@ class CreateMask(
     def check(self) -> Iterator[Hint]:
         if self.threshold is not None and self.mass is not None:
             yield Hint("mass", "cannot be given together with a threshold", fix=None)
-        if self.shape == "sphere" and self.diameter is None:
-            yield Hint("diameter", "is needed for a sphere")
+        yield from symmetry_hints(self.symmetry)
+        if self.shape != "surface" and self.diameter is None:
+            yield Hint("diameter", f"is needed for a {self.shape}")
+        if self.inner_diameter is not None and self.diameter is not None and self.inner_diameter >= self.diameter:
+            yield Hint("inner_diameter", f"{self.inner_diameter:g} Å leaves nothing of {self.diameter:g} Å", fix=0.5 * self.diameter)
 
     def run(self, job: Job) -> Masked:
         from cryoloom.numerics.masks.soft import OPERATIONS, border_distance
@@ -120,20 +144,26 @@ class CreateMask(
 
     def _mask_of(self, maps: Volume | Mask) -> tuple[Any, float | None, float]:
         """Return the soft mask around a map (a mask is one already), the threshold if there was one, and the pixel size."""
-        from cryoloom.numerics.masks.soft import soft_mask, spherical_mask
+        from cryoloom.numerics.geometry.symmetry import point_group
+        from cryoloom.numerics.masks.shapes import shape_mask
+        from cryoloom.numerics.masks.soft import soft_mask
+        from cryoloom.numerics.reconstruct.symmetry import symmetric_map
 
         row = maps.items.row(0, named=True)
         if isinstance(maps, Mask):
             image = read_mrc(maps.file(row["mask_path"]))
             return image.data, None, float(maps.meta.get("pixel_size") or image.pixel_size)
         volume, pixel_size = _mean_map(maps, row)
-        radius = None if self.diameter is None else self.diameter / pixel_size / 2
-        if self.shape == "sphere" and radius is not None:
-            return spherical_mask(volume.shape[0], radius, self.edge), None, pixel_size
+        diameter = None if self.diameter is None else self.diameter / pixel_size
+        if self.shape != "surface" and diameter is not None:
+            height = None if self.height is None else self.height / pixel_size
+            inner = (self.inner_diameter or 0.0) / pixel_size
+            return shape_mask(self.shape, volume.shape[0], diameter, self.edge, inner=inner, height=height), None, pixel_size
         try:
             mask, threshold = soft_mask(
-                volume, pixel_size, resolution=self.lowpass, threshold=self.threshold, extend=self.extend, edge=self.edge, radius=radius,
-                mass=None if self.mass is None else self.mass * 1e3, least_piece=self.least_piece,
+                symmetric_map(volume, point_group(self.symmetry)), pixel_size, resolution=self.lowpass, threshold=self.threshold,
+                extend=self.extend, edge=self.edge, radius=None if diameter is None else diameter / 2,
+                mass=None if self.mass is None else self.mass * 1e3, least_piece=self.least_piece, closing=self.closing, opening=self.opening,
             )  # fmt: skip
         except ValueError as problem:
             raise Failure("mask-empty", f"postprocess.mask of {row['volume_path']}: {problem}.", "Lower the threshold.") from problem

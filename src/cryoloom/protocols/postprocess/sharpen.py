@@ -10,9 +10,14 @@ import polars as pl
 from cryoloom.data import FSC, Mask, Volume
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.star import read_star
-from cryoloom.report.panels import LinePlot, MapSlices, MapSurface, Series
+from cryoloom.report.panels import Histogram, LinePlot, MapSlices, MapSurface, Series
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom, SquareAngstrom
+
+ANISOTROPIC = 1.3
+"""Times the finest resolution of a direction that the coarsest may be, the extreme twentieths left out."""
+TELLING = 10
+"""Shells of agreement from which directions can be compared."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Sharpened(Outputs):
 class Sharpen(
     Protocol,
     id="postprocess.sharpen",
-    version=2,
+    version=3,
     outputs=Sharpened,
     cite=("10.1016/j.ultramic.2013.06.004", "10.1016/j.jmb.2003.07.013"),
     aliases=("ProtRelionPostprocess",),
@@ -46,6 +51,10 @@ class Sharpen(
     fit_low: Angstrom = Param(
         "Guinier fit from", 10.0, gt=0, advanced=True, aliases=("bfactorLowRes",),
         help="Low-resolution end of the B-factor fit. Coarser than about 10 Å and the particle's shape bends the line.",
+    )  # fmt: skip
+    fit_high: Angstrom | None = Param(
+        "Guinier fit to", None, gt=0, advanced=True, aliases=("bfactorHighRes",),
+        help="High-resolution end of the B-factor fit; empty takes the resolution found. Beyond it the line follows noise.",
     )  # fmt: skip
     mtf_file: str = Param(
         "Detector MTF", "", advanced=True, aliases=("mtf",), help="STAR file of the detector's MTF. The wrong one mis-sharpens."
@@ -82,11 +91,14 @@ class Sharpen(
     def check(self) -> Iterator[Hint]:
         if self.b_factor is not None and self.b_factor > 0:
             yield Hint("b_factor", f"{self.b_factor:g} Å² would blur the map; sharpening is negative", fix=-self.b_factor, error=False)
+        if self.fit_high is not None and self.fit_high >= self.fit_low:
+            yield Hint("fit_high", f"{self.fit_high:g} Å is no finer than {self.fit_low:g} Å, where the fit begins")
 
     def run(self, job: Job) -> Sharpened:
         from cryoloom.numerics.filters.sharpen import Filtering, sharpen
+        from cryoloom.numerics.fsc.directional import directional_fsc, directional_resolutions
         from cryoloom.numerics.fsc.masked import masked_fsc, particle_fsc
-        from cryoloom.numerics.fsc.shells import resolution_at
+        from cryoloom.numerics.fsc.shells import recovered_shell, resolution_at
 
         row = self.volume.items.row(0, named=True)
         first, second, pixel_size = self._halves(row)
@@ -108,6 +120,10 @@ class Sharpen(
                 f"The phase-randomised FSC is {curves.randomised[shell]:.2f} at {resolution:.2f} Å: "
                 "the mask is too tight. Widen it or its soft edge."
             )
+        if again := recovered_shell(corrected, 0.143):
+            job.warn(
+                f"The FSC falls below 0.143 at {resolution:.1f} Å and recovers to {box * pixel_size / again:.1f} Å: look at the curve."
+            )
         if curves.randomised_from is None:
             job.warn(f"The FSC never falls below {self.randomise_below}: phases were not randomised and the masked FSC is not corrected.")
         b_factor = self.b_factor
@@ -116,11 +132,21 @@ class Sharpen(
                 f"At {resolution:.1f} Å a B-factor cannot be fitted (it needs better than {0.8 * self.fit_low:.0f} Å); the map is not sharpened."
             )
             b_factor = 0.0
+        axes, cones = directional_fsc(first * mask, second * mask)
+        each = directional_resolutions(cones, box, pixel_size)
+        coarsest, finest = (float(value) for value in np.quantile(each, (0.95, 0.05)))
+        if shell >= TELLING and coarsest > ANISOTROPIC * finest:
+            worst = axes[int(each.argmax())]
+            tilt, rot = np.rad2deg(np.arccos(worst[2])), np.rad2deg(np.arctan2(worst[1], worst[0]))
+            job.warn(
+                f"Halves agree to {finest:.1f} Å in some directions and to {coarsest:.1f} Å in others, worst near rot {rot:.0f}°, tilt {tilt:.0f}°: "
+                "the map is stretched there. Views are missing."
+            )
         job.progress(1, 3, "sharpening")
         whole = self._whole(row, first, second)
         filtering = Filtering(
             pixel_size, corrected if self.weight_by_fsc else None, resolution, self.lowpass or resolution, self.filter_edge,
-            self._mtf(box, pixel_size), self.fit_low,
+            self._mtf(box, pixel_size), self.fit_low, self.fit_high,
         )  # fmt: skip
         try:
             sharpened, used, guinier = sharpen(whole, filtering, b_factor)
@@ -144,6 +170,8 @@ class Sharpen(
                 "fsc_masked": curves.masked,
                 "fsc_randomised": curves.randomised,
                 "fsc_particle": particle_fsc(curves.unmasked, mask),
+                "fsc_worst_direction": np.quantile(cones, 0.05, axis=0),
+                "fsc_best_direction": np.quantile(cones, 0.95, axis=0),
                 "guinier_x": guinier.inverse_squared,
                 "guinier_original": guinier.original,
                 "guinier_weighted": guinier.weighted,
@@ -154,6 +182,9 @@ class Sharpen(
             "resolution": resolution,
             "resolution_unmasked": unmasked,
             "resolution_at_half": resolution_at(corrected, 0.5, box, pixel_size),
+            "resolution_interpolated": resolution_at(corrected, 0.143, box, pixel_size, interpolated=True),
+            "resolution_by_direction": each.tolist(),
+            "directions": axes.tolist(),
             "b_factor": used,
             "pixel_size": pixel_size,
         }
@@ -216,6 +247,8 @@ class Sharpen(
             "resolution (Å, FSC 0.143)": round(meta["resolution"], 2),
             "unmasked (Å)": round(meta["resolution_unmasked"], 2),
             "FSC 0.5 (Å)": round(meta["resolution_at_half"], 2),
+            "by direction (Å, cones of 20°, FSC 0.5)": f"{np.quantile(meta['resolution_by_direction'], 0.05):.1f} to "
+            f"{np.quantile(meta['resolution_by_direction'], 0.95):.1f}",
             "B-factor (Å²)": round(meta["b_factor"], 1),
         }
 
@@ -230,7 +263,13 @@ class Sharpen(
     def report(self, out: Sharpened) -> list[Panel]:
         table, meta = out.fsc.items, out.fsc.meta
         frequency = table["frequency"].to_list()
-        names = {"fsc": "corrected", "fsc_unmasked": "unmasked", "fsc_masked": "masked", "fsc_randomised": "phase-randomised"}
+        names = {
+            "fsc": "corrected",
+            "fsc_unmasked": "unmasked",
+            "fsc_masked": "masked",
+            "fsc_randomised": "phase-randomised",
+            "fsc_particle": "unmasked, solvent taken off",
+        }
         curves = [Series(label, frequency, table[name].to_list()) for name, label in names.items()]
         fit = table.filter(pl.col("frequency") >= 1 / 20)
         guinier = [
@@ -245,6 +284,15 @@ class Sharpen(
                 levels={"0.143": 0.143}, marks={f"{resolution:.2f} Å": 1 / resolution}, y_range=(-0.1, 1.05),
                 caption="Agreement of two maps made from independent halves of the particles. The phase-randomised curve is what the mask alone "
                 "would give; the corrected one has it taken out.",
+            ),
+            LinePlot(
+                title="By direction", x_label="resolution (Å)", y_label="FSC", resolution_axis=True, levels={"0.5": 0.5}, y_range=(-0.1, 1.05),
+                series=[Series(label, frequency, table[f"fsc_{name}_direction"].to_list()) for name, label in (("best", "best"), ("worst", "worst"))],
+                caption="Masked halves within cones of 20° about 200 directions, the best and the worst twentieth of them shell by shell.",
+            ),
+            Histogram(
+                title="Resolution by direction", values=meta["resolution_by_direction"], label="Å (FSC 0.5)", bins=20,
+                caption="Narrow where all views were seen.",
             ),
             LinePlot(
                 title="Guinier plot", series=guinier, x_label="1/d² (1/Å²)", y_label="ln mean amplitude",

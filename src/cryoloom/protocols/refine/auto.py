@@ -1,24 +1,27 @@
 """refine.auto: poses and map of one structure, by gold-standard refinement."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import polars as pl
 from blake3 import blake3
 
 from cryoloom.data import FSC, Classes3D, Mask, Particles, Volume, symmetry_hints
-from cryoloom.data.alignment import TransferFunction
-from cryoloom.formats.alignment import Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
+from cryoloom.data.alignment import GreyScales, Regularisation, RelaxSymmetry, ShiftRange, TransferFunction, ZeroMask
+from cryoloom.formats.alignment import POSE, Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
+from cryoloom.report.grey_scales import grey_scale_panel
 from cryoloom.report.panels import AngularDistribution, Histogram, LinePlot, MapSlices, Series
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol, WrongUse
-from cryoloom.units import Angstrom
+from cryoloom.units import Angstrom, Degrees
 
 UNSURE = 0.5
 """Mean probability of the best poses below which a map may come from noise: noise alone reaches 0.2."""
 LEAST_EDGE = 5.0
 """Pixels over which a mask under which the FSC is taken should fall."""
+FEW = 100
+"""Particles below which a refinement says little."""
 POOR = 10.0
 """Degrees of expected error (at odds of a hundred to one) from which poses are too uncertain to be worth a map."""
 ALIKE = 0.9
@@ -64,10 +67,23 @@ class AutoRefine(
         help="Take the halves' correlation under the reference mask, corrected by phase randomisation: for small particles in much solvent or a "
         "micelle. A tight or sharp mask flatters.",
     )  # fmt: skip
-    poses: Literal["search", "given"] = Param(
-        "Poses", "search", aliases=("copyAlignment",),
+    poses: Literal["search", "given", "prior"] = Param(
+        "Poses", "search", aliases=("copyAlignment", "alignmentAsPriors"),
         help="search: over all orientations, whatever poses the particles carry. given: start from those and look near them only, to go on with a "
-        "refinement; with the map of the same run as reference each half goes on from its own half map.",
+        "refinement; with the map of the same run as reference each half goes on from its own half map. prior: look everywhere, but hold poses near "
+        "the given ones by a Gaussian prior: for a part of a particle under a mask, faint particles, and filaments. Wrong poses then stay wrong.",
+    )  # fmt: skip
+    prior_turn: Degrees = Param(
+        "Prior on rotations", 5.0, gt=0, le=90, when="poses=prior", aliases=("localAngularSearchRange", "sigma_ang"),
+        help="Standard deviation about each axis. Too small and poses stay where they were; from 30° on it hardly says anything.",
+    )  # fmt: skip
+    prior_shift: Angstrom | None = Param(
+        "Prior on shifts", None, gt=0, when="poses=prior", advanced=True,
+        help="Standard deviation about the given shifts; empty takes what shifts turn out to be, about the box's centre.",
+    )  # fmt: skip
+    free_rot: bool = Param(
+        "Turn about the axis is free", False, when="poses=prior", advanced=True,
+        help="Only tilt and psi are held, the turn about the map's z axis (rot) is sought: for filaments, and particles in a membrane.",
     )  # fmt: skip
     mask_diameter: Angstrom = Param(
         "Mask diameter", gt=0, wizard="mask-circle", aliases=("maskDiameterA",),
@@ -77,15 +93,24 @@ class AutoRefine(
         "Symmetry", "C1", aliases=("symmetryGroup",),
         help="Point group, axes as in RELION: Cn, Dn, T, O, I1 to I4. The reference must lie on its axes. A wrong group spoils the map.",
     )  # fmt: skip
+    relax_symmetry: RelaxSymmetry
     initial_lowpass: Angstrom = Param(
         "Initial low-pass", 40.0, gt=0, aliases=("initialLowPassFilterA",),
         help="Resolution of the reference at the start. Too fine and the halves share its detail, which shows in the FSC as signal.",
     )  # fmt: skip
     transfer_function: TransferFunction
+    zero_mask: ZeroMask
+    grey_scales: GreyScales
     follow_surface: bool = Param(
         "Mask follows the surface", True, advanced=True, aliases=("refine_dynamic_mask",),
         help="Without a reference mask: lay one around the particle's surface once the halves agree to an eighth of its size. Off, a sphere stays: "
         "safer for parts so faint or mobile that a low-passed map lacks them.",
+    )  # fmt: skip
+    shift_range: ShiftRange
+    regularisation: Regularisation
+    join_below: Angstrom = Param(
+        "Join halves below", 40.0, ge=10, advanced=True, aliases=("low_resol_join_halves",),
+        help="Coarser detail is averaged over the two halves, so that their frames stay one; their FSC says nothing there. Finer joins what it should judge.",
     )  # fmt: skip
     iterations: int = Param(
         "Most iterations", 25, ge=3, le=100, advanced=True,
@@ -94,6 +119,12 @@ class AutoRefine(
 
     def check(self) -> Iterator[Hint]:
         yield from symmetry_hints(self.symmetry)
+        yield from symmetry_hints(self.relax_symmetry, "relax_symmetry")
+        if (count := self.particles.enabled().height) < FEW:
+            yield Hint("particles", f"are {count}: too few for halves to agree on much", error=False)
+        missing = [name for name in POSE if name not in self.particles.items.columns]
+        if missing and self.poses != "search":
+            yield Hint("poses", f"must be search: the particles carry no {', '.join(missing)}", fix="search")
         if self.initial_lowpass < 15:
             yield Hint(
                 "initial_lowpass", f"{self.initial_lowpass:g} Å lets the reference decide the detail of both halves", fix=40.0, error=False
@@ -113,21 +144,24 @@ class AutoRefine(
         from cryoloom.numerics.geometry.symmetry import point_group
 
         torch.set_num_threads(1)
-        loaded = alignable(self.particles, self.mask_diameter, transfer=self.transfer_function)
+        loaded = alignable(self.particles, self.mask_diameter, transfer=self.transfer_function, zero_mask=self.zero_mask, seed=job.seed)
         for warning in loaded.warnings:
             job.warn(warning)
         references, lowpass = self._references(job, loaded)
         task = refine.Task(
             loaded.images, self._halves(job, loaded), loaded.pixel_size, loaded.mask_diameter, lowpass, job.seed, job.threads,
             mask_on_grid(self.mask, loaded, job.warn), self.follow_surface, self.iterations, group=point_group(self.symmetry),
-            alike=alike_images(loaded), near=self.poses == "given", solvent_fsc=self.solvent_fsc,
+            alike=alike_images(loaded.rows) if self.grey_scales else None, near=self.poses == "given", solvent_fsc=self.solvent_fsc,
+            prior=self._prior(loaded) if self.poses == "prior" else None, relaxed=point_group(self.relax_symmetry),
+            join=self.join_below, regularisation=self.regularisation,
+            reach=None if self.shift_range is None else self.shift_range / loaded.pixel_size,
         )  # fmt: skip
         if self.solvent_fsc:
             self._judge_edge(job, task.mask)
 
         def start() -> refine.State:
             self._judge_symmetry(job, loaded, references[0])
-            given = poses_of(loaded) if task.near else ()
+            given = poses_of(loaded) if task.given else ()
             try:
                 return refine.begin(task, references, *given)
             except ValueError as problem:
@@ -142,10 +176,29 @@ class AutoRefine(
         state = job.iterate(start, step, done=lambda state: state["finished"], name="refine")
         return self._outputs(job, loaded, task, state)
 
+    def _prior(self, loaded: Alignable) -> Any:
+        """Return the prior about the poses that the particles carry."""
+        import numpy as np
+
+        from cryoloom.numerics.align.priors import PosePrior
+        from cryoloom.numerics.geometry.symmetry import point_group
+
+        rotations, shifts = poses_of(loaded)
+        groups = (point_group(self.symmetry), point_group(self.relax_symmetry))
+        prior = PosePrior(
+            turn=1.0 / np.deg2rad(self.prior_turn) ** 2,
+            rotations=rotations,
+            about_axis=self.free_rot,
+            group=max(groups, key=lambda one: one.order),
+        )
+        if self.prior_shift is None:
+            return prior
+        return replace(prior, shift=(loaded.pixel_size / self.prior_shift) ** 2, shifts=shifts)
+
     def _references(self, job: Job, loaded: Alignable) -> tuple[list[Any], float]:
         """Return the map to start from, or that of each half, and the low-pass in Å."""
         row, halves = self._reference_row(), self.reference.meta.get("halves")
-        if self.poses == "given" and halves and halves == self.particles.meta.get("halves"):
+        if self.poses != "search" and halves and halves == self.particles.meta.get("halves"):
             paths = [str(row[name]) for name in ("half_map1_path", "half_map2_path")]
             return [on_grid(self.reference, path, loaded, job.warn) for path in paths], float(self.reference.meta["resolution"])
         return [on_grid(self.reference, str(row["volume_path"]), loaded, job.warn)], self.initial_lowpass
@@ -204,6 +257,7 @@ class AutoRefine(
         from cryoloom.numerics.fsc.shells import recovered_shell, resolution_at, shell_frequencies
         from cryoloom.numerics.geometry.euler import matrix_to_euler
         from cryoloom.numerics.geometry.symmetry import point_group
+        from cryoloom.numerics.reconstruct.sums import joined_ssnr
 
         box, size, curve, symmetry = loaded.box, loaded.pixel_size, state["fsc"], point_group(self.symmetry).name
         resolution = resolution_at(curve, 0.143, box, size)
@@ -255,14 +309,16 @@ class AutoRefine(
             particles = particles.disable(loaded.left_out)
         shells = np.arange(len(curve))
         fsc = FSC(
-            pl.DataFrame({"id": shells, "shell": shells, "frequency": shell_frequencies(box, size), "fsc": curve}),
+            pl.DataFrame(
+                {"id": shells, "shell": shells, "frequency": shell_frequencies(box, size), "fsc": curve, "ssnr": joined_ssnr(curve)}
+            ),
             job.root,
             meta={
                 "resolution": resolution,
                 "resolution_interpolated": resolution_at(curve, 0.143, box, size, interpolated=True),
                 "threshold": 0.143,
                 "mask": "the reference mask, corrected" if self.solvent_fsc else f"sphere of {loaded.mask_diameter:g} Å",
-                "joined_below": 40.0,
+                "joined_below": self.join_below,
                 "iterations": state["history"],
             },
         )
@@ -327,6 +383,15 @@ class AutoRefine(
             LinePlot(title="Movement of poses", x_label="iteration", y_label="median turn (°)",
                      series=[Series("poses", numbers[1:], [step["change_angle"] for step in history[1:]])],
                      caption="Since the iteration before."),
+            LinePlot(title="Movement of shifts", x_label="iteration", y_label="median change (Å)",
+                     series=[Series("shifts", numbers[1:], [step["change_shift"] for step in history[1:]])]),
+            LinePlot(title="Accuracy of poses", x_label="iteration", y_label="°, Å",
+                     series=[Series("rotations (°)", numbers, [step["accuracy_rotations"] for step in history]),
+                             Series("shifts (Å)", numbers, [step["accuracy_translations"] for step in history])],
+                     caption="Errors expected at odds of a hundred to one; those of the last iteration hold the reference's noise too."),
+            LinePlot(title="Signal to noise", x_label="resolution (Å)", y_label="log₁₀ of the ratio of powers", resolution_axis=True, levels={"1": 0.0},
+                     series=[Series("a half map", table["frequency"].to_list()[1:], table["ssnr"].log10().to_list()[1:])]),
+            *grey_scale_panel(poses),
             Histogram(title="Certainty of poses", values=poses["max_probability"].to_list(), label="probability of the best pose"),
             MapSlices(title="Combined map", volume=data, caption=f"Filtered by its FSC, {size:g} Å a voxel."),
         ]  # fmt: skip
