@@ -8,17 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 TOYS = Path(__file__).parents[1] / "engine"
 sys.path.insert(0, str(TOYS))
 
-from toy_project import _toys, find_toys  # noqa: E402, F401
+from toy_project import _toys, find_toys, until  # noqa: E402, F401
 
 from cryoloom.app import catalogue  # noqa: E402
 from cryoloom.app.session import Project, create_project, open_project  # noqa: E402
 from cryoloom.data.literature import paper, papers  # noqa: E402
 from cryoloom.engine.environment import apart, record_environment  # noqa: E402
+from cryoloom.formats.mrc import write_mrc  # noqa: E402
 from cryoloom.spec import WrongUse  # noqa: E402
 
 
@@ -95,6 +97,25 @@ def test_what_cannot_be_asked_for_any_more_is_refused(project: Project, tmp_path
     with pytest.raises(WrongUse) as caught:
         open_project(project.root).replay("numbers.things", tmp_path / "more")
     assert caught.value.code == "unknown-protocol"
+
+
+def test_a_watch_is_done_again_in_the_order_of_arrival(tmp_path: Path, until: Any) -> None:  # noqa: F811
+    rng = np.random.default_rng(0)
+
+    def arrive(name: str) -> None:
+        write_mrc(tmp_path / name, rng.poisson(5, (4, 96, 128)).astype(np.float32), 1.5)
+        (tmp_path / name).rename(tmp_path / f"{name}.mrc")
+
+    arrive("z")
+    project = create_project(tmp_path / "project")
+    run = project.run("import.movies", pattern=str(tmp_path / "*.mrc"), pixel_size=1.5, watch=True, watch_settle=0, wait=False)
+    arrivals = run.folder.path / "arrivals.json"
+    until(lambda: arrivals.exists() and "z.mrc" in arrivals.read_text(), "the first came")
+    arrive("a")
+    until(lambda: "a.mrc" in arrivals.read_text(), "the second came")
+    run.folder.close()
+    assert run.wait().outputs.movies.items["movie_name"].to_list() == ["z", "a"]
+    assert project.replay("r001.movies", tmp_path / "again").ok
 
 
 # -- environment ------------------------------------------------------------------------------------------------
