@@ -44,7 +44,7 @@ def test_a_diameter_that_does_not_fit_can_be_put_right_in_the_same_project(movie
         (["import.movies", "--pattern", "x", "--pixel-size", 1, "--pixel-size", 2], "given-twice", ["one value, not 2: 1, 2"]),
         (["import.movies", "--pattern", "x", "--pixel-size", 1, "--gain-rotation", 45], "bad-parameter", ["45", "0, 90, 180 or 270"]),
         (["import.movies", "--pattern", "x", "--pixel-size", 1, "--copy-files", "maybe"], "bad-parameter", ["must be yes or no"]),
-        (["import.movies", "--pattern", "x"], "bad-parameter", ["pixel_size has to be given"]),
+        (["import.micrographs", "--pattern", "x"], "bad-parameter", ["pixel_size has to be given"]),
         (["import.movies", "stray"], "stray-argument", ["«stray»", "--name value"]),
     ],
 )

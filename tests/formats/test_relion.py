@@ -11,6 +11,7 @@ from cryoloom.app.simulation.particle_set import simulate_particles
 from cryoloom.app.simulation.presets import ParticlePreset
 from cryoloom.data import FSC, Classes2D, Classes3D, Coordinates, CTFs, Mask, Micrographs, Movies, Particles, Volume
 from cryoloom.formats.alignment import alignable
+from cryoloom.formats.exchange import format_named
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.particle_table import read_particles_star, with_identities
 from cryoloom.formats.relion import export_relion
@@ -366,11 +367,12 @@ class TestRelion:
         call(tmp_path / "out", "relion_postprocess", "--i", "volume_half1_unfil.mrc", "--o", "post/post", "--mask", "mask.mrc")
         assert read_star(tmp_path / "out/post/post.star")["fsc"]["rlnFourierShellCorrelationCorrected"][1:3].min() > 0.8
 
-    def test_a_half_set_is_reconstructed_to_the_truth(self, tmp_path):
+    @pytest.mark.parametrize("dialect", ["relion", "relion-3.0"])
+    def test_a_half_set_is_reconstructed_to_the_truth(self, tmp_path, dialect):
         """Poses, origins, CTF, halves and stacks mean to RELION what they mean to us."""
         preset = ParticlePreset(box=48, pixel_size=5.0, particles=300, snr=5.0, shift_sigma=10.0, per_micrograph=50)
         particles = true_poses(tmp_path, preset)
-        export_relion(particles, "particles", tmp_path / "out", related={})
+        format_named(dialect).writers["particles"](particles, "particles", tmp_path / "out", related={})
         call(
             tmp_path / "out", "relion_reconstruct", "--i", "particles.star", "--o", "half1.mrc", "--ctf", "--subset", "1", "--maxres", "12"
         )

@@ -1,22 +1,18 @@
 """Every protocol there is: our own files and those of installed plugins, found in the same way. No list to edit."""
 
 import importlib
-import os
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 
 from cryoloom.app.suggest import did_you_mean, folded
 from cryoloom.spec import Protocol, WrongUse
 from cryoloom.spec.param import extra_of
+from cryoloom.spec.plugins import origins
 
 OWN = "cryoloom.protocols"
-GROUP = "cryoloom.plugins"
-"""Entry point group of third-party wheels; each names a module, a package or a protocol class."""
-EXTRA = "CRYOLOOM_PLUGINS"
-"""Environment variable with more of them, separated by commas: for a protocol file that has no wheel yet."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +49,8 @@ def title_of(protocol: type[Protocol]) -> str:
 
 def entries() -> list[Entry]:
     """Return all protocols by id, broken ones included."""
-    found = list(_entries_of(OWN))
-    for origin in (*_installed(), *_extra()):
+    found = [_entry_of(module, OWN) for module in _own_modules(OWN)]
+    for origin in origins():
         found.extend(_entries_of(origin))
     first: dict[str, Entry] = {}
     for entry in found:
@@ -89,7 +85,7 @@ def _by_id(name: str) -> Entry | None:
     for module in _own_modules(OWN):
         if protocol_id(module, OWN) == name:
             return _entry_of(module, OWN)
-    return next((each for origin in (*_installed(), *_extra()) for each in _entries_of(origin) if each.id == name), None)
+    return next((each for origin in origins() for each in _entries_of(origin) if each.id == name), None)
 
 
 def search(text: str) -> list[Entry]:
@@ -122,23 +118,11 @@ def protocol_id(module: str, package: str) -> str:
 
 
 @cache
-def _installed() -> list[str | EntryPoint]:
-    return list(entry_points(group=GROUP))
-
-
-def _extra() -> list[str]:
-    return [name.strip() for name in os.environ.get(EXTRA, "").split(",") if name.strip()]
-
-
-@cache
-def _entries_of(origin: str | EntryPoint) -> tuple[Entry, ...]:
+def _entries_of(origin: EntryPoint) -> tuple[Entry, ...]:
     """Load a package, module or protocol class and return what is in it."""
-    if origin == OWN:
-        return tuple(_entry_of(module, OWN) for module in _own_modules(OWN))
-    name = origin.name if isinstance(origin, EntryPoint) else origin
-    value = origin.value if isinstance(origin, EntryPoint) else origin
+    name, value = origin.name, origin.value
     try:
-        loaded = EntryPoint(name, value, GROUP).load()
+        loaded = origin.load()
         if isinstance(loaded, ModuleType):
             modules = [loaded, *map(importlib.import_module, _own_modules(loaded.__name__))] if hasattr(loaded, "__path__") else [loaded]
             return tuple(Entry(each.id, value, each) for module in modules for each in _declared(module))

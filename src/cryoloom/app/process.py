@@ -8,6 +8,7 @@ from typing import Any
 from cryoloom.app import catalogue, choices, forms
 from cryoloom.app.session import Project, Run, create_project, open_project
 from cryoloom.app.suggest import did_you_mean
+from cryoloom.engine.state import ACTIVE
 from cryoloom.files import read_json, write_json
 from cryoloom.spec import Failure, WrongUse
 
@@ -53,6 +54,8 @@ class Plan:
         e/Å², or None: then nothing is dose-weighted.
     until
         Protocol id of the last step.
+    watch
+        Movies are still coming.
     """
 
     movies: tuple[str, ...]
@@ -67,6 +70,7 @@ class Plan:
     symmetry: str = "C1"
     until: str = STEPS[-1]
     seed: int = 0
+    watch: bool = False
 
     def write(self, project: Project) -> None:
         """Keep the plan in the project."""
@@ -128,15 +132,17 @@ def _refuse_values(plan: Plan) -> None:
     forms.refuse_hints(forms.without_inputs(catalogue.protocol("initial.sgd"), first))
 
 
-def process(project: Project, plan: Plan, *, threads: int, target: str = "", observe: Observer | None = None) -> Iterator[Step]:
-    """Carry out `plan`, yielding each step as it finishes.
+def process(
+    project: Project, plan: Plan, *, threads: int, target: str = "", resuming: bool = False, observe: Observer | None = None
+) -> Iterator[Step]:
+    """Carry out `plan`, yielding each step as it finishes; if `resuming`, with the movies of the last session, ended or not.
 
     Raises
     ------
     CryoloomError
         From the step that failed; everything before it stays, and calling again goes on from there.
     """
-    for step in _Chain(project, plan, threads, target, observe).steps():
+    for step in _Chain(project, plan, threads, target, resuming, observe).steps():
         yield step
         if step.run.protocol == plan.until:
             return
@@ -148,24 +154,41 @@ class _Chain:
     plan: Plan
     threads: int
     target: str
+    resuming: bool
     observe: Observer | None
 
     def run(self, protocol: str, label: str, **values: Any) -> Generator[Step, None, Any]:
         """Run one protocol, yield the step, return the run's outputs."""
         finished = {known.id for known in self.project.runs() if known.state == "finished"}
-        run = self.project.run(
-            protocol, name=label, threads=self.threads, target=self.target, seed=self.plan.seed, on_event=self.observe, **values
-        )
+        run = self.begun(protocol, label, **values).wait(self.observe)
         yield Step(run, run.id in finished)
         return run.outputs
+
+    def begun(self, protocol: str, label: str, **values: Any) -> Run:
+        """Start one protocol, unless it has been done or is at work."""
+        return self.project.run(protocol, name=label, threads=self.threads, target=self.target, seed=self.plan.seed, wait=False, **values)
+
+    def session(self, **values: Any) -> Generator[Step, None, Any]:
+        """Watch for movies, with all that takes them one by one at work beside it; the chain then waits for each of these in turn."""
+        known = [run for run in self.project.runs() if run.protocol == STEPS[0]]
+        last = known[-1] if known and self.resuming else None
+        ended = last is not None and last.state == "finished"
+        if last is None:
+            last = self.begun(STEPS[0], "movies", watch=True, **values)
+        elif not ended and last.state not in ACTIVE:
+            last.resume(threads=self.threads, target=self.target, wait=False)
+        if not ended:
+            micrographs = f"{self.begun('motion.correlation', 'micrographs', movies=f'{last.id}.movies').id}.micrographs"
+            ctfs = f"{self.begun('ctf.estimate', 'ctfs', micrographs=micrographs).id}.ctfs"
+            self.begun("pick.blob", "picks", micrographs=micrographs, ctfs=ctfs, diameter=self.plan.diameter)
+        yield Step(last.wait(self.observe), ended)
+        return last.outputs
 
     def steps(self) -> Iterator[Step]:
         plan, run = self.plan, self.run
         acquisition = {"pixel_size": plan.pixel_size, "voltage": plan.voltage, "cs": plan.cs, "amplitude_contrast": plan.amplitude_contrast}
-        imported = yield from run(
-            "import.movies", "movies", pattern=list(plan.movies), dose_per_frame=plan.dose_per_frame, gain=plan.gain, defects=plan.defects,
-            **acquisition,
-        )  # fmt: skip
+        files = {"pattern": list(plan.movies), "dose_per_frame": plan.dose_per_frame, "gain": plan.gain, "defects": plan.defects}
+        imported = yield from self.session(**files, **acquisition) if plan.watch else run("import.movies", "movies", **files, **acquisition)
         _refuse_wide_particle(plan, imported.movies)
         micrographs = (yield from run("motion.correlation", "micrographs", movies=imported.movies)).micrographs
         ctfs = (yield from run("ctf.estimate", "ctfs", micrographs=micrographs)).ctfs

@@ -34,6 +34,9 @@ def process(
     symmetry: Annotated[str, typer.Option(help="Point group.")] = "C1",
     until: Annotated[str, typer.Option(help="Protocol id of the last step to do.")] = "",
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Movies are still coming: work on them as they come, until `cryoloom close`.")
+    ] = False,
     threads: Threads = 0,
     target: Target = "",
     as_json: Json = False,
@@ -57,6 +60,7 @@ def process(
         symmetry=symmetry,
         until=until or STEPS[-1],
         seed=seed,
+        watch=watch,
     )
     carry_out(project, plan, threads, target, as_json)
 
@@ -72,7 +76,7 @@ def carry_out(folder: Path, plan: Any, threads: int, target: str, as_json: bool)
     see_through(project_for(folder, plan), plan, threads, target, as_json)
 
 
-def see_through(project: Any, plan: Any, threads: int, target: str, as_json: bool) -> None:
+def see_through(project: Any, plan: Any, threads: int, target: str, as_json: bool, *, resuming: bool = False) -> None:
     """Run the chain of `plan` in `project`, print each step to stderr and the result to stdout."""
     from cryoloom.app.process import process as chain
     from cryoloom.app.report import headline, write_report
@@ -82,7 +86,7 @@ def see_through(project: Any, plan: Any, threads: int, target: str, as_json: boo
     latest: dict[str, Any] = {}
     began = time.monotonic()
     with ProgressView(silent=as_json) as view:
-        for step in chain(project, plan, threads=threads or len(os.sched_getaffinity(0)), target=target, observe=view):
+        for step in chain(project, plan, threads=threads or len(os.sched_getaffinity(0)), target=target, resuming=resuming, observe=view):
             run, reused = step.run, step.reused
             latest[run.protocol] = run
             runs.append(

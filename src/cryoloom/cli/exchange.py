@@ -19,12 +19,14 @@ def export(
     project: ProjectFolder,
     output: Annotated[str, typer.Argument(metavar="RUN.OUTPUT|all", help="One output, or all of the finished runs.")],
     directory: Annotated[Path, typer.Argument(help="Where to write.")],
-    format_: Annotated[str, typer.Option("--format", help="relion, or parquet.")] = "relion",
+    format_: Annotated[
+        str, typer.Option("--format", help="relion, relion-3.0, xmipp, cryosparc, parquet; coordinates also eman-box, eman-json, cryolo.")
+    ] = "relion",
     as_json: Json = False,
 ) -> None:
     """Write outputs as files of another program.
 
-    Example: cryoloom export ribosome all out --format relion
+    Example: cryoloom export ribosome all out --format xmipp
     """
     from cryoloom.app.export import export as write
     from cryoloom.app.session import open_project

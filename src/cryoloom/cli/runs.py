@@ -217,7 +217,7 @@ def resume(
     opened = open_project(project)
     plan = None if run else Plan.read(opened)
     if plan is not None:
-        see_through(opened, plan, threads, target, as_json)
+        see_through(opened, plan, threads, target, as_json, resuming=True)
         return
     chosen = [opened.find(run)] if run else [each for each in opened.runs() if each.state in {"failed", "stopped", "lost"}]
     with ProgressView(silent=as_json) as view:

@@ -43,6 +43,10 @@ Magnification = Annotated[float | None, Param(
     "Magnification", None, gt=0, group="Acquisition", advanced=True,
     help="As the microscope shows it; recorded, not used. The pixel size decides.",
 )]  # fmt: skip
+IgnoreRecorded = Annotated[bool, Param(
+    "Ignore the microscope's files", False, group="Acquisition", advanced=True,
+    help="Do not read EPU's .xml or SerialEM's .mdoc beside the movies. Without them nobody notices a wrong voltage or pixel size.",
+)]  # fmt: skip
 DosePerFrame = Annotated[ElectronsPerSquareAngstrom | None, Param(
     "Dose per frame", None, gt=0, group="Acquisition", aliases=("dosePerFrame",),
     help="Electrons per Å² in one frame; empty: unknown, and nothing can be dose-weighted. A wrong one weights by the wrong damage.",
@@ -85,3 +89,41 @@ def demand_pixel_size(said: pl.DataFrame, pixel_size: float) -> None:
             f"({other.height} of {said.height} files differ by more than 1 %).",
             "Correct the pixel size, or set ignore_header_pixel_size (--ignore-header-pixel-size) if the headers are wrong.",
         )
+
+
+_WRONG_FILES = ", or set ignore_recorded (--ignore-recorded) if the files are wrong"
+
+
+def settled(said: pl.DataFrame, given: float | None, what: str, unit: str, *, unless: str = _WRONG_FILES) -> float | None:
+    """Return a value of the acquisition: as given, otherwise as the files of the microscope or of another program say, None where neither tells.
+
+    Parameters
+    ----------
+    said
+        Columns ``recorded_by``, the file's name, and ``value``, 0 where the file does not tell.
+    given
+        As in the form.
+    what, unit
+        Name of the parameter and its unit, for people.
+    unless
+        What else can be done than to correct the value, for people.
+
+    Raises
+    ------
+    Failure
+        ``recorded``, naming both sides, when a file contradicts the form, or another file.
+    """
+    told = said.filter(pl.col("value") > 0)
+    if told.is_empty():
+        return given
+    reference = given if given is not None else float(told["value"][0])
+    other = told.filter((pl.col("value") / reference - 1).abs() > 0.01)
+    if other.height:
+        name, value = other.select("recorded_by", "value").row(0)
+        against = f"--{what.replace(' ', '-')}" if given is not None else told["recorded_by"][0]
+        raise Failure(
+            "recorded",
+            f"{name} says {value:g} {unit}, {against} says {reference:g} {unit} ({other.height} of {told.height} files differ).",
+            f"Correct the {what}, import what differs in a run of its own{unless}.",
+        )
+    return reference

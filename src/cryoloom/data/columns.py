@@ -36,6 +36,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("box_size", "px", "side of a particle box or a map"),
     Column("dose_per_frame", "e/Å²", "exposure of one frame", "rlnMicrographDoseRate"),
     Column("pre_exposure", "e/Å²", "exposure before the first frame", "rlnMicrographPreExposure"),
+    Column("eer_grouping", "", "hardware frames of EER that make one frame", "rlnEERGrouping"),
+    Column("eer_upsampling", "", "frames of EER are read in pixels so many times smaller than the sensor's", "rlnEERUpsampling"),
     Column("contrast", "", "bright or dark protein", "", "", "blob/sign"),
     Column("phase_flipped", "", "whether phases are flipped already", "rlnCtfDataArePhaseFlipped"),
     Column("ctf_premultiplied", "", "whether images are multiplied by their CTF already", "rlnCtfDataAreCtfPremultiplied"),
@@ -86,6 +88,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("psi", "°", "third Euler angle, in-plane", "rlnAnglePsi", "anglePsi"),
     Column("origin_x", "Å", "added to the image to centre the particle", "rlnOriginXAngst", "shiftX"),
     Column("origin_y", "Å", "added to the image to centre the particle", "rlnOriginYAngst", "shiftY"),
+    Column("flip", "", "whether the image is mirrored along x before anything else; in 2D only", "", "flip"),
     Column("class_id", "", "class, from 1", "rlnClassNumber", "ref"),
     Column("half_set", "", "independent half, 1 or 2", "rlnRandomSubset", "", "alignments3D/split"),
     Column("max_probability", "", "largest weight of one pose", "rlnMaxValueProbDistribution"),
@@ -97,7 +100,7 @@ COLUMNS: tuple[Column, ...] = (
 OF_THE_SET = frozenset(
     (
         "optics_group_name", "voltage", "cs", "amplitude_contrast", "dose_per_frame", "pre_exposure", "phase_flipped", "ctf_premultiplied",
-        "first_frame", "shift_x", "shift_y", "motion_model",
+        "first_frame", "shift_x", "shift_y", "motion_model", "eer_grouping", "eer_upsampling",
     )
 )  # fmt: skip
 """Columns that RELION keeps in tables of their own (optics groups, motion files), not in the rows of particles and micrographs."""
@@ -109,6 +112,11 @@ def relion_names() -> dict[str, str]:
     """Return our names of the values that RELION's rows of particles, coordinates and micrographs hold, with RELION's labels."""
     values = (column for column in COLUMNS if column.relion and column.name not in OF_THE_SET)
     return {column.name: column.relion for column in values if not column.name.endswith("_path")}
+
+
+def xmipp_names() -> dict[str, str]:
+    """Return our names with Xmipp's labels, where it has one."""
+    return {column.name: column.xmipp for column in COLUMNS if column.xmipp}
 
 
 def column_named(name: str) -> Column | None:

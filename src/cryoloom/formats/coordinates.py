@@ -1,20 +1,20 @@
-"""Particle positions of other programs: RELION STAR, EMAN ``.box``, crYOLO ``.cbox``, cryoSPARC ``.cs``.
+"""Particle positions of other programs, read by the format that a file's ending tells, and what several of those formats share.
 
 All become box centres in px, pixel 0 the centre of the first sample, y in the order of the rows of the file.
 """
 
+from collections.abc import Iterator, Mapping
+from math import ceil
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from cryoloom.data.columns import relion_names
-from cryoloom.formats.sources import resolved
-from cryoloom.formats.star import demand_numbers, read_star
+from cryoloom.formats.exchange import read_as
+from cryoloom.formats.relion_tables import enabled
 from cryoloom.spec import Failure
-
-SUFFIXES = (".star", ".box", ".cbox", ".cs")
-_KEPT = {relion_names()[name]: name for name in ("score", "psi", "class_id", "id")}
+from cryoloom.tables import Dataset
 
 
 def read_coordinates(path: Path) -> pl.DataFrame:
@@ -29,57 +29,12 @@ def read_coordinates(path: Path) -> pl.DataFrame:
     Raises
     ------
     Failure
-        ``coordinates-invalid`` when the file holds none.
+        ``coordinates-invalid`` when the file holds none, ``format-unknown`` for a suffix that nobody reads.
     """
-    readers = {".star": _read_relion, ".box": _read_boxes, ".cbox": _read_cbox, ".cs": _read_cryosparc}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        message = f"{path}: coordinates end in {', '.join(SUFFIXES)}."
-        raise Failure("coordinates-invalid", message, "Convert them to a RELION STAR file.")
-    return reader(path)
+    return read_as("coordinates", path)
 
 
-def _read_relion(path: Path) -> pl.DataFrame:
-    for frame in read_star(path).values():
-        if "rlnMicrographCoordinates" in frame.columns:
-            return _read_listed(frame, path)
-        if {"rlnCoordinateX", "rlnCoordinateY"} <= set(frame.columns):
-            named = {"rlnCoordinateX": "x", "rlnCoordinateY": "y", "rlnMicrographName": "micrograph_file", **_KEPT}
-            demand_numbers(frame, ("rlnCoordinateX", "rlnCoordinateY", *_KEPT), path)
-            rows = frame.select([pl.col(name).alias(ours) for name, ours in named.items() if name in frame.columns])
-            if "micrograph_file" not in rows.columns:
-                rows = rows.with_columns(micrograph_file=pl.lit(path.as_posix()))
-            return rows.with_columns(pl.col("x", "y").cast(pl.Float64))
-    raise Failure("coordinates-invalid", f"{path}: no table with rlnCoordinateX and rlnCoordinateY.", "Give a file with coordinates.")
-
-
-def _read_listed(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """Follow RELION's list of one coordinate file a micrograph."""
-    parts = []
-    for micrograph, file in frame.select("rlnMicrographName", "rlnMicrographCoordinates").iter_rows():
-        place = resolved(file, path)
-        if place is None:
-            raise Failure("coordinates-missing", f"{path}: {file} was not found from there or a folder above.", "Copy it along.")
-        parts.append(read_coordinates(place).with_columns(micrograph_file=pl.lit(micrograph)))
-    return pl.concat(parts, how="diagonal_relaxed")
-
-
-def _read_boxes(path: Path) -> pl.DataFrame:
-    return _corners(_numbers(path, 4), path)
-
-
-def _read_cbox(path: Path) -> pl.DataFrame:
-    if b"data_" not in path.read_bytes()[:4096]:
-        return _corners(_numbers(path, 5), path)
-    names = ["CoordinateX", "CoordinateY", "Width", "Height", "Confidence"]
-    rows = next((frame for frame in read_star(path).values() if set(names) <= set(frame.columns)), None)
-    if rows is None:
-        raise Failure("coordinates-invalid", f"{path}: no table with {', '.join(names)}.", "Give a .cbox file of crYOLO.")
-    demand_numbers(rows, names, path)
-    return _corners(rows.select(names).cast(pl.Float64).to_numpy(), path)
-
-
-def _numbers(path: Path, columns: int) -> np.ndarray:
+def lines_of_numbers(path: Path, columns: int) -> NDArray[np.float64]:
     """Read a text of numbers, at least `columns` a line; further ones are other programs' own."""
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
@@ -95,14 +50,34 @@ def _numbers(path: Path, columns: int) -> np.ndarray:
     return np.asarray(rows, dtype=np.float64).reshape(-1, columns)
 
 
-def _corners(rows: np.ndarray, path: Path) -> pl.DataFrame:
-    """Turn lower-left corners and sizes into centres; a fifth column is the score."""
+def from_corners(rows: NDArray[np.float64], path: Path) -> pl.DataFrame:
+    """Turn lower-left corners and sizes ``x y w h`` into centres; a fifth column is the score."""
     columns = {"x": rows[:, 0] + rows[:, 2] / 2, "y": rows[:, 1] + rows[:, 3] / 2}
     frame = pl.DataFrame(columns).with_columns(micrograph_file=pl.lit(path.as_posix()))
     return frame.with_columns(score=rows[:, 4]) if rows.shape[1] > 4 else frame
 
 
-def _read_cryosparc(path: Path) -> pl.DataFrame:
-    from cryoloom.formats.cryosparc import read_particle_places
+def by_micrograph(coordinates: Dataset) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield the name and the enabled positions of each micrograph that has any, in order of id."""
+    items = enabled(coordinates).sort("micrograph_id", maintain_order=True)
+    for (name,), rows in items.group_by("micrograph_name", maintain_order=True):
+        yield str(name), rows
 
-    return read_particle_places(path)
+
+def box_in_pixels(coordinates: Dataset, related: Mapping[str, Dataset]) -> int:
+    """Return the even side in px of boxes to draw around positions: of the particles cut there, or twice the particle's radius.
+
+    Raises
+    ------
+    Failure
+        ``export-box`` when neither is known.
+    """
+    size = coordinates.optics[0]["pixel_size"]
+    particles = related.get("particles")
+    if particles is not None and particles.optics:
+        side = particles.optics[0]["box_size"] * particles.optics[0]["pixel_size"]
+    else:
+        side = coordinates.meta.get("diameter") or 0.0
+    if not side:
+        raise Failure("export-box", "The size of the boxes is not known.", "Pick or import the positions with the particle's diameter.")
+    return 2 * ceil(side / size / 2 - 1e-6)

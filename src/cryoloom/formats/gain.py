@@ -13,6 +13,7 @@ from cryoloom.spec import Failure
 Rotation = Literal[0, 90, 180, 270]
 Flip = Literal["none", "upside-down", "left-right"]
 
+_UNTURNED = (".gain", ".raw")
 _LOWEST, _HIGHEST = 0.1, 10.0
 
 
@@ -50,8 +51,8 @@ def read_gain(path: Path | str, shape: tuple[int, int] | None, rotation: Rotatio
     Parameters
     ----------
     path
-        MRC or TIFF with one image. TIFF rows are reversed as those of TIFF movies; those of Thermo Fisher's ``.gain`` files, which go with
-        EER movies, are not.
+        MRC, TIFF or DigitalMicrograph (``.dm3``, ``.dm4``) with one image. TIFF and DigitalMicrograph rows are reversed as those of TIFF
+        movies; those of Thermo Fisher's ``.gain`` and ``.raw`` files, which go with EER movies and are TIFF too, are not.
     shape
         ``(height, width)`` of the movies' frames; None takes the reference as it is. A reference of exactly half that is expanded: the
         movies are super-resolution, the reference is of the sensor.
@@ -64,7 +65,7 @@ def read_gain(path: Path | str, shape: tuple[int, int] | None, rotation: Rotatio
         ``gain-invalid`` (not one image, NaN or infinite values, no good pixel) or ``gain-shape`` naming both shapes.
     """
     path = Path(path)
-    movie = open_movie(path, flip_rows=path.suffix.lower() != ".gain")
+    movie = open_movie(path, flip_rows=path.suffix.lower() not in _UNTURNED)
     if movie.frames != 1:
         raise Failure("gain-invalid", f"{path}: {movie.frames} images; a gain reference has one.", "Give the gain reference, not a movie.")
     reference = movie.read(0, 1)[0]

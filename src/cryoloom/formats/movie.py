@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoloom.formats import mrc, tiff
-from cryoloom.spec import Failure
+from cryoloom.formats import dm, eer, mrc, tiff
+from cryoloom.spec import Failure, Item
 
-SUFFIXES = (".mrc", ".mrcs", ".st", *tiff.SUFFIXES)
+SUFFIXES = (".mrc", ".mrcs", ".st", *tiff.SUFFIXES, ".eer", *dm.SUFFIXES)
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_DM = (b"\0\0\0\3", b"\0\0\0\4")
 
 
 @dataclass(frozen=True)
@@ -72,20 +74,29 @@ class _MrcFrames:
         return data.view(np.uint8) if self.unsigned else data
 
 
-def open_movie(path: Path | str, *, flip_rows: bool = True) -> Movie:
+def movie_of(item: Item) -> Movie:
+    """Open the movie of an item of a set of movies; the frames of EER are grouped and upsampled as the set says."""
+    return open_movie(item.file("movie_path"), grouping=item.row.get("eer_grouping") or 1, upsampling=item.row.get("eer_upsampling") or 1)
+
+
+def open_movie(path: Path | str, *, flip_rows: bool = True, grouping: int = 1, upsampling: int = 1) -> Movie:
     """Open a movie, judging its format by its first bytes.
 
     Parameters
     ----------
     path
-        MRC (``.mrc``, ``.mrcs``, ``.st``, plain or compressed; a space group of 1 does not matter, sections are frames) or TIFF.
+        MRC (``.mrc``, ``.mrcs``, ``.st``, plain or compressed; a space group of 1 does not matter, sections are frames), TIFF, EER, or
+        DigitalMicrograph's ``.dm3`` and ``.dm4``.
     flip_rows
-        Reverse the rows of TIFF pages, as the field does.
+        Reverse the rows of TIFF pages and DigitalMicrograph's images, as the field does.
+    grouping, upsampling
+        Of EER: hardware frames a dose fraction, and 2 for half of the sensor's pixels.
 
     Raises
     ------
     Failure
-        ``movie-missing``, ``movie-invalid`` when it is neither, and what `mrc.read_mrc_header` and `tiff.TiffFrames` raise.
+        ``movie-missing``, ``movie-invalid`` when it is none of these, and what `mrc.read_mrc_header`, `tiff.TiffFrames`, `eer.open_eer` and
+        `dm.open_dm` raise.
     """
     path = Path(path)
     if not path.is_file():
@@ -94,11 +105,16 @@ def open_movie(path: Path | str, *, flip_rows: bool = True) -> Movie:
         start = stream.read(4)
     if not start:
         raise Failure("movie-truncated", f"{path}: expected a movie, found 0 bytes.", "Copy the file again, or leave it out.")
-    if start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        pages = tiff.TiffFrames(path, flip_rows=flip_rows)
-        return Movie(path, pages.frames, pages.height, pages.width, pages.dtype, pages.pixel_size, pages)
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".bz2")]
-    if suffixes and suffixes[-1] in tiff.SUFFIXES:
+    pages: tiff.TiffFrames | eer.EerFrames | dm.DmImage | None = None
+    if start in _TIFF:
+        eer_named = suffixes[-1:] == [".eer"]
+        pages = eer.open_eer(path, grouping, upsampling) if eer_named else tiff.TiffFrames(path, flip_rows=flip_rows)
+    elif start in _DM and suffixes[-1:] and suffixes[-1] in dm.SUFFIXES:
+        pages = dm.open_dm(path, flip_rows=flip_rows)
+    if pages is not None:
+        return Movie(path, pages.frames, pages.height, pages.width, pages.dtype, pages.pixel_size, pages)
+    if suffixes and suffixes[-1] in (*tiff.SUFFIXES, ".eer"):
         raise Failure("movie-invalid", f"{path}: not a TIFF file, whatever its name says.", "Check the format of the file.")
     header = mrc.read_mrc_header(path)
     frames, height, width = header.shape

@@ -1,5 +1,6 @@
 """Particle tables of other programs in our columns and units, before their images are looked for."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from cryoloom.data.columns import relion_names
+from cryoloom.data.columns import COLUMNS, relion_names
+from cryoloom.formats.relion_optics import with_optics
 from cryoloom.formats.sources import item_names
 from cryoloom.formats.star import demand_numbers, read_star
 from cryoloom.spec import Failure
 
 _OURS = {relion: ours for ours, relion in relion_names().items()}
-_OPTICS = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
-_NUMBERS_OF_OPTICS = ("rlnOpticsGroup", "rlnImagePixelSize", "rlnImageSize", *_OPTICS)
+_IN_PIXELS = {"rlnOriginX": "origin_x_px", "rlnOriginY": "origin_y_px"}
+"""Of RELION 3.0 and before."""
+_RESERVED = {column.name for column in COLUMNS} | {"image_file", "micrograph_file", "images", "broken", "dark", "why"}
 _TOGETHER = (
     ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"),
     ("rlnOriginXAngst", "rlnOriginYAngst"),
@@ -33,7 +36,8 @@ class ParticleTable:
     ----------
     items
         One row a particle in the file's order: ``image_file`` (as written there), ``stack_index`` (from 0), ``micrograph_file`` (empty
-        if unknown), ``optics_group``, our names of all columns we know, and the others under their own names. ``id`` where the file has it.
+        if unknown), ``optics_group``, our names of all columns we know, and the others under their own names. ``id`` where the file has it;
+        ``origin_x_px``, ``origin_y_px`` instead of ``origin_x``, ``origin_y`` while the pixel size is not known.
     optics
         Optics groups; values that the file does not tell are missing or None.
     """
@@ -49,7 +53,7 @@ def read_particles_star(path: Path) -> ParticleTable:
     ------
     Failure
         ``star-no-particles`` without ``rlnImageName`` or without rows, ``star-column`` without a column that another one needs,
-        ``star-optics`` when a particle's optics group is not described, and what `read_star` and `demand_numbers` raise.
+        and what `read_star`, `demand_numbers` and `with_optics` raise.
     """
     blocks = read_star(path)
     rows = next((frame for frame in blocks.values() if "rlnImageName" in frame.columns), None)
@@ -58,120 +62,65 @@ def read_particles_star(path: Path) -> ParticleTable:
         raise Failure("star-no-particles", f"{path}: no table with rlnImageName; it holds {found}.", "Give a particles STAR file.")
     if rows.is_empty():
         raise Failure("star-no-particles", f"{path}: its table of particles has no rows.", "Give a table with particles.")
-    groups = next((frame for frame in blocks.values() if "rlnOpticsGroup" in frame.columns and frame is not rows), None)
     demand_numbers(rows, (label for label in _OURS if not label.endswith("Name")), path)
-    if groups is not None:
-        demand_numbers(groups, _NUMBERS_OF_OPTICS, path)
-    _demand_companions(rows, path)
-    rows = _with_group(rows, groups, path)
-    rows, optics = _old_optics(rows) if groups is None else (rows, _optics(groups))
-    known = {group["optics_group"] for group in optics}
-    unknown = sorted(set(rows["rlnOpticsGroup"].to_list()) - known)
-    if unknown:
-        raise Failure("star-optics", f"{path}: optics group {unknown[0]} is not in data_optics, which has {sorted(known)}.", "Add it.")
-    rows = _origins_in_angstrom(rows, optics)
-    place = rows["rlnImageName"].str.splitn("@", 2).struct.unnest()
-    number, file = (place["field_0"], place["field_1"])
-    items = rows.rename({name: ours for name, ours in _OURS.items() if name in rows.columns})
-    items = items.drop("rlnImageName").with_columns(
-        image_file=pl.when(file.is_null()).then(number).otherwise(file),
-        stack_index=pl.when(file.is_null()).then(0).otherwise(number.cast(pl.Int64, strict=False) - 1),
-        micrograph_file=rows["rlnMicrographName"] if "rlnMicrographName" in rows.columns else pl.lit(""),
-    )
-    if items["stack_index"].has_nulls():
-        bad = rows["rlnImageName"].filter(items["stack_index"].is_null())[0]
-        raise Failure("star-image-name", f"{path}: rlnImageName {bad!r} is not number@file.", "Correct the table.")
+    demand_companions(rows, _TOGETHER, path)
+    rows, optics = with_optics(rows, blocks, path)
+    rows = without_our_names(rows)
+    micrograph = rows["rlnMicrographName"] if "rlnMicrographName" in rows.columns else pl.lit("")
+    names = {**_IN_PIXELS, **_OURS} if "rlnOriginXAngst" not in rows.columns else _OURS
+    items = rows.rename({name: ours for name, ours in names.items() if name in rows.columns})
+    items = items.drop("rlnImageName").with_columns(*image_places(rows["rlnImageName"], path), micrograph_file=micrograph)
     if "defocus_u" in items.columns and "phase_shift" not in items.columns:
         items = items.with_columns(phase_shift=pl.lit(0.0))
-    return ParticleTable(items.drop("rlnMicrographName", strict=False), optics)
+    return ParticleTable(origins_in_angstrom(items.drop("rlnMicrographName", strict=False), optics), optics)
 
 
-def _demand_companions(rows: pl.DataFrame, path: Path) -> None:
-    """Refuse half a defocus or half an origin: it would be taken for none."""
-    for labels in _TOGETHER:
+def without_our_names(rows: pl.DataFrame, *, except_for: tuple[str, ...] = ()) -> pl.DataFrame:
+    """Drop columns that go by a name of ours in a file of somebody else: a ``stack_path`` there must not decide what is read or copied."""
+    return rows.drop([name for name in rows.columns if name not in except_for and (name in _RESERVED or name.endswith("_path"))])
+
+
+def image_places(images: pl.Series, path: Path) -> list[pl.Series]:
+    """Return ``image_file`` and ``stack_index`` (from 0) of names like ``000001@file``; a bare file is its first image.
+
+    Raises
+    ------
+    Failure
+        ``star-image-name`` naming what is neither.
+    """
+    place = images.str.splitn("@", 2).struct.unnest()
+    bare = place["field_1"].is_null()
+    file = place["field_1"].fill_null(place["field_0"]).alias("image_file")
+    index = (place["field_0"].cast(pl.Int64, strict=False) - 1).zip_with(~bare, pl.repeat(0, len(images), dtype=pl.Int64, eager=True))
+    if index.has_nulls():
+        bad = images.filter(index.is_null())[0]
+        raise Failure("star-image-name", f"{path}: {images.name} {bad!r} is not number@file.", "Correct the table.")
+    return [file, index.alias("stack_index")]
+
+
+def demand_companions(rows: pl.DataFrame, together: Iterable[tuple[str, ...]], path: Path) -> None:
+    """Refuse half a defocus or half an origin: it would be taken for none.
+
+    Raises
+    ------
+    Failure
+        ``star-column``, when a table has some labels of one tuple of `together` and not all.
+    """
+    for labels in together:
         there = [label for label in labels if label in rows.columns]
         if there and len(there) < len(labels):
             missing = ", ".join(label for label in labels if label not in there)
             raise Failure("star-column", f"{path}: has {', '.join(there)} but no {missing}.", "Add what is missing, or leave out the rest.")
 
 
-def _with_group(rows: pl.DataFrame, groups: pl.DataFrame | None, path: Path) -> pl.DataFrame:
-    """Return the rows with their optics group; where there is but one, it is theirs."""
-    if groups is None or "rlnOpticsGroup" in rows.columns:
-        return rows
-    if groups.height != 1:
-        message = f"{path}: the particles have no rlnOpticsGroup, data_optics has {groups.height} groups."
-        raise Failure("star-column", message, "Say of every particle which group it belongs to.")
-    return rows.with_columns(rlnOpticsGroup=pl.lit(groups["rlnOpticsGroup"][0]))
-
-
-def _optics(groups: pl.DataFrame) -> list[dict[str, Any]]:
-    ours = {
-        "rlnOpticsGroup": "optics_group",
-        "rlnOpticsGroupName": "optics_group_name",
-        "rlnImagePixelSize": "pixel_size",
-        "rlnImageSize": "box_size",
-        "rlnVoltage": "voltage",
-        "rlnSphericalAberration": "cs",
-        "rlnAmplitudeContrast": "amplitude_contrast",
-        "rlnCtfDataArePhaseFlipped": "phase_flipped",
-        "rlnCtfDataAreCtfPremultiplied": "ctf_premultiplied",
-    }
-    optics = [{ours.get(name, name): value for name, value in row.items()} for row in groups.iter_rows(named=True)]
-    for group in optics:
-        group.setdefault("optics_group_name", f"opticsGroup{group['optics_group']}")
-        for flag in ("phase_flipped", "ctf_premultiplied"):
-            group[flag] = bool(group.get(flag, False))
-        group.pop("rlnImageDimensionality", None)
-    return optics
-
-
-def _old_optics(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
-    """Gather what each row of a table without optics groups says of its acquisition into groups."""
-    size = next((name for name in ("rlnImagePixelSize", "rlnPixelSize") if name in rows.columns), None)
-    if size is not None:
-        rows = rows.with_columns(_pixel_size=pl.col(size).cast(pl.Float64))
-    elif {"rlnDetectorPixelSize", "rlnMagnification"} <= set(rows.columns):
-        # µm on the detector over magnification
-        rows = rows.with_columns(_pixel_size=(1e4 * pl.col("rlnDetectorPixelSize") / pl.col("rlnMagnification")).round(6))
-    said = [name for name in ("rlnOpticsGroup", "_pixel_size", *_OPTICS) if name in rows.columns]
-    if not said:
-        return rows.with_columns(rlnOpticsGroup=pl.lit(1, pl.Int64)), [_group(1, {})]
-    groups = rows.select(said).unique().sort(said)
-    if "rlnOpticsGroup" not in said or groups["rlnOpticsGroup"].n_unique() < groups.height:
-        rows, said = rows.drop("rlnOpticsGroup", strict=False), [name for name in said if name != "rlnOpticsGroup"]
-        groups = (
-            rows.select(said).unique().sort(said).with_row_index("rlnOpticsGroup", 1).with_columns(pl.col("rlnOpticsGroup").cast(pl.Int64))
-        )
-        rows = rows.join(groups, on=said, how="left", maintain_order="left", nulls_equal=True)
-    optics = [_group(row["rlnOpticsGroup"], row) for row in groups.iter_rows(named=True)]
-    drop = ["_pixel_size", *_OPTICS, "rlnDetectorPixelSize", "rlnMagnification", "rlnPixelSize", "rlnImagePixelSize"]
-    return rows.drop(drop, strict=False), optics
-
-
-def _group(number: int, row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "optics_group": number,
-        "optics_group_name": f"opticsGroup{number}",
-        "pixel_size": row.get("_pixel_size"),
-        "voltage": row.get("rlnVoltage"),
-        "cs": row.get("rlnSphericalAberration"),
-        "amplitude_contrast": row.get("rlnAmplitudeContrast"),
-        "phase_flipped": False,
-        "ctf_premultiplied": False,
-    }
-
-
-def _origins_in_angstrom(rows: pl.DataFrame, optics: list[dict[str, Any]]) -> pl.DataFrame:
-    """Turn ``rlnOriginX/Y`` in px into ``rlnOriginX/YAngst``; left out where the pixel size is not known."""
-    if "rlnOriginX" not in rows.columns or "rlnOriginXAngst" in rows.columns:
-        return rows
+def origins_in_angstrom(items: pl.DataFrame, optics: list[dict[str, Any]]) -> pl.DataFrame:
+    """Turn ``origin_x_px``, ``origin_y_px`` into ``origin_x``, ``origin_y`` once the pixel size of every optics group is known."""
     sizes = {group["optics_group"]: group.get("pixel_size") for group in optics}
-    if any(size is None for size in sizes.values()):
-        return rows.rename({"rlnOriginX": "origin_x_px", "rlnOriginY": "origin_y_px"})
-    scale = pl.col("rlnOpticsGroup").replace_strict(sizes, return_dtype=pl.Float64)
-    angst = [(pl.col(f"rlnOrigin{axis}") * scale).alias(f"rlnOrigin{axis}Angst") for axis in "XY"]
-    return rows.with_columns(angst).drop("rlnOriginX", "rlnOriginY")
+    if "origin_x_px" not in items.columns or any(size is None for size in sizes.values()):
+        return items
+    scale = pl.col("optics_group").replace_strict(sizes, return_dtype=pl.Float64)
+    angstrom = [(pl.col(f"origin_{axis}_px") * scale).alias(f"origin_{axis}") for axis in "xy"]
+    return items.with_columns(angstrom).drop("origin_x_px", "origin_y_px")
 
 
 def with_identities(items: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,5 @@
 """Any set as RELION 3.1 and later keep it: STAR tables with optics groups, MRC images beside them, all paths relative to one folder."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,21 @@ import polars as pl
 from cryoloom.data import FSC, Classes2D, Classes3D, Mask, Particles, Volume
 from cryoloom.data.columns import relion_names
 from cryoloom.files import make_folder
+from cryoloom.formats.exchange import Format
+from cryoloom.formats.micrograph_table import read_micrographs_star
+from cryoloom.formats.particle_table import read_particles_star
+from cryoloom.formats.relion_coordinates import read_coordinates_star
 from cryoloom.formats.relion_micrographs import export_coordinates, export_ctfs, export_micrographs, export_movies
-from cryoloom.formats.relion_tables import enabled, item_table, optics_table, original_sizes, place_image, stacked_name
+from cryoloom.formats.relion_tables import (
+    demand_unmirrored,
+    enabled,
+    item_table,
+    optics_table,
+    original_sizes,
+    place_image,
+    place_stacks,
+    stacked_name,
+)
 from cryoloom.formats.star import write_star
 from cryoloom.spec import Failure
 from cryoloom.tables import Dataset
@@ -52,14 +64,12 @@ def export_relion(dataset: Dataset, name: str, directory: Path, *, related: Mapp
 
 def _export_particles(particles: Particles, directory: Path, related: Mapping[str, Dataset]) -> list[Path]:
     items = enabled(particles)
+    demand_unmirrored(items, "RELION")
     sizes = {group["optics_group"]: group["pixel_size"] for group in particles.optics}
     dark = [group["optics_group_name"] for group in particles.optics if group.get("contrast") == "dark"]
     if dark:
         raise Failure("export-contrast", f"Particles of {dark[0]} are dark; RELION wants bright ones.", "Extract or import them inverted.")
-    stacks = items.group_by("stack_path", maintain_order=True).agg(pl.col("optics_group").first())
-    files = _stack_files(stacks["stack_path"].to_list())
-    for path, group in stacks.iter_rows():
-        place_image(particles.file(path), directory / files[path], sizes[group])
+    files = place_stacks(particles, items, directory)
     placed = items.with_columns(_file=pl.col("stack_path").replace_strict(files, return_dtype=pl.String))
     columns = [stacked_name("rlnImageName", pl.col("stack_index"), pl.col("_file"))]
     if "micrograph_name" in items.columns:
@@ -69,18 +79,6 @@ def _export_particles(particles: Particles, directory: Path, related: Mapping[st
     path = directory / "particles.star"
     write_star(path, {"optics": optics, "particles": rows})
     return [path]
-
-
-def _stack_files(paths: list[str]) -> dict[str, str]:
-    """Return where each stack goes: its own name where that is the only one, numbered otherwise."""
-    count = Counter(Path(path).stem for path in paths)
-    seen: Counter[str] = Counter()
-    files = {}
-    for path in paths:
-        stem = Path(path).stem
-        seen[stem] += 1
-        files[path] = f"particles/{stem}{f'_{seen[stem]}' if count[stem] > 1 else ''}.mrcs"
-    return files
 
 
 def _export_classes2d(classes: Classes2D, directory: Path, related: Mapping[str, Dataset]) -> list[Path]:
@@ -178,3 +176,11 @@ _WRITERS: dict[str, Callable[[Any, Path, Mapping[str, Dataset]], list[Path]]] = 
     "mask": _export_mask,
     "fsc": _export_fsc,
 }
+
+FORMAT = Format(
+    "relion",
+    "RELION STAR (3.1 and later, 5 included; 3.0 and earlier are read)",
+    suffixes=(".star",),
+    readers={"particles": read_particles_star, "coordinates": read_coordinates_star, "micrographs": read_micrographs_star},
+    writers=dict.fromkeys((*_WRITERS, "volume"), export_relion),
+)

@@ -7,10 +7,10 @@ from typing import Any
 import polars as pl
 
 from cryoloom.data import Coordinates, CTFs, Micrographs, Movies
+from cryoloom.formats.micrograph_table import micrographs_of, with_transfer_functions
 from cryoloom.formats.relion_tables import enabled, item_table, optics_table, original_sizes, place_file, place_image
 from cryoloom.formats.sources import image_suffix
 from cryoloom.formats.star import write_star
-from cryoloom.spec import Failure
 from cryoloom.tables import Dataset
 
 MOTION_COEFFICIENTS = 36
@@ -133,6 +133,8 @@ def _motion_blocks(row: dict[str, Any], group: dict[str, Any], movie: dict[str, 
         "rlnMicrographStartFrame": first,
         "rlnMotionModelVersion": 0 if model is None else 1,
     }
+    if movie and movie.get("eer_grouping"):
+        general |= {"rlnEERGrouping": movie["eer_grouping"], "rlnEERUpsampling": movie["eer_upsampling"]}
     shifts = {
         "rlnMicrographFrameNumber": range(start, start + count),
         "rlnMicrographShiftX": row["shift_x"],
@@ -151,13 +153,8 @@ def _motion_blocks(row: dict[str, Any], group: dict[str, Any], movie: dict[str, 
 
 def export_ctfs(ctfs: CTFs, directory: Path, related: Mapping[str, Dataset]) -> list[Path]:
     """Write ``micrographs_ctf.star``: the micrographs of `related` with the CTF of each; those without one are left out."""
-    micrographs = related.get("micrographs")
-    if not isinstance(micrographs, Micrographs):
-        raise Failure("export-micrographs", "CTFs are written with their micrographs, and there are none.", "Export all outputs: all.")
-    fits = enabled(ctfs).drop("id", "enabled", "fail_reason", "optics_group", "micrograph_name", strict=False)
-    items = enabled(micrographs)
-    fits = fits.drop([name for name in fits.columns if name in items.columns and name != "micrograph_id"])
-    items = items.join(fits, left_on="id", right_on="micrograph_id", how="inner", maintain_order="left")
+    micrographs = micrographs_of(related)
+    items = with_transfer_functions(enabled(micrographs), ctfs)
     rows, _ = _micrographs(micrographs, items, directory, related)
     rows = rows.with_columns(rlnCtfAstigmatism=(pl.col("rlnDefocusU") - pl.col("rlnDefocusV")).abs())
     path = directory / "micrographs_ctf.star"

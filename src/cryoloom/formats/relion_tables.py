@@ -1,7 +1,8 @@
-"""What all RELION tables of ours share: column names, optics groups, images placed beside them."""
+"""What all RELION tables of ours share: column names, optics groups; and images placed beside tables of any program."""
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,19 @@ def enabled(dataset: Dataset) -> pl.DataFrame:
     return dataset.items.filter(pl.col("enabled")) if "enabled" in dataset.items.columns else dataset.items
 
 
+def demand_unmirrored(items: pl.DataFrame, program: str) -> None:
+    """Refuse particles that are aligned as mirrored, for a program that has no word for it.
+
+    Raises
+    ------
+    Failure
+        ``export-flip``.
+    """
+    if "flip" in items.columns and items["flip"].any():
+        message = f"{int(items['flip'].sum())} particles are aligned as mirrored; {program} has no word for it."
+        raise Failure("export-flip", message, "Classify or align them again, or export them to Xmipp.")
+
+
 def place_file(source: Path, target: Path) -> Path:
     """Give `source` a second name, `target`; a copy where the file system has no hard links or lies elsewhere."""
     source = source.resolve()
@@ -114,6 +128,21 @@ def place_image(source: Path, target: Path, pixel_size: float, *, is_map: bool =
         for section in data:
             writer.append(np.asarray(section, dtype=np.float32))
     return target
+
+
+def place_stacks(particles: Dataset, items: pl.DataFrame, directory: Path) -> dict[str, str]:
+    """Place the stacks of `items` below ``particles/`` and return where each lies: under its own name, numbered where that is not the only one."""
+    sizes = {group["optics_group"]: group["pixel_size"] for group in particles.optics}
+    stacks = items.group_by("stack_path", maintain_order=True).agg(pl.col("optics_group").first())
+    count = Counter(Path(path).stem for path in stacks["stack_path"])
+    seen: Counter[str] = Counter()
+    files = {}
+    for path, group in stacks.iter_rows():
+        stem = Path(path).stem
+        seen[stem] += 1
+        files[path] = f"particles/{stem}{f'_{seen[stem]}' if count[stem] > 1 else ''}.mrcs"
+        place_image(particles.file(path), directory / files[path], sizes[group])
+    return files
 
 
 def stacked_name(stem: str, number: pl.Expr, path: pl.Expr) -> pl.Expr:

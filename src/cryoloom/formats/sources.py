@@ -15,7 +15,7 @@ from cryoloom.files import writing
 from cryoloom.spec import Failure, WrongUse
 
 IMAGE_SUFFIXES = (".mrc", ".mrcs", ".st", ".tif", ".tiff", ".eer")
-_TABLE_SUFFIXES = (".star", ".box", ".cbox", ".cs")
+_TABLE_SUFFIXES = (".star", ".box", ".cbox", ".json", ".cs", ".csg", ".xmd", ".pos", ".txt")
 _COMPRESSED = (".gz", ".bz2")
 _TAILS = re.compile(r"_fractions$", re.IGNORECASE)
 

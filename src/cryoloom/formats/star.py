@@ -83,7 +83,7 @@ def demand_numbers(rows: pl.DataFrame, labels: Iterable[str], path: Path) -> Non
             raise Failure("star-number", message, "Correct that row, or leave it out.")
 
 
-def write_star(path: Path | str, blocks: Mapping[str, Block]) -> None:
+def write_star(path: Path | str, blocks: Mapping[str, Block], *, heading: str = _HEADING, first: str = "", numbered: bool = True) -> None:
     """Write `blocks` in their order, aligned; the same tables give the same bytes.
 
     Parameters
@@ -93,13 +93,18 @@ def write_star(path: Path | str, blocks: Mapping[str, Block]) -> None:
     blocks
         Block name to a frame (written as a loop) or a mapping (written as single values). Floats are written with as many digits as
         bring back the same number; null text as ``""``, null numbers as ``nan``; booleans as 1 and 0.
+    heading, first
+        Lines to write above every block, and above the first one.
+    numbered
+        Whether labels carry the number of their column.
     """
     with writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write(first)
         for name, block in blocks.items():
-            stream.write(f"\n{_HEADING}\ndata_{name}\n\n")
+            stream.write(f"\n{heading}\ndata_{name}\n\n" if heading else f"\ndata_{name}\n\n")
             if isinstance(block, pl.DataFrame):
                 stream.write("loop_\n")
-                stream.writelines(f"_{label} #{number}\n" for number, label in enumerate(block.columns, 1))
+                stream.writelines(f"_{label} #{number}\n" if numbered else f" _{label}\n" for number, label in enumerate(block.columns, 1))
                 for lines in _lines(block):
                     stream.write("\n".join(lines.to_list()))
                     stream.write("\n")

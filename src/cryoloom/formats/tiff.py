@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import tifffile
 
 SUFFIXES = (".tif", ".tiff")
-_EER_COMPRESSIONS = (65000, 65001, 65002)
+EER_COMPRESSIONS = (65000, 65001, 65002)
 
 
 class TiffFrames:
@@ -44,18 +44,14 @@ class TiffFrames:
         self.path, self.flip_rows = Path(path), flip_rows
         if not self.path.is_file():
             raise Failure("tiff-missing", f"{path}: there is no such file.", "Check the path; a moved data set leaves dangling links.")
-        expected, found = _last_byte(self.path), self.path.stat().st_size
+        expected, found = last_byte(self.path), self.path.stat().st_size
         if found < expected:
-            raise _truncated(self.path, expected, found)
+            raise truncated(self.path, expected, found)
         try:
             with tifffile.TiffFile(self.path) as tiff:
                 first = tiff.pages.first
-                if first.compression in _EER_COMPRESSIONS:
-                    raise Failure(
-                        "eer-unsupported",
-                        f"{path}: an EER movie, whose electron events are not dose fractions.",
-                        "Convert it to TIFF dose fractions, with relion_convert_to_tiff for example.",
-                    )
+                if first.compression in EER_COMPRESSIONS:
+                    raise Failure("eer-name", f"{path}: an EER movie under another name.", "Name it .eer.")
                 if first.dtype is None or len(first.shape) != 2:
                     raise Failure(
                         "tiff-invalid", f"{path}: page of shape {first.shape} is not a grey image.", "Check the format of the file."
@@ -97,7 +93,8 @@ def write_tiff(path: Path | str, frames: NDArray[Any], *, compression: str | Non
             tiff.write(page, photometric="minisblack", compression=compression, metadata=None, software=False, contiguous=False)
 
 
-def _truncated(path: Path, expected: int, found: int) -> Failure:
+def truncated(path: Path, expected: int, found: int) -> Failure:
+    """Return what to tell of a file that ends before its directories say."""
     return Failure(
         "tiff-truncated",
         f"{path}: expected at least {expected} bytes, found {found}.",
@@ -127,7 +124,7 @@ _WIDTHS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _OFFSETS, _LENGTHS = (273, 324), (279, 325)
 
 
-def _last_byte(path: Path) -> int:
+def last_byte(path: Path) -> int:
     """Follow the page directories and return the end of the furthest directory, strip or tile that they name."""
     size = path.stat().st_size
     with path.open("rb") as stream:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from thon_micrographs import Optics, Truth, micrograph
 
-from cryoloom.numerics.ctf.spectrum import Spectrum, mean_spectrum, taper_autocorrelation, tile_size, without_spikes
+from cryoloom.numerics.ctf.spectrum import Spectrum, Taper, fine_spectrum, mean_spectrum, tile_size, without_spikes
 
 
 def _reference_mean_amplitude(image, tile):
@@ -30,7 +30,7 @@ def test_equals_the_plain_average_over_tiles():
     np.testing.assert_allclose(ratio, ratio.mean(), rtol=2e-4)
     assert spectrum.tiles == 15
     assert spectrum.pixel_size == 2.0
-    assert spectrum.taper == 256.0
+    assert spectrum.taper == Taper(256.0, 256.0, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -82,22 +82,56 @@ def test_spikes_go_and_rings_stay():
     np.testing.assert_array_equal(cleaned[untouched], amplitude[untouched])
 
 
-def test_the_taper_s_autocorrelation_and_its_derivatives():
+@pytest.mark.parametrize("ramp", [0.5, 1 / 16])
+def test_the_taper_s_autocorrelation_and_its_derivatives(ramp):
     length = 4000
-    taper = np.sin(np.pi * (np.arange(length) + 0.5) / length)
+    place = (np.arange(length) + 0.5) / length
+    taper = np.sin(np.pi / 2 * np.clip(np.minimum(place, 1 - place) / ramp, 0, 1))
     lags = np.arange(0, length, 100)
     direct = [taper[: length - lag] @ taper[lag:] / (taper @ taper) for lag in lags]
-    np.testing.assert_allclose(taper_autocorrelation(lags / length)[0], direct, atol=1e-6)
-    lag = np.linspace(0, 0.95, 2001)
-    value, slope, curvature = taper_autocorrelation(lag)
-    np.testing.assert_allclose(np.gradient(value, lag)[1:-1], slope[1:-1], atol=1e-5)
-    np.testing.assert_allclose(np.gradient(slope, lag)[1:-1], curvature[1:-1], atol=1e-4)
+    value, slope, curvature = Taper(1.0, 1.0, ramp).autocorrelation(lags / length)
+    np.testing.assert_allclose(value, direct, atol=1e-5)
+    near = [
+        (taper[: length - lag - 1] @ taper[lag + 1 :] - taper[: length - lag + 1] @ taper[lag - 1 :]) / (taper @ taper) for lag in lags[1:]
+    ]
+    np.testing.assert_allclose(slope[1:], np.array(near) * length / 2, atol=5e-3)
+    lag = np.linspace(0.2, 0.8, 61)
+    _, slope, curvature = Taper(1.0, 1.0, ramp).autocorrelation(lag)
+    np.testing.assert_allclose(np.gradient(slope, lag)[1:-1], curvature[1:-1], atol=0.05)
 
 
-def test_what_has_no_spectrum_says_so():
+@pytest.mark.parametrize(("shape", "pixel_size"), [((1000, 1000), 2.0), ((800, 1200), 1.3), ((2400, 2500), 0.9)])
+def test_powers_of_the_fine_spectrum_are_as_independent_as_its_taper_says(shape, pixel_size):
+    """The mean of many powers of white noise scatters by their number over `correlated`."""
+    image = np.random.default_rng(4).normal(size=shape)
+    spectrum = fine_spectrum(image, pixel_size, spectral_pixel=1.4)
+    power = spectrum.amplitude[64 : spectrum.window // 2, 64:] ** 2
+    power = power / power.mean()
+    side = 16
+    blocks = power[: len(power) // side * side, : power.shape[1] // side * side]
+    means = blocks.reshape(len(blocks) // side, side, -1, side).mean(axis=(1, 3))
+    assert means.var() * side**2 / power.var() == pytest.approx(spectrum.taper.correlated, rel=0.15)
+
+
+def test_the_fine_spectrum_keeps_the_frequencies_and_the_whole_of_the_image():
+    wave = np.array([0.083, -0.117])  # 1/Å along y and x
+    y, x = np.indices((700, 1100)) * 1.2
+    image = 5 + np.cos(2 * np.pi * (wave[0] * y + wave[1] * x)) + 1e-3 * np.random.default_rng(1).normal(size=y.shape)
+    spectrum = fine_spectrum(image, 1.2, spectral_pixel=1.4)
+    fy, fx = spectrum.frequencies()
+    peak = np.unravel_index(spectrum.amplitude.argmax(), spectrum.amplitude.shape)
+    found = np.array([fy[peak[0], 0], fx[0, peak[1]]])
+    np.testing.assert_allclose(found * np.sign(found[1]), wave * np.sign(wave[1]), atol=spectrum.step)
+    assert spectrum.tiles == 1
+    assert (spectrum.taper.height, spectrum.taper.width) == pytest.approx((840.0, 1320.0))
+    assert spectrum.pixel_size == pytest.approx(1.4, rel=0.01)
+
+
+@pytest.mark.parametrize("measure", [mean_spectrum, fine_spectrum])
+def test_what_has_no_spectrum_says_so(measure):
     with pytest.raises(ValueError, match="not finite"):
-        mean_spectrum(np.full((256, 256), np.nan), 1.0)
+        measure(np.full((256, 256), np.nan), 1.0)
     with pytest.raises(ValueError, match="no variance"):
-        mean_spectrum(np.full((256, 256), 7.0), 1.0)
+        measure(np.full((256, 256), 7.0), 1.0)
     with pytest.raises(ValueError, match="at least 32 px"):
-        mean_spectrum(np.zeros((16, 500)), 1.0)
+        measure(np.zeros((16, 500)), 1.0)

@@ -199,8 +199,9 @@ def test_impossible_values_are_refused(project):
             CTFEstimate(micrographs=project, **values)
 
 
-def test_defaults_pass_and_a_limit_beyond_nyquist_is_told(project, tmp_path):
+def test_defaults_pass_and_a_limit_asked_for_beyond_nyquist_is_told(project, run, tmp_path):
     assert list(CTFEstimate(micrographs=project).check()) == []
+    assert not any("Nyquist" in warning for warning in run[1].warnings)
     one = registered(tmp_path / "p", {1: micrograph((400, 400), Truth(12000, 12000), Optics(pixel_size=PIXEL_SIZE), 1)})
     job = LoopJob(tmp_path / "p", tmp_path / "p")
     CTFEstimate(micrographs=one, high_res=3.0).run(job)

@@ -124,3 +124,37 @@ def test_real_picks(job, test_data):
     assert len(coordinates) == 629
     protocol = ImportCoordinates(micrographs=micrographs(job.root, ["a"]), path=str(path))
     assert protocol.fingerprint()[0][0] == path.name
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("mic_1.box", "2\t7\t16\t16\n12\t17\t16\t16\n"),
+        ("mic_1_info.json", '{"boxes": [[10, 15, "manual"], [20, 25, "auto_local", 0.5]]}'),
+        ("mic_1.cbox", "2.0 7.0 16 16 0.9 15 15\n12.0 17.0 16 16 0.8 15 15\n"),
+        ("mic_1.pos", "# XMIPP_STAR_1 *\ndata_particles\nloop_\n _xcoor\n _ycoor\n10 15\n20 25\n"),
+        (
+            "all.xmd",
+            "# XMIPP_STAR_1 *\ndata_noname\nloop_\n _micrograph\n _xcoor\n _ycoor\nRuns/7/mic_1.mrc 10 15\nRuns/7/mic_1.mrc 20 25\n",
+        ),
+    ],
+)
+def test_the_same_positions_in_every_format(job, raw, file, text):
+    (raw / file).write_text(text)
+    items = run(job, raw / file, ["mic_1", "mic_10"]).items
+    assert items.select("micrograph_name", "x", "y").rows() == [("mic_1", 10.0, 15.0), ("mic_1", 20.0, 25.0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "no list called boxes"),
+        ("{", "not JSON"),
+        ('{"boxes": [[1]]}', r"box 1 is \[1\]"),
+        ('{"boxes": [["a", true]]}', "box 1 is"),
+    ],
+)
+def test_json_that_is_something_else(job, raw, text, message):
+    (raw / "m.json").write_text(text)
+    with pytest.raises(Failure, match=message):
+        run(job, raw / "m.json", ["m"])

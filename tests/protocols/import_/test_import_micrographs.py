@@ -1,9 +1,11 @@
 import gzip
 
 import numpy as np
+import polars as pl
 import pytest
 
 from cryoloom.formats.mrc import read_mrc, write_mrc
+from cryoloom.formats.star import write_star
 from cryoloom.formats.tiff import write_tiff
 from cryoloom.protocols.import_.micrographs import ImportMicrographs
 from cryoloom.spec import Failure
@@ -55,3 +57,22 @@ def test_sizes_may_differ_and_headers_may_not_contradict(job, raw, image):
         run(job, raw / "*")
     assert len(run(job, raw / "*", ignore_header_pixel_size=True)) == 3
     assert ImportMicrographs(pattern=str(raw / "*"), pixel_size=1.5).fingerprint()[2][0] == "c.mrc"
+
+
+def test_a_table_names_them(job, raw):
+    for name in ("b", "a"):
+        (raw / "MotionCorr").mkdir(exist_ok=True)
+        write_mrc(raw / "MotionCorr" / f"{name}.mrc", np.ones((6, 8)), 1.34)
+    columns = {"rlnMicrographName": ["MotionCorr/b.mrc", "MotionCorr/a.mrc"], "rlnOpticsGroup": [1, 1]}
+    optics = {"rlnOpticsGroup": [1], "rlnMicrographPixelSize": [1.34], "rlnVoltage": [300.0], "rlnSphericalAberration": [2.7]}
+    (raw / "CtfFind").mkdir()
+    path = raw / "CtfFind" / "micrographs_ctf.star"
+    write_star(path, {"optics": pl.DataFrame(optics), "micrographs": pl.DataFrame(columns)})
+    micrographs = ImportMicrographs(pattern=str(path), pixel_size=1.34).run(job).micrographs
+    assert micrographs.items["micrograph_name"].to_list() == ["b", "a"]
+    assert micrographs.items["enabled"].all()
+    with pytest.raises(Failure, match=r"micrographs_ctf.star says 300 kV, --voltage says 200 kV"):
+        ImportMicrographs(pattern=str(path), pixel_size=1.34, voltage=200.0).run(job)
+    (raw / "MotionCorr" / "a.mrc").unlink()
+    with pytest.raises(Failure, match=r"MotionCorr/a.mrc was not found"):
+        ImportMicrographs(pattern=str(path), pixel_size=1.34).run(job)

@@ -9,11 +9,11 @@ from blake3 import blake3
 from pydantic import ValidationError
 
 from cryoloom.data import Movies
-from cryoloom.formats.movie import open_movie
+from cryoloom.formats.movie import movie_of, open_movie
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.tiff import write_tiff
 from cryoloom.protocols.import_.movies import ImportMovies
-from cryoloom.spec import Failure, WrongUse
+from cryoloom.spec import Failure, Item, WrongUse
 
 RNG = np.random.default_rng(0)
 
@@ -235,3 +235,80 @@ def test_types_do_not_depend_on_failures(job, raw):
     assert run(job, raw / "*").items.schema == first
     assert first["enabled"] == pl.Boolean
     assert first["id"] == pl.Int64
+
+
+def epu_xml(path, pixel_size=1.34, voltage=300, dose=40.0, width=8):
+    number = f"<SpatialScale><pixelSize><x><numericValue>{pixel_size}E-10</numericValue></x></pixelSize></SpatialScale>"
+    dose_text = f"<CustomData><KeyValueOfstringanyType><Key>Dose</Key><Value>{dose}E+20</Value></KeyValueOfstringanyType></CustomData>"
+    camera = f"<acquisition><camera><ReadoutArea><width>{width}</width></ReadoutArea></camera></acquisition>"
+    gun = f"<gun><AccelerationVoltage>{voltage}000</AccelerationVoltage></gun>"
+    optics = "<optics><TemMagnification><NominalMagnification>105000</NominalMagnification></TemMagnification></optics>"
+    path.write_text(f"<MicroscopeImage>{dose_text}{number}<microscopeData>{camera}{gun}{optics}</microscopeData></MicroscopeImage>")
+
+
+def test_the_microscope_tells_what_the_form_leaves_open(job, raw):
+    for name in ("a", "b"):
+        movie(raw / f"{name}_fractions.tiff")
+        epu_xml(raw / f"{name}.xml", pixel_size=2.68, width=4)
+    optics = ImportMovies(pattern=str(raw / "*.tiff")).run(job).movies.optics[0]
+    assert optics["pixel_size"] == pytest.approx(1.34), "the movie is twice as wide as EPU's image"
+    assert (optics["dose_per_frame"], optics["magnification"], optics["voltage"]) == (10.0, 105000.0, 300.0)
+    assert not job.warnings
+    before = ImportMovies(pattern=str(raw / "*.tiff")).fingerprint()
+    epu_xml(raw / "b.xml", pixel_size=2.680, width=4)
+    assert ImportMovies(pattern=str(raw / "*.tiff")).fingerprint() != before, "other words of the microscope are other work"
+    assert run(job, raw / "*.tiff", dose_per_frame=9.5).optics[0]["dose_per_frame"] == 9.5
+    assert not job.warnings, "doses are never known that well"
+    run(job, raw / "*.tiff", dose_per_frame=1.0)
+    assert "a.xml says 10 e/Å² a frame (2 of 2 files differ); 1 e/Å² is used." in job.warnings[0]
+
+
+def test_the_microscope_contradicts(job, raw):
+    movie(raw / "a.tif")
+    epu_xml(raw / "a.xml")
+    with pytest.raises(Failure, match=r"a.xml says 300 kV, --voltage says 200 kV \(1 of 1 files differ\)") as caught:
+        run(job, raw / "a.tif", voltage=200.0)
+    assert "--ignore-recorded" in caught.value.cure
+    assert run(job, raw / "a.tif", voltage=200.0, ignore_recorded=True).optics[0]["voltage"] == 200.0
+    with pytest.raises(Failure, match=r"a.xml says 1.34 Å/px, --pixel-size says 1.4 Å/px"):
+        ImportMovies(pattern=str(raw / "a.tif"), pixel_size=1.4).run(job)
+    movie(raw / "b.tif")
+    epu_xml(raw / "b.xml", pixel_size=2.0)
+    with pytest.raises(Failure, match=r"b.xml says 2 Å/px, a.xml says 1.34 Å/px \(1 of 2 files differ\)"):
+        ImportMovies(pattern=str(raw / "*.tif")).run(job)
+    with pytest.raises(WrongUse, match="say the pixel size"):
+        ImportMovies(pattern=str(raw / "*.tif"), ignore_recorded=True).run(job)
+    (raw / "b.xml").write_text("<html/>")
+    assert run(job, raw / "*.tif").items["enabled"].all(), "a stray file costs no movie"
+    assert job.warnings[-1] == "1 files beside movies tell nothing, such as b.xml: <html>, not EPU's <MicroscopeImage>."
+
+
+def test_serialems_pixel_is_of_the_image_it_shows(job, raw):
+    movie(raw / "a.tif")
+    (raw / "a.tif.mdoc").write_text("Voltage = 300\n[FrameSet = 0]\nPixelSpacing = 2.68\nExposureDose = 20\nSubFramePath = X:\\a.tif\n")
+    movies = run(job, raw / "a.tif")
+    assert movies.optics[0]["pixel_size"] == 1.34 and movies.optics[0]["dose_per_frame"] == 5.0
+    assert "a.tif.mdoc says 2.68 Å/px" in job.warnings[0]
+    with pytest.raises(Failure, match=r"--pixel-size says 2 Å/px"):
+        ImportMovies(pattern=str(raw / "a.tif"), pixel_size=2.0).run(job)
+    assert ImportMovies(pattern=str(raw / "a.tif")).run(job).movies.optics[0]["pixel_size"] == 2.68
+
+
+@pytest.mark.parametrize("upsampling", [1, 2])
+def test_eer_movies_are_read_in_the_fractions_asked_for(job, raw, eer_file, upsampling):
+    events = [[(20 * frame + 3, 3, 0)] for frame in range(7)]
+    (raw / "a_EER.eer").write_bytes(eer_file(16, events))
+    write_tiff(raw / "camera.gain", np.ones((16, 16), dtype=np.float32), flip_rows=False)
+    parameters = {"eer_grouping": 2, "eer_upsampling": upsampling, "gain": str(raw / "camera.gain")}
+    protocol = ImportMovies(pattern=str(raw / "*.eer"), **parameters)
+    movies = protocol.run(job).movies
+    row = movies.to_polars().row(0, named=True)
+    assert (row["movie_name"], row["frames"], row["width"]) == ("a_EER", 3, 16 * upsampling)
+    assert row["pixel_size"] == pytest.approx(0.8 / upsampling)
+    assert row["dose_per_frame"] == pytest.approx(2 * 40 / 7, rel=1e-4)
+    assert "The last 1 hardware frames" in job.warnings[0]
+    assert read_mrc(movies.file(movies.meta["gain_path"])).data.shape == (16 * upsampling,) * 2
+    frames = movie_of(Item(row, job.root, job.folder, 0)).read()
+    assert frames.shape == (3, 16 * upsampling, 16 * upsampling) and frames.sum() == 6
+    assert frames[0, 0, (3 * 4 + 3) * upsampling // 4] == 1
+    assert protocol.report(type("Out", (), {"movies": movies}))[0].images[0].sum() == 6

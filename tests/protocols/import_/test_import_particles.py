@@ -2,7 +2,9 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy.spatial.transform import Rotation
+from tests.protocols.import_.conftest import LoopJob
 
+from cryoloom.formats.exchange import format_named
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.stack import read_particles, write_stack
 from cryoloom.formats.star import write_star
@@ -250,7 +252,7 @@ def test_cryosparc(job, raw, stacks):
     assert particles.optics[0]["cs"] == 2.7, "what the table does not say comes from the form"
     with particles_file.open("wb") as handle:
         np.save(handle, cs_table(1, uid=np.array([99]), **{"blob/path": [b"x"], "blob/idx": [0]}))
-    with pytest.raises(Failure, match="1 of the 1 particles"):
+    with pytest.raises(Failure, match="1 of the 1 items"):
         run(job, particles_file, passthrough=str(passthrough))
 
 
@@ -316,3 +318,49 @@ def test_real_files(job, test_data):
     centre = np.hypot(y, x) < 64
     assert (images[:, centre].mean(axis=1) > 0).all(), "the particles are bright now"
     assert particles.items["defocus_angle"][0] == pytest.approx(5.28, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["xmipp", "cryosparc", "relion-3.0"])
+def test_what_other_programs_would_give_back(job, raw, stacks, name):
+    """An export is imported again: the same images, poses and ids, whatever the format in between."""
+    star = raw / "first.star"
+    angst = {"rlnOriginXAngst": [1.0, 2.0, 3.0, 4.0], "rlnOriginYAngst": [-1.0, -2.0, -3.0, -4.0], "rlnOpticsGroup": [1] * 4}
+    write_star(star, {"optics": pl.DataFrame(OPTICS), "particles": table(**angst)})
+    first = run(job, star)
+    out = raw / "out"
+    format_named(name).writers["particles"](first, "particles", out, related={})
+    (job.root / "runs" / "r002").mkdir()
+    path = next(out / file for file in ("particles.xmd", "particles.csg", "particles.star") if (out / file).exists())
+    again = run(LoopJob(job.root / "runs" / "r002", job.root), path)
+    order = pl.DataFrame({"id": first.items["id"]})
+    same = ["id", "x", "y", "rot", "tilt", "psi", "origin_x", "origin_y", "defocus_u", "defocus_angle"]
+    same = [column for column in same if column in again.items.columns]
+    assert len(same) > 7
+    back = order.join(again.items, on="id", how="left", maintain_order="left").select(same)
+    assert np.allclose(back, first.items.select(same), rtol=1e-6, atol=1e-5)
+    assert again.optics[0]["pixel_size"] == pytest.approx(1.5) and again.optics[0]["voltage"] == 200.0
+    place = {number: index for index, number in enumerate(again.items["id"])}
+    assert np.array_equal(read_particles(again, np.array([place[number] for number in first.items["id"]])), read_particles(first))
+
+
+def test_names_of_ours_in_a_foreign_file_decide_nothing(job, raw, stacks):
+    secret = raw / "secret.mrcs"
+    write_stack(secret, np.ones((4, 8, 8)), 1.5)
+    rows = table(rlnOpticsGroup=[1] * 4).with_columns(
+        stack_path=pl.lit(str(secret)), other_path=pl.lit("../x"), enabled=pl.lit(0), id=pl.lit(7)
+    )
+    write_star(raw / "a.star", {"optics": pl.DataFrame(OPTICS), "particles": rows})
+    particles = run(job, raw / "a.star")
+    assert all(path.startswith("runs/r001/") for path in particles.items["stack_path"])
+    assert not {"other_path", "stack_path_right"} & set(particles.items.columns)
+    assert particles.items["id"].is_unique().all() and particles.items["enabled"].all()
+
+
+def test_mirrored_particles_are_told_of(job, raw, stacks):
+    rows = "1@Extract/job7/m_a.mrcs 30 1 2 1\n2@Extract/job7/m_a.mrcs 40 1 2 0\n"
+    labels = "".join(f" _{label}\n" for label in ("image", "anglePsi", "shiftX", "shiftY", "flip"))
+    (raw / "a.xmd").write_text(f"# XMIPP_STAR_1 *\ndata_noname\nloop_\n{labels}{rows}")
+    particles = run(job, raw / "a.xmd", pixel_size=1.5)
+    assert particles.items["flip"].to_list() == [True, False]
+    assert particles.items["psi"].to_list() == [30.0, -40.0]
+    assert "1 of 2 particles are aligned as mirrored" in job.warnings[0]

@@ -1,6 +1,9 @@
 import numpy as np
+import polars as pl
 import pytest
 
+from cryoloom.data import Volume
+from cryoloom.formats.exchange import format_named
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.protocols.import_.volume import ImportVolume
 from cryoloom.spec import Failure
@@ -73,3 +76,20 @@ def test_hints(raw, cube):
     assert [hint.parameter for hint in ImportVolume(path=str(raw / "none.mrc")).check()] == ["path"]
     assert [hint.parameter for hint in ImportVolume(path=path, half_map1=path).check()] == ["half_map2"]
     assert [hint.parameter for hint in ImportVolume(path=path, half_map1=path, half_map2=path).check()] == ["half_map2"]
+
+
+@pytest.mark.parametrize("name", ["xmipp", "cryosparc"])
+def test_a_table_of_another_program_names_it(job, raw, name):
+    for file in ("v", "h1", "h2"):
+        write_mrc(raw / f"{file}.mrc", np.random.default_rng(len(file)).normal(size=(8, 8, 8)), 1.0, volume=True)
+    row = {"id": [1], "volume_path": ["v.mrc"], "half_map1_path": ["h1.mrc"], "half_map2_path": ["h2.mrc"], "box_size": [8]}
+    given = Volume(pl.DataFrame(row), raw, meta={"pixel_size": 2.5})
+    written = format_named(name).writers["volume"](given, "map", raw / "out", related={})
+    path = next(path for path in written if path.suffix in (".xmd", ".csg"))
+    volume = ImportVolume(path=str(path)).run(job).volume
+    assert volume.meta["pixel_size"] == 2.5
+    assert np.allclose(read_mrc(volume.file(volume.items["volume_path"][0])).data, read_mrc(raw / "v.mrc").data)
+    assert ("half_map1_path" in volume.items.columns) == (name == "cryosparc"), "Xmipp has no label for half maps"
+    (raw / "out" / "map.mrc").unlink()
+    with pytest.raises(Failure, match=r"map.mrc was not found"):
+        ImportVolume(path=str(path)).run(job)

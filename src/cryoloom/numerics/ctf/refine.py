@@ -14,10 +14,10 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 
 from cryoloom.numerics.ctf.rings import Astigmatic, Cells, Optics, astigmatism_loss, spline_basis
-from cryoloom.numerics.ctf.spectrum import CORRELATED, Array, taper_autocorrelation
+from cryoloom.numerics.ctf.spectrum import Array
 
-SIGNAL = 5
-"""Splines of α over the band."""
+KNOT = 0.045
+"""1/Å between the knots of α: it follows an envelope and the ring of ice, and in a narrow band leaves the Thon rings alone."""
 
 SETTLED = 3e-4
 """Radians: a step that moves no phase by more is the last."""
@@ -69,7 +69,7 @@ def refine_ctf(
         Refine the phase shift as well.
     """
     problem = _Problem(cells, optics, background)
-    unit = cells.noise * CORRELATED
+    unit = cells.noise * cells.correlated
     restraint = _Restraint(tolerance, unit)
     free = 4 if with_plate else 3
     climbed = [_climb(problem, start.vector(), restraint, free, 15) for start in starts]
@@ -154,8 +154,9 @@ class _Problem:
         radial = spline_basis(cells.radius, low, high, background)
         folded = spline_basis(cells.radius, low, high, 3, degree=2)
         self.fixed = np.concatenate([radial, folded * np.cos(double)[:, None], folded * np.sin(double)[:, None]], axis=1)
-        self.envelope = spline_basis(cells.radius, low, high, SIGNAL, degree=2)
-        self.ring_envelope = spline_basis(cells.rings, low, high, SIGNAL, degree=2)
+        signals = 2 + max(2, round((high - low) / KNOT))
+        self.envelope = spline_basis(cells.radius, low, high, signals, degree=2)
+        self.ring_envelope = spline_basis(cells.rings, low, high, signals, degree=2)
         self.weigh(np.ones_like(slope))
 
     def weigh(self, power: Array) -> None:
@@ -170,17 +171,17 @@ class _Problem:
         A taper multiplies the spectrum's own transform, where rings of period p lie at the lag 1/p, by its autocorrelation r. Since
         rings grow narrower and weaker outwards, it also moves them: their phase 2χ by ``-r''/r (2χ)''/2 - r'/r (ln α)'`` an axis.
         """
-        if self.cells.taper == 0:
+        cells, taper = self.cells, self.cells.taper
+        if taper is None:
             return
-        cells, length = self.cells, self.cells.taper
-        density = 2 * self.optics.wavelength * vector[0] / length
-        decay = self._decay(vector) / length
+        decay = self._decay(vector)
         self.contrast, shift = np.ones_like(cells.radius), np.zeros_like(cells.radius)
-        for part in (np.abs(np.cos(cells.azimuth)), np.abs(np.sin(cells.azimuth))):
+        for part, length in ((np.abs(np.cos(cells.azimuth)), taper.width), (np.abs(np.sin(cells.azimuth)), taper.height)):
+            density = 2 * self.optics.wavelength * vector[0] / length
             lag = np.minimum(np.abs(density) * cells.radius * part, 0.8)
-            value, slope, curvature = taper_autocorrelation(lag)
+            value, slope, curvature = taper.autocorrelation(lag)
             self.contrast *= value
-            shift -= (density / (4 * np.pi * length) * curvature + np.sign(density) * decay * part / (2 * np.pi) * slope) / value
+            shift -= (density / (4 * np.pi * length) * curvature + np.sign(density) * decay * part / (2 * np.pi * length) * slope) / value
         self.offset = self.optics.phase_in_focus(cells.radius**2) + 0.5 * shift
 
     def _decay(self, vector: Array) -> Array:
@@ -195,7 +196,7 @@ class _Problem:
         rise, slope = self._rings(vector)
         rings = self._project(self.envelope * (rise * self.weight)[:, None])
         gram = rings.T @ rings
-        lower = np.linalg.cholesky(gram + 1e-9 * np.trace(gram) * np.eye(SIGNAL))
+        lower = np.linalg.cholesky(gram + 1e-9 * np.trace(gram) * np.eye(len(gram)))
         signal = nnls(lower.T, solve_triangular(lower, rings.T @ self.data, lower=True))[0]
         residual = self.data - rings @ signal
         columns = self._project(self.slopes * (self.envelope @ signal * slope * self.weight)[:, None])

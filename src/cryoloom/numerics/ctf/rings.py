@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from scipy.interpolate import BSpline
 
 from cryoloom.numerics.ctf.electron import amplitude_phase, electron_wavelength
-from cryoloom.numerics.ctf.spectrum import Array, Spectrum
+from cryoloom.numerics.ctf.spectrum import Array, Spectrum, Taper
 
 SECTORS = 36
 """Sectors of the half plane: 5° each, over which the defocus of any tolerable astigmatism is constant."""
 
-RINGS_PER_PIXEL = 2
-"""Cells are half a spectrum pixel deep, so that averaging over them does not blur rings near the aliasing bound."""
+COARSE = 1024
+"""Rows of a spectrum up to which cells are half a pixel deep, so that averaging over them does not blur rings near the aliasing bound."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Cells:
     noise
         Variance of the excess of a single pixel, from its scatter within cells.
     taper
-        Side in Å of the tapered tiles behind the spectrum, 0 for none.
+        Of the tiles behind the spectrum; None for none.
     """
 
     radius: Array
@@ -119,7 +119,12 @@ class Cells:
     rings: Array
     background: Array
     noise: float
-    taper: float
+    taper: Taper | None
+
+    @property
+    def correlated(self) -> float:
+        """Return how many pixels carry the information of one."""
+        return self.taper.correlated if self.taper else 1.0
 
 
 def spline_basis(values: Array, low: float, high: float, count: int, degree: int = 3) -> Array:
@@ -156,8 +161,8 @@ def gather(spectrum: Spectrum, low: float, high: float, *, cross: int, smoothnes
     """
     chosen, radii, azimuth = band_pixels(spectrum, low, high, cross)
     power = np.square(spectrum.amplitude[chosen])
-    first = np.floor(low / spectrum.step * RINGS_PER_PIXEL)
-    ring = (np.floor(radii / spectrum.step * RINGS_PER_PIXEL) - first).astype(np.intp)
+    depth = spectrum.step / (2 if spectrum.window <= COARSE else 1)
+    ring = (np.floor(radii / depth) - np.floor(low / depth)).astype(np.intp)
     sector = np.minimum(((azimuth / math.pi + 0.5) * SECTORS).astype(np.intp), SECTORS - 1)
     cell = ring * SECTORS + sector
     size = (int(ring.max(initial=-1)) + 1) * SECTORS
@@ -173,8 +178,9 @@ def gather(spectrum: Spectrum, low: float, high: float, *, cross: int, smoothnes
     smooth = _smooth(rings, profile, count[present], low, high, smoothness)
     background = np.interp(mean[0], rings, smooth)
     spread = np.bincount(cell, power * power, minlength=size)[kept] - pixels[kept] * np.square(mean[2])
-    # Neighbours in a cell share a quarter of their variance through the taper, which their scatter therefore lacks.
-    freedom = (pixels[kept] - 1) * (1 - 0.5 / pixels[kept])
+    # Neighbours in a cell share some of their variance through the taper (a quarter by a sine), which their scatter therefore lacks.
+    shared = 0.4 * (spectrum.taper.correlated - 1) if spectrum.taper else 0.0
+    freedom = (pixels[kept] - 1) * (1 - np.minimum(shared / pixels[kept], 0.9))
     return Cells(
         radius=mean[0],
         azimuth=mean[1],

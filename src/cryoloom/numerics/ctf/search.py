@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cryoloom.numerics.ctf.rings import SECTORS, Astigmatic, Cells, Optics, astigmatism_loss, spline_basis
-from cryoloom.numerics.ctf.spectrum import CORRELATED, Array
+from cryoloom.numerics.ctf.spectrum import Array
 
 ENVELOPE = 60.0
 """Å²: signal power is expected to fall off as ``exp(-B s² / 2)`` with about this B beside the noise."""
@@ -87,7 +87,7 @@ def search_defocus(
         model -= basis @ (basis.T @ model)
         overlap, power = data @ model, np.square(model).sum(axis=0)
         for number, (a, b) in enumerate(shapes):
-            new = _gain(overlap, power, a / step, b / step, margin) / (cells.noise * CORRELATED)
+            new = _gain(overlap, power, a / step, b / step, margin) / (cells.noise * cells.correlated)
             new -= astigmatism_loss(2 * math.hypot(a, b), tolerance)
             better = new > gain
             gain = np.where(better, new, gain)

@@ -15,6 +15,9 @@ from cryoloom.units import Angstrom, Degrees, Pixels
 if TYPE_CHECKING:
     from cryoloom.numerics.ctf.estimate import Settings
 
+FINE = 4.0
+"""Å to which spectra are fitted unless asked otherwise, or to Nyquist: just short of the spots of ice crystals."""
+
 RESAMPLED = 1.4
 """Å/px: spectra of finer micrographs are kept to this only, as no ring is seen beyond."""
 
@@ -32,7 +35,7 @@ class CTFEstimate(
     aliases=("CistemProtCTFFind", "ProtCTFFind"),
     streams="micrographs",
 ):
-    """Fit the Thon rings of each micrograph's spectrum: an exhaustive search, then least squares with background and decay.
+    """Fit the Thon rings in the spectrum of each whole micrograph: an exhaustive search, then least squares with background and decay.
 
     Micrographs without a believable fit stay in the set, disabled, with the reason.
     """
@@ -50,7 +53,7 @@ class CTFEstimate(
         "Too coarse and the shape of particles is taken for rings.",
     )  # fmt: skip
     high_res: Angstrom = Param(
-        "Fine limit", 5.0, gt=0, group="Band", wizard="psd-band", aliases=("highRes",),
+        "Fine limit", FINE, gt=0, group="Band", wizard="psd-band", aliases=("highRes",),
         help="Where the fit ends, in Å or, below 0.5, as a fraction of the sampling rate; never beyond Nyquist. Too coarse costs precision.",
     )  # fmt: skip
     min_defocus: Angstrom = Param(
@@ -66,7 +69,7 @@ class CTFEstimate(
         help="Of the search; refined by itself where a ring would slip between two nodes, so a coarse one costs nothing.",
     )  # fmt: skip
     astigmatism: Angstrom = Param(
-        "Expected astigmatism", 200.0, group="Search", advanced=True, aliases=("tolerated_astigmatism",),
+        "Expected astigmatism", 400.0, group="Search", advanced=True, aliases=("tolerated_astigmatism",),
         help="Soft restraint on the difference of the two defoci, zero or negative for none. Too small a value hides weak astigmatism.",
     )  # fmt: skip
     slow_search: bool = Param(
@@ -75,7 +78,8 @@ class CTFEstimate(
     )  # fmt: skip
     window: Pixels = Param(
         "Spectrum window", 512, ge=64, le=4096, multiple_of=2, advanced=True, aliases=("windowSize",),
-        help="Rows of the spectrum; smaller micrographs get smaller ones. Too small a window blurs the rings of large defoci.",
+        help="Rows of the spectrum by which a fit is judged and shown; smaller micrographs get smaller ones. Too small a window blurs the rings of "
+        "large defoci there; the fit itself is made to the spectrum of the whole micrograph.",
     )  # fmt: skip
     resample: bool = Param(
         "Resample to 1.4 Å", True, advanced=True, aliases=("resamplePix",),
@@ -115,7 +119,7 @@ class CTFEstimate(
 
     def run(self, job: Job) -> Estimated:
         nyquist = max((2 * group["pixel_size"] * self.bin_factor for group in self.micrographs.optics), default=0.0)
-        if 0.5 <= self.high_res < nyquist:
+        if 0.5 <= self.high_res < nyquist and self.high_res != FINE:
             job.warn(f"The fine limit of {self.high_res:g} Å lies beyond Nyquist; {nyquist:.3g} Å is used.")
         result = job.map(self.estimate, self.micrographs)
         kept = ("id", "micrograph_name", "optics_group", "enabled", "fail_reason")

@@ -24,7 +24,8 @@ class ImportCoordinates(Protocol, id="import.coordinates", outputs=Imported, ali
     folder: acquisition.Folder
     path: Patterns = Param(
         "Files", aliases=("filesPattern",), wizard="file-pattern",
-        help="RELION STAR (one a micrograph, a list of them, or one for all), EMAN .box, crYOLO .cbox or cryoSPARC .cs; wildcards allowed. "
+        help="RELION STAR (one a micrograph, a list of them, or one for all), EMAN .box or .json, crYOLO .cbox, Xmipp .pos or .xmd, "
+        "cryoSPARC .cs or .csg; wildcards allowed. "
         "Positions of other micrographs are left out.",
     )  # fmt: skip
     diameter: Angstrom | None = Param(
@@ -48,14 +49,15 @@ class ImportCoordinates(Protocol, id="import.coordinates", outputs=Imported, ali
             yield Hint("path", "names no file")
 
     def fingerprint(self) -> Any:
-        from cryoloom.formats.coordinates import SUFFIXES
+        from cryoloom.formats.exchange import suffixes
 
-        return sources.fingerprint(sources.matching_files(self.path, suffixes=SUFFIXES))
+        return sources.fingerprint(sources.matching_files(self.path, suffixes=suffixes("coordinates")))
 
     def run(self, job: Job) -> Imported:
-        from cryoloom.formats.coordinates import SUFFIXES, read_coordinates
+        from cryoloom.formats.coordinates import read_coordinates
+        from cryoloom.formats.exchange import suffixes
 
-        files = sources.matching_files(self.path, suffixes=SUFFIXES)
+        files = sources.matching_files(self.path, suffixes=suffixes("coordinates"))
         parts = []
         for number, file in enumerate(files):
             parts.append(read_coordinates(file))

@@ -24,8 +24,8 @@ class ImportMicrographs(Protocol, id="import.micrographs", outputs=Imported, ali
     folder: acquisition.Folder
     pattern: Patterns = Param(
         "Files", aliases=("filesPattern",), wizard="file-pattern",
-        help="Aligned sums, protein dark: MRC or TIFF, with the shell's wildcards (`**` any folders, `#` a digit). "
-        "Denoised or contrast-inverted images spoil every later step.",
+        help="Aligned sums, protein dark: MRC or TIFF, with the shell's wildcards (`**` any folders, `#` a digit), or a table that names them: "
+        "RELION STAR, Xmipp .xmd, cryoSPARC .cs or .csg. Denoised or contrast-inverted images spoil every later step.",
     )  # fmt: skip
     exclude: acquisition.Exclude
     copy_files: acquisition.CopyFiles
@@ -43,10 +43,32 @@ class ImportMicrographs(Protocol, id="import.micrographs", outputs=Imported, ali
             yield Hint("pattern", "names no file")
 
     def fingerprint(self) -> Any:
-        return sources.fingerprint(sources.matching_files(self.pattern, leave_out=self.exclude))
+        return sources.fingerprint(self._files()[0])
+
+    def _files(self) -> tuple[list[Path], list[tuple[Path, Any]]]:
+        """Return the images, and the tables that named them with what those say of the acquisition."""
+        from cryoloom.formats.exchange import read_as, suffixes
+
+        found = sources.matching_files(self.pattern, leave_out=self.exclude)
+        tables = [(path, read_as("micrographs", path)) for path in found if path.suffix.lower() in suffixes("micrographs")]
+        if not tables:
+            return found, []
+        files = []
+        for path, table in tables:
+            for file in table.items["micrograph_file"]:
+                place = sources.resolved(file, path)
+                if place is None:
+                    message = f"{path}: {file} was not found from there or a folder above."
+                    raise Failure("micrograph-missing", message, "Keep the table where its paths start, or give a pattern.")
+                files.append(place)
+        return list(dict.fromkeys(files)), tables
 
     def run(self, job: Job) -> Imported:
-        files = sources.matching_files(self.pattern, leave_out=self.exclude)
+        files, tables = self._files()
+        for name, unit in {"pixel_size": "Å/px", "voltage": "kV", "cs": "mm"}.items():
+            said = [(path.name, float(group.get(name) or 0)) for path, table in tables for group in table.optics]
+            frame = pl.DataFrame(said, schema={"recorded_by": pl.String, "value": pl.Float64}, orient="row")
+            acquisition.settled(frame, getattr(self, name), name.replace("_", " "), unit, unless="")
         listed = sources.listing(files, "micrograph_name")
         result = job.map(self.register, Dataset(listed, job.root), name="micrographs")
         if not self.ignore_header_pixel_size:

@@ -1,4 +1,4 @@
-"""import.particles: boxed particles of RELION, cryoSPARC or a bare stack, with CTF, poses and halves where the table has them."""
+"""import.particles: boxed particles of RELION, cryoSPARC, Xmipp or a bare stack, with CTF, poses and halves where the table has them."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,8 @@ class ImportParticles(Protocol, id="import.particles", outputs=Imported, aliases
 
     path: AbsolutePath = Param(
         "Table or stack", aliases=("filesPath", "starFile"), wizard="file",
-        help="RELION STAR (3.1, 5, or 3.0 without optics groups), cryoSPARC .cs, or an MRC stack. The wrong table gives other poses.",
+        help="RELION STAR (3.1, 5, or 3.0 without optics groups), cryoSPARC .cs or .csg, Xmipp .xmd, or an MRC stack. "
+        "The wrong table gives other poses.",
     )  # fmt: skip
     passthrough: AbsolutePath = Param(
         "Passthrough file", "", wizard="file", advanced=True,
@@ -59,14 +60,14 @@ class ImportParticles(Protocol, id="import.particles", outputs=Imported, aliases
         suffix = sources.image_suffix(Path(self.path)).lower()
         if suffix in sources.IMAGE_SUFFIXES and self.pixel_size is None:
             yield Hint("pixel_size", "is needed: a stack alone does not say it reliably")
-        if self.passthrough and suffix != ".cs":
+        if self.passthrough and suffix not in (".cs", ".csg"):
             yield Hint("passthrough", "goes with a .cs table only", fix="")
 
     def fingerprint(self) -> Any:
         return sources.fingerprint([Path(path) for path in (self.path, self.passthrough) if path])
 
     def run(self, job: Job) -> Imported:
-        from cryoloom.formats.particle_table import with_identities
+        from cryoloom.formats.particle_table import origins_in_angstrom, with_identities
 
         table = self._table()
         if not table.items.height:
@@ -77,13 +78,12 @@ class ImportParticles(Protocol, id="import.particles", outputs=Imported, aliases
         found = job.map(self.register, Dataset(stacks, job.root), name="stacks")
         optics = [self._completed(group, items, stacks, found.rows) for group in optics]
         self._compare_headers(job, items, optics, stacks, found.rows)
-        if "origin_x_px" in items.columns:
-            sizes = {group["optics_group"]: group["pixel_size"] for group in optics}
-            scale = pl.col("optics_group").replace_strict(sizes, return_dtype=pl.Float64)
-            items = items.with_columns(origin_x=pl.col("origin_x_px") * scale, origin_y=pl.col("origin_y_px") * scale)
-            items = items.drop("origin_x_px", "origin_y_px")
-        items, reasons = _joined(items, stacks, found.rows, found.failed)
+        items, reasons = _joined(origins_in_angstrom(items, optics), stacks, found.rows, found.failed)
         particles = Particles(items, job.root, optics=optics)
+        if "flip" in items.columns and (mirrored := int(items["flip"].sum())):
+            job.warn(
+                f"{mirrored} of {items.height} particles are aligned as mirrored: later steps take their 2D poses as if they were not. Classify them again."
+            )
         if reasons:
             example = next(iter(reasons.values()))
             job.warn(f"{len(reasons)} of {len(particles)} particles have no usable image and are disabled, such as: {example.rstrip('.')}.")
@@ -91,14 +91,15 @@ class ImportParticles(Protocol, id="import.particles", outputs=Imported, aliases
 
     def _table(self) -> Any:
         from cryoloom.formats.cryosparc import read_particles_cs
+        from cryoloom.formats.exchange import read_as
         from cryoloom.formats.mrc import read_mrc_header
-        from cryoloom.formats.particle_table import ParticleTable, read_particles_star
+        from cryoloom.formats.particle_table import ParticleTable
 
         path = Path(self.path)
-        if path.suffix.lower() == ".cs":
-            return read_particles_cs(path, Path(self.passthrough) if self.passthrough else None)
+        if self.passthrough:
+            return read_particles_cs(path, Path(self.passthrough))
         if sources.image_suffix(path).lower() not in sources.IMAGE_SUFFIXES:
-            return read_particles_star(path)
+            return read_as("particles", path)
         count = read_mrc_header(path).shape[0]
         columns = {
             "image_file": [self.path] * count,

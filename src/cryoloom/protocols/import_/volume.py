@@ -23,7 +23,8 @@ class ImportVolume(Protocol, id="import.volume", outputs=Imported, aliases=("Pro
 
     path: AbsolutePath = Param(
         "Map", aliases=("filesPath",), wizard="file",
-        help="MRC, CCP4 or EMDB map; a cube without NaN. A mask or a filtered map in its place misleads a refinement.",
+        help="MRC, CCP4 or EMDB map, or an Xmipp .xmd or cryoSPARC .cs or .csg that names one, with its half maps; a cube without NaN. "
+        "A mask or a filtered map in its place misleads a refinement.",
     )  # fmt: skip
     half_map1: AbsolutePath = Param(
         "First half map", "", wizard="file", aliases=("half1map",),
@@ -49,12 +50,12 @@ class ImportVolume(Protocol, id="import.volume", outputs=Imported, aliases=("Pro
             yield Hint("half_map2", "is the same file as the first half map")
 
     def fingerprint(self) -> Any:
-        return sources.fingerprint([Path(path) for path in (self.path, self.half_map1, self.half_map2) if path])
+        return sources.fingerprint([Path(path) for path in dict.fromkeys((self.path, *self._maps()[0].values())) if path])
 
     def run(self, job: Job) -> Imported:
         from cryoloom.formats.mrc import write_mrc
 
-        maps = {"volume_path": self.path, "half_map1_path": self.half_map1, "half_map2_path": self.half_map2}
+        maps, told = self._maps()
         names = {"volume_path": "volume.mrc", "half_map1_path": "half1_unfil.mrc", "half_map2_path": "half2_unfil.mrc"}
         row: dict[str, Any] = {"id": 1}
         box, pixel_size = 0, 0.0
@@ -63,7 +64,7 @@ class ImportVolume(Protocol, id="import.volume", outputs=Imported, aliases=("Pro
                 continue
             data, size, origin = _read_map(source)
             if column == "volume_path":
-                box, pixel_size = data.shape[0], self._pixel_size(job, size)
+                box, pixel_size = data.shape[0], self._pixel_size(job, told or size)
             elif data.shape[0] != box:
                 raise Failure(
                     "half-map-box",
@@ -74,6 +75,17 @@ class ImportVolume(Protocol, id="import.volume", outputs=Imported, aliases=("Pro
             row[column] = job.output(names[column]).relative_to(job.root).as_posix()
         items = pl.DataFrame([{**row, "box_size": box}]).with_columns(pl.col("id", "box_size").cast(pl.Int64))
         return Imported(Volume(items, job.root, meta={"pixel_size": pixel_size}))
+
+    def _maps(self) -> tuple[dict[str, str], float | None]:
+        """Return the files by column, and the pixel size if a table tells it; half maps of the form go before those of a table."""
+        from cryoloom.formats.exchange import read_as, suffixes
+
+        given = {"volume_path": self.path, "half_map1_path": self.half_map1, "half_map2_path": self.half_map2}
+        if Path(self.path).suffix.lower() not in suffixes("volumes"):
+            return given, None
+        named = read_as("volumes", Path(self.path))
+        files = {column: path.as_posix() for column, path in named.files.items()}
+        return {**files, **{column: path for column, path in given.items() if path and column != "volume_path"}}, named.pixel_size
 
     def _pixel_size(self, job: Job, header: float) -> float:
         if self.pixel_size is None:

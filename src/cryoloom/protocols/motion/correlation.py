@@ -101,7 +101,7 @@ class Correlation(
         import numpy as np
         import torch
 
-        from cryoloom.formats.movie import open_movie
+        from cryoloom.formats.movie import movie_of
         from cryoloom.formats.mrc import read_mrc, write_mrc
         from cryoloom.numerics.motion.correct import Exposure, estimate_motion, sum_frames
         from cryoloom.numerics.motion.field import relion_polynomial
@@ -110,7 +110,7 @@ class Correlation(
         from cryoloom.numerics.particles.extract import bin_image, exact_ratio
 
         torch.set_num_threads(1)
-        movie = open_movie(item.file("movie_path"))
+        movie = movie_of(item)
         first, last = self.first_frame - 1, self.last_frame or movie.frames
         if first >= movie.frames or last > movie.frames:
             asked = f"{self.first_frame} to {self.last_frame or 'the last'}"

@@ -1,0 +1,177 @@
+"""How near `ctf.estimate` comes to what a micrograph tells of its defocus: ``python -m benchmarks.ctf [SET…] [--micrographs N] [--seed N]``.
+
+Still micrographs are drawn by the simulator. Beside the errors stands the Cramér-Rao bound of Whittle's likelihood, by which the powers
+of the whole micrograph are independent and exponentially distributed about ``background · (1 + envelope · sin² χ)``. Background and envelope,
+smooth functions of frequency, are fitted at the true CTF, and what they leave unknown is part of the bound.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from cryoloom.app.simulation.presets import MoviePreset
+from cryoloom.app.simulation.sample import phantoms_of
+from cryoloom.numerics.ctf.estimate import Estimate, Settings, estimate_ctf
+from cryoloom.numerics.ctf.rings import Optics, spline_basis
+from cryoloom.numerics.simulate.field import Recipe, draw_specimen
+from cryoloom.numerics.simulate.movie import micrograph
+from cryoloom.numerics.simulate.optics import Defocus, Microscope
+
+Array = NDArray[np.floating]
+
+LOW, HIGH = 1 / 30.0, 1 / 4.0
+"""1/Å: the band of the bound."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A set of micrographs: Å/px, e/Å² in all, and what else differs from the recipe."""
+
+    pixel_size: float
+    dose: float
+    recipe: dict[str, Any]
+    sample: dict[str, Any]
+    voltage: float = 300.0
+
+
+CASES = {
+    "0.85": Case(0.85, 30.0, {"width": 1440, "height": 1024, "particles": 20, "contaminants": 3.0}, {"phantom_seed": 5}),
+    "1.3": Case(1.3, 20.0, {"width": 1024, "height": 1024, "particles": 30}, {"phantom_diameter": 140.0}),
+    "1.6": Case(1.6, 32.0, {"particles": 30, "defocus_min": 4000.0}, {"phantom_diameter": 200.0, "phantom_shape": "ring"}),
+    "2": Case(2.0, 16.0, {"particles": 60, "contaminants": 3.0, "defocus_max": 35000.0}, {"phantom_diameter": 180.0}, 200.0),
+    "2.5": Case(2.5, 40.0, {"particles": 80, "carbon_fraction": 0.2}, {"phantom_seed": 6}),
+    "3": Case(3.0, 12.5, {"width": 1024, "height": 720, "particles": 45, "contaminants": 3.0}, {"phantom_diameter": 260.0, "phantom_shape": "rod"}),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One micrograph: errors of the mean and of both components of the astigmatism (U - V) in Å, and their bound; what was found."""
+
+    error: Array
+    bound: Array
+    found: Estimate
+    truth: Defocus
+    seconds: float
+
+
+def judge(case: Case, count: int, seed: int) -> list[Judged]:
+    """Draw, estimate and compare `count` micrographs."""
+    sample = MoviePreset(**case.sample)
+    microscope = Microscope(case.voltage, sample.cs, sample.amplitude_contrast)
+    optics = Optics(case.voltage, sample.cs, sample.amplitude_contrast)
+    common = {"height": 1024, "width": 1024, "defocus_min": 4000.0, "defocus_max": 30000.0, "astigmatism": 800.0, "gradient": 0.04}
+    recipe = Recipe(pixel_size=case.pixel_size, **(common | case.recipe))
+    phantoms = phantoms_of(sample)
+    judged = []
+    for number in range(count):
+        rng = np.random.default_rng((seed, number))
+        specimen = draw_specimen(recipe, phantoms, microscope, rng)
+        image = micrograph(specimen, microscope, case.dose, rng)
+        start = time.perf_counter()
+        found = estimate_ctf(image, case.pixel_size, optics, Settings(min_defocus=3000.0, spectral_pixel=max(case.pixel_size, 1.4)))
+        seconds = time.perf_counter() - start
+        true = _vector(specimen.defocus)
+        fitted = np.array([found.ctf.mean, 2 * found.ctf.a, 2 * found.ctf.b])
+        judged.append(Judged(fitted - true, bound(image, case.pixel_size, optics, true), found, specimen.defocus, seconds))
+    return judged
+
+
+def _vector(defocus: Defocus) -> Array:
+    double, apart = 2 * np.deg2rad(defocus.angle), defocus.u - defocus.v
+    return np.array([0.5 * (defocus.u + defocus.v), apart * np.cos(double), apart * np.sin(double)])
+
+
+def bound(image: Array, pixel_size: float, optics: Optics, true: Array) -> Array:
+    """Return the least standard errors in Å of ``(mean, astigmatism cos 2α, astigmatism sin 2α)`` for an unbiased estimate."""
+    power, radius, azimuth, count = _cells(image, pixel_size, min(HIGH, 0.49 / pixel_size))
+    double = 2 * azimuth
+    slope = optics.phase_per_defocus(radius**2)
+    slopes = np.stack([slope, 0.5 * slope * np.cos(double), 0.5 * slope * np.sin(double)], axis=1)
+    phase = slopes @ true + optics.phase_in_focus(radius**2)
+    rise, turn = np.square(np.sin(phase)), np.sin(2 * phase)
+    smooth, coarse = (spline_basis(radius, radius.min(), radius.max(), number, degree=2) for number in (6, 3))
+    base = np.concatenate([smooth, coarse * np.cos(double)[:, None], coarse * np.sin(double)[:, None]], axis=1)
+    parameters = np.concatenate(
+        [np.full(smooth.shape[1], np.log(power.mean())), np.zeros(2 * coarse.shape[1]), np.full(smooth.shape[1], -2.0)]
+    )
+    unknown = np.zeros((0, 0))
+    for _ in range(40):
+        background, envelope = np.exp(base @ parameters[: base.shape[1]]), np.exp(smooth @ parameters[base.shape[1] :])
+        share = rise * envelope / (1 + envelope * rise)
+        unknown = np.concatenate([base, smooth * share[:, None]], axis=1)
+        normal = (unknown * count[:, None]).T @ unknown + 1e-3 * np.eye(len(parameters))
+        excess = power / (background * (1 + envelope * rise)) - 1
+        parameters += np.clip(np.linalg.solve(normal, unknown.T @ (count * excess)), -1, 1)
+    envelope = np.exp(smooth @ parameters[base.shape[1] :])
+    rings = slopes * (envelope * turn / (1 + envelope * rise))[:, None]
+    whole = np.concatenate([rings * 100, unknown], axis=1)
+    information = (whole * count[:, None]).T @ whole + 1e-3 * np.eye(whole.shape[1])
+    return 100 * np.sqrt(np.diag(np.linalg.inv(information))[:3])
+
+
+def _cells(image: Array, pixel_size: float, high: float) -> tuple[Array, Array, Array, Array]:
+    """Return mean power, radius, azimuth and number of powers in cells of the periodogram, 5° wide and one pixel deep."""
+    power = np.square(np.abs(fft.rfft2(image - image.mean())))
+    fy, fx = fft.fftfreq(image.shape[0], pixel_size)[:, None], fft.rfftfreq(image.shape[1], pixel_size)[None, :]
+    radius, azimuth = np.hypot(fy, fx), np.arctan2(*np.broadcast_arrays(fy, fx))
+    chosen = (radius > LOW) & (radius < high) & (fx > 0) & (fy != 0)
+    power, radius, azimuth = power[chosen], radius[chosen], azimuth[chosen]
+    ring = np.floor(radius * min(image.shape) * pixel_size).astype(np.intp)
+    cell = ring * 36 + np.minimum(((azimuth / np.pi + 0.5) * 36).astype(np.intp), 35)
+    count = np.bincount(cell)
+    kept = count > 0
+    power, radius, azimuth = (np.bincount(cell, values)[kept] / count[kept] for values in (power, radius, azimuth))
+    return power, radius, azimuth, count[kept].astype(np.float64)
+
+
+def row(name: str, judged: list[Judged]) -> str:
+    """Return the figures of one set as a line of a table."""
+    good = [one for one in judged if not one.found.doubts]
+    error, limit = np.array([one.error for one in good]), np.array([one.bound for one in good])
+    mean = np.abs(error[:, 0])
+    apart = np.abs([one.found.ctf.astigmatism - (one.truth.u - one.truth.v) for one in good])
+    turned = np.array(
+        [abs((one.found.ctf.angle - one.truth.angle + 90) % 180 - 90) for one in good if one.truth.u - one.truth.v > 300]
+    )  # fmt: skip
+    root = np.sqrt(np.mean(error**2, axis=0))
+    least = np.sqrt(np.mean(limit**2, axis=0))
+    figures = (
+        f"{len(good)} of {len(judged)}",
+        f"{np.median(mean):.0f}, {np.percentile(mean, 95):.0f}",
+        f"{root[0]:.0f}, {least[0]:.0f}",
+        f"{np.median(mean / limit[:, 0]) / 0.6745:.2f}",
+        f"{np.median(apart):.0f}, {np.percentile(apart, 95):.0f}",
+        f"{np.sqrt(np.mean(root[1:] ** 2)):.0f}, {np.sqrt(np.mean(least[1:] ** 2)):.0f}",
+        f"{np.median(turned):.0f}, {np.percentile(turned, 95):.0f}" if len(turned) else "",
+        f"{np.sqrt(np.mean((error[:, 0] / [one.found.error[0] for one in good]) ** 2)):.2f}",
+        f"{np.mean([one.seconds for one in judged]):.2f}",
+    )
+    return "| " + " | ".join([name, *figures]) + " |\n"
+
+
+def main() -> None:
+    """Print one row a set."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sets", nargs="*", default=list(CASES), metavar="SET")
+    parser.add_argument("--micrographs", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    heads = (
+        "Å/px", "believed", "defocus: median, 95 % (Å)", "RMS, bound", "median / bound", "astigmatism: median, 95 %", "vector: RMS, bound",
+        "angle (°)", "RMS / standard error", "s",
+    )  # fmt: skip
+    sys.stdout.write("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|\n")
+    for name in given.sets:
+        sys.stdout.write(row(name, judge(CASES[name], given.micrographs, given.seed)))
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
