@@ -138,7 +138,7 @@ def _replacements(project: "Project", runs: list[RunFolder], onto: Any) -> dict[
     return found
 
 
-def start(project: "Project", names: Iterable["str | Run"] = (), *, threads: int | None = None) -> list[Run]:
+def start(project: "Project", names: Iterable["str | Run"] = (), *, threads: int | None = None, target: str = "") -> list[Run]:
     """Start drafts, and the drafts that they wait for; all drafts of the project when none is named. Return those started."""
     wanted = [project.find(name) for name in names] or project.runs()
     started = []
@@ -147,7 +147,7 @@ def start(project: "Project", names: Iterable["str | Run"] = (), *, threads: int
         for folder in ancestry(project.folder, each.id):
             run = Run(project, folder)
             if run.id not in seen and run.state is State.DRAFT:
-                started.append(run.start(threads=threads))
+                started.append(run.start(threads=threads, target=target))
             seen.add(run.id)
     return started
 
