@@ -2,7 +2,8 @@
 
 import shutil
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from toy_project import _toys, find_toys, until  # noqa: E402, F401
 
 from cryoloom.app.session import Project, create_project, open_project  # noqa: E402
 from cryoloom.engine.state import State  # noqa: E402
-from cryoloom.spec import WrongUse  # noqa: E402
+from cryoloom.spec import Failure, WrongUse  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +183,16 @@ def test_images_that_others_rest_on_are_not_removed_unsaid(project: Project) -> 
     assert project.verify("more").missing == [lost.relative_to(project.root).as_posix()], "what nobody cleaned is damage"
 
 
+def test_files_that_an_earlier_step_lost_are_missed_in_later_sets(project: Project) -> None:
+    project.run("toy.keep", things="more.things", name="kept")
+    project.run("toy.join", things="more.things", more=["kept.things"], name="numbers-only")
+    project.clean("more", keep="record", also_needed=True)
+    with pytest.raises(WrongUse, match="made by r003, were cleaned away.*restart PROJECT r003") as caught:
+        project.prepare("toy.scale", things="kept.things", factor=9)
+    assert caught.value.code == "input-cleaned"
+    project.prepare("toy.join", things="numbers-only.things", more=["sums.things"])
+
+
 def test_unfinished_runs_are_not_cleaned(project: Project) -> None:
     draft = project.prepare("toy.source", count=9)
     with pytest.raises(WrongUse, match="is draft"):
@@ -195,8 +206,29 @@ def test_outputs_that_an_input_takes_are_listed_last_first(project: Project) -> 
     draft = project.prepare("toy.source", count=9, name="later")
     found = [str(output) for output in project.compatible("toy.scale", "things")]
     assert found == [f"{draft.id}.things", "r005.things", "r004.things", "r003.things", "r002.things", "r001.things"]
-    project.clean("other", keep="record")
-    project.run("toy.fail", how="failure", wait=False)
-    assert [str(output) for output in project.compatible("toy.join", "input-more")][0] == f"{draft.id}.things"
+    project.clean("more", keep="record")
+    with pytest.raises(Failure):
+        project.run("toy.fail", how="failure")
+    found.remove("r003.things")
+    assert [str(output) for output in project.compatible("toy.join", "input-more")] == found
     with pytest.raises(WrongUse, match="no input 'factor'"):
         project.compatible("toy.scale", "factor")
+
+
+def test_many_runs_are_listed_quickly(project: Project) -> None:
+    source = project.root / "runs/r001"
+    for number in range(6, 606):
+        target = source.with_name(f"r{number:03d}")
+        target.mkdir()
+        for name in ("run.json", "outputs.json", "claim.1.json", "exit.1.json", "events.1.jsonl"):
+            (target / name).write_text((source / name).read_text().replace("r001", target.name))
+
+    def seconds(what: Callable[[], object]) -> float:
+        began = time.process_time()
+        what()
+        return time.process_time() - began
+
+    assert seconds(lambda: [run.brief() for run in project.runs()]) < 0.5, "0.1 s where this was written"
+    project.compatible("toy.scale", "things")
+    assert len(project.compatible("toy.scale", "things")) == 605
+    assert seconds(lambda: project.compatible("toy.scale", "things")) < 0.1, "0.015 s where this was written"

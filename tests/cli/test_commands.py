@@ -8,6 +8,22 @@ import pytest
 COMMANDS = [
     *("process", "demo", "simulate", "run", "status", "log", "stop", "resume", "show", "select", "delete", "restore", "trace", "verify"),
     *("workflow", "import-workflow"),
+    *(
+        "restart",
+        "copy",
+        "start",
+        "compatible",
+        "compare",
+        "disk",
+        "clean",
+        "label",
+        "tag",
+        "note",
+        "replay",
+        "environment",
+        "methods",
+        "crate",
+    ),
     *("export", "report", "doctor", "protocols", "protocols,show"),
     *("project,new", "project,list", "project,info", "project,copy", "project,delete", "project,rename", "project,note"),
 ]

@@ -222,3 +222,23 @@ class Scale(Protocol, id="toy.scale", outputs=Made, cite=("10.1000/toy",)):
 
     def run(self, job: Job) -> Made:
         return Made(Things(job.map(self.scale, self.things).rows, job.root))
+
+
+class Keep(Protocol, id="toy.keep", outputs=Made):
+    """Keep the first things; their files stay where they are."""
+
+    things: Things = Input("Things", help="What to choose from.")
+    count: int = Param("Count", 2, ge=1, help="How many.")
+
+    def run(self, job: Job) -> Made:
+        return Made(self.things.select(self.things.items["id"].head(self.count)))
+
+
+class Unsteady(Protocol, id="toy.unsteady", outputs=Made):
+    """Give other numbers every time, as nothing should."""
+
+    things: Things = Input("Things", help="How many.")
+
+    def run(self, job: Job) -> Made:
+        values = np.frombuffer(os.urandom(8 * len(self.things)), np.int64).astype(np.float64)
+        return Made(Things(self.things.items.select("id").with_columns(value=pl.Series(values)), job.root, meta={"unit": "none"}))

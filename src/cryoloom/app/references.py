@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from pydantic.fields import FieldInfo
 
 from cryoloom.app import catalogue
 from cryoloom.app.forms import kinds_of
 from cryoloom.app.runs import OutputRef, Run, register_kinds
 from cryoloom.app.suggest import did_you_mean
+from cryoloom.engine.cleaning import is_hollow
 from cryoloom.engine.folder import RUN_ID
+from cryoloom.engine.provenance import ancestry
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import Protocol, WrongUse
 from cryoloom.spec.param import extra_of
@@ -124,11 +127,11 @@ def _reference(project: "Project", protocol: type[Protocol], name: str, field: F
         )
     if state is not State.FINISHED:
         return {"run": output.run.id, "output": output.name, "hash": None}
-    if output.run.hollow:
+    if gone := _cleaned_away(output):
         raise WrongUse(
             "input-cleaned",
-            f"{protocol.id}: input {name} is {output}, whose images or maps were cleaned away.",
-            f"Compute them again: cryoloom restart PROJECT {output.run.id}.",
+            f"{protocol.id}: input {name} is {output}, whose images or maps, made by {gone}, were cleaned away.",
+            f"Compute them again: cryoloom restart PROJECT {gone}.",
         )
     if not output.count:
         raise WrongUse(
@@ -142,6 +145,18 @@ def _reference(project: "Project", protocol: type[Protocol], name: str, field: F
             "Choose a set from a later step that has added them.",
         )
     return {"run": output.run.id, "output": output.name, "hash": output.hash}
+
+
+def _cleaned_away(output: OutputRef) -> str:
+    """Return the run whose cleaned files the rows of an output name; an empty text when there is none."""
+    hollow = {run.id for run in ancestry(output.run.project.folder, output.run.id) if is_hollow(run)}
+    if not hollow:
+        return ""
+    items = output.items
+    named = (
+        items[column].drop_nulls().unique() for column in items.columns if column.endswith("_path") and items[column].dtype == pl.String
+    )
+    return next((path.split("/")[1] for paths in named for path in paths if path.count("/") > 1 and path.split("/")[1] in hollow), "")
 
 
 def _columns(output: OutputRef) -> list[str]:

@@ -11,10 +11,12 @@ import cryoloom
 from cryoloom.app import catalogue, forms, references
 from cryoloom.app.findings import Facts, findings
 from cryoloom.app.session import Project, Run
+from cryoloom.engine.cleaning import cleaned_files
+from cryoloom.engine.provenance import ancestry
 from cryoloom.files import replacing
 from cryoloom.report.html import Section, render
-from cryoloom.report.panels import Funnel, MapSurface
-from cryoloom.spec import Panel
+from cryoloom.report.panels import Funnel, MapSurface, Notice
+from cryoloom.spec import CryoloomError, Panel
 
 REPORT_FILE = "report.html"
 
@@ -144,7 +146,13 @@ def panels_of(run: Run) -> list[Panel]:
     protocol = catalogue.protocol(run.protocol)
     built = forms.build(protocol, run.parameters, references.open_inputs(run.project, protocol, run.inputs))
     made = {output.name: output.dataset for output in run.outputs}
-    return built.report(SimpleNamespace(**{name: made.get(name) for name in run.declared_outputs()}))
+    try:
+        return built.report(SimpleNamespace(**{name: made.get(name) for name in run.declared_outputs()}))
+    except (FileNotFoundError, CryoloomError):
+        cleaned = [folder.id for folder in ancestry(run.project.folder, run.id) if cleaned_files(folder)]
+        if not cleaned:
+            raise
+        return [Notice(level="advice", text=f"The pictures are gone: files of {', '.join(cleaned)} were cleaned away to save room.")]
 
 
 def _section(run: Run) -> Section:
@@ -157,8 +165,14 @@ def _section(run: Run) -> Section:
         summary=run.summary,
         warnings=run.warnings,
         panels=panels_of(run),
-        details={**run.parameters, **inputs, "seed": run.seed},
+        details={**run.parameters, **inputs, "seed": run.seed, **_written(run)},
     )
+
+
+def _written(run: Run) -> dict[str, str]:
+    """Return what people wrote beside a run."""
+    notes = "\n".join(each["text"] for each in run.notes)
+    return {name: text for name, text in (("tags", ", ".join(run.tags)), ("notes", notes)) if text}
 
 
 def _spent(run: Run) -> tuple[str, ...]:

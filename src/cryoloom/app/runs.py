@@ -10,6 +10,7 @@ import cryoloom.data  # noqa: F401 (makes its kinds of sets known)
 from cryoloom.app.suggest import did_you_mean
 from cryoloom.engine import annotations, launch
 from cryoloom.engine.cleaning import cleaned_files, is_hollow
+from cryoloom.engine.environment import environment_of
 from cryoloom.engine.events import EventReader, append_line
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.provenance import manifest_of
@@ -350,6 +351,15 @@ class Run:
         cure = record.get("cure") or f"`cryoloom resume` goes on with {self.id}; what is finished is kept."
         return Failure(f"run-{standing.state}", f"{name} is {standing.state}: {standing.reason}.", cure)
 
+    @property
+    def environment(self) -> dict[str, Any] | None:
+        """Return what its last attempt was computed with, external programs and their BLAKE3 included; None before it was started."""
+        events = self.events()
+        names = [event["environment"] for event in events if "environment" in event]
+        record = environment_of(self.folder.root, names[-1]) if names else None
+        programs = {event["program"]: event["blake3"] for event in events if event["kind"] == "program"}
+        return None if record is None else {**record, "cryoloom": self.folder.record["cryoloom"], "programs": programs}
+
     def events(self) -> list[dict[str, Any]]:
         """Return all events, oldest first: ``t`` (seconds since 1970), ``kind`` and what belongs to it."""
         return EventReader(self.folder.path).new()
@@ -455,7 +465,7 @@ class Run:
             "tags": self.tags,
             "state": str(standing.state),
             "reason": standing.reason,
-            "failed_items": self._failed_items(self.folder.published() if finished else None),
+            "failed_items": self._failed_items(self.folder.brief() if finished else None),
             "progress": self.progress() if standing.state in ACTIVE else None,
         }
 

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import Protocol, WrongUse
 
 if TYPE_CHECKING:
+    from cryoloom.app.methods import Methods
+    from cryoloom.app.replay import Replay, Step
     from cryoloom.app.workflow import Import
 
 __all__ = ["Observer", "OutputRef", "Project", "Run", "create_project", "list_projects", "open_project"]
@@ -294,9 +296,9 @@ class Project:
         named = {self.find(name).id: values for name in names} if values else {}
         return lifecycle.copy(self, names, changes={**named, **(changes or {})}, onto=onto, below=below, seed=seed)
 
-    def start_drafts(self, *names: "str | Run", threads: int | None = None) -> list[Run]:
+    def start_drafts(self, *names: "str | Run", threads: int | None = None, target: str = "") -> list[Run]:
         """Start drafts, all without a name, and the drafts that they wait for."""
-        return lifecycle.start(self, names, threads=threads)
+        return lifecycle.start(self, names, threads=threads, target=target)
 
     def compatible(self, protocol: str, name: str) -> list[OutputRef]:
         """Return the outputs that the input `name` of a protocol takes, last made first."""
@@ -344,6 +346,32 @@ class Project:
             found = self.output(output)
             run, name = found.run, found.name
         return verify(self.folder, run.id, name)
+
+    def replay(
+        self,
+        output: "str | OutputRef",
+        target: str | Path,
+        *,
+        threads: int | None = None,
+        on_event: Observer | None = None,
+        on_step: "Callable[[Step], None] | None" = None,
+    ) -> "Replay":
+        """Do again in a new project all that an output rests on, and compare; see `cryoloom.app.replay.replay`."""
+        from cryoloom.app.replay import replay
+
+        return replay(self, output, Path(target), threads=threads, on_event=on_event, on_step=on_step)
+
+    def methods(self, output: "str | OutputRef | None" = None) -> "Methods":
+        """Return the methods section of all that an output, by default of the run finished last, rests on."""
+        from cryoloom.app.methods import methods
+
+        return methods(self, output)
+
+    def crate(self, path: str | Path, *, data: "Iterable[str | OutputRef]" = (), licence: str = "") -> Path:
+        """Write the project's history as a Workflow Run RO-Crate, a ZIP file; see `cryoloom.app.crate.write_crate`."""
+        from cryoloom.app.crate import write_crate
+
+        return write_crate(self, Path(path), data=data, licence=licence)
 
     # -- trash --------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cryoloom.cli.options import Json, ProjectFolder, Threads
+from cryoloom.cli.options import Json, ProjectFolder, Target, Threads
 from cryoloom.cli.printing import say, say_json, table
 from cryoloom.spec.errors import WrongUse
 
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def restart(project: ProjectFolder, run: RunName, threads: Threads = 0, as_json: Json = False) -> None:
+def restart(project: ProjectFolder, run: RunName, threads: Threads = 0, target: Target = "", as_json: Json = False) -> None:
     """Do a run again from the beginning, as a new run; the old one stays.
 
     Example: cryoloom restart ribosome r004
@@ -31,7 +31,7 @@ def restart(project: ProjectFolder, run: RunName, threads: Threads = 0, as_json:
     opened = open_project(project)
     made = opened.restart(run)
     with ProgressView(silent=as_json) as view:
-        made.start(threads=threads or None)
+        made.start(threads=threads or None, target=target)
         made.wait(view)
         view.finish(made)
     say_json(made.describe()) if as_json else say(made.id)
@@ -51,6 +51,7 @@ def copy(
     seed: Annotated[int | None, typer.Option("--seed", help="Another seed for all.")] = None,
     start: Start = False,
     threads: Threads = 0,
+    target: Target = "",
     as_json: Json = False,
 ) -> None:
     """Make runs like these as drafts, with other parameters or inputs; with --below the whole branch.
@@ -67,7 +68,7 @@ def copy(
         for run in [opened.find(where).id] if where else named:
             changes.setdefault(run, {})[name] = value
     done = opened.copy_runs(*named, changes=changes, onto=_replacements(onto or []), below=below, seed=seed)
-    started = opened.start_drafts(*done.runs.values(), threads=threads or None) if start else []
+    started = opened.start_drafts(*done.runs.values(), threads=threads or None, target=target) if start else []
     if as_json:
         copies = [{"run": made.id, "of": old, "protocol": made.protocol, "state": made.state} for old, made in done.runs.items()]
         say_json({"runs": copies, "notes": done.notes, "started": [run.id for run in started]})
@@ -100,6 +101,7 @@ def start(
     project: ProjectFolder,
     runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help="Drafts; all of the project without one.")] = None,
     threads: Threads = 0,
+    target: Target = "",
     as_json: Json = False,
 ) -> None:
     """Start drafts, and the drafts they wait for; returns at once.
@@ -108,7 +110,7 @@ def start(
     """
     from cryoloom.app.session import open_project
 
-    started = open_project(project).start_drafts(*(runs or []), threads=threads or None)
+    started = open_project(project).start_drafts(*(runs or []), threads=threads or None, target=target)
     if as_json:
         say_json([run.id for run in started])
     else:
@@ -184,7 +186,8 @@ def disk(project: ProjectFolder, as_json: Json = False) -> None:
     """
     from cryoloom.app.session import open_project
 
-    rows = open_project(project).room()
+    opened = open_project(project)
+    rows = opened.room()
     if as_json:
         say_json(rows)
         return
@@ -192,6 +195,8 @@ def disk(project: ProjectFolder, as_json: Json = False) -> None:
     lines = [{**row, **{name: f"{row[name] / 1e6:.1f}" for name in purposes}} for row in rows]
     total = {"run": "MB in all", **{name: f"{sum(row[name] for row in rows) / 1e6:.1f}" for name in purposes}}
     table([*lines, total], ["run", "protocol", "label", *purposes])
+    if trash := opened.disk_use()["trash"]:
+        say(f"MB in the trash: {trash / 1e6:.1f}")
 
 
 def clean(
@@ -201,6 +206,7 @@ def clean(
         str, typer.Option(help="diagnostic: remove working files only; final: pictures for people too; record: images and maps too.")
     ] = "final",
     also_needed: Annotated[bool, typer.Option("--also-needed", help="Remove what other runs rest on, too.")] = False,
+    trash: Annotated[bool, typer.Option("--trash", help="Remove the deleted runs for good, and nothing else.")] = False,
     dry: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, only tell.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -210,7 +216,12 @@ def clean(
     """
     from cryoloom.app.session import open_project
 
-    found = open_project(project).clean(*(runs or []), keep=keep, dry=dry, also_needed=also_needed)
+    opened = open_project(project)
+    if trash:
+        freed = opened.disk_use()["trash"] if dry else opened.empty_trash()
+        say_json({"bytes": freed, "removed": not dry}) if as_json else say(f"{freed / 1e6:.1f} MB {'would be' if dry else 'were'} freed")
+        return
+    found = opened.clean(*(runs or []), keep=keep, dry=dry, also_needed=also_needed)
     if as_json:
         counts = {run: {"files": each.count, "bytes": each.size} for run, each in found.runs.items()}
         say_json({"runs": counts, "bytes": found.size, "needed": found.needed, "removed": not dry})

@@ -54,11 +54,12 @@ def _record(path: str, _inode: int, _size: int, _changed: int) -> dict[str, Any]
 
 
 @lru_cache(maxsize=1 << 14)
-def _heads(path: str, _inode: int, _size: int, _changed: int) -> dict[str, dict[str, Any]]:
+def _brief(path: str, _inode: int, _size: int, _changed: int) -> dict[str, dict[str, Any]]:
     # what else the file holds grows with the number of images and is not kept in memory
     with open(path, "rb") as handle:
-        outputs = json.loads(handle.read())["outputs"]
-    return {name: {key: manifest[key] for key in ("kind", "count", "hash")} for name, manifest in outputs.items()}
+        published = json.loads(handle.read())
+    heads = {name: {key: manifest[key] for key in ("kind", "count", "hash")} for name, manifest in published["outputs"].items()}
+    return {"outputs": heads, "failed_items": published["failed_items"]}
 
 
 class RunFolder:
@@ -105,12 +106,20 @@ class RunFolder:
         """Return ``outputs.json``."""
         return files.read_json(self.path / "outputs.json")
 
-    def heads(self) -> dict[str, dict[str, Any]] | None:
-        """Return ``kind``, ``count`` and ``hash`` of the outputs by name, None before the run has finished; quick when asked again."""
+    def brief(self) -> dict[str, dict[str, Any]] | None:
+        """Return the little of ``outputs.json`` that lists of runs need; quick when asked again.
+
+        ``outputs``: kind, count and hash by name; ``failed_items``. None before the run has finished.
+        """
         try:
-            return _heads(*_stamp(f"{self.path}/outputs.json"))
+            return _brief(*_stamp(f"{self.path}/outputs.json"))
         except FileNotFoundError:
             return None
+
+    def heads(self) -> dict[str, dict[str, Any]] | None:
+        """Return ``kind``, ``count`` and ``hash`` of the outputs by name, None before the run has finished."""
+        brief = self.brief()
+        return brief and brief["outputs"]
 
     def labels(self) -> list[str]:
         """Return the names people gave the run, the one to show first."""
@@ -123,6 +132,8 @@ class RunFolder:
 
     def standing(self) -> Standing:
         """Return the run's state and its reason."""
+        if os.path.exists(f"{self.path}/outputs.json"):  # the most certain fact, and of most runs
+            return derive(Facts(published=True))
         return derive(self.facts())
 
     def facts(self) -> Facts:

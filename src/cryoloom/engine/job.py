@@ -93,7 +93,7 @@ class RunJob:
 
     def run_program(self, command: list[str], *, name: str, environment: Mapping[str, str] | None = None) -> Path:
         """Run an external program in the run's folder."""
-        return run_program(self.folder, command, self._claim(name), environment)
+        return run_program(self.folder, command, self._claim(name), environment, journal=self._journal)
 
     def output(self, name: str) -> Path:
         """Return the path of a new file of this run."""

@@ -10,7 +10,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from blake3 import blake3
+
 from cryoloom import files
+from cryoloom.engine.events import Journal
 from cryoloom.engine.processes import die_with_parent
 from cryoloom.spec.errors import Failure
 
@@ -19,7 +22,9 @@ LAST_LINES = 15
 """Lines of output quoted when a program fails."""
 
 
-def run_program(run: Path, command: Sequence[str], name: str, environment: Mapping[str, str] | None = None) -> Path:
+def run_program(
+    run: Path, command: Sequence[str], name: str, environment: Mapping[str, str] | None = None, *, journal: Journal | None = None
+) -> Path:
     """Run `command` in ``<run>/<name>`` and return that folder; see `Job.run_program`.
 
     What it prints goes to the run's log. A program that has succeeded leaves a record, and a resumed run does not start it again.
@@ -39,6 +44,8 @@ def run_program(run: Path, command: Sequence[str], name: str, environment: Mappi
     if program is None:
         raise Failure("program-missing", f"The program {command[0]} was not found in PATH.", "Install it, or add its folder to PATH.")
     LOG.info("%s: %s", name, shlex.join(command))
+    if journal is not None:  # what it is, whatever it says of its version
+        journal.write("program", name=name, program=program, blake3=blake3(max_threads=1).update_mmap(program).hexdigest())
     process = subprocess.Popen(
         [program, *command[1:]],
         cwd=folder,

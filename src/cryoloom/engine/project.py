@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -79,7 +80,7 @@ class ProjectFolder:
 
     def runs(self) -> list[RunFolder]:
         """Return all runs, first made first."""
-        return [run for run in _run_folders(self._runs) if (run.path / "run.json").exists()]
+        return [run for run in _run_folders(self._runs) if os.path.exists(f"{run.path}/run.json")]
 
     def run(self, run_id: str) -> RunFolder:
         """Return the run of an id.
@@ -289,6 +290,7 @@ class ProjectFolder:
         with files.storage_errors(target):
             try:
                 shutil.copytree(self.path, half, symlinks=True, ignore=self._left_behind)
+                _make_writable(half)
                 files.write_json(half / "project.json", {**self.record, "uuid": str(uuid4()), "name": target.name})
                 half.rename(target)
             finally:
@@ -297,6 +299,14 @@ class ProjectFolder:
 
     def _left_behind(self, folder: str, names: list[str]) -> set[str]:
         return {"trash"} & set(names) if Path(folder) == self.path else set()
+
+
+def _make_writable(folder: Path) -> None:
+    """Let the owner write what was copied from a place where nobody may."""
+    for place, _, names in os.walk(folder):
+        for path in (place, *(os.path.join(place, name) for name in names)):
+            if not os.path.islink(path):
+                os.chmod(path, os.stat(path).st_mode | stat.S_IWUSR)
 
 
 def in_order(runs: Iterable[RunFolder]) -> list[RunFolder]:

@@ -134,6 +134,13 @@ class Protocol(BaseModel):
         """Return the headline numbers of a finished run, label to value, in reading order."""
         return {}
 
+    def methods(self, out: Any) -> str:
+        """Return what a paper's methods section says of a finished run: a sentence or two with the values used and the figures found.
+
+        The papers of `cite` are named at the end of the first sentence.
+        """
+        return ""
+
     def report(self, out: Any) -> list[Panel]:
         """Return the panels of "Analyze results"."""
         return []

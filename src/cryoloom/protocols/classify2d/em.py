@@ -317,6 +317,15 @@ class Classify2D(
             "best resolution (Å)": round(float(classes.filter(pl.col("count") > 0)["resolution"].min() or 0), 1),  # pyright: ignore[reportArgumentType]
         }
 
+    def methods(self, out: Classified) -> str:
+        classes = out.classes.items
+        used = classes.filter(pl.col("count") > 0)
+        best = float(used["resolution"].min() or 0)  # pyright: ignore[reportArgumentType]
+        return (
+            f"Particles were sorted into {self.classes} 2D classes by expectation-maximisation within a mask of {self.mask_diameter:g} Å, at up to "
+            f"{self.max_resolution:g} Å. The best of {used.height} classes in use reached {best:.1f} Å."
+        )
+
     def report(self, out: Classified) -> list[Panel]:
         from cryoloom.formats.stack import read_particles
 

@@ -259,6 +259,14 @@ class Classify3D(
             "iterations": len(out.classes.meta["iterations"]),
         }
 
+    def methods(self, out: Classified3D) -> str:
+        counts = [int(count) for count in out.classes.items["count"]]
+        how = "with alignment" if self.align else "at their given poses"
+        return (
+            f"Particles were sorted {how} into {len(counts)} 3D classes in {self.symmetry}, from a reference low-pass filtered to "
+            f"{self.initial_lowpass:g} Å, within a mask of {self.mask_diameter:g} Å. They hold {', '.join(map(str, counts))} particles."
+        )
+
     def report(self, out: Classified3D) -> list[Panel]:
         import numpy as np
 

@@ -217,6 +217,16 @@ class CTFEstimate(
             summary["without a believable fit"] = len(out.ctfs) - good.height
         return summary
 
+    def methods(self, out: Estimated) -> str:
+        good = out.ctfs.enabled().filter(pl.col("defocus_u").is_not_null())
+        told = f"The contrast transfer function was fitted to spectra of {self.window} px between {self.low_res:g} and {self.high_res:g} Å."
+        if not good.height:
+            return told
+        mean = (0.5 * (good["defocus_u"] + good["defocus_v"])).to_numpy() / 1e4
+        told += f" {good.height} micrographs with defoci of {mean.min():.2f} to {mean.max():.2f} µm were kept"
+        dropped = len(out.ctfs) - good.height
+        return f"{told}; {dropped} without a believable fit were left out." if dropped else f"{told}."
+
     def report(self, out: Estimated) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
 

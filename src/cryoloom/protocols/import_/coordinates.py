@@ -120,6 +120,10 @@ class ImportCoordinates(Protocol, id="import.coordinates", outputs=Imported, ali
             "per micrograph": round(items.height / max(1, items["micrograph_id"].n_unique()), 1),
         }
 
+    def methods(self, out: Imported) -> str:
+        items = out.coordinates.items
+        return f"{items.height} particle positions in {items['micrograph_id'].n_unique()} micrographs were imported."
+
 
 def _with_ids(rows: pl.DataFrame) -> pl.DataFrame:
     """Keep ids that came along if they are of these micrographs and unique; otherwise number within the micrograph."""

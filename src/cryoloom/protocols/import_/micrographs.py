@@ -118,3 +118,10 @@ class ImportMicrographs(Protocol, id="import.micrographs", outputs=Imported, ali
         if items.height > good.height:
             summary["unreadable"] = items.height - good.height
         return summary
+
+    def methods(self, out: Imported) -> str:
+        optics, count = out.micrographs.optics[0], out.micrographs.items.filter("enabled").height
+        return (
+            f"{count} micrographs of {optics['pixel_size']:.4g} Å/px, recorded at {optics['voltage']:g} kV (spherical aberration {optics['cs']:g} mm), "
+            "were imported."
+        )

@@ -260,6 +260,15 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
             summary["unreadable"] = items.height - good.height
         return summary
 
+    def methods(self, out: Imported) -> str:
+        optics, good = out.movies.optics[0], out.movies.items.filter("enabled")
+        frames = sorted(set(good["frames"]))
+        told = f"{good.height} movies of {frames[0] if len(frames) == 1 else f'{frames[0]} to {frames[-1]}'} frames were recorded at "
+        told += f"{optics['voltage']:g} kV (spherical aberration {optics['cs']:g} mm) with a pixel size of {optics['pixel_size']:.4g} Å"
+        if self.dose_per_frame is None:
+            return f"{told}."
+        return f"{told} and a dose of {self.dose_per_frame:g} e/Å² per frame, {self.pre_exposure + self.dose_per_frame * frames[-1]:.3g} e/Å² in all."
+
     def report(self, out: Imported) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
 

@@ -206,6 +206,12 @@ class ImportParticles(Protocol, id="import.particles", outputs=Imported, aliases
             summary["disabled"] = len(out.particles) - items.height
         return summary
 
+    def methods(self, out: Imported) -> str:
+        sizes = ", ".join(f"{group['pixel_size']:.4g}" for group in out.particles.optics)
+        return (
+            f"{out.particles.enabled().height} particle images of {out.particles.optics[0]['box_size']} px at {sizes} Å/px were imported."
+        )
+
 
 def _stacks(items: pl.DataFrame, optics: list[dict[str, Any]]) -> pl.DataFrame:
     """Return one row a stack, in order of first use: ``id``, ``image_file``, whether its particles are ``dark``."""

@@ -106,6 +106,10 @@ class ImportVolume(Protocol, id="import.volume", outputs=Imported, aliases=("Pro
             "half maps": "yes" if row.get("half_map1_path") else "no",
         }
 
+    def methods(self, out: Imported) -> str:
+        row = out.volume.items.row(0, named=True)
+        return f"A map of {row['box_size']} voxels of {out.volume.meta['pixel_size']:.4g} Å was imported."
+
 
 def _read_map(path: str) -> tuple[Any, float, tuple[float, float, float]]:
     """Return the map as float32 ``[z, y, x]``, its pixel size (0: unknown) and origin, in Å."""

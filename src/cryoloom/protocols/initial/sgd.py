@@ -335,6 +335,13 @@ class InitialModel(
             told["agreement of halves a class (Å)"] = ", ".join(f"{value:.0f}" for value in table["estimated_resolution"])
         return told
 
+    def methods(self, out: InitialMaps) -> str:
+        maps = "An initial map was" if self.classes == 1 else f"{self.classes} initial maps were"
+        return (
+            f"{maps} found from the images alone by stochastic gradient descent in {self.symmetry} within a mask of {self.mask_diameter:g} Å, "
+            f"at up to {self.resolution:g} Å."
+        )
+
     def report(self, out: InitialMaps) -> list[Panel]:
         batches = out.volume.meta["batches"]
         numbers = [each["batch"] for each in batches]

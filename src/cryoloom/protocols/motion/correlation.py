@@ -188,6 +188,14 @@ class Correlation(
             "pixel size (Å)": round(out.micrographs.optics[0]["pixel_size"], 4),
         }
 
+    def methods(self, out: Aligned) -> str:
+        good = out.micrographs.enabled()
+        local = int(good["motion_model"].is_not_null().sum())
+        weighted = bool(good["weighted_path"].is_not_null().any())
+        told = f"Beam-induced motion was corrected by cross-correlation of frames, {f'in {local} movies also of patches' if local else 'whole frames only'}, "
+        told += f"and frames were summed{' with dose weighting' if weighted else ' without dose weighting'}."
+        return f"{told} The median motion of {good.height} micrographs was {float(good['motion_total'].median() or 0):.1f} Å."  # pyright: ignore[reportArgumentType]
+
     def report(self, out: Aligned) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
 

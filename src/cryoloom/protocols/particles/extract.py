@@ -223,6 +223,13 @@ class Extract(
             "box (Å)": round(self.box_size * optics["pixel_size"], 1),
         }
 
+    def methods(self, out: Extracted) -> str:
+        binned = f" after binning by {self.bin:.4g}" if self.bin != 1 else ""
+        return (
+            f"{len(out.particles)} particles were extracted in boxes of {self.box_size} px of {out.particles.optics[0]['pixel_size']:.4g} Å{binned}"
+            f"{', contrast inverted' if self.invert else ''} and normalised."
+        )
+
     def report(self, out: Extracted) -> list[Panel]:
         import numpy as np
 

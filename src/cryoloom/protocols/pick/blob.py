@@ -168,6 +168,13 @@ class BlobPick(
             "expected share of true picks": None if sure is None else round(float(sure), 3),  # pyright: ignore[reportArgumentType]
         }
 
+    def methods(self, out: Picked) -> str:
+        micrographs = out.coordinates.meta["picked_micrographs"]
+        return (
+            f"Particles of {self.diameter:g} Å were picked without a reference, where the probability of a particle was at least "
+            f"{self.probability:g}. This gave {len(out.coordinates)} positions in {micrographs} micrographs."
+        )
+
     def report(self, out: Picked) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
 

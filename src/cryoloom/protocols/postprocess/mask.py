@@ -177,6 +177,10 @@ class CreateMask(
             "equivalent mass (kDa)": round(row["mass_kda"]),
         }
 
+    def methods(self, out: Masked) -> str:
+        row = out.mask.items.row(0, named=True)
+        return f"A soft mask enclosing {row['volume_angstrom3']:.3g} Å³ was made, extended by {self.extend:g} px with an edge of {self.edge:g} px."
+
     def report(self, out: Masked) -> list[Panel]:
         mask = read_mrc(out.mask.file(str(out.mask.items.item(0, "mask_path")))).data
         return [MapSlices(title="Mask", volume=mask, caption="Slices of the soft mask through its centre.")]

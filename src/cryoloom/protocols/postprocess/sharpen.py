@@ -252,6 +252,14 @@ class Sharpen(
             "B-factor (Å²)": round(meta["b_factor"], 1),
         }
 
+    def methods(self, out: Sharpened) -> str:
+        meta = out.fsc.meta
+        return (
+            f"The resolution is {meta['resolution']:.2f} Å by the FSC of the half maps at 0.143, corrected for the mask by phase randomisation, "
+            f"and {meta['resolution_unmasked']:.2f} Å without a mask. The map was sharpened with a B-factor of {meta['b_factor']:.0f} Å²"
+            f"{' and weighted by the FSC' if self.weight_by_fsc else ''}."
+        )
+
     def report(self, out: Sharpened) -> list[Panel]:
         table, meta = out.fsc.items, out.fsc.meta
         frequency = table["frequency"].to_list()

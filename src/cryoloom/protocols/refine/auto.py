@@ -353,6 +353,13 @@ class AutoRefine(
             "last change of poses (°)": round(last["change_angle"], 2),
         }
 
+    def methods(self, out: Refined) -> str:
+        return (
+            f"{out.particles.enabled().height} particles were refined in two independent halves in {self.symmetry}, from a reference "
+            f"low-pass filtered to {self.initial_lowpass:g} Å, within a mask of {self.mask_diameter:g} Å. Their half maps agreed to "
+            f"{out.fsc.meta['resolution']:.2f} Å (FSC 0.143) under a soft {out.fsc.meta['mask']} after {len(out.fsc.meta['iterations'])} iterations."
+        )
+
     def report(self, out: Refined) -> list[Panel]:
         table, meta, size = out.fsc.items, out.fsc.meta, float(out.volume.meta["pixel_size"])
         poses = out.particles.enabled()
