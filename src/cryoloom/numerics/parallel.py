@@ -20,11 +20,9 @@ def ordered(work: Callable[[slice], Result], parts: list[slice], threads: int) -
 
     Only about `threads` results wait at any time, so memory is bounded by them. Numba kernels with ``nogil=True`` and torch
     release the interpreter lock. Reduce the results in the order they come and the sum does not depend on `threads`. How many threads
-    torch itself takes is each thread's own affair, and its bits depend on it: here it takes one.
+    torch itself takes is each thread's own affair, and its bits depend on it: here it takes one, a single thread of ours too.
     """
-    if threads <= 1:
-        yield from map(work, parts)
-        return
+    threads = max(threads, 1)
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         pending = [pool.submit(work, part) for part in islice(parts, threads + 1)]
         rest = iter(parts[threads + 1 :])
