@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
@@ -113,6 +114,7 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--fixed", action="store_true")
     given = parser.parse_args()
+    torch.set_num_threads(1)
     for folder in given.data:
         images, members = loaded_set(folder, given.mask_diameter), []
         for seed in range(1, given.seeds + 1):
