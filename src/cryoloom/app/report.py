@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -147,7 +146,7 @@ def panels_of(run: Run) -> list[Panel]:
     built = forms.build(protocol, run.parameters, references.open_inputs(run.project, protocol, run.inputs))
     made = {output.name: output.dataset for output in run.outputs}
     try:
-        return built.report(SimpleNamespace(**{name: made.get(name) for name in run.declared_outputs()}))
+        return built.report(protocol.outputs.of_named(made))
     except (FileNotFoundError, CryoloomError):
         cleaned = [folder.id for folder in ancestry(run.project.folder, run.id) if cleaned_files(folder)]
         if not cleaned:
