@@ -243,7 +243,7 @@ time.sleep(60)
 
 def test_an_attempt_that_was_given_up_ends_when_the_next_begins(tmp_path: Path, until: Until) -> None:
     process = subprocess.Popen([sys.executable, "-c", BEATING, str(tmp_path)])
-    until(lambda: (tmp_path / "heartbeat.1").exists())
+    until(lambda: (tmp_path / "heartbeat.1").exists(), "a first heartbeat")
     (tmp_path / "claim.1.json").write_text("{}")
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
