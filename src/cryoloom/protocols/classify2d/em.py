@@ -8,7 +8,7 @@ import polars as pl
 
 from cryoloom.data import Classes2D, Particles
 from cryoloom.data.alignment import GreyScales, ShiftRange, TransferFunction
-from cryoloom.formats.alignment import alike_images
+from cryoloom.formats.alignment import alike_images, optics_of
 from cryoloom.formats.common_grid import CommonGrid
 from cryoloom.report.grey_scales import grey_scale_panel
 from cryoloom.report.panels import Histogram, ImageGrid, LinePlot, Series, TableView
@@ -221,7 +221,6 @@ class Classify2D(
         """Yield images, defoci and optics, block by block in the order of the rows; a block is of one optics group."""
         import numpy as np
 
-        from cryoloom.numerics.align.class2d_observations import Optics
         from cryoloom.numerics.align.class2d_prepare import BLOCK
 
         rows = grid.rows
@@ -230,12 +229,7 @@ class Classify2D(
         starts = [0, *(np.flatnonzero(np.diff(of_row)) + 1).tolist(), rows.height]
         with_ctf = self.transfer_function != "none" and all(name in rows.columns for name in CTF_COLUMNS)
         for low, high in zip(starts[:-1], starts[1:], strict=True):
-            group = groups[of_row[low]]
-            optics = Optics(
-                float(group.get("voltage") or 300.0), float(group.get("cs") or 0.0), float(group.get("amplitude_contrast") or 0.1),
-                bool(group.get("phase_flipped")), bool(group.get("ctf_premultiplied")), self.flip_phases_only,
-                self.transfer_function == "from-first-peak",
-            )  # fmt: skip
+            optics = optics_of(groups[of_row[low]], self.transfer_function, phases_only=self.flip_phases_only)
             for start in range(low, high, BLOCK):
                 stop = min(start + BLOCK, high)
                 job.progress(stop, rows.height, "reading particles")
