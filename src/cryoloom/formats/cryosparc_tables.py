@@ -107,19 +107,10 @@ def export_coordinates(coordinates: Dataset, name: str, directory: Path, *, rela
     return _written(Path(directory) / "coordinates.cs", "particles", "particle", fields, items.height)
 
 
-def export_micrographs(micrographs: Micrographs, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
-    """Write ``micrographs.cs``, its ``.csg`` and the micrographs, with the latest transfer functions where there are any."""
-    ctfs = related.get("ctfs")
-    return _exposures(micrographs, ctfs if isinstance(ctfs, CTFs) else None, Path(directory))
-
-
-def export_ctfs(ctfs: CTFs, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
-    """Write the micrographs of `related` with these transfer functions; those without one are left out."""
-    return _exposures(micrographs_of(related), ctfs, Path(directory))
-
-
-def _exposures(micrographs: Micrographs, ctfs: CTFs | None, directory: Path) -> list[Path]:
-    items = with_transfer_functions(enabled(micrographs), ctfs)
+def export_micrographs(dataset: Micrographs | CTFs, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
+    """Write ``micrographs.cs``, its ``.csg`` and the micrographs, with their transfer functions; see `with_transfer_functions`."""
+    directory = Path(directory)
+    micrographs, items = with_transfer_functions(dataset, related)
     groups = {group["optics_group"]: group for group in micrographs.optics}
     files = place_micrographs(micrographs, items, directory)
     of_group = _of_group(items, groups)
@@ -306,7 +297,7 @@ WRITERS: dict[str, Writer] = {
     "particles": export_particles,
     "coordinates": export_coordinates,
     "micrographs": export_micrographs,
-    "ctfs": export_ctfs,
+    "ctfs": export_micrographs,
     "volume": export_volume,
     "mask": export_mask,
 }

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from cryoloom.data import Coordinates, CTFs, Micrographs, Movies
-from cryoloom.formats.micrograph_table import micrographs_of, with_transfer_functions
+from cryoloom.formats.micrograph_table import with_transfer_functions
 from cryoloom.formats.relion_tables import enabled, item_table, optics_table, original_sizes, place_file, place_image
 from cryoloom.formats.sources import image_suffix
 from cryoloom.formats.star import write_star
@@ -153,8 +153,7 @@ def _motion_blocks(row: dict[str, Any], group: dict[str, Any], movie: dict[str, 
 
 def export_ctfs(ctfs: CTFs, directory: Path, related: Mapping[str, Dataset]) -> list[Path]:
     """Write ``micrographs_ctf.star``: the micrographs of `related` with the CTF of each; those without one are left out."""
-    micrographs = micrographs_of(related)
-    items = with_transfer_functions(enabled(micrographs), ctfs)
+    micrographs, items = with_transfer_functions(ctfs, related)
     rows, _ = _micrographs(micrographs, items, directory, related)
     rows = rows.with_columns(rlnCtfAstigmatism=(pl.col("rlnDefocusU") - pl.col("rlnDefocusV")).abs())
     path = directory / "micrographs_ctf.star"
