@@ -177,7 +177,7 @@ def map_rows(maps: Volume | Classes3D, number: int = 0) -> pl.DataFrame:
 
 
 def on_grid(maps: Volume | Classes3D | Mask, path: str, loaded: Alignable, warn: Callable[[str], None]) -> NDArray[np.float32]:
-    """Return one map of a set at the box and pixel size of the particles; `warn` is told when that took resampling.
+    """Return one map of a set, ``(box, box, box)``, at the box and pixel size of the particles; `warn` is told when that took resampling.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def on_grid(maps: Volume | Classes3D | Mask, path: str, loaded: Alignable, warn:
 
 
 def mask_on_grid(mask: Mask | None, loaded: Alignable, warn: Callable[[str], None]) -> NDArray[np.float32] | None:
-    """Return a mask at the box and pixel size of the particles, between 0 and 1; None for none.
+    """Return a mask ``(box, box, box)`` at the box and pixel size of the particles, between 0 and 1; None for none.
 
     Raises
     ------
@@ -240,7 +240,7 @@ def alike_images(rows: pl.DataFrame) -> NDArray[np.int64] | None:
 
 
 def halves_at_random(loaded: Alignable, seed: int) -> NDArray[np.int64]:
-    """Return 0 or 1 for every image; boxes around one particle share a half."""
+    """Return 0 or 1 for every image, ``(n,)``; boxes around one particle share a half."""
     from cryoloom.numerics.align.halves import duplicate_groups, random_halves
 
     rows = loaded.rows

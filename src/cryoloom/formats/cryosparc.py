@@ -25,7 +25,7 @@ _HEADER = 1 << 20
 
 
 def read_cs(path: Path, passthrough: Path | None = None) -> NDArray[Any]:
-    """Read a table; the fields of `passthrough`, matched by ``uid``, are added where they are missing.
+    """Read a table, one record an item ``(n,)``; the fields of `passthrough`, matched by ``uid``, are added where they are missing.
 
     Of a ``.csg`` the fields of each result are taken from the table that it names for them.
 
@@ -164,7 +164,13 @@ def read_micrographs_cs(path: Path) -> MicrographTable:
 
 
 def read_particle_places(path: Path) -> pl.DataFrame:
-    """Read positions only: ``micrograph_file``, ``x``, ``y`` in px of the micrographs, ``score`` where there is one."""
+    """Read positions only: ``micrograph_file``, ``x``, ``y`` in px of the micrographs, ``score`` where there is one.
+
+    Raises
+    ------
+    Failure
+        ``coordinates-invalid`` without locations, and what `read_cs` raises.
+    """
     data = read_cs(path)
     names = data.dtype.names or ()
     columns = _position(data, names)

@@ -95,7 +95,13 @@ def export_particles(particles: Particles, name: str, directory: Path, *, relate
 
 
 def export_coordinates(coordinates: Dataset, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
-    """Write ``coordinates.cs`` and ``coordinates.csg``: positions as fractions of the micrographs, which must be known."""
+    """Write ``coordinates.cs`` and ``coordinates.csg``: positions as fractions of the micrographs, which must be known.
+
+    Raises
+    ------
+    Failure
+        ``export-micrographs`` when one of them is not.
+    """
     items = enabled(coordinates)
     location = _location(items, {group["optics_group"]: group for group in coordinates.optics}, related, "pixel_size")
     if not location:

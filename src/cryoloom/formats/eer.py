@@ -58,7 +58,13 @@ class EerFrames:
         return np.dtype(np.uint16)
 
     def read(self, start: int, stop: int) -> NDArray[np.uint16]:
-        """Return fractions `start` to `stop` (not included) as counts, shape ``(n, height, width)``."""
+        """Return fractions `start` to `stop` (not included) as counts, shape ``(n, height, width)``.
+
+        Raises
+        ------
+        Failure
+            ``eer-invalid`` naming a frame that cannot be decoded.
+        """
         import imagecodecs
 
         out = np.zeros((stop - start, self.height, self.width), dtype=np.uint16)
@@ -92,7 +98,8 @@ def open_eer(path: Path, grouping: int = 1, upsampling: int = 1) -> EerFrames:
     Raises
     ------
     Failure
-        ``tiff-truncated``, ``eer-invalid``, or ``eer-grouping`` when there are fewer frames than one fraction takes.
+        ``tiff-truncated``, ``eer-invalid``, ``eer-grouping`` when there are fewer frames than one fraction takes, or ``eer-upsampling`` when
+        events have no place within the pixel.
     """
     import tifffile
 

@@ -98,7 +98,13 @@ def demand_unmirrored(items: pl.DataFrame, program: str) -> None:
 
 
 def place_file(source: Path, target: Path) -> Path:
-    """Give `source` a second name, `target`; a copy where the file system has no hard links or lies elsewhere."""
+    """Give `source` a second name, `target`; a copy where the file system has no hard links or lies elsewhere.
+
+    Raises
+    ------
+    Failure
+        ``file-missing``.
+    """
     source = source.resolve()
     if not source.is_file():
         raise Failure("file-missing", f"{source}: there is no such file.", "Restore it; a linked original may have been moved.")

@@ -61,7 +61,13 @@ def read_particles(particles: Particles | Classes2D, rows: slice | NDArray[np.in
 
 
 def write_stack(path: Path | str, array: NDArray[Any], pixel_size: float, *, mode: int = 2) -> None:
-    """Write images ``(n, y, x)`` as an MRC stack of `pixel_size` Å (`mode` as in `mrc.write_mrc`)."""
+    """Write images ``(n, y, x)`` as an MRC stack of `pixel_size` Å (`mode` as in `mrc.write_mrc`).
+
+    Raises
+    ------
+    ValueError
+        If `array` has not three axes.
+    """
     array = np.asarray(array)
     if array.ndim != 3:
         raise ValueError(f"a stack has 3 axes; got shape {array.shape}")
