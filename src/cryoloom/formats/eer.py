@@ -26,6 +26,8 @@ class EerFrames:
 
     Attributes
     ----------
+    grouping, upsampling
+        As in `open_eer`.
     hardware_frames
         Frames in the file; the last ones that make no whole fraction are left out.
     frames, height, width
@@ -34,6 +36,10 @@ class EerFrames:
         Å after upsampling as the file says, 0 if it does not.
     total_dose
         e/Å² of all hardware frames as the file says, 0 if it does not.
+    bits
+        Of the run lengths, and of an event's place within its pixel across and down.
+    places
+        Offset and length of every hardware frame, bytes.
     """
 
     path: Path

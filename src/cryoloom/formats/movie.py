@@ -28,6 +28,8 @@ class Movie:
         Type of the samples in the file.
     pixel_size
         Å as the header says, 0 if it does not.
+    source
+        What reads the file: its ``read(start, stop)`` gives frames in the file's own type.
     """
 
     path: Path

@@ -44,6 +44,10 @@ class MrcImage:
         (memory-mapped arrays keep the file's).
     pixel_size
         Å, 0 if the file does not say.
+    is_volume
+        Whether `data` is a map.
+    header
+        What the header says.
     """
 
     data: NDArray[Any]
