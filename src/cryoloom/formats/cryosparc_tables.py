@@ -75,7 +75,7 @@ def export_particles(particles: Particles, name: str, directory: Path, *, relate
     directory = make_folder(Path(directory))
     items = enabled(particles)
     _demand_plain(particles, items)
-    groups = {group["optics_group"]: group for group in particles.optics}
+    groups = particles.groups
     files = place_stacks(particles, items, directory)
     of_group = _of_group(items, groups)
     box = of_group("box_size").astype(np.uint32)
@@ -103,7 +103,7 @@ def export_coordinates(coordinates: Dataset, name: str, directory: Path, *, rela
         ``export-micrographs`` when one of them is not.
     """
     items = enabled(coordinates)
-    location = _location(items, {group["optics_group"]: group for group in coordinates.optics}, related, "pixel_size")
+    location = _location(items, coordinates.groups, related, "pixel_size")
     if not location:
         micrographs_of(related)
         raise Failure(
@@ -117,7 +117,7 @@ def export_micrographs(dataset: Micrographs | CTFs, name: str, directory: Path, 
     """Write ``micrographs.cs``, its ``.csg`` and the micrographs, with their transfer functions; see `with_transfer_functions`."""
     directory = Path(directory)
     micrographs, items = with_transfer_functions(dataset, related)
-    groups = {group["optics_group"]: group for group in micrographs.optics}
+    groups = micrographs.groups
     files = place_micrographs(micrographs, items, directory)
     of_group = _of_group(items, groups)
     fields: Fields = {

@@ -104,7 +104,7 @@ def micrographs_of(related: Mapping[str, Dataset]) -> Micrographs:
 
 def place_micrographs(micrographs: Micrographs, items: pl.DataFrame, directory: Path) -> list[str]:
     """Place the micrographs of `items`, dose-weighted where they are, and return where each lies below `directory`."""
-    sizes = {group["optics_group"]: group["pixel_size"] for group in micrographs.optics}
+    sizes = micrographs.of_groups("pixel_size")
     files = []
     for row in items.iter_rows(named=True):
         files.append(f"micrographs/{row['micrograph_name']}.mrc")

@@ -138,7 +138,7 @@ def place_image(source: Path, target: Path, pixel_size: float, *, is_map: bool =
 
 def place_stacks(particles: Dataset, items: pl.DataFrame, directory: Path) -> dict[str, str]:
     """Place the stacks of `items` below ``particles/`` and return where each lies: under its own name, numbered where that is not the only one."""
-    sizes = {group["optics_group"]: group["pixel_size"] for group in particles.optics}
+    sizes = particles.of_groups("pixel_size")
     stacks = items.group_by("stack_path", maintain_order=True).agg(pl.col("optics_group").first())
     count = Counter(Path(path).stem for path in stacks["stack_path"])
     seen: Counter[str] = Counter()

@@ -35,7 +35,7 @@ def write_xmd(path: Path, blocks: Mapping[str, Block]) -> Path:
 def export_particles(particles: Particles, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
     """Write ``particles.xmd`` and the stacks; positions are whole px, as Xmipp's are."""
     items = enabled(particles)
-    groups = {group["optics_group"]: group for group in particles.optics}
+    groups = particles.groups
     files = place_stacks(particles, items, Path(directory))
     placed = items.with_columns(_file=pl.col("stack_path").replace_strict(files, return_dtype=pl.String))
     image = placed.select(stacked_name("image", pl.col("stack_index"), pl.col("_file")))
@@ -65,7 +65,7 @@ def export_coordinates(coordinates: Dataset, name: str, directory: Path, *, rela
 def export_micrographs(dataset: Micrographs | CTFs, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
     """Write ``micrographs.xmd`` and the micrographs, with their transfer functions; see `with_transfer_functions`."""
     micrographs, items = with_transfer_functions(dataset, related)
-    groups = {group["optics_group"]: group for group in micrographs.optics}
+    groups = micrographs.groups
     columns = {
         "itemId": items["id"],
         "enabled": [1] * items.height,

@@ -224,12 +224,11 @@ class Classify2D(
         from cryoloom.numerics.align.class2d_prepare import BLOCK
 
         rows = grid.rows
-        groups = {group["optics_group"]: group for group in self.particles.optics}
         of_row = rows["optics_group"].to_numpy()
         starts = [0, *(np.flatnonzero(np.diff(of_row)) + 1).tolist(), rows.height]
         with_ctf = self.transfer_function != "none" and all(name in rows.columns for name in CTF_COLUMNS)
         for low, high in zip(starts[:-1], starts[1:], strict=True):
-            optics = optics_of(groups[of_row[low]], self.transfer_function, phases_only=self.flip_phases_only)
+            optics = optics_of(self.particles.groups[of_row[low]], self.transfer_function, phases_only=self.flip_phases_only)
             for start in range(low, high, BLOCK):
                 stop = min(start + BLOCK, high)
                 job.progress(stop, rows.height, "reading particles")
