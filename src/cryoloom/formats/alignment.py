@@ -17,7 +17,7 @@ from cryoloom.formats.mrc import read_mrc
 from cryoloom.spec import Failure, WrongUse
 
 if TYPE_CHECKING:
-    from cryoloom.numerics.align.images import ImageSet
+    from cryoloom.numerics.align.images import Defocus, ImageSet
     from cryoloom.numerics.align.optics import Optics
 
 BLOCK = 256
@@ -310,7 +310,7 @@ def _blocks(grid: CommonGrid) -> Iterator[NDArray[np.float32]]:
         yield grid.read(np.arange(start, min(start + BLOCK, count)))
 
 
-def _defocus(rows: pl.DataFrame) -> Any:
+def _defocus(rows: pl.DataFrame) -> "Defocus":
     from cryoloom.numerics.align.images import Defocus
 
     plate = rows["phase_shift"].fill_null(0.0) if "phase_shift" in rows.columns else pl.Series([0.0] * rows.height)

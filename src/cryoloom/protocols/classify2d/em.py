@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
@@ -14,6 +14,13 @@ from cryoloom.report.grey_scales import grey_scale_panel
 from cryoloom.report.panels import Histogram, ImageGrid, LinePlot, Series, TableView
 from cryoloom.spec import Hint, Input, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cryoloom.numerics.align.class2d_prepare import Geometry, Outcome
+    from cryoloom.numerics.align.optics import Optics
 
 CTF_COLUMNS = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift")
 
@@ -217,7 +224,7 @@ class Classify2D(
             job, rows, usable, prepare.outcome(task, state, shape, vertical=self.vertical), shape, diameter, state["history"]
         )
 
-    def _blocks(self, job: Job, grid: CommonGrid) -> Iterator[Any]:
+    def _blocks(self, job: Job, grid: CommonGrid) -> Iterator["tuple[NDArray[np.float32], NDArray[np.float64] | None, Optics]"]:
         """Yield images, defoci and optics, block by block in the order of the rows; a block is of one optics group."""
         import numpy as np
 
@@ -236,7 +243,14 @@ class Classify2D(
                 yield images, rows[start:stop].select(CTF_COLUMNS).to_numpy().astype(np.float64) if with_ctf else None, optics
 
     def _outputs(
-        self, job: Job, rows: pl.DataFrame, usable: Any, found: Any, shape: Any, diameter: float, history: list[Any]
+        self,
+        job: Job,
+        rows: pl.DataFrame,
+        usable: "NDArray[np.bool_]",
+        found: "Outcome",
+        shape: "Geometry",
+        diameter: float,
+        history: list[Any],
     ) -> Classified:
         import numpy as np
 
