@@ -16,7 +16,7 @@ from toy_project import _toys, find_toys  # noqa: E402, F401
 
 import cryoloom  # noqa: E402
 from cryoloom.app import catalogue  # noqa: E402
-from cryoloom.app.runs import OutputRef  # noqa: E402
+from cryoloom.app.outputs import OutputRef  # noqa: E402
 from cryoloom.app.session import Project, create_project, list_projects, open_project  # noqa: E402
 from cryoloom.engine.state import State  # noqa: E402
 from cryoloom.spec import WrongUse  # noqa: E402
