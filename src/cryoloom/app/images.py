@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from cryoloom.data import Movies
 from cryoloom.formats.movie import open_movie
 from cryoloom.formats.mrc import open_mrc
-from cryoloom.spec import Failure, WrongUse
+from cryoloom.formats.stack import open_stack
+from cryoloom.spec import WrongUse
 from cryoloom.tables import Dataset
 
 if TYPE_CHECKING:
@@ -86,14 +87,9 @@ class Images(Sequence[NDArray[Any]]):
         return open_mrc(path).data
 
     def _in_stack(self, path: str, index: int) -> NDArray[Any]:
-        if self._stack is None or self._stack[0] != path:
-            data = open_mrc(self.dataset.file(path)).data
-            self._stack = path, data if data.ndim == 3 else data[None]
-        stack = self._stack[1]
-        if index >= len(stack):
-            message = f"{path}: image {index + 1} is asked for, the stack holds {len(stack)}."
-            raise Failure("stack-index", message, "The table and the stack do not belong together; import or extract again.")
-        return stack[index]
+        if self._stack is None or self._stack[0] != path or index >= len(self._stack[1]):
+            self._stack = path, open_stack(self.dataset.file(path), index)
+        return self._stack[1][index]
 
     def __repr__(self) -> str:
         shape = " × ".join(map(str, self.shape[1:]))

@@ -50,7 +50,7 @@ def output_words(output: "OutputRef") -> str:
         words.append(" × ".join(3 * [str(output.items["box_size"][0])]) + " px")
     else:
         words.append(f"{output.count:,} rows")
-        boxes = {group.get("box_size") for group in output.optics} - {None}
+        boxes = {group["box_size"] for group in output.optics if "box_size" in group}
         words += [f"{box} × {box} px" for box in sorted(boxes)]
     size = output.pixel_size
     return ", ".join([*words, f"{size:.4g} Å/px"] if size else words)
