@@ -11,6 +11,7 @@ import polars as pl
 import psutil
 import pytest
 
+import cryoloom.app.notebook
 from cryoloom.app.images import Images
 from cryoloom.app.session import open_project
 from cryoloom.data import Micrographs, Movies, Particles
@@ -66,7 +67,7 @@ def test_everything_shows_itself_as_a_card_of_its_own(notebook):
         assert card.startswith('<div class="cryoloom">') and "<script" not in card
         assert not re.search(r"(?:src|href)=\"(?!data:|#)", card)
     project, report, images, volume = cards
-    assert [word in project for word in ("postprocess.mask", "finished", "32 × 32 × 32 px, 8 Å/px")] == [True] * 3
+    assert [word in project for word in ("postprocess.mask", "finished", "particles (60)")] == [True] * 3
     assert "equivalent mass" in report and report.count("<img") == 3
     assert images.count("<img") == 8 and "20 images of particles" in images
     assert volume.count("<img") == 3 and "Å/px" in volume and "side of a particle box or a map" in volume
@@ -124,7 +125,19 @@ def test_what_has_not_run_says_so(project):
     assert repr(draft.report) == f"Report of {draft.id} (postprocess.mask), draft"
     assert f"{draft.id} is draft" in draft.report._repr_html_()
     assert repr(draft.outputs.mask) == f"<{draft.id}.mask: not there yet>" and "not there yet" in draft.outputs._repr_html_()
-    assert "not there yet" in project._repr_html_() and draft.outputs.mask._repr_html_()
+    assert ">draft<" in project._repr_html_() and "not there yet" in draft.outputs.mask._repr_html_()
+
+
+def test_a_map_that_was_cleaned_away_says_so(project, tmp_path):
+    moved = open_project(project.copy(tmp_path / "copy").root).output("map.volume")
+    moved.file(moved.items["volume_path"][0]).unlink()
+    assert "there is no such file" in moved._repr_html_()
+
+
+def test_a_project_of_many_runs_shows_the_last(project, monkeypatch):
+    monkeypatch.setattr(cryoloom.app.notebook, "RUNS", 2)
+    page = project._repr_html_()
+    assert "The last 2 of them." in page and "r001" not in page
 
 
 # -- images -----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import polars.selectors as cs
 from numpy.typing import NDArray
 
 from cryoloom.data import Movies
-from cryoloom.formats.movie import open_movie
+from cryoloom.formats.movie import Movie, open_movie
 from cryoloom.formats.mrc import open_mrc
 from cryoloom.formats.stack import open_stack
 from cryoloom.spec import WrongUse
@@ -64,7 +64,12 @@ class Images(Sequence[NDArray[Any]]):
     @property
     def shape(self) -> tuple[int, ...]:
         """Return the shape that `to_numpy` gives, as the first image has it."""
-        return (len(self), *(self[0].shape if len(self) else ()))
+        if self._rows.is_empty():
+            return (0,)
+        if self._are_movies:
+            movie = self._movie(0)
+            return (len(self), movie.frames, *movie.shape)
+        return (len(self), *self[0].shape)
 
     def __len__(self) -> int:
         return self._rows.height
@@ -78,13 +83,24 @@ class Images(Sequence[NDArray[Any]]):
             part = object.__new__(Images)
             part.dataset, part.column, part._rows, part._stack = self.dataset, self.column, self._rows[index], None
             return part
-        row = self._rows.row(range(len(self))[index], named=True)
-        if self.column == "stack_path":
-            return self._in_stack(row["stack_path"], row["stack_index"])
-        path = self.dataset.file(row[self.column])
-        if isinstance(self.dataset, Movies) and self.column == "movie_path":
-            return open_movie(path, grouping=row.get("eer_grouping") or 1, upsampling=row.get("eer_upsampling") or 1).read()
-        return open_mrc(path).data
+        number = range(len(self))[index]
+        if self._are_movies:
+            return self._movie(number).read()
+        path = self._rows[self.column][number]
+        return (
+            self._in_stack(path, self._rows["stack_index"][number])
+            if self.column == "stack_path"
+            else open_mrc(self.dataset.file(path)).data
+        )
+
+    @property
+    def _are_movies(self) -> bool:
+        return isinstance(self.dataset, Movies) and self.column == "movie_path"
+
+    def _movie(self, number: int) -> Movie:
+        row = self._rows.row(number, named=True)
+        path = self.dataset.file(row["movie_path"])
+        return open_movie(path, grouping=row.get("eer_grouping") or 1, upsampling=row.get("eer_upsampling") or 1)
 
     def _in_stack(self, path: str, index: int) -> NDArray[Any]:
         if self._stack is None or self._stack[0] != path or index >= len(self._stack[1]):

@@ -1,12 +1,13 @@
 """What projects, outputs and images look like in a notebook: a section of the report each, and one line of text."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from cryoloom.app.outputs import ONE_MAP
 from cryoloom.data import column_named
 from cryoloom.report.html import Section, fragment
-from cryoloom.report.panels import ImageGrid, MapSlices, TableView
-from cryoloom.spec import Panel
+from cryoloom.report.panels import ImageGrid, MapSlices, Notice, TableView
+from cryoloom.spec import CryoloomError, Panel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,22 +17,26 @@ if TYPE_CHECKING:
     from cryoloom.app.runs import Run
     from cryoloom.app.session import Project
 
-SHOWN = 8
-"""Images drawn of a set."""
+RUNS = 100
+"""Runs in the table of a project."""
+SHOWN, READ = 8, 256 << 20
+"""Images drawn of a set: so many, or as many as take so many bytes, and one at least."""
 
 
 def project_html(project: "Project") -> str:
-    """Draw its runs with their states and outputs."""
-    runs = project.runs()
+    """Draw its last runs with their states, and their outputs with the number of rows."""
+    everything = project.runs()
+    runs = everything[-RUNS:]
     columns = {
         "run": [run.id for run in runs],
         "name": [run.label for run in runs],
         "protocol": [run.protocol for run in runs],
         "state": [str(run.state) for run in runs],
-        "outputs": [", ".join(f"{output.name} ({output_words(output)})" for output in run.outputs) for run in runs],
+        "outputs": [_counts(run) for run in runs],
     }
-    table = TableView(title="", columns=columns, limit=len(runs))
-    return _card(project.name, f"{project.root} · {len(runs)} runs", [table] if runs else [])
+    caption = f"The last {len(runs)} of them." if len(runs) < len(everything) else ""
+    table = TableView(title="", columns=columns, limit=RUNS, caption=caption)
+    return _card(project.name, f"{project.root} · {len(everything)} runs", [table] if runs else [])
 
 
 def outputs_html(run: "Run") -> str:
@@ -62,7 +67,7 @@ def output_html(output: "OutputRef") -> str:
     if output.run.folder.published() is not None:
         frame = output.to_polars()
         if output.kind in ONE_MAP and output.count == 1:
-            panels.append(MapSlices(title="", volume=output.to_numpy()))
+            panels.append(_slices(output))
         known = {name: column_named(name) for name in frame.columns}
         columns = {
             "column": frame.columns,
@@ -76,9 +81,20 @@ def output_html(output: "OutputRef") -> str:
 
 def images_html(images: "Images") -> str:
     """Draw the first of them; of maps and movies the middle slice."""
-    shown = images[:SHOWN]
+    shown = images[: min(SHOWN, max(1, READ // (4 * max(1, math.prod(images.shape[1:])))))]
     ids = [f"id {number}" for number in shown.ids]
     return _card(repr(images)[1:-1], f"first {len(shown)}", [ImageGrid(title="", images=[_flat(each) for each in shown], captions=ids)])
+
+
+def _counts(run: "Run") -> str:
+    return ", ".join(f"{name} ({head['count']:,})" for name, head in (run.folder.heads() or {}).items())
+
+
+def _slices(output: "OutputRef") -> Panel:
+    try:
+        return MapSlices(title="", volume=output.to_numpy())
+    except CryoloomError as error:  # cleaned away to save room, or on a disk that is not there
+        return Notice(level="advice", text=str(error))
 
 
 def _flat(image: "NDArray[Any]") -> "NDArray[Any]":
