@@ -48,8 +48,8 @@ class Images(Sequence[NDArray[Any]]):
 
     def __init__(self, dataset: Dataset, ids: Iterable[int] | None = None, *, column: str = "") -> None:
         column = column or image_column(dataset)
-        if column not in dataset.items.columns or not column.endswith("_path"):
-            others = ", ".join(name for name in dataset.items.columns if name.endswith("_path"))
+        if column not in dataset.schema or not column.endswith("_path"):
+            others = ", ".join(name for name in dataset.schema if name.endswith("_path"))
             message = f"{dataset.kind}: no images in {column}." if column else f"A set of {dataset.kind} is a table."
             raise WrongUse("no-images", message, f"There are {others}." if others else "`to_polars` gives its rows.")
         self.dataset, self.column = dataset, column
@@ -87,11 +87,9 @@ class Images(Sequence[NDArray[Any]]):
         if self._are_movies:
             return self._movie(number).read()
         path = self._rows[self.column][number]
-        return (
-            self._in_stack(path, self._rows["stack_index"][number])
-            if self.column == "stack_path"
-            else open_mrc(self.dataset.file(path)).data
-        )
+        if self.column == "stack_path":
+            return self._in_stack(path, self._rows["stack_index"][number])
+        return open_mrc(self.dataset.file(path)).data
 
     @property
     def _are_movies(self) -> bool:
@@ -143,8 +141,7 @@ class Images(Sequence[NDArray[Any]]):
 
 def _rows(dataset: Dataset, column: str, ids: Iterable[int] | None) -> pl.DataFrame:
     """Return ``id``, the path and what else tells where the images are."""
-    wanted = ("id", column, "stack_index", "eer_grouping", "eer_upsampling")
-    there = dataset.items.select(name for name in wanted if name in dataset.items.columns)
+    there = dataset.scan((column, "stack_index", "eer_grouping", "eer_upsampling")).collect()
     if ids is None:
         return there.filter(pl.col(column).fill_null("") != "")
     asked = pl.DataFrame({"id": list(ids)}, schema={"id": pl.Int64})

@@ -28,13 +28,13 @@ def render(title: str, headline: str, about: str, findings: Sequence[Panel], sec
     """Return the page: `headline` and `findings` first, then one section a run."""
     style = _style("page.css") + _style("panels.css")
     links = "".join(f'<a href="#{section.anchor}">{escape(section.title)}</a>' for section in sections)
-    overview = "".join(_panel(panel) for panel in findings)
+    overview = f"<section>{''.join(_panel(panel) for panel in findings)}</section>" if findings else ""
     body = "".join(_section(section) for section in sections)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{escape(title)}</title><style>{style}</style></head><body><main class="cryoloom">'
         f'<header><h1>{escape(title)}</h1><p class="headline">{escape(headline)}</p><p class="about">{escape(about)}</p></header>'
-        f"<nav>{links}</nav><section>{overview}</section>{body}</main></body></html>\n"
+        f"<nav>{links}</nav>{overview}{body}</main></body></html>\n"
     )
 
 
