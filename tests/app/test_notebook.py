@@ -157,7 +157,7 @@ def test_images_come_in_the_order_that_is_asked_for(particles):
 
 
 def test_no_more_is_read_than_memory_holds(particles, monkeypatch):
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=4 * 8 * 10 * 3))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2 * (4 * 8 * 10 * 3)))
     assert Images(particles)[:3].to_numpy().shape == (3, 8, 10)
     with pytest.raises(WrongUse, match=r"5 images of 8 × 10 px take .* images\(ids\)"):
         Images(particles).to_numpy()

@@ -19,6 +19,9 @@ from cryoloom.tables import Dataset
 if TYPE_CHECKING:
     import torch
 
+FREE_SHARE = 0.5
+"""Of the memory that is free, what images may take: the caller will want to do something with them."""
+
 
 def image_column(dataset: Dataset) -> str:
     """Return the column of a set's own images, the first path that its kind must have; empty for a set that is a table only."""
@@ -120,7 +123,7 @@ class Images(Sequence[NDArray[Any]]):
         Raises
         ------
         WrongUse
-            ``too-large`` for the memory that is free; ``shapes-differ``: they do not fit one array.
+            ``too-large``: more than half of the memory that is free; ``shapes-differ``: they do not fit one array.
         """
         shape = self.shape
         _demand_room(shape)
@@ -157,6 +160,6 @@ def _demand_room(shape: tuple[int, ...]) -> None:
     import psutil
 
     needed, free = 4 * math.prod(shape), psutil.virtual_memory().available
-    if needed > free:
-        message = f"{shape[0]:,} images of {' × '.join(map(str, shape[1:]))} px take {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free."
+    if needed > FREE_SHARE * free:
+        message = f"{shape[0]:,} images of {' × '.join(map(str, shape[1:]))} px take {needed / 1e9:.1f} GB, more than half of the {free / 1e9:.1f} GB free."
         raise WrongUse("too-large", message, "Take some of them, images(ids) or images[:100], or go through them one by one.")

@@ -147,7 +147,7 @@ class OutputRef:
         Raises
         ------
         WrongUse
-            ``too-large``: there is less memory; take `images` of some rows.
+            ``too-large``: more than half of the memory that is free; take `images` of some rows.
         """
         from cryoloom.app.images import image_column, table_of_numbers
 
