@@ -10,7 +10,7 @@ import pytest
 
 import cryoloom
 from cryoloom.app import catalogue
-from cryoloom.app.runs import OutputRef
+from cryoloom.app.outputs import OutputRef
 from cryoloom.app.session import Project, create_project, list_projects, open_project
 from cryoloom.engine.state import State
 from cryoloom.spec import WrongUse

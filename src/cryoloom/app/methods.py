@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryoloom.app import catalogue, forms, references
-from cryoloom.app.runs import OutputRef, Run
+from cryoloom.app.outputs import OutputRef
+from cryoloom.app.runs import Run
 from cryoloom.data.literature import Paper, paper
 from cryoloom.engine.provenance import ancestry
 from cryoloom.engine.state import State
