@@ -1,24 +1,32 @@
 """A run, as scripts, the command line and the browser see it."""
 
+import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from cryoloom.app import catalogue, forms
+from cryoloom.app.labels import check_label
 from cryoloom.app.outputs import Outputs
 from cryoloom.engine import annotations, launch
 from cryoloom.engine.cleaning import cleaned_files, is_hollow
 from cryoloom.engine.environment import environment_of
 from cryoloom.engine.events import EventReader, append_line
 from cryoloom.engine.folder import RunFolder
+from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.state import ACTIVE, State
-from cryoloom.spec import CryoloomError, Failure, WrongUse
+from cryoloom.spec import CryoloomError, Failure, Protocol, WrongUse
+from cryoloom.tables import Dataset
 
 if TYPE_CHECKING:
     import polars as pl
 
     from cryoloom.app.report import RunReport
-    from cryoloom.app.session import Project
+
+WORKER = (sys.executable, "-P", "-m", "cryoloom.app.worker")
+"""The command of a run process, less the run's folder."""
 
 Observer = Callable[["Run", dict[str, Any]], None]
 """Called with every event of a run while it works."""
@@ -33,9 +41,8 @@ class Run:
         Whether `Project.run` found it instead of computing it.
     """
 
-    def __init__(self, project: "Project", folder: RunFolder, *, reused: bool = False) -> None:
-        self.project, self.folder, self.reused = project, folder, reused
-        self.id = folder.id
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder, self.id, self.reused = folder, folder.id, False
 
     def __repr__(self) -> str:
         return f"<run {self.id} {self.protocol}: {self.state}>"
@@ -47,6 +54,11 @@ class Run:
         return hash(self.folder.path)
 
     # -- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def project(self) -> ProjectFolder:
+        """Return the folder of its project."""
+        return ProjectFolder(self.folder.root)
 
     @property
     def protocol(self) -> str:
@@ -90,7 +102,7 @@ class Run:
 
     def rename(self, label: str) -> None:
         """Give it a name to show; it answers to the old ones too."""
-        self.project.check_label(label)
+        check_label(label)
         append_line(self.folder.path / "labels.jsonl", {"label": label, "show": True})
 
     @property
@@ -118,7 +130,7 @@ class Run:
     def tag(self, *names: str) -> None:
         """Put tags on it."""
         for name in names:
-            self.project.check_label(name)
+            check_label(name)
             annotations.tag(self.folder, name)
 
     def untag(self, *names: str) -> None:
@@ -147,8 +159,6 @@ class Run:
 
     def declared_outputs(self) -> tuple[str, ...]:
         """Return the names its protocol may give outputs."""
-        from cryoloom.app import catalogue
-
         if self.placeholder:
             return ()
         return tuple(catalogue.protocol(self.protocol).gives(self.parameters))
@@ -270,7 +280,7 @@ class Run:
 
     def start(self, *, threads: int | None = None, target: str = "") -> "Run":
         """Start it, or start it again where it was left, here (``local``) or on the cluster (``slurm``); returns at once."""
-        launch.start(self.folder, self.project.worker_command(), threads=threads or self._threads(), target=target)
+        launch.start(self.folder, WORKER, threads=threads or self._threads(), target=target)
         return self
 
     def resume(self, *, threads: int | None = None, target: str = "", wait: bool = True, on_event: Observer | None = None) -> "Run":
@@ -326,7 +336,7 @@ class Run:
     def _threads(self) -> int:
         attempt = self.folder.attempt()
         known = self.folder.of_attempt("claim", attempt) or self.folder.of_attempt("launch", attempt)
-        return known["threads"] if known else self.project.default_threads()
+        return known["threads"] if known else _processors()
 
     def brief(self) -> dict[str, Any]:
         """Return what a line of a list says of it; a project may have thousands."""
@@ -373,3 +383,30 @@ class Run:
             "spent": self.spent,
             "progress": self.progress() if standing.state in ACTIVE else None,
         }
+
+
+def all_runs(project: ProjectFolder) -> list[Run]:
+    """Return all runs of a project, first made first."""
+    return [Run(folder) for folder in project.runs()]
+
+
+def open_inputs(project: ProjectFolder, taken: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sets that inputs name, as ``run.json`` keeps them."""
+
+    def opened(reference: Mapping[str, Any]) -> Dataset:
+        return Run(project.run(reference["run"])).outputs[reference["output"]].dataset
+
+    return {name: tuple(map(opened, given)) if isinstance(given, list) else opened(given) for name, given in taken.items()}
+
+
+def looked_back(run: Run) -> tuple[Protocol, Any]:
+    """Return a finished run's protocol, with its parameters and inputs, and what it returned: what tells of a run begins with both."""
+    protocol = catalogue.protocol(run.protocol)
+    built = forms.build(protocol, run.parameters, open_inputs(run.project, run.inputs))
+    return built, protocol.outputs.of_named({output.name: output.dataset for output in run.outputs})
+
+
+def _processors() -> int:
+    """Return how many this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -99,7 +99,7 @@ def see_through(project: Any, plan: Any, threads: int, target: str, as_json: boo
     path = project.root / "report.html"
     nothing_done = all(entry["reused"] for entry in runs)
     if not nothing_done or not path.exists():
-        write_report(project, path)
+        write_report(project.folder, path)
     sharpened = latest.get("postprocess.sharpen")
     resolution = sharpened.outputs.fsc.meta["resolution"] if sharpened else None
     if as_json:

@@ -52,7 +52,7 @@ def report(
     from cryoloom.app.session import open_project
 
     opened = open_project(project)
-    say(str(write_report(opened, output, opened.find(run) if run else None)))
+    say(str(write_report(opened.folder, output, opened.find(run) if run else None)))
 
 
 def doctor(as_json: Json = False) -> None:
