@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from rocrate.model.file import File
     from rocrate.rocrate import ROCrate
 
-
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
     "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
@@ -71,8 +70,8 @@ class _Crate:
     def __init__(self, project: ProjectFolder, runs: list[Run], folder: Path, licence: str) -> None:
         from rocrate.rocrate import ROCrate
 
-        self.project, self.runs, self.folder = project, runs, folder
-        self.name = project.record["name"]
+        self.root, self.runs, self.folder = project.path, runs, folder
+        self.name, self.uuid = project.record["name"], project.record["uuid"]
         self.crate: ROCrate = ROCrate(version="1.1")
         self.licence = licence
         self.outputs: dict[str, Entity] = {}
@@ -108,9 +107,7 @@ class _Crate:
     def _about(self) -> None:
         crate, root = self.crate, self.crate.root_dataset
         crate.name = self.name
-        crate.description = (
-            f"How the results of the cryo-EM project {self.project.record['name']} were made: {len(self.runs)} runs of cryoloom."
-        )
+        crate.description = f"How the results of the cryo-EM project {self.name} were made: {len(self.runs)} runs of cryoloom."
         crate.datePublished = datetime.now(UTC)
         url = self.licence or "#no-licence-stated"
         text = (
@@ -159,17 +156,11 @@ class _Crate:
             for run in self.runs
         ]
         language = self._add(f"{HOME}#runs", "ComputerLanguage", name="cryoloom runs", url=HOME)
-        name = f"Workflow of {self.project.record['name']}"
+        name = f"Workflow of {self.name}"
         kinds = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
         content = {"cryoloom": version("cryoloom"), "runs": recipe}
         workflow = self._file(
-            "workflow.json",
-            content,
-            name=name,
-            programmingLanguage=language,
-            url=HOME,
-            version=self.project.record["uuid"],
-            **{"@type": kinds},
+            "workflow.json", content, name=name, programmingLanguage=language, url=HOME, version=self.uuid, **{"@type": kinds}
         )
         workflow["conformsTo"] = {"@id": "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"}
         self.crate.mainEntity = workflow
@@ -271,7 +262,7 @@ class _Crate:
         parts = []
         for entry in listed:
             told = {"contentSize": str(entry["size"]), "identifier": f"blake3:{entry['blake3']}"}
-            parts.append(self._held(self.project.path / entry["path"], f"data/{entry['path']}", told))
+            parts.append(self._held(self.root / entry["path"], f"data/{entry['path']}", told))
         self.outputs[str(output)]["mentions"] = _alone(parts)
 
 

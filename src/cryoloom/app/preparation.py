@@ -6,7 +6,7 @@ from typing import Any
 
 from cryoloom.app import catalogue, forms, references
 from cryoloom.app.labels import check_label
-from cryoloom.app.runs import Run, open_inputs
+from cryoloom.app.runs import Run
 from cryoloom.engine.cleaning import is_hollow
 from cryoloom.engine.events import append_line
 from cryoloom.engine.folder import RunFolder
@@ -79,7 +79,7 @@ def _work(project: ProjectFolder, protocol: type[Protocol], values: Mapping[str,
     given, wanted = forms.sort_values(protocol, values)
     taken = references.resolve_inputs(project, protocol, wanted)
     if all(reference["hash"] for each in taken.values() for reference in (each if isinstance(each, list) else [each])):
-        built = forms.build(protocol, given, open_inputs(project, taken))
+        built = forms.build(protocol, given, references.open_inputs(project, taken))
         advice, fingerprint, parameters = forms.refuse_hints(built), _fingerprint(built), built.parameter_values()
     else:  # the run itself will check what depends on inputs that are still being made
         advice, fingerprint, parameters = [], None, forms.check_parameters(protocol, given)

@@ -48,10 +48,8 @@ def names_run(project: ProjectFolder, name: Any) -> bool:
 def find_output(project: ProjectFolder, name: "str | OutputRef | Run", kinds: tuple[type[Dataset], ...] = ()) -> OutputRef:
     """Return the output ``RUN.OUTPUT``; of a bare ``RUN``, its only output (of one of `kinds`)."""
     if isinstance(name, OutputRef):
-        if name.run.project.path != project.path:
-            raise WrongUse(
-                "other-project", f"{name} belongs to the project {name.run.project.path}.", "Export it there and import it here."
-            )
+        if name.run.folder.root != project.path:
+            raise WrongUse("other-project", f"{name} belongs to the project {name.run.folder.root}.", "Export it there and import it here.")
         return name
     if isinstance(name, Run) or names_run(project, name):
         run = find_run(project, name)
@@ -202,3 +200,12 @@ def kind_of(output: OutputRef) -> type[Dataset]:
     declared = _declared_kinds(protocol)
     annotation = None if output.name in declared else protocol.gives(output.run.parameters)[output.name]
     return (declared[output.name] if annotation is None else kinds_of(FieldInfo(annotation=annotation)))[0]
+
+
+def open_inputs(project: ProjectFolder, taken: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sets that inputs name, as ``run.json`` keeps them."""
+
+    def opened(reference: Mapping[str, Any]) -> Dataset:
+        return Run(project.run(reference["run"])).outputs[reference["output"]].dataset
+
+    return {name: tuple(map(opened, given)) if isinstance(given, list) else opened(given) for name, given in taken.items()}

@@ -124,7 +124,7 @@ def _made(there: ProjectFolder, old: Run) -> Run:
     run = Run(known[old.id])
     if (run.protocol, run.seed) != (old.protocol, old.seed):
         raise WrongUse(
-            "other-replay", f"{there.path} holds other runs than a replay of {old.project.path} would.", "Choose another folder with -o."
+            "other-replay", f"{there.path} holds other runs than a replay of {old.folder.root} would.", "Choose another folder with -o."
         )
     return run
 

@@ -1,13 +1,13 @@
 """A run, as scripts, the command line and the browser see it."""
 
-import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cryoloom.app import catalogue, forms
+from cryoloom.app.doctor import processors
 from cryoloom.app.labels import check_label
 from cryoloom.app.outputs import Outputs
 from cryoloom.engine import annotations, launch
@@ -15,10 +15,10 @@ from cryoloom.engine.cleaning import cleaned_files, is_hollow
 from cryoloom.engine.environment import environment_of
 from cryoloom.engine.events import EventReader, append_line
 from cryoloom.engine.folder import RunFolder
+from cryoloom.engine.inputs import open_inputs
 from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import CryoloomError, Failure, Protocol, WrongUse
-from cryoloom.tables import Dataset
 
 if TYPE_CHECKING:
     import polars as pl
@@ -336,7 +336,7 @@ class Run:
     def _threads(self) -> int:
         attempt = self.folder.attempt()
         known = self.folder.of_attempt("claim", attempt) or self.folder.of_attempt("launch", attempt)
-        return known["threads"] if known else _processors()
+        return known["threads"] if known else processors()
 
     def brief(self) -> dict[str, Any]:
         """Return what a line of a list says of it; a project may have thousands."""
@@ -390,23 +390,9 @@ def all_runs(project: ProjectFolder) -> list[Run]:
     return [Run(folder) for folder in project.runs()]
 
 
-def open_inputs(project: ProjectFolder, taken: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sets that inputs name, as ``run.json`` keeps them."""
-
-    def opened(reference: Mapping[str, Any]) -> Dataset:
-        return Run(project.run(reference["run"])).outputs[reference["output"]].dataset
-
-    return {name: tuple(map(opened, given)) if isinstance(given, list) else opened(given) for name, given in taken.items()}
-
-
 def looked_back(run: Run) -> tuple[Protocol, Any]:
     """Return a finished run's protocol, with its parameters and inputs, and what it returned: what tells of a run begins with both."""
     protocol = catalogue.protocol(run.protocol)
-    built = forms.build(protocol, run.parameters, open_inputs(run.project, run.inputs))
+    inputs, _ = open_inputs(run.folder, catalogue.protocol)
+    built = forms.build(protocol, run.parameters, inputs)
     return built, protocol.outputs.of_named({output.name: output.dataset for output in run.outputs})
-
-
-def _processors() -> int:
-    """Return how many this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -10,7 +10,6 @@ import polars as pl
 
 from cryoloom.app import catalogue, forms, references
 from cryoloom.app.outputs import OutputRef
-from cryoloom.app.runs import open_inputs
 from cryoloom.app.suggest import did_you_mean
 from cryoloom.data import column_named
 from cryoloom.engine.project import ProjectFolder
@@ -41,7 +40,7 @@ def preview(project: ProjectFolder, protocol_id: str, values: Mapping[str, Any])
         for each in reference if isinstance(reference, list) else [reference]:
             if not each["hash"]:
                 raise WrongUse("input-not-there", f"{protocol.id}: input {name} is still being made by {each['run']}.", "Wait for it.")
-    built = forms.build(protocol, given, open_inputs(project, taken))
+    built = forms.build(protocol, given, references.open_inputs(project, taken))
     forms.refuse_hints(built)
     return dict(built.preview())
 

@@ -86,7 +86,7 @@ def see_through(project: Any, plan: Any, threads: int, target: str, as_json: boo
     latest: dict[str, Any] = {}
     began = time.monotonic()
     with ProgressView(silent=as_json) as view:
-        for step in chain(project, plan, threads=threads or len(os.sched_getaffinity(0)), target=target, resuming=resuming, observe=view):
+        for step in chain(project, plan, threads=threads or None, target=target, resuming=resuming, observe=view):
             run, reused = step.run, step.reused
             latest[run.protocol] = run
             runs.append(
