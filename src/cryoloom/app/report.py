@@ -212,4 +212,6 @@ def _named(given: dict[str, Any] | list[dict[str, Any]]) -> str:
 
 
 def _about(runs: list[Run]) -> str:
-    return f"{len(runs)} runs, cryoloom {cryoloom.__version__}. Every figure is drawn from the project's own tables; parameters stand under each step."
+    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    told = "Every figure is drawn from the project's own tables; parameters stand under each step."
+    return f"{count}, cryoloom {cryoloom.__version__}. {told}"
