@@ -72,6 +72,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("astigmatism", "Å", "defocus_u - defocus_v", "rlnCtfAstigmatism"),
     Column("defocus_error", "Å", "standard error of the mean defocus"),
     Column("ctf_aliasing", "Å", "beyond it the spectrum's pixels are too coarse for the rings, 0 if nowhere"),
+    Column("ctf_rings", "", "Thon rings between the coarse end of the band and the end of the fit"),
+    Column("ctf_gain", "", "log-likelihood gained over a spectrum without rings"),
+    Column("ctf_drift", "Å", "motion left in the image, from rings that fade along one direction; 0 if none is seen"),
+    Column("ctf_iceness", "", "power between 4.0 and 3.6 Å over that between 4.4 and 4.0 Å: crystalline ice", "", "ctfCritIceness"),
     Column("psd_path", "", "power spectrum with the fitted model in one quarter", "rlnCtfImage", "psd"),
     Column("ctf_frequency", "1/Å", "abscissa of the curves of the fit"),
     Column("ctf_rotational", "", "circular mean of the spectrum, rings at full height"),
@@ -123,3 +127,9 @@ def xmipp_names() -> dict[str, str]:
 def column_named(name: str) -> Column | None:
     """Return the column that any of the programs calls `name` (a leading underscore is ignored)."""
     return _BY_NAME.get(name) or _BY_NAME.get(name.lstrip("_"))
+
+
+def canonical_name(name: str) -> str:
+    """Return our name of the column that any of the programs calls `name`; unknown names come back as they are."""
+    found = column_named(name)
+    return found.name if found else name
