@@ -136,7 +136,7 @@ def test_some_are_fitted_anew_and_the_rest_is_kept(run, project):
     assert not found.items["enabled"][2] and found.items["enabled"][:2].all()
     assert found.optics == earlier.optics
     listed = CTFEstimate(micrographs=project.select([1, 2]), ctfs=earlier.select([2, 3]))
-    assert listed.preview() == {"fitted anew": 1, "kept": 1}
+    assert listed.preview() == {"fitted anew": 2, "kept": 1}
     assert listed.run(LoopJob(folder, project.root)).ctfs.items["id"].to_list() == [1, 2, 3]
 
 
