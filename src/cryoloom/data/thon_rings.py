@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from cryoloom.numerics.ctf.estimate import Estimate, Settings
     from cryoloom.numerics.ctf.rings import Astigmatic, Optics
 
-FINE = 4.0
-"""Å to which spectra are fitted unless asked otherwise, or to Nyquist: just short of the spots of ice crystals."""
+FINE = 3.4
+"""Å to which spectra are fitted unless asked otherwise, or to Nyquist: past the ring of ice, where its Thon rings are strongest."""
 
 RESAMPLED = 1.4
 """Å/px: spectra of finer micrographs are kept to this only, as no ring is seen beyond."""

@@ -65,7 +65,7 @@ class Settings:
     """
 
     low_res: float = 30.0
-    high_res: float = 4.0
+    high_res: float = 3.4
     min_defocus: float = 5000.0
     max_defocus: float = 50000.0
     defocus_step: float = 100.0

@@ -62,7 +62,7 @@ def fit_curves(spectrum: Spectrum, ctf: Astigmatic, optics: Optics, coarse: floa
     power = np.square(spectrum.amplitude[chosen])
     count = int(nyquist / spectrum.step) + 1
     circles = _binned(radius / spectrum.step, power, count)
-    level = _binned(_equivalent_radius(radius, azimuth, ctf, optics) / spectrum.step, power, count)
+    level = _binned(equivalent_radius(radius, azimuth, ctf, optics) / spectrum.step, power, count)
     bins = np.arange(count)
     kept = (bins * spectrum.step >= 1 / coarse) & np.isfinite(level) & np.isfinite(circles) & (bins * spectrum.step <= nyquist)
     frequency = bins[kept] * spectrum.step
@@ -90,7 +90,7 @@ def _binned(position: Array, values: Array, count: int) -> Array:
     return np.where(number > 0, total, np.nan) / np.maximum(number, 1)
 
 
-def _equivalent_radius(radius: Array, azimuth: Array, ctf: Astigmatic, optics: Optics) -> Array:
+def equivalent_radius(radius: Array, azimuth: Array, ctf: Astigmatic, optics: Optics) -> Array:
     """Return where χ of the mean defocus equals that of every pixel; its own radius where there is no such place."""
     squared = radius**2
     linear = optics.phase_per_defocus(1.0) * ctf.mean

@@ -18,8 +18,8 @@ from cryoloom.numerics.ctf.spectrum import Array
 ENVELOPE = 60.0
 """Å²: signal power is expected to fall off as ``exp(-B s² / 2)`` with about this B beside the noise."""
 
-FINEST = 1 / 5.0
-"""1/Å: rings beyond 5 Å narrow the peak of the right defocus and help little to find it."""
+FINEST = 1 / 3.4
+"""1/Å: rings beyond 3.4 Å narrow the peak of the right defocus and help little to find it; those of ice, about 3.7 Å, do."""
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,16 @@ def mean_spectrum(image: Array, pixel_size: float, *, window: int = 512, spectra
     return _average(tiles, Taper(tile * pixel_size, tile * pixel_size, 0.5), tile, kept, pixel_size, power)
 
 
+def tile_spectra(image: Array, pixel_size: float, *, window: int = 512, spectral_pixel: float = 0.0) -> Iterator[Spectrum]:
+    """Yield the amplitude spectrum of each of the tiles of `mean_spectrum` that do not overlap, by rows; empty ones are left out."""
+    _check(image)
+    tile, kept = tile_size((image.shape[0], image.shape[1]), pixel_size, window, spectral_pixel)
+    places = [[(at * tile + (length % tile) // 2, tile) for at in range(length // tile)] for length in image.shape]
+    for part in _cut(image, *places):
+        if (flat := _flattened(part)) is not None:
+            yield _average([flat], Taper(tile * pixel_size, tile * pixel_size, 0.5), tile, kept, pixel_size, power=False)
+
+
 def fine_spectrum(image: Array, pixel_size: float, *, spectral_pixel: float = 0.0, power: bool = False) -> Spectrum:
     """Average the amplitude spectra of tiles as large as `LARGEST` allows; of most images, return the spectrum of the whole.
 
