@@ -65,10 +65,11 @@ def azimuths() -> Array:
 def radius_of_phase(ctf: Astigmatic, optics: Optics, quarters: int) -> Array:
     """Return in 1/Å where χ is that many quarter turns beyond the multiple of π at or below its value at zero frequency, one value an azimuth.
 
-    Two is the first zero, three the crest after it, six the third zero; NaN where the spherical aberration lets χ turn before.
+    Two is the first zero, three the crest after it, six the third zero; a zero next to the origin, of a phase plate, does not count. NaN
+    where the spherical aberration lets χ turn before.
     """
     begin = float(optics.phase(np.zeros(1), ctf.mean, ctf.plate)[0])
-    rise = math.pi * math.floor(begin / math.pi) + 0.5 * math.pi * quarters - begin
+    rise = math.pi * math.floor(begin / math.pi + 0.1) + 0.5 * math.pi * quarters - begin
     linear = optics.phase_per_defocus(np.ones(1))[0] * ctf.along(azimuths())
     quadratic = float(optics.phase_in_focus(np.zeros(1))[0] - optics.phase_in_focus(np.ones(1))[0])
     root = linear**2 - 4 * quadratic * rise
