@@ -19,8 +19,10 @@ from scipy import fft
 
 from cryoloom.app.simulation.presets import MoviePreset
 from cryoloom.app.simulation.sample import phantoms_of
+from cryoloom.numerics.ctf.criteria import criteria, failing
 from cryoloom.numerics.ctf.estimate import Estimate, Settings, estimate_ctf
-from cryoloom.numerics.ctf.rings import Optics, spline_basis
+from cryoloom.numerics.ctf.rings import Astigmatic, Optics, spline_basis
+from cryoloom.numerics.ctf.tiles import tile_profiles
 from cryoloom.numerics.simulate.field import Recipe, draw_specimen
 from cryoloom.numerics.simulate.movie import micrograph
 from cryoloom.numerics.simulate.optics import Defocus, Microscope
@@ -76,6 +78,12 @@ class Judged:
     truth: Defocus
     zeros: int
     """Of the true CTF in the band, at the mean defocus."""
+    end: float
+    """Å: where the rings of the true CTF are lost."""
+    prior: float
+    """Å by which the mean defocus was off where the fit began; 0 for a search."""
+    accepted: bool
+    """By the criteria of ctf.refine."""
     seconds: float
 
 
@@ -99,8 +107,8 @@ def draw(case: Case, number: int, seed: int, keep: Path | None = None) -> tuple[
     return image, defocus
 
 
-def judge(case: Case, count: int, seed: int, keep: Path | None = None) -> list[Judged]:
-    """Draw, estimate and compare `count` micrographs."""
+def judge(case: Case, count: int, seed: int, keep: Path | None = None, *, off: float = 0.0) -> list[Judged]:
+    """Draw, estimate and compare `count` micrographs, from a prior `off` by that part and by deviates of 300 Å and 10° if it is not 0."""
     sample = MoviePreset(**case.sample)
     optics = Optics(case.voltage, sample.cs, sample.amplitude_contrast)
     plates = tuple(np.deg2rad(np.arange(0.0, 181.0, 10.0))) if case.plates else None
@@ -108,15 +116,53 @@ def judge(case: Case, count: int, seed: int, keep: Path | None = None) -> list[J
     judged = []
     for number in range(count):
         image, truth = draw(case, number, seed, keep)
+        prior = _prior(truth, off, np.random.default_rng((seed, number, 1))) if off else None
         start = time.process_time()
-        found = estimate_ctf(image, case.pixel_size, optics, settings)
+        found = estimate_ctf(image, case.pixel_size, optics, settings, prior=prior)
+        accepted = not found.doubts
+        if prior is not None:
+            tiles = tile_profiles(image, case.pixel_size, found.ctf, optics, LOW, HIGH, window=512, spectral_pixel=settings.spectral_pixel)
+            values = criteria(found, optics, tiles, image)
+            accepted &= not failing({**values, "ctf_iceness": found.ice}, plate=plates is not None)
         seconds = time.process_time() - start
         true = _vector(truth)
         fitted = np.array([found.ctf.mean, 2 * found.ctf.a, 2 * found.ctf.b, np.rad2deg(found.ctf.plate)])
         limit = bound(image, case.pixel_size, optics, true, with_plate=plates is not None)
         zeros = _zeros(optics, true, min(HIGH, 0.49 / case.pixel_size))
-        judged.append(Judged(fitted - true, limit, found, truth, zeros, seconds))
+        end = rings_end(image, case.pixel_size, optics, true)
+        away = prior.mean - true[0] if prior else 0.0
+        judged.append(Judged(fitted - true, limit, found, truth, zeros, end, away, accepted, seconds))
     return judged
+
+
+def _prior(truth: Defocus, off: float, rng: np.random.Generator) -> Astigmatic:
+    sign = rng.choice([-1, 1])
+    u, v = (each * (1 + sign * off) + 300 * rng.standard_normal() for each in (truth.u, truth.v))
+    double = 2 * np.deg2rad(truth.angle + 10 * rng.standard_normal())
+    return Astigmatic(0.5 * (u + v), 0.5 * (u - v) * np.cos(double), 0.5 * (u - v) * np.sin(double), np.deg2rad(truth.plate))
+
+
+def rings_end(image: Array, pixel_size: float, optics: Optics, true: Array, bins: int = 8, span: int = 4) -> float:
+    """Return in Å where powers along equal phase of the true CTF follow it no more: their correlation over `span` rings, smoothed, is 0.5 last."""
+    power = np.square(np.abs(fft.rfft2(image - image.mean())))
+    fy, fx = fft.fftfreq(image.shape[0], pixel_size)[:, None], fft.rfftfreq(image.shape[1], pixel_size)[None, :]
+    radius, double = np.hypot(fy, fx), 2 * np.arctan2(*np.broadcast_arrays(fy, fx))
+    chosen = (radius > LOW) & (radius < min(0.5 / pixel_size, 1 / 2.8)) & (fx > 0.002) & (np.abs(fy) > 0.002)
+    defocus = true[0] + 0.5 * true[1] * np.cos(double[chosen]) + 0.5 * true[2] * np.sin(double[chosen])
+    phase = optics.phase(radius[chosen] ** 2, defocus, np.deg2rad(true[3])) * bins / np.pi
+    level = np.floor(phase).astype(np.intp)
+    level -= level.min()
+    count = np.maximum(np.bincount(level), 1)
+    power, place, phase = (np.bincount(level, each) / count for each in (power[chosen], radius[chosen], phase))
+    rings, width = np.square(np.sin(phase * np.pi / bins)), bins * span
+    line = np.linalg.qr(np.stack([np.ones(width), np.arange(width)], axis=1))[0]
+    followed = []
+    for start in range(len(power) - width):
+        one, two = (each[start : start + width] - line @ (line.T @ each[start : start + width]) for each in (power, rings))
+        followed.append(float(one @ two) / np.sqrt(float(one @ one) * float(two @ two) + 1e-30))
+    smooth = np.convolve(followed, np.ones(width) / width, "same")
+    held = np.flatnonzero(smooth > 0.5)
+    return float(1 / place[held[-1] + width // 2]) if len(held) else 1 / LOW
 
 
 def _zeros(optics: Optics, true: Array, high: float) -> int:
@@ -187,8 +233,9 @@ def row(name: str, judged: list[Judged]) -> str:
     root = np.sqrt(np.mean(error**2, axis=0))
     least = np.sqrt(np.mean(limit**2, axis=0))
     plate = np.abs(error[:, 3])
+    ratio = np.array([one.found.curves.resolution / one.end for one in good])
     figures = (
-        f"{sum(not one.found.doubts for one in judged)} of {len(judged)}",
+        f"{sum(one.accepted for one in judged)} of {len(judged)}",
         f"{np.median(mean):.0f}, {np.percentile(mean, 95):.0f}",
         f"{root[0]:.0f}, {least[0]:.0f}",
         f"{np.median(mean / limit[:, 0]) / 0.6745:.2f}",
@@ -196,6 +243,10 @@ def row(name: str, judged: list[Judged]) -> str:
         f"{np.sqrt(np.mean(root[1:3] ** 2)):.0f}, {np.sqrt(np.mean(least[1:3] ** 2)):.0f}",
         f"{np.median(turned):.1f}, {np.percentile(turned, 95):.1f}" if len(turned) else "",
         f"{np.median(plate):.1f}, {plate.max():.1f}" if least[3] else "",
+        f"{np.median(ratio):.2f}, {np.mean(np.abs(ratio - 1) < 0.15):.0%}",
+        f"{np.median(np.abs([one.prior for one in good])):.0f}, {np.mean([abs(one.error[0]) < abs(one.prior) for one in good]):.0%}"
+        if any(one.prior for one in good)
+        else "",
         f"{np.sqrt(np.mean((error[:, 0] / [one.found.error[0] for one in good]) ** 2)):.2f}",
         f"{np.mean([one.seconds for one in judged]):.2f}",
     )
@@ -208,15 +259,20 @@ def main() -> None:
     parser.add_argument("sets", nargs="*", default=list(CASES), metavar="SET", help="of " + " ".join(CASES | FULL_SIZE))
     parser.add_argument("--micrographs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--prior", type=float, default=0.0, help="begin at a CTF off by this part, as ctf.refine does, and judge by its criteria"
+    )
     parser.add_argument("--keep", type=Path, help="folder where micrographs are kept, and taken from if they are there")
     given = parser.parse_args()
     heads = (
         "Å/px", "believed", "defocus: median, 95 % (Å)", "RMS, bound", "median / bound", "astigmatism: median, 95 %", "vector: RMS, bound",
-        "angle (°)", "plate: median, most (°)", "RMS / standard error", "CPU s",
+        "angle (°)", "plate: median, most (°)", "end of fit / of rings, within 15 %", "prior: median off, improved", "RMS / standard error", "CPU s",
     )  # fmt: skip
     sys.stdout.write("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|\n")
     for name in given.sets:
-        sys.stdout.write(row(name, judge((CASES | FULL_SIZE)[name], given.micrographs, given.seed, given.keep and given.keep / name)))
+        sys.stdout.write(
+            row(name, judge((CASES | FULL_SIZE)[name], given.micrographs, given.seed, given.keep and given.keep / name, off=given.prior))
+        )
         sys.stdout.flush()
 
 

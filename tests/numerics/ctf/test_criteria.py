@@ -125,4 +125,4 @@ def test_agreement_is_where_phases_are_90_degrees_apart():
     assert agreement_resolution(one, one, COLUMN.wavelength) == 0
     both = mean_ctf([one, two])
     assert (both.mean, both.a, both.b, both.plate) == pytest.approx((14800, 50, 25, -0.05))
-    assert zero_disagreement(one, one, COLUMN) == 0 < zero_disagreement(one, two, COLUMN) < 1
+    assert zero_disagreement(one, one, COLUMN) == 0 < zero_disagreement(one, two, COLUMN) < 3

@@ -6,6 +6,7 @@ tile's defocus shows in where its rings lie and its thickness hardly at all.
 
 import math
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -44,26 +45,26 @@ def tile_profiles(
     image: Array, pixel_size: float, ctf: Astigmatic, optics: Optics, low: float, high: float, *, window: int, spectral_pixel: float
 ) -> TileProfiles:
     """Compare the tiles of `image`, side by side in rows, between the frequencies `low` and `high` (1/Å)."""
-    profiles, spreads = [], []
-    basis = level = counted = None
-    for spectrum in tile_spectra(image, pixel_size, window=window, spectral_pixel=spectral_pixel):
-        if level is None:
-            chosen, radius, azimuth = band_pixels(spectrum, low, min(high, 0.43 / spectrum.pixel_size), max(2, spectrum.window // 50))
-            level = np.rint(equivalent_radius(radius, azimuth, ctf, optics) / spectrum.step).astype(np.intp)
-            level -= level.min()
-            counted = np.bincount(level)
-            place = np.linspace(0, 1, len(counted))
-            basis = np.linalg.qr(spline_basis(place, 0, 1, SPLINES))[0]
+    spectra = tile_spectra(image, pixel_size, window=window, spectral_pixel=spectral_pixel)
+    first = next(spectra, None)
+    if first is None:
+        return TileProfiles(math.nan, math.nan, math.nan)
+    chosen, radius, azimuth = band_pixels(first, low, min(high, 0.43 / first.pixel_size), max(2, first.window // 50))
+    level = np.rint(equivalent_radius(radius, azimuth, ctf, optics) / first.step).astype(np.intp)
+    level = np.unique(level, return_inverse=True)[1]
+    counted = np.bincount(level)
+    basis = np.linalg.qr(spline_basis(np.linspace(0, 1, len(counted)), 0, 1, SPLINES))[0]
+    profiles, powers = [], []
+    for spectrum in chain([first], spectra):
         power = np.square(spectrum.amplitude[chosen])
-        profile = np.log(np.bincount(level, power, len(counted)) / np.maximum(counted, 1) + 1e-30 * power.mean())
+        profile = np.log(np.maximum(np.bincount(level, power) / counted, 1e-30))
         profiles.append(profile - basis @ (basis.T @ profile))
-        spreads.append(power)
+        powers.append(power)
     if len(profiles) < 2:
         return TileProfiles(math.nan, math.nan, math.nan)
-    powers = np.array(spreads)
-    spread = float(np.mean(powers.std(axis=0) / np.maximum(powers.mean(axis=0), 1e-30)))
-    table = np.array(profiles)[:, counted > 0]
-    table -= table.mean(axis=0)
+    whole = np.array(powers)
+    spread = float(np.mean(whole.std(axis=0) / np.maximum(whole.mean(axis=0), 1e-30)))
+    table = np.array(profiles) - np.mean(profiles, axis=0)
     values, vectors = np.linalg.eigh(table @ table.T)
     along = vectors[:, -1] * math.sqrt(max(float(values[-1]), 0.0))
     return TileProfiles(spread, float(along.std()), _runs(along - np.median(along)))

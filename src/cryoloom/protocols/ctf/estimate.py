@@ -61,7 +61,7 @@ class CTFEstimate(
     )  # fmt: skip
     astigmatism: thon_rings.ExpectedAstigmatism
     known_astigmatism: Angstrom = Param(
-        "Known astigmatism", 0.0, ge=0, group="Search", when="astigmatism_is=known", advanced=True, aliases=("known_astigmatism",),
+        "Known astigmatism", 0.0, ge=0, group="Search", when="astigmatism_is=known", advanced=True,
         help="Difference of the two defoci of every micrograph. A wrong one loses rings at high resolution.",
     )  # fmt: skip
     known_angle: Degrees = Param(
