@@ -4,6 +4,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import polars as pl
+import polars.selectors as cs
+
 from cryoloom.spec import Hint, Param
 from cryoloom.units import Angstrom, Degrees, Pixels
 
@@ -45,6 +48,11 @@ DefocusStep = Annotated[Angstrom, Param(
 ExpectedAstigmatism = Annotated[Angstrom, Param(
     "Expected astigmatism", 400.0, group="Search", advanced=True, aliases=("tolerated_astigmatism",),
     help="Soft restraint on the difference of the two defoci, zero or negative for none. Too small a value hides weak astigmatism.",
+)]  # fmt: skip
+FittedSpectrum = Annotated[Literal["whole", "tiles"], Param(
+    "Spectrum", "whole", advanced=True,
+    help="whole: of the micrograph, which tells the most. tiles: averaged over pieces of the window's size, as CTFFIND and Xmipp do; less precise, but "
+    "an estimate of its own for ctf.consensus.",
 )]  # fmt: skip
 Average = Annotated[Literal["amplitude", "power"], Param(
     "Average", "amplitude", advanced=True,
@@ -107,6 +115,7 @@ def settings_of(protocol: Any, pixel_size: float, **more: Any) -> "Settings":
         "window": protocol.window,
         "spectral_pixel": max(pixel_size * protocol.bin_factor, RESAMPLED if protocol.resample else 0.0),
         "power": protocol.average == "power",
+        "whole": protocol.spectrum == "whole",
     }
     return Settings(**given | more)
 
@@ -127,6 +136,11 @@ def contradictions(protocol: Any) -> Iterator[Hint]:
         for name, least in (("pixel_size", 1e-6), ("voltage", 1e-6), ("cs", 0.0)):
             if not group[name] >= least:
                 yield Hint("micrographs", f"optics group {group['optics_group']} says {name} = {group[name]}: import them anew")
+
+
+def typed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows of fits whose columns without any value are numbers all the same, so that sets of several runs fit together."""
+    return rows.with_columns(cs.by_dtype(pl.Null).cast(pl.Float64))
 
 
 def defocus_columns(ctf: "Astigmatic") -> dict[str, float]:

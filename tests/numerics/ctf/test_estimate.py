@@ -19,8 +19,7 @@ def estimate(image, optics, **settings):
 
 def tiled(image, optics):
     """Estimate from the average over small tiles alone."""
-    spectrum = mean_spectrum(image, optics.pixel_size, spectral_pixel=1.4)
-    return estimate_from_spectrum(spectrum, Column(optics.voltage, optics.cs, optics.amplitude_contrast), Settings())
+    return estimate(image, optics, whole=False)
 
 
 def drawn(rng, low, high, most_apart):

@@ -58,6 +58,8 @@ class Settings:
         Å/px down to which the spectrum is kept.
     power
         Average powers over tiles rather than amplitudes.
+    whole
+        Fit the spectrum of the whole micrograph, and not the average over the small tiles by which a fit is judged.
     exhaustive
         Search astigmatism and its angle along with the mean, rather than begin without astigmatism.
     optimise
@@ -75,6 +77,7 @@ class Settings:
     window: int = 512
     spectral_pixel: float = 1.4
     power: bool = False
+    whole: bool = True
     exhaustive: bool = True
     optimise: bool = True
 
@@ -142,7 +145,8 @@ def estimate_ctf(image: Array, pixel_size: float, optics: Optics, settings: Sett
     """
     kept = {"spectral_pixel": settings.spectral_pixel, "power": settings.power}
     spectrum = mean_spectrum(image, pixel_size, window=settings.window, **kept)
-    found = estimate_from_spectrum(spectrum, optics, settings, fine=fine_spectrum(image, pixel_size, **kept), prior=prior)
+    fine = fine_spectrum(image, pixel_size, **kept) if settings.whole else None
+    found = estimate_from_spectrum(spectrum, optics, settings, fine=fine, prior=prior)
     if math.isfinite(found.ice) or pixel_size > ICE_PIXEL:
         return found
     # The ring of ice is looked for in the image as it is, however far the spectrum was cut for the fit.

@@ -31,10 +31,12 @@ _CRITERIA = {
 
 @dataclass(frozen=True)
 class Agreed(Outputs):
-    ctfs: CTFs | None = None
+    """What is accepted comes last, for the last set of a kind is what an export of everything writes."""
+
     discarded: CTFs | None = None
-    micrographs: Micrographs | None = None
     discarded_micrographs: Micrographs | None = None
+    ctfs: CTFs | None = None
+    micrographs: Micrographs | None = None
 
 
 class CTFConsensus(
@@ -51,7 +53,8 @@ class CTFConsensus(
 
     ctfs: tuple[CTFs, ...] = Input(
         "CTFs", many=True, aliases=("inputCTF", "inputCTF2", "inputCTFs"),
-        help="Estimates of the same micrographs; repeat the flag. With one set micrographs are only screened.",
+        help="Estimates of the same micrographs; repeat the flag. With one set micrographs are only screened. Agreement tells as much as the estimates "
+        "are independent: of another program, or one of whole micrographs and one of tiles.",
     )  # fmt: skip
     micrographs: Micrographs | None = Input("Micrographs", optional=True, help="Divided into accepted and discarded ones as well.")
     max_agreement: Angstrom = Param(

@@ -72,6 +72,7 @@ class CTFEstimate(
         "Exhaustive search", True, group="Search", advanced=True, aliases=("slowSearch", "exhaustive"),
         help="Search all astigmatisms to 3000 Å at all angles, not only no astigmatism. Without it, strongly astigmatic micrographs fail.",
     )  # fmt: skip
+    spectrum: thon_rings.FittedSpectrum
     average: thon_rings.Average
     window: thon_rings.Window
     resample: thon_rings.Resample
@@ -109,7 +110,7 @@ class CTFEstimate(
         result = job.map(self.estimate, chosen)
         kept = ("id", "micrograph_name", "optics_group", "enabled", "fail_reason")
         items = chosen.items.select(*kept, micrograph_id="id")
-        items = items.join(result.rows.drop("doubt", "faint"), on="id", how="left", maintain_order="left")
+        items = items.join(thon_rings.typed(result.rows.drop("doubt", "faint")), on="id", how="left", maintain_order="left")
         doubts = dict(result.rows.filter(pl.col("doubt") != "").select("id", "doubt").rows())
         self._warn(job, result.rows, len(doubts))
         found = CTFs(items, job.root, optics=self.micrographs.optics).disable({**result.failed, **doubts})

@@ -68,6 +68,7 @@ class CTFRefine(
     max_defocus: thon_rings.MaxDefocus
     defocus_step: thon_rings.DefocusStep
     astigmatism: thon_rings.ExpectedAstigmatism
+    spectrum: thon_rings.FittedSpectrum
     average: thon_rings.Average
     window: thon_rings.Window
     resample: thon_rings.Resample
@@ -94,7 +95,7 @@ class CTFRefine(
         result = job.map(self.refine, self.micrographs.with_columns(self.micrographs.items.select("id").join(priors, on="id", how="left")))
         kept = ("id", "micrograph_name", "optics_group", "enabled", "fail_reason")
         items = self.micrographs.items.select(*kept, micrograph_id="id")
-        items = items.join(result.rows.drop("doubt", "faint"), on="id", how="left", maintain_order="left")
+        items = items.join(thon_rings.typed(result.rows.drop("doubt", "faint")), on="id", how="left", maintain_order="left")
         doubts = dict(result.rows.filter(pl.col("doubt") != "").select("id", "doubt").rows())
         if doubts:
             job.warn(f"{len(doubts)} of {result.rows.height} micrographs are rejected: they are disabled, with the criteria they fail.")
