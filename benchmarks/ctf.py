@@ -154,7 +154,7 @@ def rings_end(image: Array, pixel_size: float, optics: Optics, true: Array, bins
     level -= level.min()
     count = np.maximum(np.bincount(level), 1)
     power, place, phase = (np.bincount(level, each) / count for each in (power[chosen], radius[chosen], phase))
-    rings, width = np.square(np.sin(phase * np.pi / bins)), bins * span
+    rings, width = np.square(np.sin(phase * np.pi / bins)), min(bins * span, len(power) // 3)
     line = np.linalg.qr(np.stack([np.ones(width), np.arange(width)], axis=1))[0]
     followed = []
     for start in range(len(power) - width):
