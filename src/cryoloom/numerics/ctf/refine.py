@@ -23,6 +23,9 @@ KNOT = 0.045
 SETTLED = 3e-4
 """Radians: a step that moves no phase by more is the last."""
 
+SEEN_DRIFT = 4.6
+"""How far the square of a fading must exceed its mean square by noise alone to be drift: noise does in one of a hundred micrographs."""
+
 FARTHEST = 1.0
 """Radians: the most that a step moves a phase."""
 
@@ -229,7 +232,7 @@ class _Problem:
         return 1 + self.ring_radial @ beta[: self.ring_radial.shape[1]]
 
     def drift(self, vector: Array, state: _State, unit: float) -> float:
-        """Return in Å the motion during the exposure that made rings fade along one direction, less what noise alone would show.
+        """Return in Å the motion during the exposure that made rings fade along one direction, 0 where noise alone may do it.
 
         An even motion d multiplies the power by ``sinc²(π d·s)``, about ``1 - (π d s)² / 6 · (1 + cos 2(θ - φ))``: the second term is fitted.
         """
@@ -241,7 +244,8 @@ class _Problem:
         normal = columns.T @ columns + 1e-30 * np.eye(2)
         fade = np.linalg.solve(normal, columns.T @ state.residual)
         noise = float(np.trace(np.linalg.inv(normal))) * unit
-        return float(np.sqrt(6 / np.pi**2 * np.sqrt(max(float(fade @ fade) - 2 * noise, 0.0))))
+        seen = float(fade @ fade)
+        return float(np.sqrt(6 / np.pi**2 * np.sqrt(seen - noise))) if seen > SEEN_DRIFT * noise else 0.0
 
     def _rings(self, vector: Array) -> tuple[Array, Array]:
         """Return ``sin² χ`` as the taper leaves it, and its derivative by χ."""
