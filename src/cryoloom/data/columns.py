@@ -33,6 +33,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("height", "px", "rows of an image"),
     Column("header_pixel_size", "Å/px", "pixel size as the file's header says, 0 if it does not"),
     Column("blake3", "", "BLAKE3 of the file as imported"),
+    Column("movie_quick", "", "BLAKE3 of the movie file's size and of pieces of it, as imported; of all of it where it is small"),
+    Column("movie_blake3", "", "BLAKE3 of the whole movie file, as its motion was corrected"),
     Column("pixel_size", "Å/px", "of the set's own images", "", "ctfSamplingRate", "blob/psize_A"),
     Column("box_size", "px", "side of a particle box or a map"),
     Column("dose_per_frame", "e/Å²", "exposure of one frame", "rlnMicrographDoseRate"),
