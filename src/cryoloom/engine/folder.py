@@ -47,17 +47,24 @@ def _stamp(path: str) -> tuple[str, int, int, int]:
     return path, status.st_ino, status.st_size, status.st_mtime_ns
 
 
+def _parsed(path: str) -> dict[str, Any]:
+    # thousands are read in a row, and none of them needs a buffer
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return json.loads(os.read(descriptor, os.fstat(descriptor).st_size))
+    finally:
+        os.close(descriptor)
+
+
 @lru_cache(maxsize=1 << 14)
 def _record(path: str, _inode: int, _size: int, _changed: int) -> dict[str, Any]:
-    with open(path, "rb") as handle:
-        return json.loads(handle.read())
+    return _parsed(path)
 
 
 @lru_cache(maxsize=1 << 14)
 def _brief(path: str, _inode: int, _size: int, _changed: int) -> dict[str, dict[str, Any]]:
     # what else the file holds grows with the number of images and is not kept in memory
-    with open(path, "rb") as handle:
-        published = json.loads(handle.read())
+    published = _parsed(path)
     heads = {name: {key: manifest[key] for key in ("kind", "count", "hash")} for name, manifest in published["outputs"].items()}
     return {"outputs": heads, "failed_items": published["failed_items"]}
 
@@ -65,9 +72,14 @@ def _brief(path: str, _inode: int, _size: int, _changed: int) -> dict[str, dict[
 class RunFolder:
     """One run on disk. Holds no state: every call looks at the files."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        self.id = self.path.name
+    def __init__(self, path: Path | str) -> None:
+        self.place = os.fspath(path)
+        self.id = os.path.basename(self.place)
+
+    @cached_property
+    def path(self) -> Path:
+        """Return the folder."""
+        return Path(self.place)
 
     @cached_property
     def root(self) -> Path:
@@ -80,7 +92,14 @@ class RunFolder:
     @cached_property
     def record(self) -> dict[str, Any]:
         """Return ``run.json``, which never changes."""
-        return _record(*_stamp(f"{self.path}/run.json"))
+        return _record(*_stamp(f"{self.place}/run.json"))
+
+    def made(self) -> bool:
+        """Return whether ``run.json`` is there; a claimed folder without it is not a run yet, or never became one."""
+        try:
+            return bool(self.record)
+        except FileNotFoundError:
+            return False
 
     def attempt(self) -> int:
         """Return the number of the last attempt, 0 when it was never started."""
@@ -112,7 +131,7 @@ class RunFolder:
         ``outputs``: kind, count and hash by name; ``failed_items``. None before the run has finished.
         """
         try:
-            return _brief(*_stamp(f"{self.path}/outputs.json"))
+            return _brief(*_stamp(f"{self.place}/outputs.json"))
         except FileNotFoundError:
             return None
 
@@ -132,7 +151,7 @@ class RunFolder:
 
     def standing(self) -> Standing:
         """Return the run's state and its reason."""
-        if os.path.exists(f"{self.path}/outputs.json"):  # the most certain fact, and of most runs
+        if os.path.exists(f"{self.place}/outputs.json"):  # the most certain fact, and of most runs
             return derive(Facts(published=True))
         return derive(self.facts())
 
