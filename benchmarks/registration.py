@@ -7,7 +7,6 @@ each holds a few bytes of its own at both ends, but only those lie on the disk; 
 import argparse
 import json
 import os
-import resource
 import shutil
 import tempfile
 import time

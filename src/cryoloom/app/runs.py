@@ -373,17 +373,24 @@ class Run:
         return "".join(texts)
 
     def progress(self) -> dict[str, Any] | None:
-        """Return the latest progress: ``name done total unit message``, and ``remaining`` in seconds where it can be told."""
+        """Return the latest progress: ``name done total unit message``, and ``remaining`` in seconds where it can be told.
+
+        A run that waits for what comes in says so in ``message``, without ``remaining``.
+        """
         events = self.events()
         starts = [number for number, event in enumerate(events) if event["kind"] == "state"]
-        told = [event for event in events[starts[-1] if starts else 0 :] if event["kind"] == "progress"]
+        told = [event for event in events[starts[-1] if starts else 0 :] if event["kind"] in ("progress", "waiting")]
+        waits = told[-1]["message"] if told and told[-1]["kind"] == "waiting" else ""
+        told = [event for event in told if event["kind"] == "progress"]
         if not told:
-            return None
+            return {"name": "", "done": 0, "total": None, "unit": "", "message": waits, "remaining": None} if waits else None
         last = told[-1]
         first = next(event for event in told if event["name"] == last["name"])
         found = {key: last.get(key) for key in ("name", "done", "total", "unit", "message")}
         done, spent = last["done"] - first["done"], last["t"] - first["t"]
         rest = None if last.get("total") is None else last["total"] - last["done"]
+        if waits:
+            return {**found, "message": waits, "remaining": None}
         return {**found, "remaining": spent / done * rest if done > 0 and rest is not None else None}
 
     def partial(self, name: str = "items") -> "pl.DataFrame":

@@ -162,7 +162,7 @@ class RunFolder:
         job = slurm_job = None
         if not self._ended(attempt):
             job, slurm_job = self._queued(attempt)
-            supervisor, process = self.lives(attempt)
+            supervisor, process = self.lives(attempt, (job, slurm_job))
         record = self.of_attempt("exit", attempt)
         if record is None and job is Life.DEAD:
             record = slurm.ending(self.log(attempt), self.record["protocol"])
@@ -193,18 +193,21 @@ class RunFolder:
     def _ended(self, attempt: int) -> bool:
         return (self.path / "outputs.json").exists() or self.file("exit", attempt).exists()
 
-    def lives(self, attempt: int) -> tuple[Life | None, Life | None]:
-        """Return whether supervisor and run process of an attempt live; None for one that was never there."""
-        claim, process = self.of_attempt("claim", attempt), self.of_attempt("proc", attempt)
-        return self._life(attempt, claim and claim["supervisor"]), self._life(attempt, process)
+    def lives(self, attempt: int, queued: tuple[Life | None, slurm.Job | None] | None = None) -> tuple[Life | None, Life | None]:
+        """Return whether supervisor and run process of an attempt live; None for one that was never there.
 
-    def _life(self, attempt: int, record: Mapping[str, Any] | None) -> Life | None:
+        `queued` is what the cluster says of it, where that is known already.
+        """
+        claim, process = self.of_attempt("claim", attempt), self.of_attempt("proc", attempt)
+        queued = queued or self._queued(attempt)
+        return self._life(attempt, claim and claim["supervisor"], *queued), self._life(attempt, process, *queued)
+
+    def _life(self, attempt: int, record: Mapping[str, Any] | None, job: Life | None, listed: slurm.Job | None) -> Life | None:
         if record is None:
             return None
         process = ProcessId.from_json(dict(record))
         if process.here:
             return Life.ALIVE if process.alive else Life.DEAD
-        job, listed = self._queued(attempt)
         if job is Life.DEAD or listed is not None:
             return job
         try:
@@ -245,10 +248,11 @@ class RunFolder:
         attempt = self.attempt()
         if not (self.path / "run.json").exists():
             return " (not there)"
-        (job, _), (supervisor, process) = ((None, None),) * 2 if self._ended(attempt) else (self._queued(attempt), self.lives(attempt))
+        queued = (None, None) if self._ended(attempt) else self._queued(attempt)
+        supervisor, process = (None, None) if self._ended(attempt) else self.lives(attempt, queued)
         stop_asked = self.file("stop", attempt).exists()
         state = derive(
-            Facts(attempt, supervisor, process, self.of_attempt("exit", attempt), False, stop_asked, job=job, needs=self.needs())
+            Facts(attempt, supervisor, process, self.of_attempt("exit", attempt), False, stop_asked, job=queued[0], needs=self.needs())
         ).state
         return "" if state in ACTIVE else f" ({state})"
 

@@ -12,7 +12,6 @@ from blake3 import blake3
 
 from cryoloom.files import replacing
 
-
 PIECES, PIECE = 8, 1 << 15
 """Places of a large file that its quick hash looks at, from its first byte to its last, and bytes read at each."""
 
