@@ -19,7 +19,6 @@
     outputs.json              manifest of the outputs; there once the run has finished
 """
 
-import json
 import os
 import re
 import time
@@ -27,6 +26,8 @@ from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json
 
 from cryoloom import files
 from cryoloom.engine import slurm
@@ -48,10 +49,10 @@ def _stamp(path: str) -> tuple[str, int, int, int]:
 
 
 def _parsed(path: str) -> dict[str, Any]:
-    # thousands are read in a row, and none of them needs a buffer
+    # thousands are read in a row: none of them needs a buffer, and Pydantic's parser takes half the time
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        return json.loads(os.read(descriptor, os.fstat(descriptor).st_size))
+        return from_json(os.read(descriptor, os.fstat(descriptor).st_size))
     finally:
         os.close(descriptor)
 
