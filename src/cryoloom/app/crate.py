@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from cryoloom import files
 from cryoloom.app import catalogue
-from cryoloom.app.runs import OutputRef, Run
+from cryoloom.app.outputs import OutputRef
+from cryoloom.app.runs import Run
 from cryoloom.data.literature import paper
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.project import in_order

@@ -30,6 +30,8 @@ class Movie:
         Type of the samples in the file.
     pixel_size
         Å as the header says, 0 if it does not.
+    source
+        What reads the file: its ``read(start, stop)`` gives frames in the file's own type.
     """
 
     path: Path
@@ -55,7 +57,15 @@ class Movie:
         return source.header.mode in (0, 1, 2, 6, 12) and not counts
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """Return frames `start` to `stop` (not included; None: all) as float32 ``(n, height, width)``, MRC row order."""
+        """Return frames `start` to `stop` (not included; None: all) as float32 ``(n, height, width)``, MRC row order.
+
+        Raises
+        ------
+        ValueError
+            If there are no such frames.
+        Failure
+            What `mrc.read_sections`, `tiff.TiffFrames.read` and `eer.EerFrames.read` raise.
+        """
         stop = self.frames if stop is None else stop
         if not 0 <= start <= stop <= self.frames:
             raise ValueError(f"frames {start} to {stop} of {self.path.name}, which has {self.frames}")
@@ -97,8 +107,8 @@ def open_movie(path: Path | str, *, flip_rows: bool = True, grouping: int = 1, u
     Raises
     ------
     Failure
-        ``movie-missing``, ``movie-invalid`` when it is none of these, and what `mrc.read_mrc_header`, `tiff.TiffFrames`, `eer.open_eer` and
-        `dm.open_dm` raise.
+        ``movie-missing``, ``movie-truncated`` for an empty file, ``movie-invalid`` when it is none of these, and what
+        `mrc.read_mrc_header`, `tiff.TiffFrames`, `eer.open_eer` and `dm.open_dm` raise.
     """
     path = Path(path)
     if not path.is_file():

@@ -116,6 +116,15 @@ class Dataset:
         joined = rows.join(groups.lazy().select("optics_group", *wanted), on="optics_group", how="left", maintain_order="left")
         return joined if columns is None or "optics_group" in columns else joined.drop("optics_group")
 
+    @property
+    def groups(self) -> dict[int, dict[str, Any]]:
+        """Return the optics groups by their numbers."""
+        return {group["optics_group"]: group for group in self.optics}
+
+    def of_groups(self, name: str) -> dict[int, Any]:
+        """Return the value of this name that each optics group has, by the group's number."""
+        return {number: group[name] for number, group in self.groups.items()}
+
     def ids(self) -> pl.Series:
         """Return the ids in the set's order; nothing else is read."""
         return self._scan(["id"]).collect()["id"]
