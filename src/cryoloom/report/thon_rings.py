@@ -64,8 +64,9 @@ def _fit(row: Mapping[str, Any], band: tuple[float, float]) -> LinePlot:
     """Return the curves of one fit, with the band, the end of the fit and the first zeros of the CTF."""
     fit, frequency = row["ctf_fit"], row["ctf_frequency"]
     zeros = [frequency[at] for at in range(1, len(fit) - 1) if fit[at - 1] > fit[at] <= fit[at + 1] and fit[at] < 0.3]
-    marks = {"band": 1 / band[0], f"{band[1]:.3g} Å": 1 / band[1]}
-    marks |= {f"zero {number}": zero for number, zero in enumerate(zeros[:3], 1)}
+    ends = {"band": 1 / band[0], "band's end": 1 / band[1]}
+    marks = {label: end for label, end in ends.items() if end < 0.95 * frequency[-1]}
+    marks |= {str(number): zero for number, zero in enumerate(zeros[:3], 1)}
     return LinePlot(
         title=f"Fit of {row['micrograph_name']}",
         series=[Series(label, frequency, row[name]) for name, label in _CURVES.items()],
@@ -75,7 +76,7 @@ def _fit(row: Mapping[str, Any], band: tuple[float, float]) -> LinePlot:
         marks={**marks, f"fit to {row['ctf_resolution']:.1f} Å": 1 / row["ctf_resolution"]},
         y_range=(-0.3, 1.3),
         caption="Means along lines of equal phase are free of astigmatism; every ring is drawn at full height. Marks: the band of the fit, the "
-        "first zeros of the CTF, and how far the fit holds.",
+        "first zeros of the CTF (1, 2, 3), and how far the fit holds.",
     )
 
 
