@@ -14,7 +14,7 @@ def hashes(run):
     return [output.hash for output in run.outputs]
 
 
-def test_a_map_over_two_nodes_gives_the_hashes_of_a_local_run(project, cluster, tmp_path):
+def test_a_map_over_two_nodes_gives_the_hashes_of_a_local_run(project, cluster, until, tmp_path):
     from cryoloom.app.session import create_project
 
     other = create_project(tmp_path / "other")
@@ -23,6 +23,53 @@ def test_a_map_over_two_nodes_gives_the_hashes_of_a_local_run(project, cluster, 
     far = project.run("toy.add", {"pause": 0.5}, things=source.outputs.things, seed=5, target="slurm", threads=THREADS, nodes=2)
     assert far.state == "finished"
     assert {path.name for path in (far.folder.path / "places").iterdir()} == {"n1", "n2"}
-    assert far.outputs.things.items.equals(local.outputs.things.items)
+    assert hashes(far) == hashes(local)
     assert not (far.folder.path / "nodes").exists()
-    assert far.folder.of_attempt("launch", 1)["job_name"] not in cluster.command("squeue", "--noheader", "--states=R,PD", "--format=%j")
+    until(lambda: not _in_queue(cluster), "an empty queue")
+
+
+def _begun(project, cluster, until, things):
+    """Return a run over two nodes that is at work on both."""
+    run = project.run("toy.add", {"pause": 0.7}, things=things, target="slurm", threads=THREADS, nodes=2, wait=False)
+    until(lambda: {path.name for path in (run.folder.path / "places").glob("*")} == {"n1", "n2"}, "work on both nodes", 50)
+    return run
+
+
+def _lead_node(cluster, run):
+    job = run.folder.of_attempt("launch", 1)["job"]
+    return cluster.command("squeue", "--noheader", "--format=%N", f"--jobs={job}").strip()
+
+
+def _in_queue(cluster):
+    return cluster.command("squeue", "--noheader", "--format=%j").split()
+
+
+def test_a_node_is_killed_and_its_items_are_computed_elsewhere(project, cluster, until):
+    source = project.run("toy.source", count=60)
+    run = _begun(project, cluster, until, source.outputs.things)
+    other = next(node for node in ("n1", "n2") if node != _lead_node(cluster, run))
+    cluster.kill_node(other)
+    try:
+        assert run.wait().state == "finished"
+    finally:
+        cluster.start_node(other)
+    assert run.folder.attempt() == 1 and not run.describe()["failed_items"]
+    assert run.outputs.things.items["value"].to_list() == [10.0 * n + 1 for n in range(1, 61)]
+
+
+def test_scancel_of_the_lead_leaves_no_job(project, cluster, until):
+    run = _begun(project, cluster, until, project.run("toy.source", count=200).outputs.things)
+    assert len(_in_queue(cluster)) == 2
+    cluster.command("scancel", run.folder.of_attempt("launch", 1)["job"])
+    until(lambda: not _in_queue(cluster), "an empty queue", 40)
+    assert run.state == "stopped"
+
+
+def test_when_the_node_of_the_lead_is_gone_so_are_the_others(project, cluster, until):
+    run = _begun(project, cluster, until, project.run("toy.source", count=200).outputs.things)
+    lead = _lead_node(cluster, run)
+    cluster.kill_node(lead)
+    try:
+        until(lambda: cluster.command("sinfo", "--noheader", "--Node", f"--nodes={'n1' if lead == 'n2' else 'n2'}", "--format=%t").strip() == "idle", "the other node idle", 40)
+    finally:
+        cluster.start_node(lead)
