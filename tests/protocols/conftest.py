@@ -32,6 +32,7 @@ class CheckpointJob:
     root: Path
     seed: int = 1
     threads: int = 1
+    blocks: None = None
     kill_after: int | None = None
     resume: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)

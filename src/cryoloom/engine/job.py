@@ -15,7 +15,9 @@ from cryoloom.spec.job import ItemFunction, MapResult, State
 from cryoloom.tables import Dataset, Hashed
 
 if TYPE_CHECKING:
+    from cryoloom.engine.blocks import NodeBlocks
     from cryoloom.engine.nodes import Nodes
+
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
@@ -59,6 +61,7 @@ class RunJob:
         self.warnings: list[str] = []
         self.failed_items: dict[str, int] = {}
         self.hashed: dict[str, Hashed] = {}
+        self.blocks = _blocks_on(nodes)
         self._journal, self._nodes, self._reuse, self._checked = journal, nodes, reuse, checked
         self._names: set[str] = set()
 
@@ -127,3 +130,11 @@ class RunJob:
             raise Failure("step-name", f"{name!r} cannot name a step: it is used twice in this run, or is not [a-z][a-z0-9_-]*.")
         self._names.add(name)
         return name
+
+
+def _blocks_on(nodes: "Nodes | None") -> "NodeBlocks | None":
+    if nodes is None:
+        return None
+    from cryoloom.engine.blocks import NodeBlocks
+
+    return NodeBlocks(nodes)
