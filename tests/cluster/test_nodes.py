@@ -2,6 +2,9 @@
 
 import pytest
 
+from cryoloom.engine import launch
+from cryoloom.spec import Failure
+
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.xdist_group("slurm")]
 
 pytest.importorskip("dask_jobqueue", reason="needs cryoloom[cluster]")
@@ -61,7 +64,7 @@ def test_scancel_of_the_lead_leaves_no_job(project, cluster, until):
     assert len(_in_queue(cluster)) == 2
     cluster.command("scancel", run.folder.of_attempt("launch", 1)["job"])
     until(lambda: not _in_queue(cluster), "an empty queue", 40)
-    assert run.state == "stopped"
+    assert run.state == "stopped" and launch.nodes_of(run.folder) == 2
 
 
 def test_when_the_node_of_the_lead_is_gone_so_are_the_others(project, cluster, until):
@@ -81,14 +84,27 @@ def test_when_the_node_of_the_lead_is_gone_so_are_the_others(project, cluster, u
         cluster.start_node(lead)
 
 
-def test_a_refinement_over_two_nodes_has_the_bits_of_a_local_one(project, cluster, until, tmp_path):
+def test_where_compute_nodes_may_not_submit_the_cure_is_named(project, tmp_path):
+    (tmp_path / "cluster.toml").write_text('memory = "500M"\npoll = 0.5\nprologue = ["export PATH=/nowhere"]\n')
+    source = project.run("toy.source", count=10)
+    with pytest.raises(Failure, match="cannot be submitted from the node of the run.*no sbatch") as caught:
+        project.run("toy.add", things=source.outputs.things, target="slurm", threads=THREADS, nodes=2)
+    assert "--nodes 1" in str(caught.value)
+
+
+def test_a_refinement_over_two_nodes_has_the_bits_of_a_local_one(project, tmp_path):
+    from cryoloom.app.session import create_project
     from cryoloom.app.simulation import simulate
 
-    simulate(tmp_path / "data", "s0", 3, overrides={"particles": "200", "box": "32", "pixel_size": "7"}, threads=1)
-    particles = project.run("import.particles", path=str(tmp_path / "data/particles.star")).outputs.particles
-    reference = project.run("import.volume", path=str(tmp_path / "data/truth/volume.mrc")).outputs.volume
-    asked = {"particles": particles, "reference": reference, "mask_diameter": 170.0, "initial_lowpass": 50.0, "iterations": 3}
-    project.run("refine.auto", asked, threads=1)  # so that every kernel is compiled before anything is compared
-    local = project.run("refine.auto", asked, threads=1, again=True)
-    far = project.run("refine.auto", asked, threads=THREADS, target="slurm", nodes=2, again=True)
+    simulate(tmp_path / "data", "s0", 3, overrides={"particles": "120", "box": "32", "pixel_size": "7"}, threads=1)
+
+    def refined(where, name, **how):
+        particles = where.run("import.particles", path=str(tmp_path / "data/particles.star")).outputs.particles
+        reference = where.run("import.volume", path=str(tmp_path / "data/truth/volume.mrc")).outputs.volume
+        asked = {"particles": particles, "reference": reference, "mask_diameter": 170.0, "initial_lowpass": 50.0, "iterations": 3}
+        return where.run("refine.auto", asked, name=name, **how)
+
+    refined(create_project(tmp_path / "first"), "first", threads=1)  # compiles every kernel: before it is kept, its last bit may differ
+    local = refined(create_project(tmp_path / "other"), "local", threads=1)
+    far = refined(project, "far", threads=THREADS, target="slurm", nodes=2)
     assert hashes(far) == hashes(local)

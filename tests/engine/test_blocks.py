@@ -14,7 +14,7 @@ from cryoloom.engine.blocks import NodeBlocks
 from cryoloom.engine.parcels import Parcels, hand_over, receive, take
 from cryoloom.numerics.parallel import Stage, Threads
 from cryoloom.numerics.parallel import blocks as cut
-from cryoloom.spec import Failure
+from cryoloom.spec import Failure, WrongUse
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,12 @@ def test_what_a_block_raises_is_raised(tmp_path):
     work = Stage(partial(divmod, 1), Sum.block, [[slice(0, 1)]])
     with pytest.raises(ZeroDivisionError):
         list(NodeBlocks(FakeNodes(tmp_path)).results(work))
+
+
+def test_several_nodes_take_a_cluster(project):
+    with pytest.raises(WrongUse, match="2 nodes are of a cluster"):
+        project.run("toy.source", nodes=2)
+    assert [run.state for run in project.runs()] == ["draft"]
 
 
 def test_arrays_are_sent_once_mapped_and_go_with_their_owner(tmp_path):

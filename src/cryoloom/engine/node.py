@@ -3,6 +3,7 @@
 Run as ``python -m cryoloom.engine.node SCHEDULER OPTIONS...`` by the job of a node. The run's own node has such a worker in the run process.
 """
 
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -53,6 +54,8 @@ def main(arguments: list[str]) -> None:
     os.environ.update(ONE_THREAD)
     from distributed.cli.dask_worker import main as work
 
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("distributed").setLevel(logging.WARNING)
     with suppress(SystemExit):
         # Slurm ends what takes too much memory, and sees that nothing outlives its job.
         work([*arguments, "--no-nanny", "--memory-limit", "0", "--no-dashboard"])

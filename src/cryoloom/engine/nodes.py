@@ -151,6 +151,9 @@ class Nodes:
                 self._cluster.sync(asyncio.wait_for, self._own.close(timeout=CLOSING, executor_wait=False), CLOSING) if self._own else None
             with suppress(Exception):
                 self._cluster.close(timeout=CLOSING)
+            for credential in ("ca_file", "cert", "key"):  # dask_jobqueue leaves closing its files to the collector
+                with suppress(Exception):
+                    getattr(self._cluster, f"_job_{credential}").close()
             self._cluster = self._client = self._own = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -159,7 +162,8 @@ class Nodes:
         self.folder.mkdir(mode=0o700)
         dask.config.set(SETTINGS)
         site = read_site(self._run.root).of(self._run.record["protocol"])
-        LOG.info("asking for %d more nodes", self.count - 1)
+        logging.getLogger("distributed").setLevel(logging.WARNING)
+        LOG.info("nodes asked for beside this one: %d", self.count - 1)
         self._cluster = self._made(site)
         self._client = Client(self._cluster, set_as_default=False)
         self._own = self._cluster.sync(self._worker_here, site)
