@@ -65,7 +65,7 @@ class NodeBlocks:
         Failure
             ``nodes-die``: several nodes were lost over the same blocks.
         """
-        _ = self._nodes.client  # their folder is made when they are asked for
+        self._nodes.workers()  # their folder is made when they are asked for
         self._parcels = self._parcels or Parcels(self._nodes.folder)
         parcel = self._parcels.send(stage)
         try:

@@ -75,6 +75,10 @@ class _NodeJob(SLURMJob):
         await ProcessInterface.start(self)
 
 
+class _NodeCluster(SLURMCluster):
+    job_cls = _NodeJob
+
+
 class Nodes:
     """The nodes of one attempt of a run, asked for when first needed.
 
@@ -91,9 +95,9 @@ class Nodes:
         self.count, self.threads = count, threads
         self.folder = run.path / "nodes"
         self._run, self._name, self._log = run, launch["job_name"], run.log(attempt)
-        self._cluster: SLURMCluster | None = None
+        self._cluster: _NodeCluster | None = None
         self._client: Client | None = None
-        self._own: Worker | None = None
+        self._own: Any = None
         self._refusals: list[CryoloomError] = []
         self._mended = 0.0
 
@@ -179,10 +183,9 @@ class Nodes:
                 "Where compute nodes may not submit jobs, use --nodes 1.",
             )
 
-    def _made(self, site: Site) -> SLURMCluster:
+    def _made(self, site: Site) -> _NodeCluster:
         log = self._log.with_name(f"{self._log.stem}.node-%j.txt")
-        return SLURMCluster(
-            job_cls=_NodeJob,
+        return _NodeCluster(
             header=slurm.header(site, name=slurm.of_nodes(self._name), log=log, threads=self.threads),
             folder=self._run.path,
             refusals=self._refusals,
@@ -236,4 +239,6 @@ class NodeWorkers:
         return bool(self._nodes.workers())
 
     def end(self) -> None:
-        """See `Workers`; what is still at work is told to nobody."""
+        """See `Workers`; a pool of processes knows one map only."""
+        with suppress(Exception):  # a node may go meanwhile
+            self._nodes.client.run(end_pool)
