@@ -84,6 +84,19 @@ def test_when_the_node_of_the_lead_is_gone_so_are_the_others(project, cluster, u
         cluster.start_node(lead)
 
 
+def test_blocks_over_two_nodes_one_of_which_is_killed_are_those_of_threads(project, cluster, until):
+    whole = project.run("toy.blocks", seed=3, threads=2)
+    run = project.run("toy.blocks", {"pause": 0.3}, seed=3, target="slurm", threads=THREADS, nodes=2, wait=False)
+    until(lambda: {path.name for path in (run.folder.path / "places").glob("*")} == {"n1", "n2"}, "work on both nodes", 50)
+    other = next(node for node in ("n1", "n2") if node != _lead_node(cluster, run))
+    cluster.kill_node(other)
+    try:
+        assert run.wait().folder.attempt() == 1
+    finally:
+        cluster.start_node(other)
+    assert run.outputs.things.items.equals(whole.outputs.things.items)
+
+
 def test_where_compute_nodes_may_not_submit_the_cure_is_named(project, tmp_path):
     (tmp_path / "cluster.toml").write_text('memory = "500M"\npoll = 0.5\nprologue = ["export PATH=/nowhere"]\n')
     source = project.run("toy.source", count=10)
@@ -96,7 +109,7 @@ def test_a_refinement_over_two_nodes_has_the_bits_of_a_local_one(project, tmp_pa
     from cryoloom.app.session import create_project
     from cryoloom.app.simulation import simulate
 
-    simulate(tmp_path / "data", "s0", 3, overrides={"particles": "120", "box": "32", "pixel_size": "7"}, threads=1)
+    simulate(tmp_path / "data", "s0", 3, overrides={"particles": "100", "box": "32", "pixel_size": "7"}, threads=1)
 
     def refined(where, name, **how):
         particles = where.run("import.particles", path=str(tmp_path / "data/particles.star")).outputs.particles

@@ -163,6 +163,38 @@ class Grow(Protocol, id="toy.grow", outputs=Made):
         return Made(Things(frame, job.root, meta={"history": last["history"]}))
 
 
+@dataclass(frozen=True)
+class Steps:
+    """Random walks, one a part, whose blocks start from where the part does."""
+
+    seed: int
+    starts: np.ndarray
+    pause: float
+    folder: Path
+
+    def part(self, number: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, number]).normal(size=self.starts.shape) + self.starts * number
+
+    def block(self, part: np.ndarray, some: slice) -> np.ndarray:
+        called(self.folder / "places", os.environ.get("SLURMD_NODENAME", "here"))
+        time.sleep(self.pause)
+        return part[some].cumsum()
+
+
+class Blocks(Protocol, id="toy.blocks", outputs=Made):
+    """Compute block by block."""
+
+    pause: float = Param("Pause", 0.0, ge=0, help="Seconds that each block takes.")
+
+    def run(self, job: Job) -> Made:
+        from cryoloom.numerics.parallel import Stage, Threads, blocks
+
+        steps = Steps(job.seed, np.arange(20_000.0), self.pause, job.folder)
+        stage = Stage(steps.part, steps.block, [blocks(20_000, 400)] * 3)
+        found = [np.concatenate(results) for results in (job.blocks or Threads(job.threads)).results(stage)]
+        return Made(Things(pl.DataFrame({"id": range(20_000), "value": np.sum(found, axis=0)}), job.root))
+
+
 class Fail(Protocol, id="toy.fail", outputs=Made):
     """Fail as a whole."""
 

@@ -151,8 +151,9 @@ class Nodes:
             with suppress(Exception):
                 assert self._client is not None
                 self._client.close(timeout=CLOSING)
-            with suppress(Exception):
-                self._cluster.sync(asyncio.wait_for, self._own.close(timeout=CLOSING, executor_wait=False), CLOSING) if self._own else None
+            if self._own is not None:
+                with suppress(Exception):
+                    self._cluster.sync(self._own.close, timeout=CLOSING, executor_wait=False)
             with suppress(Exception):
                 self._cluster.close(timeout=CLOSING)
             for credential in ("ca_file", "cert", "key"):  # dask_jobqueue leaves closing its files to the collector
