@@ -83,7 +83,8 @@ def submit(text: str, folder: Path) -> str:
 
 def cancel(name: str) -> None:
     """Cancel the jobs of a name and of the nodes that work for it; none there is no error."""
-    subprocess.run(["scancel", f"--name={name},{of_nodes(name)}"], capture_output=True, timeout=PATIENCE, check=False)
+    for each in (name, of_nodes(name)):  # scancel takes one name at a time
+        subprocess.run(["scancel", f"--name={each}"], capture_output=True, timeout=PATIENCE, check=False)
     _seen.clear()
 
 
