@@ -83,6 +83,11 @@ def test_scancel_of_the_lead_leaves_no_job(project, cluster, begun, until):
     assert run.state == "stopped" and launch.nodes_of(run.folder) == 2
 
 
+def test_stop_leaves_no_job(cluster, begun):
+    run = begun("toy.blocks")
+    assert run.stop() and run.state == "stopped" and not in_queue(cluster)
+
+
 def test_a_lead_that_is_killed_outright_leaves_no_job(project, cluster, begun, until):
     run = begun("toy.add", things=project.run("toy.source", count=400).outputs.things)
     for pid in (run.folder.of_attempt("claim", 1)["supervisor"]["pid"], run.folder.of_attempt("proc", 1)["pid"]):
