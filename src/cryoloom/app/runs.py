@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cryoloom.app import catalogue, forms
@@ -243,24 +242,27 @@ class Run:
 
     def log(self) -> str:
         """Return everything that all attempts printed."""
-        texts = []
-        for attempt in range(1, self.folder.attempt() + 1):
-            with suppress(FileNotFoundError):
-                texts.append(self.folder.log(attempt).read_text(encoding="utf-8", errors="replace"))
-        return "".join(texts)
+        return "".join(path.read_text(encoding="utf-8", errors="replace") for path in self.folder.logs())
 
     def progress(self) -> dict[str, Any] | None:
-        """Return the latest progress: ``name done total unit message``, and ``remaining`` in seconds where it can be told."""
+        """Return the latest progress: ``name done total unit message``, and ``remaining`` in seconds where it can be told.
+
+        A run that waits for what comes in says so in ``message``, without ``remaining``.
+        """
         events = self.events()
         starts = [number for number, event in enumerate(events) if event["kind"] == "state"]
-        told = [event for event in events[starts[-1] if starts else 0 :] if event["kind"] == "progress"]
+        told = [event for event in events[starts[-1] if starts else 0 :] if event["kind"] in ("progress", "waiting")]
+        waits = told[-1]["message"] if told and told[-1]["kind"] == "waiting" else ""
+        told = [event for event in told if event["kind"] == "progress"]
         if not told:
-            return None
+            return {"name": "", "done": 0, "total": None, "unit": "", "message": waits, "remaining": None} if waits else None
         last = told[-1]
         first = next(event for event in told if event["name"] == last["name"])
         found = {key: last.get(key) for key in ("name", "done", "total", "unit", "message")}
         done, spent = last["done"] - first["done"], last["t"] - first["t"]
         rest = None if last.get("total") is None else last["total"] - last["done"]
+        if waits:
+            return {**found, "message": waits, "remaining": None}
         return {**found, "remaining": spent / done * rest if done > 0 and rest is not None else None}
 
     def partial(self, name: str = "items") -> "pl.DataFrame":
@@ -278,14 +280,16 @@ class Run:
 
     # -- what can be done with it -------------------------------------------------------------------------------
 
-    def start(self, *, threads: int | None = None, target: str = "") -> "Run":
-        """Start it, or start it again where it was left, here (``local``) or on the cluster (``slurm``); returns at once."""
-        launch.start(self.folder, WORKER, threads=threads or self._threads(), target=target)
+    def start(self, *, threads: int | None = None, target: str = "", nodes: int = 0) -> "Run":
+        """Start it, or start it again where it was left, here (``local``) or on `nodes` of the cluster (``slurm``); returns at once."""
+        launch.start(self.folder, WORKER, threads=threads or self._threads(), target=target, nodes=nodes)
         return self
 
-    def resume(self, *, threads: int | None = None, target: str = "", wait: bool = True, on_event: Observer | None = None) -> "Run":
+    def resume(
+        self, *, threads: int | None = None, target: str = "", nodes: int = 0, wait: bool = True, on_event: Observer | None = None
+    ) -> "Run":
         """Go on with a failed, stopped or lost run, where it ran before unless told; finished items and iterations are kept."""
-        self.start(threads=threads, target=target)
+        self.start(threads=threads, target=target, nodes=nodes)
         return self.wait(on_event) if wait else self
 
     def wait(self, on_event: Observer | None = None) -> "Run":

@@ -4,6 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ class Site:
         More options of sbatch, one a string.
     prologue
         Shell lines before the run, such as ``module load cuda``.
+    interface
+        Network over which the nodes of a run of several speak, such as ``ib0``; that of the default route when empty.
     poll
         Seconds between two questions to the queue.
     protocols
@@ -45,6 +48,7 @@ class Site:
     memory: str = "4G"
     directives: tuple[str, ...] = ()
     prologue: tuple[str, ...] = ()
+    interface: str = ""
     poll: float = 15.0
     protocols: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     origin: str = ""
@@ -75,6 +79,13 @@ def read_site(project: Path) -> Site:
     path = next((place for place in places(project) if place.is_file()), None)
     if path is None:
         return Site()
+    status = path.stat()
+    return _read(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, _inode: int, _size: int, _changed: int) -> Site:
+    # asked for by every run of a cluster that is looked at
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -110,6 +121,7 @@ time = "2-00:00:00"             # limit of a run
 memory = "4G"                   # for each thread
 directives = []                 # more options of sbatch: ["--constraint=avx512"]
 prologue = []                   # shell lines before the run: ["module load cuda"]
+interface = ""                  # network between the nodes of `--nodes`: "ib0"; the default route's when empty
 poll = 15                       # seconds between two questions to the queue
 
 [protocols."refine.auto"]       # other values for one protocol

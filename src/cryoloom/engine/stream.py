@@ -6,19 +6,20 @@ After a round the outputs so far are laid open (``open.json`` and the tables bes
 have ended, is no longer this file's: it is the run as any other.
 """
 
+import logging
 import math
 import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from cryoloom import files
 from cryoloom.engine.events import Journal
 from cryoloom.engine.folder import RunFolder
-from cryoloom.engine.inputs import UNFINISHED, Find, in_memory, laid_open, open_inputs
+from cryoloom.engine.inputs import UNFINISHED, Find, in_memory, laid_open, open_inputs, stamps_of
 from cryoloom.engine.job import RunJob
 from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.reuse import Reuse
@@ -27,6 +28,10 @@ from cryoloom.spec.errors import CryoloomError
 from cryoloom.spec.protocol import SOURCE, Outputs, Protocol
 from cryoloom.tables import Dataset
 
+if TYPE_CHECKING:
+    from cryoloom.engine.nodes import Nodes
+
+LOG = logging.getLogger("cryoloom.stream")
 PAUSE = 1.0
 """Seconds between two looks for something new."""
 ROUND = 20.0
@@ -42,7 +47,7 @@ class Stream:
     ----------
     run, find
         The run, and what returns the protocol of an id.
-    journal, threads
+    journal, threads, nodes
         As the attempt has them.
 
     Attributes
@@ -51,8 +56,8 @@ class Stream:
         Parts whose content is known to be that of their item, with the item's key.
     """
 
-    def __init__(self, run: RunFolder, find: Find, journal: Journal, threads: int) -> None:
-        self.run, self.find, self.journal, self.threads = run, find, journal, threads
+    def __init__(self, run: RunFolder, find: Find, journal: Journal, threads: int, nodes: "Nodes | None" = None) -> None:
+        self.run, self.find, self.journal, self.threads, self.nodes = run, find, journal, threads, nodes
         self.protocol = find(run.record["protocol"])
         # What lies outside the project has no content that could be compared.
         self.reuse = None if self.protocol.streams == SOURCE else Reuse(run)
@@ -60,7 +65,7 @@ class Stream:
         self._number = (laid_open(run.path) or {"round": 0})["round"]
         self._taken: set[int] = set()
         self._batch = 2 * threads
-        self._told: set[str] = set()
+        self._told = self._amiss = ""
 
     def follow(self) -> None:
         """Work on what there is and comes, round by round; return when everything has come and the last round is due.
@@ -71,17 +76,21 @@ class Stream:
             ``input-missing``: a run that makes an input has ended without it.
         """
         news, seen = time.monotonic(), None
+        inputs, stamps, fresh, protocol = {}, {}, [], None
         while True:
             quiet = math.inf if self.run.closing() else time.monotonic() - news
-            inputs, stamps = open_inputs(self.run, self.find, unfinished=True)
+            if changed := stamps_of(self.run) != stamps:
+                inputs, stamps = open_inputs(self.run, self.find, unfinished=True)
+            if changed or fresh or protocol is None:
+                fresh = self._fresh(inputs)
+                protocol = self._built(inputs, fresh[: self._batch])
             coming = any(stamp.startswith(UNFINISHED) for each in stamps.values() for stamp in each)
-            fresh = self._fresh(inputs)
-            protocol = self._built(inputs, fresh[: self._batch])
             expecting = protocol is not None and protocol.expects_more(quiet)
             if not coming and not expecting and (not fresh or not self._watched()):
                 return
             now = (stamps, protocol.fingerprint()) if protocol else None
             if protocol is None or (not fresh and now == seen):
+                self._tell()
                 time.sleep(PAUSE)
                 continue
             began = time.monotonic()
@@ -116,17 +125,26 @@ class Stream:
     def _round(self, protocol: Protocol) -> bool:
         """Do one round; return whether its outputs differ from the last one's. What goes wrong may come right with more input."""
         job = RunJob(
-            self.run.path, self.run.root, seed=self.run.record["seed"], threads=self.threads, journal=self.journal, reuse=self.reuse,
-            checked=self.checked, open=True,
+            self.run.path, self.run.root, seed=self.run.record["seed"], threads=self.threads, journal=self.journal, nodes=self.nodes,
+            reuse=self.reuse, checked=self.checked, open=True,
         )  # fmt: skip
+        self._told = self._amiss = ""
         try:
             outputs = protocol.run(job)
         except CryoloomError as error:
-            if error.message not in self._told:
-                self.journal.write("waiting", message=error.message)
-                self._told.add(error.message)
+            self._amiss = error.message
             return False
         return self._lay_open(outputs)
+
+    def _tell(self) -> None:
+        """Say, once between two rounds, what is waited for, and what was amiss with what has come."""
+        above = ", ".join(dict.fromkeys(reference["run"] for reference in self.run.references()))
+        message = f"waiting for new items of {above}" if above else "waiting for new files"
+        message += f"; of those so far: {self._amiss}" if self._amiss else ""
+        if message != self._told:
+            self.journal.write("waiting", message=message)
+            LOG.info(message)
+            self._told = message
 
     def _lay_open(self, outputs: Outputs) -> bool:
         last = laid_open(self.run.path)

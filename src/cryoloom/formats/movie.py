@@ -1,7 +1,7 @@
 """Movies of any supported format, as frames to read in pieces."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from cryoloom.spec import Failure, Item
 
 SUFFIXES = (".mrc", ".mrcs", ".st", *tiff.SUFFIXES, ".eer", *dm.SUFFIXES)
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_LOOKED_AT = 16
+"""Rows of the first frame whose samples tell whether they are signed."""
 _DM = (b"\0\0\0\3", b"\0\0\0\4")
 
 
@@ -136,7 +138,8 @@ def _counts_look_unsigned(path: Path, header: mrc.MrcHeader) -> bool:
     """Tell whether bytes that the standard calls signed are counts above 127: read as unsigned they scatter less."""
     if path.suffix.lower() in (".gz", ".bz2"):
         return False
-    frame = mrc.read_sections(path, header, 0, 1)
+    # some rows of the first frame tell it, and movies are registered by the thousand
+    frame = mrc.read_sections(path, replace(header, shape=(1, min(header.shape[1], _LOOKED_AT), header.shape[2])), 0, 1)
     if frame.min() >= 0 or frame.std() <= frame.view(np.uint8).std():
         return False
     warnings.warn(f"{path.name}: signed bytes that make sense only as unsigned counts; read as unsigned", stacklevel=3)

@@ -266,14 +266,15 @@ class Dataset:
                 write_frame(self._ids, path)
                 stored = TableRef(stored.base, stored.sidecars, FileRef.of(path, self.root))
         own = folder.relative_to(self.root).as_posix() + "/"
-        files = [FileRef.of(self.root / path, self.root, (hashed or {}).get(path)) for path in self._data_files() if path.startswith(own)]
+        files = {path: (hashed or {}).get(path) for path in self._data_files() if path.startswith(own)}
+        content = {path: each if each and each.holds(self.root / path) else Hashed.of(self.root / path) for path, each in files.items()}
         manifest: dict[str, Any] = {
             "kind": self.kind,
             "count": len(self),
             "table": stored.to_json(),
             "optics": self.optics,
             "meta": self.meta,
-            "files": [{"path": file.path, "size": file.size, "blake3": file.blake3} for file in files],
+            "files": [each.listed(path) for path, each in content.items()],
         }
         manifest["hash"] = blake3(json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
         return manifest

@@ -169,6 +169,7 @@ BY_PROTOCOL: Mapping[str, Callable[[Step, Conversion], None]] = {
     "import.coordinates": _coordinates,
     "motion.correlation": _gain,
     "ctf.estimate": _band,
+    "ctf.refine": _band,
     "particles.extract": _extract,
 }
 BY_CLASS: Mapping[str, Callable[[Step, Conversion], None]] = {

@@ -9,6 +9,7 @@ import polars as pl
 from cryoloom.data import Micrographs, Movies
 from cryoloom.report.panels import Histogram, ImageGrid, TableView, Trajectory
 from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
+from cryoloom.tables import Hashed
 from cryoloom.units import Angstrom
 
 EARLY_DOSE = 4.0
@@ -23,6 +24,7 @@ class Aligned(Outputs):
 class Correlation(
     Protocol,
     id="motion.correlation",
+    version=2,
     outputs=Aligned,
     cite=("10.1038/nmeth.4193", "10.1107/S205225251801463X", "10.7554/eLife.06980"),
     aliases=("ProtRelionMotioncor", "ProtMotionCorr"),
@@ -175,6 +177,8 @@ class Correlation(
             "motion_error": float(motion.error) if np.isfinite(motion.error) else None,
             "motion_sure": motion.sure,
             "bad_pixels": frames.bad_pixels,
+            # all of the file has just been read: it is at hand, as it was not when it was imported
+            "movie_blake3": Hashed.of(movie.path).blake3,
         }
 
     def summary(self, out: Aligned) -> Mapping[str, Any]:
