@@ -1,7 +1,8 @@
 """The kinds of sets a protocol takes and gives.
 
 Optics groups carry ``optics_group``, ``optics_group_name``, ``pixel_size`` (Å/px of the set's own images), ``voltage`` (kV), ``cs`` (mm),
-``amplitude_contrast``; movies and micrographs also ``dose_per_frame`` (None: unknown) and ``pre_exposure`` (e/Å²); particles also
+``amplitude_contrast``; movies and micrographs also ``dose_per_frame`` (None: unknown) and ``pre_exposure`` (e/Å²), micrographs with cropped borders
+and what was picked on them ``offset_x`` and ``offset_y`` (Å, of their first pixel in the micrograph as recorded); particles also
 ``box_size``, ``contrast`` ("bright" or "dark"), ``phase_flipped`` and ``ctf_premultiplied``. Groups imported from RELION keep its further
 columns (``rlnBeamTiltX`` ...) under its names, and so do rows.
 """
@@ -31,7 +32,7 @@ class Micrographs(
 
     ``micrograph_path`` is the unweighted sum, for CTF estimation; ``weighted_path`` (null without dose) the dose-weighted one, for
     picking and extraction. Where the motion is known: ``shift_x``, ``shift_y`` (lists, px of the unbinned movie, RELION's sign),
-    ``first_frame`` (from 1) and ``motion_model`` (36 coefficients of RELION's model, or null).
+    ``first_frame`` (from 1) and ``motion_model`` (36 coefficients of RELION's model, or null). Meta: ``contrast``, "bright" once they are inverted.
     """
 
 
