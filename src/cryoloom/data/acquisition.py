@@ -12,8 +12,24 @@ Folder = Annotated[AbsolutePath, Param(
     help="Where relative patterns start; empty: where the program was started. A wrong one finds nothing.",
 )]  # fmt: skip
 Exclude = Annotated[Texts, Param(
-    "Leave out", (), advanced=True, aliases=("blacklistFile",),
+    "Leave out", (), advanced=True, aliases=("blacklist",),
     help="Files of the pattern not to take: names or paths with wildcards. What is left out here is in no later step.",
+)]  # fmt: skip
+ExcludeList = Annotated[AbsolutePath, Param(
+    "Leave-out list", "", advanced=True, wizard="file", aliases=("blacklistFile",),
+    help="A text file with a name, path or pattern a line of files not to take. What is left out here is in no later step.",
+)]  # fmt: skip
+ExcludeRegexps = Annotated[bool, Param(
+    "List of expressions", False, advanced=True, when="exclude_list", aliases=("useRegexps",),
+    help="The lines of the list are regular expressions, which may fit any part of a path. One like `.` leaves everything out.",
+)]  # fmt: skip
+ExcludeFrom = Annotated[str, Param(
+    "Leave out from", "", advanced=True, aliases=("blacklistDateFrom",),
+    help="Files last changed from then on, 2026-03-01 or 2026-03-01 14:30:00, are not taken. A copy may have lost the time of its recording.",
+)]  # fmt: skip
+ExcludeTo = Annotated[str, Param(
+    "Leave out until", "", advanced=True, aliases=("blacklistDateTo",),
+    help="Files last changed up to then are not taken; with a beginning, those between. A copy may have lost the time of its recording.",
 )]  # fmt: skip
 CopyFiles = Annotated[bool, Param(
     "Copy files", False, advanced=True, aliases=("copyFiles",),
@@ -41,7 +57,7 @@ AmplitudeContrast = Annotated[float, Param(
 )]  # fmt: skip
 Magnification = Annotated[float | None, Param(
     "Magnification", None, gt=0, group="Acquisition", advanced=True,
-    help="As the microscope shows it; recorded, not used. The pixel size decides.",
+    help="As the microscope shows it. It is recorded; the pixel size decides, unless that is taken from the scanner. A wrong one then scales all.",
 )]  # fmt: skip
 IgnoreRecorded = Annotated[bool, Param(
     "Ignore the microscope's files", False, group="Acquisition", advanced=True,

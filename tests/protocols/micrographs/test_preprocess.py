@@ -146,7 +146,7 @@ def test_operations_go_in_the_order_of_the_table(job, micrographs):
     expected = resized(expected, ratio_near(1), Band(0.8, Edge(0.01, 0.001), Edge(0.3, 0.001)))
     expected, _ = normalised(expected)
     assert np.abs(images_of(out)[0] - expected).max() < 1e-4
-    assert out.items["replaced_pixels"].to_list() == [1] and out.meta["contrast"] == "bright"
+    assert out.items["replaced_pixels"].to_list() == [1] and out.optics[0]["contrast"] == "bright"
     assert "Protein is bright" in job.warnings[0]
 
 
@@ -228,6 +228,19 @@ def test_picks_and_ctfs_belong_to_the_originals_too(job, micrographs, tmp_path):
     assert all(np.hypot(*(np.array(np.unravel_index(box.argmax(), box.shape)) - 10)) <= 1 for box in stack)
     back = Extract(coordinates=again, micrographs=originals, box_size=40).run(job).particles
     assert off(back) < 1e-6
+
+
+def test_inverted_micrographs_say_so_and_particles_know_it(job, micrographs):
+    inverted = Preprocess(micrographs=micrographs(noise()), invert=True).run(job).micrographs
+    assert inverted.optics[0]["contrast"] == "bright" and images_of(inverted)[0].mean() == pytest.approx(-100, rel=1e-2)
+    point = {"id": [7 << 20], "micrograph_id": [7], "micrograph_name": ["m7"], "x": [200.0], "y": [200.0], "score": [1.0], "optics_group": [1]}
+    picks = Coordinates(pl.DataFrame(point), job.root, optics=inverted.optics)
+    extract = Extract(coordinates=picks, micrographs=inverted, box_size=32)
+    assert [hint.parameter for hint in extract.check()] == ["invert"]
+    assert extract.run(job).particles.optics[0]["contrast"] == "dark"
+    assert Extract(coordinates=picks, micrographs=inverted, box_size=32, invert=False).run(job).particles.optics[0]["contrast"] == "bright"
+    again = Preprocess(micrographs=inverted, invert=True).run(job).micrographs
+    assert again.optics[0]["contrast"] == "dark"
 
 
 def test_preview_report_and_words(job, micrographs):

@@ -154,7 +154,7 @@ class Preprocess(
             shortest = int(sides.min() or 0)  # pyright: ignore[reportArgumentType]
             if sides.len() and 2 * self.crop_pixels >= shortest:
                 yield Hint("crop_pixels", f"of {self.crop_pixels} px at each side leave nothing of {shortest} px", fix=(shortest - 1) // 4)
-        if self.invert and self.micrographs.meta.get("contrast") == "bright":
+        if self.invert and any(group.get("contrast") == "bright" for group in self.micrographs.optics):
             yield Hint("invert", "makes protein dark again: these micrographs are inverted already", error=False)
 
     def preview(self) -> Mapping[str, int | float | str]:
@@ -176,26 +176,23 @@ class Preprocess(
             job.warn(f"{clamped} pixels were 0 or below when {self.log_c:g} was added, and were taken for the lowest above it.")
         if flat := rows.filter("flat").height:
             job.warn(f"{flat} micrographs are the same everywhere and were normalised to 0.")
-        if self.invert:
+        if self.invert and any(group["contrast"] == "bright" for group in self._optics()):
             job.warn("Protein is bright in these micrographs: pick with --bright, and extract from the originals or with --no-invert.")
         own = [name for name in rows.columns if name != "id"]
         items = self.micrographs.items.drop("psd_path", *own, strict=False).join(rows, on="id", how="left", maintain_order="left")
         items = items.drop("flat").with_columns(pl.col("width", "height").fill_null(0), pl.col("micrograph_path").fill_null(""))
-        meta = {**self.micrographs.meta, **({"contrast": self._contrast()} if self.invert else {})}
-        micrographs = Micrographs(items, job.root, optics=self._optics(), meta=meta)
+        micrographs = Micrographs(items, job.root, optics=self._optics(), meta=self.micrographs.meta)
         return Preprocessed(micrographs.disable(result.failed) if result.failed else micrographs)
 
-    def _contrast(self) -> str:
-        return "dark" if self.micrographs.meta.get("contrast") == "bright" else "bright"
-
     def _optics(self) -> list[dict[str, Any]]:
-        """Return the groups with the new pixel size, and where the new first pixel lies in the micrograph as recorded, Å."""
+        """Return the groups with the new pixel size and contrast, and where the new first pixel lies in the micrograph as recorded, Å."""
         factor, cut = float(_ratio(self.bin_factor)) if self.downsample else 1.0, self.crop_pixels if self.crop else 0
         groups = []
         for group in self.micrographs.optics:
             size = group["pixel_size"]
             moved = {f"offset_{axis}": group.get(f"offset_{axis}", 0.0) + cut * size for axis in "xy"} if cut else {}
-            groups.append({**group, "pixel_size": size * factor, **moved})
+            turned = {"contrast": "dark" if group.get("contrast") == "bright" else "bright"} if self.invert else {}
+            groups.append({**group, "pixel_size": size * factor, **moved, **turned})
         return groups
 
     def prepare(self, item: Item) -> Mapping[str, Any]:

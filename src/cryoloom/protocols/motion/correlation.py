@@ -89,7 +89,7 @@ class Correlation(
         optics = [
             {**group, "movie_pixel_size": group["pixel_size"], "pixel_size": group["pixel_size"] * ratio} for group in self.movies.optics
         ]
-        gain = {name: value for name, value in self.movies.meta.items() if name.startswith(("gain", "defects"))}
+        gain = {name: value for name, value in self.movies.meta.items() if name.startswith(("gain", "dark", "defects"))}
         micrographs = Micrographs(items, job.root, optics=optics, meta={**gain, "first_frame": self.first_frame, "binning": ratio})
         return Aligned(micrographs.disable(result.failed) if result.failed else micrographs)
 
@@ -123,9 +123,10 @@ class Correlation(
             )
         meta = self.movies.meta
         gain = read_mrc(item.root / meta["gain_path"]).data.astype(np.float32) if meta.get("gain_path") else None
+        dark = read_mrc(item.root / meta["dark_path"]).data.astype(np.float32) if meta.get("dark_path") else None
         defects = read_mrc(item.root / meta["defects_path"]).data != 0 if meta.get("defects_path") else None
         shape = (movie.height, movie.width)
-        for name, image in (("gain", gain), ("defects", defects)):
+        for name, image in (("gain", gain), ("dark", dark), ("defects", defects)):
             if image is not None and image.shape != shape:
                 raise Failure(
                     "detector-shape", f"{item['movie_name']} is {shape[1]} × {shape[0]} px, the {name} {image.shape[1]} × {image.shape[0]}."
@@ -135,7 +136,7 @@ class Correlation(
             return movie.read(first + number, first + number + 1)[0]
 
         try:
-            frames = Frames(read, last - first, gain=gain, defects=defects, seed=item.seed)
+            frames = Frames(read, last - first, gain=gain, dark=dark, defects=defects, seed=item.seed)
         except ValueError as error:
             raise Failure("movie-frame", f"{item['movie_name']}: {error}.", "Copy the movie again, or leave it out.") from error
         dose = item.row.get("dose_per_frame")

@@ -80,7 +80,7 @@ class Extract(
     def check(self) -> Iterator[Hint]:
         if self.phase_flip and self.ctfs is None:
             yield Hint("phase_flip", "needs CTFs to flip by", fix=False)
-        if self.invert and self.micrographs.meta.get("contrast") == "bright":
+        if self.invert and any(group.get("contrast") == "bright" for group in self.micrographs.optics):
             yield Hint("invert", "makes particles dark: these micrographs are inverted already", fix=False, error=False)
         if self.background_radius is not None and self.background_radius > self.box_size / 2:
             yield Hint(
@@ -215,7 +215,7 @@ class Extract(
                 "micrograph_pixel_size": group["pixel_size"],
                 "pixel_size": group["pixel_size"] * factor,
                 "box_size": self.box_size,
-                "contrast": "bright" if self.invert else "dark",
+                "contrast": "bright" if self.invert != (group.get("contrast") == "bright") else "dark",
                 "phase_flipped": self.phase_flip,
                 "ctf_premultiplied": False,
             }
