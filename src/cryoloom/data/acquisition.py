@@ -1,11 +1,21 @@
 """How images were recorded: the parameters that every import asks for, declared once, and the optics group they make."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import polars as pl
+from pydantic import AfterValidator
 
 from cryoloom.spec import AbsolutePath, Failure, Param, Texts
 from cryoloom.units import AngstromPerPixel, ElectronsPerSquareAngstrom, KiloVolts, Millimetres
+
+
+def _moment(text: str) -> str:
+    """Return a text that means a time, or none."""
+    if text:
+        datetime.fromisoformat(text.strip())
+    return text
+
 
 Folder = Annotated[AbsolutePath, Param(
     "Folder", "", advanced=True, wizard="file", aliases=("filesPath",),
@@ -23,11 +33,11 @@ ExcludeRegexps = Annotated[bool, Param(
     "List of expressions", False, advanced=True, when="exclude_list", aliases=("useRegexps",),
     help="The lines of the list are regular expressions, which may fit any part of a path. One like `.` leaves everything out.",
 )]  # fmt: skip
-ExcludeFrom = Annotated[str, Param(
+ExcludeFrom = Annotated[str, AfterValidator(_moment), Param(
     "Leave out from", "", advanced=True, aliases=("blacklistDateFrom",),
     help="Files last changed from then on, 2026-03-01 or 2026-03-01 14:30:00, are not taken. A copy may have lost the time of its recording.",
 )]  # fmt: skip
-ExcludeTo = Annotated[str, Param(
+ExcludeTo = Annotated[str, AfterValidator(_moment), Param(
     "Leave out until", "", advanced=True, aliases=("blacklistDateTo",),
     help="Files last changed up to then are not taken; with a beginning, those between. A copy may have lost the time of its recording.",
 )]  # fmt: skip
@@ -78,6 +88,11 @@ def optics_group(protocol: Any, **more: Any) -> dict[str, Any]:
     group = {"optics_group": 1, "optics_group_name": "opticsGroup1"}
     names = ("pixel_size", "voltage", "cs", "amplitude_contrast", "magnification", "dose_per_frame", "pre_exposure")
     return {**group, **{name: getattr(protocol, name) for name in names if hasattr(protocol, name)}, **more}
+
+
+def dose_of_frame(rate: float, exposure: float, frames: int, pixel_size: float) -> float:
+    """Return the dose of one frame, e/Å², of `rate` e/px/s during `exposure` s in `frames` frames with pixels of `pixel_size` Å."""
+    return rate * exposure / (frames * pixel_size**2)
 
 
 def demand_pixel_size(said: pl.DataFrame, pixel_size: float) -> None:

@@ -10,7 +10,7 @@ from blake3 import blake3
 
 from cryoloom.formats.defects import read_defects
 from cryoloom.formats.gain import Flip, Rotation, read_dark, read_gain
-from cryoloom.formats.gain_orientation import APART, Averages, Orientation, average_frames, find_orientation, residual_gain
+from cryoloom.formats.gain_orientation import APART, MOVIES, Averages, Orientation, average_frames, find_orientation, residual_gain
 from cryoloom.formats.mrc import write_mrc
 from cryoloom.spec import Failure
 
@@ -48,6 +48,11 @@ class Detector:
     reciprocal: bool = False
     search: bool = False
 
+    @property
+    def movies(self) -> int:
+        """Return how many of a set's movies are looked at."""
+        return MOVIES if self.gain else 1
+
     def write(
         self, output: Callable[[str], Path], movies: Sequence[Any], pixel_size: float, warn: Callable[[str], None], *, judge: bool = True
     ) -> dict[str, Any]:
@@ -80,9 +85,7 @@ class Detector:
             for note in gain.notes:
                 warn(f"{Path(self.gain).name}: {note}.")
             if averages is not None and (left := residual_gain(averages if dark is None else averages.less(dark), gain)) > SUSPICIOUS:
-                warn(
-                    f"{Path(self.gain).name} leaves a fixed pattern of {100 * left:.1f} % in the movies: is it of their session?"
-                )
+                warn(f"{Path(self.gain).name} leaves a fixed pattern of {100 * left:.1f} % in the movies: is it of their session?")
             write_mrc(output("gain.mrc"), gain.factors, pixel_size)
             found["gain_orientation"] = str(Orientation(detector.rotation, detector.flip, detector.reciprocal))
         if dark is not None:

@@ -6,10 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from cryoloom.formats.movie import open_movie
-from cryoloom.formats.mrc import MrcWriter
 from cryoloom.spec import Failure
 
 _NUMBERED = re.compile(r"(?P<movie>.*?)[_\-. ]*(?:frames?|n)?[_\-. ]*(?P<number>\d+)$", re.IGNORECASE)
@@ -69,8 +65,11 @@ def write_frames(frames: Sequence[Path], target: Path) -> None:
     Failure
         ``frame-unlike``: a file holds several images, or one of another size; and what `open_movie` raises.
     """
+    from cryoloom.formats.movie import open_movie
+    from cryoloom.formats.mrc import MrcWriter
+
     first = open_movie(frames[0])
-    mode = _MODES.get(np.dtype(first.dtype).name, 2)
+    mode = _MODES.get(first.dtype.newbyteorder("=").name, 2)
     with MrcWriter(target, first.shape, first.pixel_size, mode=mode) as stack:
         for path in frames:
             frame = open_movie(path)

@@ -1,18 +1,15 @@
 """Which of the files that a pattern matches are not to be taken, by lists and by date."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
+from cryoloom.formats.sources import item_names
 from cryoloom.spec import WrongUse
-
-
-def moment(text: str) -> datetime:
-    """Return the time that a text means, ``2026-03-01`` or ``2026-03-01 14:30:00``, where the program runs; raises ValueError."""
-    return datetime.fromisoformat(text.strip())
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,28 @@ class Rejection:
     names: Collection[str] = ()
     since: datetime | None = None
     until: datetime | None = None
+
+    @classmethod
+    def of(cls, protocol: Any, names: Iterable[str] = ()) -> "Rejection":
+        """Return the rules that the parameters of an import make (see `acquisition`), and `names` not to take."""
+        lines = _read_list(protocol.exclude_list) if protocol.exclude_list else ()
+        span = (datetime.fromisoformat(text.strip()) if text else None for text in (protocol.exclude_from, protocol.exclude_to))
+        return cls(lines, protocol.exclude_regexps, frozenset(names), *span)
+
+    def wanted(self, files: list[Path]) -> list[Path]:
+        """Return the files that are to be taken.
+
+        Raises
+        ------
+        WrongUse
+            ``no-files`` when none is left.
+        """
+        if not (self.lines or self.names or self.since or self.until):
+            return files
+        keep = self.kept(files, item_names(files))
+        if not any(keep):
+            raise WrongUse("no-files", f"all {len(files)} files that match are left out.", "Leave out fewer.")
+        return [file for file, taken in zip(files, keep, strict=True) if taken]
 
     def kept(self, files: Sequence[Path], names: Sequence[str]) -> list[bool]:
         """Return for each file, and the name that it would bear, whether it is to be taken."""
@@ -59,7 +78,7 @@ class Rejection:
         return (self.since is None or changed >= self.since) and (self.until is None or changed <= self.until)
 
 
-def read_list(path: str) -> tuple[str, ...]:
+def _read_list(path: str) -> tuple[str, ...]:
     """Return the lines of a text without empty ones and comments (``#`` at their beginning)."""
     lines = (line.strip() for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines())
     return tuple(line for line in lines if line and not line.startswith("#"))

@@ -233,7 +233,15 @@ def test_picks_and_ctfs_belong_to_the_originals_too(job, micrographs, tmp_path):
 def test_inverted_micrographs_say_so_and_particles_know_it(job, micrographs):
     inverted = Preprocess(micrographs=micrographs(noise()), invert=True).run(job).micrographs
     assert inverted.optics[0]["contrast"] == "bright" and images_of(inverted)[0].mean() == pytest.approx(-100, rel=1e-2)
-    point = {"id": [7 << 20], "micrograph_id": [7], "micrograph_name": ["m7"], "x": [200.0], "y": [200.0], "score": [1.0], "optics_group": [1]}
+    point = {
+        "id": [7 << 20],
+        "micrograph_id": [7],
+        "micrograph_name": ["m7"],
+        "x": [200.0],
+        "y": [200.0],
+        "score": [1.0],
+        "optics_group": [1],
+    }
     picks = Coordinates(pl.DataFrame(point), job.root, optics=inverted.optics)
     extract = Extract(coordinates=picks, micrographs=inverted, box_size=32)
     assert [hint.parameter for hint in extract.check()] == ["invert"]
