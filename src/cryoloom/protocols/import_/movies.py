@@ -313,7 +313,7 @@ class ImportMovies(Protocol, id="import.movies", version=2, outputs=Imported, al
             acquired["dose_per_frame"] = round(calculated, 6)
         if (unread := read.filter(pl.col("unread") != "")).height:
             job.warn(f"{unread.height} files beside movies tell nothing, such as {unread['unread'][0]}")
-        if left := int(read["left_out"].max() or 0):  # type: ignore[arg-type]
+        if left := max(read["left_out"].to_list(), default=0):
             job.warn(f"The last {left} hardware frames of EER movies make no whole fraction of {self.eer_grouping} and are left out.")
         return acquired
 
@@ -352,11 +352,12 @@ class ImportMovies(Protocol, id="import.movies", version=2, outputs=Imported, al
         if not files:
             return {"files": 0}
         told: dict[str, int | float | str] = {"files": len(files), "first": files[0].name, "last": files[-1].name}
+        first = self._open(files[0])
+        frames = first.frames
         if self.individual_frames:
             movies = gathered(files)
-            told |= {"movies": len(movies), "frames a movie": self.frames_per_movie or usual_count(movies)}
-        first = self._open(files[0])
-        frames = int(told.get("frames a movie", first.frames))
+            frames = self.frames_per_movie or usual_count(movies)
+            told |= {"movies": len(movies)}
         told |= {"frames": frames, "size (px)": f"{first.width} × {first.height}"}
         size = self._given_pixel_size() or first.pixel_size
         if size:
