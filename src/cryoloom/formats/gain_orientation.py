@@ -128,7 +128,7 @@ def find_orientation(averages: Averages, path: str) -> Orientation:
     """
     from cryoloom.numerics.detector.pattern import deviations, factors, match
 
-    average, reference = averages.all, read_reference(path)
+    average, reference = averages.all, factors(read_reference(path))
     candidates: list[tuple[Rotation, Flip, NDArray[np.float32]]] = []
     refused: Failure | None = None
     for rotation, flip in ORIENTATIONS:
@@ -141,7 +141,7 @@ def find_orientation(averages: Averages, path: str) -> Orientation:
     if not candidates:
         assert refused is not None
         raise refused
-    found = match(deviations(average), [factors(image) for _, _, image in candidates])
+    found = match(deviations(average), [image for _, _, image in candidates])
     both = [(sign * value, number, sign < 0) for number, value in enumerate(found.correlations) for sign in (1, -1)]
     (best, number, reciprocal), (second, _, _) = sorted(both, reverse=True)[:2]
     rotation, flip, _ = candidates[number]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from scipy.fft import rfft2
 from scipy.ndimage import uniform_filter
 
 from cryoloom.numerics.micrographs.pixels import middle_and_spread
@@ -82,12 +82,11 @@ def _dot(first: Image, second: Image) -> float:
 def _chance(first: Image, second: Image, there: float) -> float:
     """Return the deviation of the correlation over all shifts of one image over the other, but none, by Parseval's theorem."""
     height, width = first.shape
-    powers = [torch.fft.rfft2(torch.from_numpy(each)).abs().double() ** 2 for each in (first, second)]
-    weights = torch.full((width // 2 + 1,), 2.0, dtype=torch.float64)
+    weights = np.full(width // 2 + 1, 2.0)
     weights[0] = 1.0
     if width % 2 == 0:
         weights[-1] = 1.0
-    total = float((powers[0] * powers[1] * weights).sum())
+    total = float((np.abs(rfft2(first) * rfft2(second)).astype(np.float64) ** 2 * weights).sum())
     power = _dot(first, first) * _dot(second, second)
     if power == 0.0:
         return 1.0
