@@ -1,58 +1,23 @@
 """micrographs.preprocess: sizes, places and grey values against what the table of operations says."""
 
-import logging
-from dataclasses import dataclass, field
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
+from plain_job import PlainJob
 from pydantic import ValidationError
 
 from cryoloom.data import Coordinates, CTFs, Micrographs
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.protocols.micrographs.preprocess import Preprocess
 from cryoloom.protocols.particles.extract import Extract
-from cryoloom.spec import CryoloomError, Item, MapResult
 
 PIXEL, SHAPE = 1.34, (400, 520)
 RNG = np.random.default_rng(1)
 
 
-@dataclass
-class LoopJob:
-    """A job that does everything in a plain loop."""
-
-    folder: Path
-    root: Path
-    threads: int = 1
-    seed: int = 0
-    warnings: list[str] = field(default_factory=list)
-
-    def map(self, function, items, *, name="items"):
-        rows, failed = [], {}
-        for row in items.enabled().iter_rows(named=True):
-            try:
-                result = function(Item(row, self.root, self.folder, row["id"]))
-            except CryoloomError as error:
-                logging.debug("item %s failed", row["id"])
-                failed[row["id"]] = str(error)
-                continue
-            found = [{"id": row["id"], **result}] if isinstance(result, dict) else result
-            rows += [
-                {key: value.relative_to(self.root).as_posix() if isinstance(value, Path) else value for key, value in each.items()}
-                for each in found
-            ]
-        return MapResult(pl.DataFrame(rows, infer_schema_length=None), failed)
-
-    def warn(self, message):
-        self.warnings.append(message)
-
-
 @pytest.fixture
 def job(tmp_path):
-    (tmp_path / "run").mkdir()
-    return LoopJob(tmp_path / "run", tmp_path)
+    return PlainJob(tmp_path / "run", tmp_path)
 
 
 @pytest.fixture
