@@ -27,8 +27,6 @@ class Frames:
         Of frames.
     gain
         What frames are multiplied by; None: nothing. Zero marks dead pixels.
-    dark
-        What is taken off frames before that; None: nothing.
     defects
         True where pixels are bad; None: none known.
     seed
@@ -41,16 +39,9 @@ class Frames:
     """
 
     def __init__(
-        self,
-        read: Callable[[int], Image],
-        count: int,
-        *,
-        gain: Image | None,
-        defects: NDArray[np.bool_] | None,
-        seed: int,
-        dark: Image | None = None,
+        self, read: Callable[[int], Image], count: int, *, gain: Image | None, defects: NDArray[np.bool_] | None, seed: int
     ) -> None:
-        self._read, self._gain, self._dark, self._seed = read, gain, dark, seed
+        self._read, self._gain, self._seed = read, gain, seed
         self._kept: dict[int, Tensor] = {}
         self._kept_bytes = 0
         self._bad: NDArray[np.bool_] = np.zeros((0, 0), dtype=bool)
@@ -94,7 +85,6 @@ class Frames:
 
     def _gained(self, number: int) -> Image:
         frame = np.asarray(self._read(number), dtype=np.float32)
-        frame = frame if self._dark is None else frame - self._dark
         return frame.copy() if self._gain is None else frame * self._gain
 
 

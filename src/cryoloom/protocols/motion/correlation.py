@@ -133,10 +133,11 @@ class Correlation(
                 )
 
         def read(number: int) -> Any:
-            return movie.read(first + number, first + number + 1)[0]
+            raw = movie.read(first + number, first + number + 1)[0]
+            return raw if dark is None else raw - dark
 
         try:
-            frames = Frames(read, last - first, gain=gain, dark=dark, defects=defects, seed=item.seed)
+            frames = Frames(read, last - first, gain=gain, defects=defects, seed=item.seed)
         except ValueError as error:
             raise Failure("movie-frame", f"{item['movie_name']}: {error}.", "Copy the movie again, or leave it out.") from error
         dose = item.row.get("dose_per_frame")
