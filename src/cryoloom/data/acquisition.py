@@ -22,7 +22,7 @@ Folder = Annotated[AbsolutePath, Param(
     help="Where relative patterns start; empty: where the program was started. A wrong one finds nothing.",
 )]  # fmt: skip
 Exclude = Annotated[Texts, Param(
-    "Leave out", (), advanced=True, aliases=("blacklist",),
+    "Leave out", (), advanced=True,
     help="Files of the pattern not to take: names or paths with wildcards. What is left out here is in no later step.",
 )]  # fmt: skip
 ExcludeList = Annotated[AbsolutePath, Param(

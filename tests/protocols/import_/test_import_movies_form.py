@@ -114,7 +114,10 @@ def test_frames_in_folders_and_without_numbers(job, raw):
     movie(raw / "plain.mrc")
     with pytest.raises(Failure, match=r"plain\.mrc: the name of a frame ends with its number"):
         protocol(raw / "*.mrc", individual_frames=True).run(job)
-    assert [hint.parameter for hint in protocol(raw / "*.mrc", individual_frames=True, watch=True).check()] == ["individual_frames"]
+    assert [hint.parameter for hint in protocol(raw / "%.mrc", individual_frames=True, watch=True).check()] == [
+        "pattern",
+        "individual_frames",
+    ]
 
 
 # -- what to leave out ------------------------------------------------------------------------------------------

@@ -169,6 +169,8 @@ class ImportMovies(Protocol, id="import.movies", version=2, outputs=Imported, al
                 yield Hint(
                     "gain_orientation", "auto looks at movies that are there, which a watch waits for: see `cryoloom preview`", fix="given"
                 )
+            if any("%" in pattern for pattern in self.pattern):
+                yield Hint("pattern", "with % cannot be watched: a movie to come may bear the name of one that is there")
             if self.individual_frames:
                 yield Hint("individual_frames", "cannot be watched: nobody knows when a movie has all its frames", fix=False)
         if self.pixel_size_mode == "scanner" and self.magnification is None:
@@ -195,8 +197,8 @@ class ImportMovies(Protocol, id="import.movies", version=2, outputs=Imported, al
             found = sources.matching_files(self.pattern, leave_out=(*self.exclude, self.gain, self.dark, self.defects))
             known = () if self.exclude_movies is None else self.exclude_movies.items["movie_name"]
             return Rejection.of(self, known).wanted(found)
-        except WrongUse:
-            if self.watch:
+        except WrongUse as error:
+            if self.watch and error.code == "no-files":
                 return []  # they may come
             raise
 
