@@ -10,6 +10,7 @@ from cryoloom.data import Coordinates, CTFs, Micrographs
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.protocols.micrographs.preprocess import Preprocess
 from cryoloom.protocols.particles.extract import Extract
+from cryoloom.protocols.sets.subset import Subset
 
 PIXEL, SHAPE = 1.34, (400, 520)
 RNG = np.random.default_rng(1)
@@ -187,6 +188,12 @@ def test_picks_and_ctfs_belong_to_the_originals_too(job, micrographs, tmp_path):
     assert off(large) < 1e-6
     stack = read_mrc(large.file(large.items["stack_path"][0])).data
     assert all(np.unravel_index(box.argmax(), box.shape) == (20, 20) for box in stack)
+    # Ids are the same particles' although their places are counted from another pixel.
+    rows = large.items.select("id", "micrograph_id", "micrograph_name", "x", "y", "optics_group", score=pl.lit(1.0))
+    others = Coordinates(rows, tmp_path, optics=originals.optics)
+    near = Subset(items=picks, others=(others,), match="position", radius=2.0)
+    assert not list(near.check()) and near.preview()["kept"] == 2
+    assert not [hint for hint in Subset(items=picks, others=(others,)).check() if hint.error]
     # The other way: from particles of the originals to the small micrographs, whose own CTFs are the originals'.
     again = Extract(coordinates=large, micrographs=small, ctfs=ctfs, box_size=20, remove_dust=False).run(job).particles
     stack = read_mrc(again.file(again.items["stack_path"][0])).data
