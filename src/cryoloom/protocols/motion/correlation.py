@@ -89,7 +89,7 @@ class Correlation(
         optics = [
             {**group, "movie_pixel_size": group["pixel_size"], "pixel_size": group["pixel_size"] * ratio} for group in self.movies.optics
         ]
-        gain = {name: value for name, value in self.movies.meta.items() if name.startswith(("gain", "defects"))}
+        gain = {name: value for name, value in self.movies.meta.items() if name.startswith(("gain", "dark", "defects"))}
         micrographs = Micrographs(items, job.root, optics=optics, meta={**gain, "first_frame": self.first_frame, "binning": ratio})
         return Aligned(micrographs.disable(result.failed) if result.failed else micrographs)
 
@@ -123,16 +123,18 @@ class Correlation(
             )
         meta = self.movies.meta
         gain = read_mrc(item.root / meta["gain_path"]).data.astype(np.float32) if meta.get("gain_path") else None
+        dark = read_mrc(item.root / meta["dark_path"]).data.astype(np.float32) if meta.get("dark_path") else None
         defects = read_mrc(item.root / meta["defects_path"]).data != 0 if meta.get("defects_path") else None
         shape = (movie.height, movie.width)
-        for name, image in (("gain", gain), ("defects", defects)):
+        for name, image in (("gain", gain), ("dark", dark), ("defects", defects)):
             if image is not None and image.shape != shape:
                 raise Failure(
                     "detector-shape", f"{item['movie_name']} is {shape[1]} × {shape[0]} px, the {name} {image.shape[1]} × {image.shape[0]}."
                 )
 
         def read(number: int) -> Any:
-            return movie.read(first + number, first + number + 1)[0]
+            raw = movie.read(first + number, first + number + 1)[0]
+            return raw if dark is None else raw - dark
 
         try:
             frames = Frames(read, last - first, gain=gain, defects=defects, seed=item.seed)
