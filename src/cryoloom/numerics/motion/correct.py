@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cryoloom.numerics.motion.dose import DoseWeights, left
 from cryoloom.numerics.motion.field import Field
-from cryoloom.numerics.motion.frames import Frames
+from cryoloom.numerics.motion.frames import Frames, Part
 from cryoloom.numerics.motion.local import estimate_local
 from cryoloom.numerics.motion.patches import patch_grid
 from cryoloom.numerics.motion.rigid import SURE, estimate_rigid
@@ -97,7 +97,7 @@ def estimate_motion(frames: Frames, exposure: Exposure, *, reach: float, grid: t
 
 
 def sum_frames(
-    frames: Frames, field: Field, exposure: Exposure, *, report: Callable[[int], None] | None = None
+    frames: Frames | Part, field: Field, exposure: Exposure, *, report: Callable[[int], None] | None = None
 ) -> tuple[Image, Image | None]:
     """Return the mean of the frames moved back, and the dose-weighted mean (None without a dose).
 

@@ -3,7 +3,8 @@
 Places are ``x, y`` in [-0.5, 0.5]: pixel over width or height, less one half.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -44,14 +45,20 @@ class Field:
     def scaled(self, x: float, y: float) -> "Field":
         """Return the field in pixels that are `x` and `y` times as many."""
         factor = torch.tensor([x, y], dtype=torch.float64)
-        return Field(self.motion * factor, None if self.local is None else self.local * factor)
+        return replace(self, motion=self.motion * factor, local=None if self.local is None else self.local * factor)
+
+    def of_frames(self, numbers: Sequence[int]) -> "Field":
+        """Return the field of some of the frames, relative to where it was."""
+        chosen = list(numbers)
+        return replace(self, motion=self.motion[chosen], local=None if self.local is None else self.local[chosen])
 
     def local_rms(self) -> float:
         """Return the root mean square over places and frames of the local displacement, the mean over frames removed, px."""
         if self.local is None:
             return 0.0
         side = torch.linspace(-0.5, 0.5, 21, dtype=torch.float64)
-        values = quadratics(side[None, :].expand(21, 21), side[:, None].expand(21, 21)) @ self.local[:, None]
+        x, y = side[None, :].expand(21, 21), side[:, None].expand(21, 21)
+        values = torch.stack([self.added(frame, x, y) for frame in range(len(self.motion))])
         values = values - values.mean(0)
         return float(values.square().sum(-1).mean().sqrt())
 

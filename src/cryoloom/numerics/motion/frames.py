@@ -1,6 +1,6 @@
 """Frames ready for alignment: gain applied, bad pixels found and filled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -86,6 +86,18 @@ class Frames:
     def _gained(self, number: int) -> Image:
         frame = np.asarray(self._read(number), dtype=np.float32)
         return frame.copy() if self._gain is None else frame * self._gain
+
+
+class Part:
+    """Some of the frames of a movie, as if these were all."""
+
+    def __init__(self, frames: "Frames | Part", numbers: Sequence[int]) -> None:
+        self._frames, self._numbers = frames, numbers
+        self.count, self.shape = len(numbers), frames.shape
+
+    def get(self, number: int) -> Tensor:
+        """Return a frame from 0, of the chosen ones."""
+        return self._frames.get(self._numbers[number])
 
 
 def outliers(total: Image, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
