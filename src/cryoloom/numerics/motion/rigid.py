@@ -39,7 +39,7 @@ class Rigid:
     smeared: Tensor
 
 
-def estimate_rigid(spectra: Spectra, limit: float, reach: float) -> Rigid:
+def estimate_rigid(spectra: Spectra, limit: float, reach: float, start: Tensor | None = None) -> Rigid:
     """Estimate the motion of whole frames.
 
     Parameters
@@ -50,8 +50,10 @@ def estimate_rigid(spectra: Spectra, limit: float, reach: float) -> Rigid:
         Highest frequency of the search, cycles/px.
     reach
         Largest displacement from the mean that is searched, px.
+    start
+        Displacements ``(n, 2)`` of an earlier alignment, which are tried too.
     """
-    found = search(spectra, limit, reach)
+    found = search(spectra, limit, reach, start)
     if found.confidence < SURE:
         still, none = torch.zeros(len(spectra.values), 2, dtype=torch.float64), torch.zeros_like(spectra.count)
         return Rigid(still, math.nan, found.confidence, none, none)
