@@ -87,15 +87,25 @@ class Field:
         detail = self.detail and replace(self.detail, coefficients=change(self.detail.coefficients))
         return Field(change(self.motion), None if self.local is None else change(self.local), detail)
 
+    def grid(self, side: int) -> Tensor:
+        """Return the whole displacement at the centres of ``side`` × ``side`` equal parts of every frame, ``(n, side, side, 2)`` px."""
+        line = (torch.arange(side, dtype=torch.float64) + 0.5) / side - 0.5
+        y, x = torch.meshgrid(line, line, indexing="ij")
+        return torch.stack([self.at(frame, x, y) for frame in range(len(self.motion))])
+
     def local_rms(self) -> float:
         """Return the root mean square over places and frames of the local displacement, the mean over frames removed, px."""
         if self.local is None:
             return 0.0
-        side = torch.linspace(-0.5, 0.5, 21, dtype=torch.float64)
-        x, y = side[None, :].expand(21, 21), side[:, None].expand(21, 21)
-        values = torch.stack([self.added(frame, x, y) for frame in range(len(self.motion))])
+        values = self.grid(21) - self.motion[:, None, None]
         values = values - values.mean(0)
         return float(values.square().sum(-1).mean().sqrt())
+
+    def changes(self) -> dict[str, Tensor]:
+        """Return how much displacements change from frame to frame, zero for the first: ``mean`` size and deviation ``std`` over places, ``(n, 2)``."""
+        values = self.grid(21)
+        change = torch.diff(values, dim=0, prepend=values[:1])
+        return {"mean": change.abs().mean((1, 2)), "std": change.std((1, 2), correction=0)}
 
 
 def relion_polynomial(field: Field) -> Tensor:
