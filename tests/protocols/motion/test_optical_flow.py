@@ -53,7 +53,7 @@ def errors(folder, micrographs):
         field = truth(folder, row["micrograph_name"])
         found = displacements(row, micrographs.dataset.root, SIDE)
         places = ((y * SIDE).long().clamp(0, SIDE - 1), (x * SIDE).long().clamp(0, SIDE - 1))
-        true = torch.stack([field.at(f, (places[1] + 0.5) / SIDE - 0.5, (places[0] + 0.5) / SIDE - 0.5) for f in range(FRAMES)])
+        true = torch.stack([field.at(f, *((each.double() + 0.5) / SIDE - 0.5 for each in places[::-1])) for f in range(FRAMES)])
         error = found[:, places[0], places[1]] - true
         off.append((error - error.mean(0)).square().mean())
     assert len(off) == 2
