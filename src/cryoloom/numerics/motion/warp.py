@@ -21,6 +21,9 @@ PHASE_BITS = 10
 PHASES = 1 << PHASE_BITS
 PASS_BAND = 0.45  # cycles/px
 NODE_STEP = 32  # px between places where the field is evaluated; linear in between
+CELL = 16  # px along x that are sampled with one set of weights, unless displacements differ by more than STEEP within
+STEEP = 0.1  # px
+BEFORE = TAPS // 2 - 1  # taps before the place
 
 
 def _mirrored(start: int, length: int) -> Tensor:
@@ -60,15 +63,28 @@ def warped(frame: Tensor, field: Field, number: int) -> Tensor:
     for _ in range(4):
         row = y - displacement(row)[..., 1]
     horizontal = displacement(row)[..., 0]
-    table = taps()
-    turned = _resampled(np.ascontiguousarray(frame.numpy()), horizontal.to(torch.float32).numpy(), NODE_STEP, table)
-    return torch.from_numpy(_resampled(turned, np.ascontiguousarray(vertical.T.to(torch.float32).numpy()), NODE_STEP, table))
+    return resampled(frame, horizontal.to(torch.float32), vertical.to(torch.float32))
+
+
+def resampled(frame: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
+    """Return a frame ``(h, w)`` sampled at x + `horizontal`, then at y + `vertical`.
+
+    Displacements are px at nodes `NODE_STEP` px apart that reach beyond the frame, float32 ``(rows, columns)``: those of x belong to
+    recorded rows, those of y to rows of the result.
+    """
+    image, table = np.ascontiguousarray(frame.numpy()), taps()
+    height, width = image.shape
+    along, down = (np.empty((height, -(-width // CELL) * CELL), np.float32) for _ in range(2))
+    for kernel, nodes, source, out in ((_resample_rows, horizontal, image, along), (_resample_columns, vertical, along, down)):
+        places = np.ascontiguousarray(nodes.numpy())
+        kernel(source, places, table, int(math.ceil(float(np.abs(places).max()))) + TAPS, out)
+    return torch.from_numpy(np.ascontiguousarray(down[:, :width]))
 
 
 @cache
 def taps() -> NDArray[np.float32]:
-    """Return interpolation weights ``(PHASES, TAPS)``: row p is for a place p / PHASES beyond the tap at index TAPS / 2 - 1."""
-    index = np.arange(TAPS) - (TAPS // 2 - 1)
+    """Return interpolation weights ``(PHASES, TAPS)``: row p is for a place p / PHASES beyond the tap at index `BEFORE`."""
+    index = np.arange(TAPS) - BEFORE
     beyond = np.arange(PHASES) / PHASES
     kept = 2 * PASS_BAND
     inverse = np.linalg.inv(kept * np.sinc(kept * (index[:, None] - index)) + 1e-9 * np.eye(TAPS))
@@ -78,48 +94,71 @@ def taps() -> NDArray[np.float32]:
     return np.ascontiguousarray(weights.T.astype(np.float32))
 
 
-def _resampled(image: NDArray[np.float32], nodes: NDArray[np.float32], step: int, table: NDArray[np.float32]) -> NDArray[np.float32]:
-    out = np.empty((image.shape[1], image.shape[0]), np.float32)
-    margin = int(math.ceil(float(np.abs(nodes).max()))) + TAPS
-    _resample_rows(image, nodes, step, table.reshape(-1), margin, out)
-    return out
+@numba.njit(cache=True, nogil=True)
+def _reflected(index, length):  # pragma: no cover (compiled)
+    """Return where `index` falls on an axis of `length` that is mirrored at its ends."""
+    period = max(1, 2 * length - 2)
+    inside = index % period
+    return min(inside, period - inside)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _resample_rows(image, nodes, step, table, margin, out):  # pragma: no cover (compiled)
-    """Sample every row of `image` (h, w) at x + displacement and write the result transposed, `out` (w, h)."""
+def _cell(source, base, stride, start, slope, table, out):  # pragma: no cover (compiled)
+    """Fill the `CELL` px of `out`: tap t of pixel i is ``source[base + stride (t + whole displacement) + i]``."""
+    if abs(slope) * CELL <= STEEP:
+        place = np.int64(np.floor((start + slope * np.float32(0.5 * (CELL - 1))) * np.float32(PHASES) + np.float32(0.5)))
+        weights, first = table[place & (PHASES - 1)], base + stride * (place >> PHASE_BITS)
+        piece = source[first : first + stride * TAPS + CELL]
+        for i in range(CELL):
+            total = np.float32(0)
+            for t in range(TAPS):
+                total += weights[t] * piece[stride * t + i]
+            out[i] = total
+        return
+    for i in range(CELL):
+        place = np.int64(np.floor((start + slope * np.float32(i)) * np.float32(PHASES) + np.float32(0.5)))
+        weights, first = table[place & (PHASES - 1)], base + stride * (place >> PHASE_BITS) + i
+        total = np.float32(0)
+        for t in range(TAPS):
+            total += weights[t] * source[first + stride * t]
+        out[i] = total
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _displaced(nodes, y, x):  # pragma: no cover (compiled)
+    """Return the displacement at a pixel that begins a cell, and its slope per px along x there; bilinear between nodes."""
+    row, column = y // NODE_STEP, x // NODE_STEP
+    part = np.float32(y - row * NODE_STEP) / np.float32(NODE_STEP)
+    left = nodes[row, column] + part * (nodes[row + 1, column] - nodes[row, column])
+    right = nodes[row, column + 1] + part * (nodes[row + 1, column + 1] - nodes[row, column + 1])
+    slope = (right - left) / np.float32(NODE_STEP)
+    return left + slope * np.float32(x - column * NODE_STEP), slope
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _resample_rows(image, nodes, table, margin, out):  # pragma: no cover (compiled)
+    """Sample every row of `image` (h, w) at x + displacement."""
     height, width = image.shape
-    origin = margin - (TAPS // 2 - 1)
-    period = max(1, 2 * width - 2)
-    block = 16
-    line = np.empty(width + 2 * margin, np.float32)
-    rows = np.empty((block, width + 24), np.float32)  # not a power of two apart, for the cache
-    moved = np.empty(nodes.shape[1], np.float32)
-    for top in range(0, height, block):
-        count = min(block, height - top)
-        for r in range(count):
-            y = top + r
-            line[margin : margin + width] = image[y]
-            for i in range(margin):
-                left = (-1 - i) % period
-                right = (width + i) % period
-                line[margin - 1 - i] = image[y, min(left, period - left)]
-                line[margin + width + i] = image[y, min(right, period - right)]
-            node = y // step
-            part = np.float32((y - node * step) / step)
-            for i in range(nodes.shape[1]):
-                moved[i] = nodes[node, i] + part * (nodes[node + 1, i] - nodes[node, i])
-            for cell in range(nodes.shape[1] - 1):
-                start = cell * step
-                slope = (moved[cell + 1] - moved[cell]) / np.float32(step)
-                for x in range(start, min(width, start + step)):
-                    place = np.int32(np.floor((moved[cell] + slope * np.float32(x - start)) * np.float32(PHASES) + np.float32(0.5)))
-                    first = x + origin + (place >> PHASE_BITS)
-                    weights = (place & (PHASES - 1)) * TAPS
-                    total = np.float32(0.0)
-                    for t in range(TAPS):
-                        total += table[weights + t] * line[first + t]
-                    rows[r, x] = total
-        for x in range(width):
-            for r in range(count):
-                out[x, top + r] = rows[r, x]
+    line = np.zeros(out.shape[1] + 2 * margin, np.float32)
+    for y in range(height):
+        line[margin : margin + width] = image[y]
+        for i in range(margin):
+            line[i] = image[y, _reflected(i - margin, width)]
+            line[margin + width + i] = image[y, _reflected(width + i, width)]
+        for x in range(0, width, CELL):
+            start, slope = _displaced(nodes, y, x)
+            _cell(line, x + margin - BEFORE, 1, start, slope, table, out[y, x : x + CELL])
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _resample_columns(image, nodes, table, margin, out):  # pragma: no cover (compiled)
+    """Sample every column of `image` (h, w) at y + displacement, `CELL` columns at a time."""
+    height, width = image.shape
+    strip = np.zeros((height + 2 * margin, CELL), np.float32)
+    line = strip.reshape(-1)
+    for x in range(0, width, CELL):
+        for y in range(height + 2 * margin):
+            strip[y] = image[_reflected(y - margin, height), x : x + CELL]
+        for y in range(height):
+            start, slope = _displaced(nodes, y, x)
+            _cell(line, (y + margin - BEFORE) * CELL, CELL, start, slope, table, out[y, x : x + CELL])
