@@ -6,6 +6,7 @@ Places are ``x, y`` in [-0.5, 0.5]: pixel over width or height, less one half.
 from dataclasses import dataclass
 
 import torch
+from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 TERMS = 6  # 1, x, y, x², xy, y²
@@ -54,6 +55,17 @@ class Field:
         values = quadratics(side[None, :].expand(21, 21), side[:, None].expand(21, 21)) @ self.local[:, None]
         values = values - values.mean(0)
         return float(values.square().sum(-1).mean().sqrt())
+
+
+def between(values: Tensor, times: Tensor, wanted: Tensor) -> Tensor:
+    """Return `values` ``(n, ...)``, known at `times` ``(n,)``, at the times `wanted`: cubic in between, straight on beyond the ends."""
+    if len(times) < 2 or torch.equal(times, wanted):
+        return values if len(times) == len(wanted) else values.expand(len(wanted), *values.shape[1:])
+    flat = values.reshape(len(times), -1).numpy()
+    inside = wanted.clamp(times[0], times[-1])
+    spline = CubicSpline(times.numpy(), flat, bc_type="natural")
+    slopes = spline(inside.numpy(), 1) * (wanted - inside).numpy()[:, None]
+    return torch.from_numpy(spline(inside.numpy()) + slopes).reshape(len(wanted), *values.shape[1:])
 
 
 def relion_polynomial(field: Field) -> Tensor:

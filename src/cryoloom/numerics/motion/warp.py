@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cryoloom.numerics.fourier.transforms import shift_phases
 from cryoloom.numerics.motion.field import Field
 
 TAPS = 16
@@ -44,12 +43,19 @@ def rigid_transform(frame: Tensor, motion: Tensor) -> Tensor:
     if x or y:
         frame = frame[_mirrored(y, height)][:, _mirrored(x, width)]
     transform = torch.fft.rfft2(frame)
-    rest = (whole - motion).to(torch.float32)
-    return transform * shift_phases((height, width), rest) if bool(rest.any()) else transform
+    along, down = (-2 * math.pi * (whole - motion).to(torch.float64)).tolist()
+    for angle in (down * torch.fft.fftfreq(height, dtype=torch.float64)[:, None], along * torch.fft.rfftfreq(width, dtype=torch.float64)):
+        transform *= torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
+    return transform
 
 
 def warped(frame: Tensor, field: Field, number: int) -> Tensor:
     """Return a frame ``(h, w)``, the `number`-th of `field`, with its content moved back to where it is in the first frame."""
+    return warp(frame.clone(memory_format=torch.contiguous_format), field, number)
+
+
+def warp(frame: Tensor, field: Field, number: int) -> Tensor:
+    """Do what `warped` does to the frame itself, which must be contiguous, and return it."""
     height, width = frame.shape
     across = torch.arange(0, width + NODE_STEP, NODE_STEP, dtype=torch.float64)
     down = torch.arange(0, height + NODE_STEP, NODE_STEP, dtype=torch.float64)
@@ -63,22 +69,20 @@ def warped(frame: Tensor, field: Field, number: int) -> Tensor:
     for _ in range(4):
         row = y - displacement(row)[..., 1]
     horizontal = displacement(row)[..., 0]
-    return resampled(frame, horizontal.to(torch.float32), vertical.to(torch.float32))
+    return resample(frame, horizontal.to(torch.float32), vertical.to(torch.float32))
 
 
-def resampled(frame: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
-    """Return a frame ``(h, w)`` sampled at x + `horizontal`, then at y + `vertical`.
+def resample(frame: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
+    """Sample a contiguous frame ``(h, w)`` at x + `horizontal`, then at y + `vertical`, in place, and return it.
 
     Displacements are px at nodes `NODE_STEP` px apart that reach beyond the frame, float32 ``(rows, columns)``: those of x belong to
     recorded rows, those of y to rows of the result.
     """
-    image, table = np.ascontiguousarray(frame.numpy()), taps()
-    height, width = image.shape
-    along, down = (np.empty((height, -(-width // CELL) * CELL), np.float32) for _ in range(2))
-    for kernel, nodes, source, out in ((_resample_rows, horizontal, image, along), (_resample_columns, vertical, along, down)):
+    image, table = frame.numpy(), taps()
+    for kernel, nodes in ((_resample_rows, horizontal), (_resample_columns, vertical)):
         places = np.ascontiguousarray(nodes.numpy())
-        kernel(source, places, table, int(math.ceil(float(np.abs(places).max()))) + TAPS, out)
-    return torch.from_numpy(np.ascontiguousarray(down[:, :width]))
+        kernel(image, places, table, int(math.ceil(float(np.abs(places).max()))) + TAPS)
+    return frame
 
 
 @cache
@@ -136,10 +140,11 @@ def _displaced(nodes, y, x):  # pragma: no cover (compiled)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _resample_rows(image, nodes, table, margin, out):  # pragma: no cover (compiled)
-    """Sample every row of `image` (h, w) at x + displacement."""
+def _resample_rows(image, nodes, table, margin):  # pragma: no cover (compiled)
+    """Sample every row of `image` (h, w) at x + displacement, in place."""
     height, width = image.shape
-    line = np.zeros(out.shape[1] + 2 * margin, np.float32)
+    line = np.zeros(width + 2 * margin + CELL, np.float32)
+    last = np.empty(CELL, np.float32)
     for y in range(height):
         line[margin : margin + width] = image[y]
         for i in range(margin):
@@ -147,18 +152,26 @@ def _resample_rows(image, nodes, table, margin, out):  # pragma: no cover (compi
             line[margin + width + i] = image[y, _reflected(width + i, width)]
         for x in range(0, width, CELL):
             start, slope = _displaced(nodes, y, x)
-            _cell(line, x + margin - BEFORE, 1, start, slope, table, out[y, x : x + CELL])
+            whole = x + CELL <= width
+            _cell(line, x + margin - BEFORE, 1, start, slope, table, image[y, x : x + CELL] if whole else last)
+            if not whole:
+                image[y, x:] = last[: width - x]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _resample_columns(image, nodes, table, margin, out):  # pragma: no cover (compiled)
-    """Sample every column of `image` (h, w) at y + displacement, `CELL` columns at a time."""
+def _resample_columns(image, nodes, table, margin):  # pragma: no cover (compiled)
+    """Sample every column of `image` (h, w) at y + displacement, in place, `CELL` columns at a time."""
     height, width = image.shape
     strip = np.zeros((height + 2 * margin, CELL), np.float32)
     line = strip.reshape(-1)
+    last = np.empty(CELL, np.float32)
     for x in range(0, width, CELL):
+        count = min(CELL, width - x)
         for y in range(height + 2 * margin):
-            strip[y] = image[_reflected(y - margin, height), x : x + CELL]
+            strip[y, :count] = image[_reflected(y - margin, height), x : x + count]
         for y in range(height):
             start, slope = _displaced(nodes, y, x)
-            _cell(line, (y + margin - BEFORE) * CELL, CELL, start, slope, table, out[y, x : x + CELL])
+            base = (y + margin - BEFORE) * CELL
+            _cell(line, base, CELL, start, slope, table, image[y, x : x + CELL] if count == CELL else last)
+            if count < CELL:
+                image[y, x:] = last[:count]
