@@ -128,26 +128,32 @@ def _against_others(values: Tensor, weight: Tensor, band: Band, motion: Tensor) 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _multiply(values, weight, twice, along, down, products, variance, standing):  # pragma: no cover (compiled)
     frames, height, width = values.shape
-    moved = np.empty((frames, width), np.complex64)
+    moved_re, moved_im = np.empty((frames, width), np.float32), np.empty((frames, width), np.float32)
     for y in range(height):
-        total = np.zeros(width, np.complex64)
-        own = np.zeros(width, np.float32)
+        total_re, total_im, own = np.zeros(width, np.float32), np.zeros(width, np.float32), np.zeros(width, np.float32)
         for f in range(frames):
+            row, ramp, re, im = values[f, y], along[f], moved_re[f], moved_im[f]
+            cos, sin = down[f, y].real, down[f, y].imag
             for x in range(width):
-                moved[f, x] = values[f, y, x] * (down[f, y] * along[f, x])
-                total[x] += moved[f, x]
-                own[x] += values[f, y, x].real ** 2 + values[f, y, x].imag ** 2
-        row_weight = weight[y]
+                turn_re = cos * ramp[x].real - sin * ramp[x].imag
+                turn_im = cos * ramp[x].imag + sin * ramp[x].real
+                re[x] = row[x].real * turn_re - row[x].imag * turn_im
+                im[x] = row[x].real * turn_im + row[x].imag * turn_re
+                total_re[x] += re[x]
+                total_im[x] += im[x]
+                own[x] += re[x] * re[x] + im[x] * im[x]
+        scale, count = weight[y], twice
         for x in range(width):
-            standing[0] += row_weight[x] * (total[x].real ** 2 + total[x].imag ** 2 - own[x])
+            standing[0] += scale[x] * (total_re[x] * total_re[x] + total_im[x] * total_im[x] - own[x])
         for f in range(frames):
+            row, out, re, im = values[f, y], products[f, y], moved_re[f], moved_im[f]
             spread = np.float32(0)
             for x in range(width):
-                others = total[x] - moved[f, x]
-                value = values[f, y, x]
-                products[f, y, x] = value * (others.conjugate() * row_weight[x])
-                power = (value.real**2 + value.imag**2) * (others.real**2 + others.imag**2)
-                spread += row_weight[x] * row_weight[x] * twice[x] * power
+                others_re, others_im = scale[x] * (total_re[x] - re[x]), scale[x] * (total_im[x] - im[x])
+                product_re = row[x].real * others_re + row[x].imag * others_im
+                product_im = row[x].imag * others_re - row[x].real * others_im
+                out[x] = complex(product_re, product_im)
+                spread += count[x] * (product_re * product_re + product_im * product_im)
             variance[f] += spread
 
 

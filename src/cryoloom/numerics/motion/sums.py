@@ -16,7 +16,7 @@ from cryoloom.numerics.motion.dose import weights
 
 Image = NDArray[np.float32]
 
-EXACT = 3e-6
+EXACT = 1e-5
 """Largest error of a weight, of weights whose mean square over the frames is one."""
 
 STEPS = 4096
@@ -99,7 +99,7 @@ class FrameSums:
         height, width = self.shape
         total = np.zeros((height, width // 2 + 1), np.complex64)
         for number, table in enumerate(filters.to(torch.float32).numpy()):
-            one = self._shaped(self._sums[parts, number].sum(0))
+            one = self._shaped(self._sums[parts[0], number] if len(parts) == 1 else self._sums[parts, number].sum(0))
             transform = torch.view_as_complex(one) if self._fourier else torch.fft.rfft2(one)
             _add_filtered(transform.numpy(), table, width, total)
         return self._image(torch.from_numpy(total))

@@ -16,12 +16,13 @@ from torch import Tensor
 from cryoloom.numerics.motion.field import Field
 
 TAPS = 16
-PHASE_BITS = 10
+PHASE_BITS = 8
 PHASES = 1 << PHASE_BITS
 PASS_BAND = 0.45  # cycles/px
 NODE_STEP = 32  # px between places where the field is evaluated; linear in between
 CELL = 16  # px along x that are sampled with one set of weights, unless displacements differ by more than STEEP within
 STEEP = 0.1  # px
+STRIP = 128  # columns that are resampled together
 BEFORE = TAPS // 2 - 1  # taps before the place
 
 
@@ -107,71 +108,71 @@ def _reflected(index, length):  # pragma: no cover (compiled)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _cell(source, base, stride, start, slope, table, out):  # pragma: no cover (compiled)
-    """Fill the `CELL` px of `out`: tap t of pixel i is ``source[base + stride (t + whole displacement) + i]``."""
-    if abs(slope) * CELL <= STEEP:
-        place = np.int64(np.floor((start + slope * np.float32(0.5 * (CELL - 1))) * np.float32(PHASES) + np.float32(0.5)))
-        weights, first = table[place & (PHASES - 1)], base + stride * (place >> PHASE_BITS)
-        piece = source[first : first + stride * TAPS + CELL]
-        for i in range(CELL):
-            total = np.float32(0)
-            for t in range(TAPS):
-                total += weights[t] * piece[stride * t + i]
-            out[i] = total
-        return
-    for i in range(CELL):
-        place = np.int64(np.floor((start + slope * np.float32(i)) * np.float32(PHASES) + np.float32(0.5)))
-        weights, first = table[place & (PHASES - 1)], base + stride * (place >> PHASE_BITS) + i
-        total = np.float32(0)
-        for t in range(TAPS):
-            total += weights[t] * source[first + stride * t]
-        out[i] = total
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _displaced(nodes, y, x):  # pragma: no cover (compiled)
-    """Return the displacement at a pixel that begins a cell, and its slope per px along x there; bilinear between nodes."""
-    row, column = y // NODE_STEP, x // NODE_STEP
-    part = np.float32(y - row * NODE_STEP) / np.float32(NODE_STEP)
-    left = nodes[row, column] + part * (nodes[row + 1, column] - nodes[row, column])
-    right = nodes[row, column + 1] + part * (nodes[row + 1, column + 1] - nodes[row, column + 1])
-    slope = (right - left) / np.float32(NODE_STEP)
-    return left + slope * np.float32(x - column * NODE_STEP), slope
+def _between(nodes, y, out):  # pragma: no cover (compiled)
+    """Fill `out` with the displacements of row `y` at the nodes along x."""
+    node = y // NODE_STEP
+    part = np.float32(y - node * NODE_STEP) / np.float32(NODE_STEP)
+    for i in range(len(out)):
+        out[i] = nodes[node, i] + part * (nodes[node + 1, i] - nodes[node, i])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _resample_rows(image, nodes, table, margin):  # pragma: no cover (compiled)
     """Sample every row of `image` (h, w) at x + displacement, in place."""
     height, width = image.shape
-    line = np.zeros(width + 2 * margin + CELL, np.float32)
-    last = np.empty(CELL, np.float32)
+    line = np.zeros(width + 2 * margin + NODE_STEP, np.float32)
+    moved, row = np.empty(nodes.shape[1], np.float32), np.empty(width + NODE_STEP, np.float32)
     for y in range(height):
         line[margin : margin + width] = image[y]
         for i in range(margin):
             line[i] = image[y, _reflected(i - margin, width)]
             line[margin + width + i] = image[y, _reflected(width + i, width)]
-        for x in range(0, width, CELL):
-            start, slope = _displaced(nodes, y, x)
-            whole = x + CELL <= width
-            _cell(line, x + margin - BEFORE, 1, start, slope, table, image[y, x : x + CELL] if whole else last)
-            if not whole:
-                image[y, x:] = last[: width - x]
+        _between(nodes, y, moved)
+        _fill(line, margin - BEFORE, 1, moved, width, table, row)
+        image[y] = row[:width]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _resample_columns(image, nodes, table, margin):  # pragma: no cover (compiled)
-    """Sample every column of `image` (h, w) at y + displacement, in place, `CELL` columns at a time."""
+    """Sample every column of `image` (h, w) at y + displacement, in place, `STRIP` columns at a time."""
     height, width = image.shape
-    strip = np.zeros((height + 2 * margin, CELL), np.float32)
+    strip = np.zeros((height + 2 * margin, STRIP), np.float32)
     line = strip.reshape(-1)
-    last = np.empty(CELL, np.float32)
-    for x in range(0, width, CELL):
-        count = min(CELL, width - x)
+    moved, row = np.empty(STRIP // NODE_STEP + 1, np.float32), np.empty(STRIP, np.float32)
+    for x in range(0, width, STRIP):
+        count = min(STRIP, width - x)
         for y in range(height + 2 * margin):
             strip[y, :count] = image[_reflected(y - margin, height), x : x + count]
+        here = nodes[:, x // NODE_STEP : x // NODE_STEP + 1 + (count + NODE_STEP - 1) // NODE_STEP]
         for y in range(height):
-            start, slope = _displaced(nodes, y, x)
-            base = (y + margin - BEFORE) * CELL
-            _cell(line, base, CELL, start, slope, table, image[y, x : x + CELL] if count == CELL else last)
-            if count < CELL:
-                image[y, x:] = last[:count]
+            _between(here, y, moved[: here.shape[1]])
+            _fill(line, (y + margin - BEFORE) * STRIP, STRIP, moved, count, table, row)
+            image[y, x : x + count] = row[:count]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _fill(source, base, stride, moved, width, table, row):  # pragma: no cover (compiled)
+    """Fill `width` px of `row`: tap t of pixel i is ``source[base + stride (t + whole displacement) + i]``; `moved` is given at nodes."""
+    for node in range((width + NODE_STEP - 1) // NODE_STEP):
+        slope = (moved[node + 1] - moved[node]) / np.float32(NODE_STEP)
+        for cell in range(NODE_STEP // CELL):
+            start = moved[node] + slope * np.float32(cell * CELL)
+            first = node * NODE_STEP + cell * CELL
+            out = row[first : first + CELL]
+            if abs(slope) * CELL <= STEEP:
+                place = np.int64(np.floor((start + slope * np.float32(0.5 * (CELL - 1))) * np.float32(PHASES) + np.float32(0.5)))
+                weights, tap = table[place & (PHASES - 1)], base + first + stride * (place >> PHASE_BITS)
+                piece = source[tap : tap + stride * TAPS + CELL]
+                for i in range(CELL):
+                    total = np.float32(0)
+                    for t in range(TAPS):
+                        total += weights[t] * piece[stride * t + i]
+                    out[i] = total
+            else:
+                for i in range(CELL):
+                    place = np.int64(np.floor((start + slope * np.float32(i)) * np.float32(PHASES) + np.float32(0.5)))
+                    weights, tap = table[place & (PHASES - 1)], base + first + i + stride * (place >> PHASE_BITS)
+                    total = np.float32(0)
+                    for t in range(TAPS):
+                        total += weights[t] * source[tap + stride * t]
+                    out[i] = total
