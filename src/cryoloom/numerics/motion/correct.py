@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cryoloom.numerics.motion.dose import left
 from cryoloom.numerics.motion.field import Field, between
-from cryoloom.numerics.motion.frames import Frames
+from cryoloom.numerics.motion.frames import Frames, Part
 from cryoloom.numerics.motion.local import estimate_local
 from cryoloom.numerics.motion.patches import patch_grid
 from cryoloom.numerics.motion.rigid import SURE, estimate_rigid
@@ -82,12 +82,12 @@ class Sums:
     weighted
         By dose; None without.
     halves
-        Of every other frame, from the first and from the second: weighted if there is a dose. None if not wanted, or of a single frame.
+        Of the odd and of the even frames, counted from 1; none unless wanted, or of a single frame.
     """
 
     plain: Image
     weighted: Image | None
-    halves: tuple[Image, Image] | None = None
+    halves: tuple[Image, ...] = ()
 
 
 def frame_spectra(frames: Frames, exposure: Exposure, group: int = 1) -> Spectra:
@@ -149,37 +149,26 @@ def estimate_motion(
     return Motion(_of_frames(field, times, frames.count), rigid.confidence, rigid.error, evidence)
 
 
-def sum_frames(
-    frames: Frames, field: Field, exposure: Exposure, *, halves: bool = False, chosen: range | None = None
-) -> Sums:
-    """Sum the frames moved back.
+def sum_frames(frames: Frames | Part, field: Field, exposure: Exposure, *, halves: bool = False) -> Sums:
+    """Sum the frames moved back; with a dose also weighted by it, with `halves` also every other frame.
 
     Whole frames are moved by Fourier phase, which loses nothing; fields by interpolation (`warp`).
-
-    Parameters
-    ----------
-    halves
-        Whether the sums of every other frame are wanted too.
-    chosen
-        Numbers of the frames that are summed; None: all.
     """
-    chosen = range(frames.count) if chosen is None else chosen
     doses = None
     if exposure.dose_per_frame is not None:
-        doses = exposure.pre_exposure + torch.arange(chosen.start + 1, chosen.stop + 1, dtype=torch.float64) * exposure.dose_per_frame
-    rigid = field.local is None
-    halves = halves and len(chosen) > 1
+        doses = exposure.pre_exposure + torch.arange(1, frames.count + 1, dtype=torch.float64) * exposure.dose_per_frame
+    rigid, parts = field.local is None, 2 if halves and frames.count > 1 else 1
     sums = FrameSums(
-        frames.shape, len(chosen), doses=doses, pixel_size=exposure.pixel_size, voltage=exposure.voltage, fourier=rigid, halves=halves
+        frames.shape, frames.count, doses=doses, pixel_size=exposure.pixel_size, voltage=exposure.voltage, fourier=rigid, parts=parts
     )
     frame = torch.empty(frames.shape if rigid else (0, 0))
-    for place, number in enumerate(chosen):
+    for number in range(frames.count):
         if rigid:
-            sums.place(place).copy_(rigid_transform(frames.get(number, frame), field.motion[number]))
+            sums.place(number).copy_(rigid_transform(frames.get(number, frame), field.motion[number]))
         else:
-            warp(frames.get(number, sums.place(place)), field, number)
-    of_halves = [sums.plain(half) if doses is None else sums.weighted(half) for half in (0, 1)] if halves else None
-    return Sums(sums.plain(), None if doses is None else sums.weighted(), None if of_halves is None else (of_halves[0], of_halves[1]))
+            warp(frames.get(number, sums.place(number)), field, number)
+    weighted = None if doses is None else sums.weighted()
+    return Sums(sums.plain(), weighted, tuple(sums.plain(part) for part in range(parts)) if parts > 1 else ())
 
 
 def _of_frames(field: Field, times: Tensor, count: int) -> Field:

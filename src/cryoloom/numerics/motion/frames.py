@@ -1,7 +1,7 @@
 """Frames ready for alignment: gain applied, bad pixels found and filled."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -123,6 +123,27 @@ class Frames:
         else:
             np.multiply(raw, self._gain, out=frame.numpy(), dtype=np.float32, casting="unsafe")
         return frame
+
+
+class Part:
+    """Some of the frames of a movie, as if these were all."""
+
+    def __init__(self, frames: "Frames | Part", numbers: Sequence[int]) -> None:
+        self._frames, self._numbers = frames, numbers
+        self.count, self.shape = len(numbers), frames.shape
+
+    def get(self, number: int, out: Tensor | None = None) -> Tensor:
+        """Return a frame from 0, of the chosen ones; in `out` if that is given."""
+        return self._frames.get(self._numbers[number], out)
+
+    def mean(self) -> Tensor:
+        """Return the mean of the chosen frames where they were recorded."""
+        if list(self._numbers) == list(range(self._frames.count)):
+            return self._frames.mean()
+        total, frame = self.get(0), torch.empty(self.shape)
+        for number in range(1, self.count):
+            total += self.get(number, frame)
+        return total / self.count
 
 
 def outliers(total: Image, known: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -46,9 +46,7 @@ class Law:
     static: Tensor
 
 
-def pair_sums(
-    values: Tensor, band: Band, ring: Tensor, motion: Tensor, weight: Tensor, limit: float = math.inf
-) -> tuple[Tensor, Tensor]:
+def pair_sums(values: Tensor, band: Band, ring: Tensor, motion: Tensor, weight: Tensor, limit: float = math.inf) -> tuple[Tensor, Tensor]:
     """Correlate all frames with all others, moved back by `motion`.
 
     Parameters

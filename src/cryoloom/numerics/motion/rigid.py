@@ -55,9 +55,9 @@ def estimate_rigid(spectra: Spectra, limit: float, reach: float, start: Tensor |
     reach
         Largest displacement from the mean that is searched, px.
     start
-        Known displacements ``(n, 2)``; None: searched for.
+        Displacements ``(n, 2)`` of an earlier alignment, which are tried too.
     """
-    found = search(spectra, limit, reach) if start is None else Found(start - start.mean(0), math.inf)
+    found = search(spectra, limit, reach, start)
     if found.confidence < SURE:
         return still(spectra, found.confidence)
     return _climb(spectra, found, limit)

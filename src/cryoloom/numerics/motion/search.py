@@ -37,7 +37,7 @@ class Found:
     confidence: float
 
 
-def search(spectra: Spectra, limit: float, reach: float) -> Found:
+def search(spectra: Spectra, limit: float, reach: float, start: Tensor | None = None) -> Found:
     """Find the displacement of each frame.
 
     Parameters
@@ -46,16 +46,19 @@ def search(spectra: Spectra, limit: float, reach: float) -> Found:
         Highest frequency of the correlation, cycles/px.
     reach
         Largest displacement from the mean, px.
+    start
+        Displacements ``(n, 2)`` that are tried too.
     """
     band = spectra.band.narrowed(limit)
     shrunk = (spectra.band.kept[0] * spectra.band.kept[1]) / (band.kept[0] * band.kept[1])
     values = crop_rfft2(spectra.values, spectra.band.kept, band.kept) * shrunk
     weight = _guess(spectra, limit)[band.rings()]
     found = _mutual(values, weight, band, reach, torch.zeros(len(values), 2))
-    chained = _chained(values, weight, band, reach)
-    if float((chained - found.motion).abs().max()) < 1 / limit:
-        return found
-    return max(found, _mutual(values, weight, band, reach, chained), key=lambda one: one.confidence)
+    starts = [_chained(values, weight, band, reach)] + ([] if start is None else [start.to(torch.float32) - start.mean(0)])
+    for motion in starts:
+        if float((motion - found.motion).abs().max()) >= 1 / limit:
+            found = max(found, _mutual(values, weight, band, reach, motion), key=lambda one: one.confidence)
+    return found
 
 
 def _guess(spectra: Spectra, limit: float) -> Tensor:

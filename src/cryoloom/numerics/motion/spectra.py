@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from cryoloom.numerics.fourier.transforms import crop_rfft2
-
 LARGEST_BAND = 1536 * 1536  # px of the image that holds the band; more costs time and hardly gains accuracy
 ROWS = 128  # transformed at once
 LOWEST_RING = 3  # below lie illumination and ice gradients, which do not move with the specimen

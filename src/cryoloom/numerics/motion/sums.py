@@ -19,6 +19,9 @@ Image = NDArray[np.float32]
 EXACT = 1e-5
 """Largest error of a weight, of weights whose mean square over the frames is one."""
 
+FURTHEST = math.hypot(0.5, 0.5)
+"""Highest frequency of an image, cycles/px."""
+
 STEPS = 4096
 """Of the table of weights, from zero to the highest frequency; linear in between."""
 
@@ -36,38 +39,30 @@ class FrameSums:
     count
         Of frames.
     doses
-        Cumulated dose after each frame, e/Å², ``(n,)``; None: no weighted sums.
+        Cumulated dose after each frame, e/Å², ``(n,)``; None: no weighted sum.
     pixel_size, voltage
         Å, kV.
     fourier
         Whether what is added are half-plane transforms, complex64 ``(h, w // 2 + 1)``, and not images ``(h, w)``.
-    halves
-        Whether every other frame is also wanted alone; it doubles the memory.
+    parts
+        Frames are dealt out to so many parts, whose plain sums can be had alone; each takes the memory of the whole.
     """
 
     def __init__(
-        self,
-        shape: tuple[int, int],
-        count: int,
-        *,
-        doses: Tensor | None,
-        pixel_size: float,
-        voltage: float,
-        fourier: bool = False,
-        halves: bool = False,
+        self, shape: tuple[int, int], count: int, *, doses: Tensor | None, pixel_size: float, voltage: float, fourier: bool, parts: int = 1
     ) -> None:
         self.shape, self._fourier = shape, fourier
-        parts = 2 if halves else 1
         self._members = torch.stack([torch.arange(count) % parts == part for part in range(parts)])
-        basis = torch.full((count, 1), count**-0.5, dtype=torch.float64)
-        self._doses, self._voltage = doses, voltage
-        self._frequency = torch.linspace(0, math.hypot(0.5, 0.5), STEPS + 1, dtype=torch.float64) / pixel_size
+        self._basis = torch.full((count, 1), count**-0.5, dtype=torch.float64)
+        self._tables: Tensor | None = None
         if doses is not None:
-            table = weights(self._frequency, doses, voltage)
-            basis = torch.cat([basis, _factors(table - basis @ (basis.T @ table), EXACT / count)], dim=1)
-        self._basis = basis
+            frequency = torch.linspace(0, FURTHEST, STEPS + 1, dtype=torch.float64) / pixel_size
+            table = weights(frequency, doses, voltage)
+            further = _factors(table - self._basis @ (self._basis.T @ table), EXACT / count)
+            self._basis = torch.cat([self._basis, further], dim=1)
+            self._tables = (self._basis.T @ table).to(torch.float32)
         size = 2 * shape[0] * (shape[1] // 2 + 1) if fourier else shape[0] * shape[1]
-        self._sums = torch.zeros(parts, basis.shape[1], size)
+        self._sums = torch.zeros(parts, self._basis.shape[1], size)
         self._waiting = torch.zeros(min(TOGETHER, count), size)
         self._numbers: list[int] = []
 
@@ -79,34 +74,27 @@ class FrameSums:
         flat = self._shaped(self._waiting[len(self._numbers) - 1])
         return torch.view_as_complex(flat) if self._fourier else flat
 
-    def plain(self, half: int | None = None) -> Image:
-        """Return the mean of all frames, or of those of a `half`, 0 or 1: every other one from the first or the second."""
+    def plain(self, part: int | None = None) -> Image:
+        """Return the mean of all frames, or of those of a part."""
         self._settle()
-        parts, members = self._of(half)
-        image = self._sums[parts, 0].sum(0) * (len(members) ** 0.5 / float(members.sum()))
-        return self._image(torch.view_as_complex(self._shaped(image))) if self._fourier else self._shaped(image).numpy()
+        members = self._members if part is None else self._members[part : part + 1]
+        sums = self._sums if part is None else self._sums[part : part + 1]
+        image = self._shaped(sums[:, 0].sum(0) * (members.shape[1] ** 0.5 / int(members.sum())))
+        return self._image(torch.view_as_complex(image)) if self._fourier else image.numpy()
 
-    def weighted(self, half: int | None = None) -> Image:
-        """Return the dose-weighted mean of the same."""
-        if self._doses is None:
+    def weighted(self) -> Image:
+        """Return the dose-weighted mean of all frames."""
+        if self._tables is None:
             raise ValueError("sums without doses are not weighted")
         self._settle()
-        parts, members = self._of(half)
-        # A half needs the weights of all frames times a function of the frequency, so what they are products of serves it too.
-        all_, own = weights(self._frequency, self._doses, self._voltage), weights(self._frequency, self._doses[members], self._voltage)
-        first = int(members.nonzero()[0])
-        filters = (self._basis.T @ all_) * (own[0] / all_[first])
         height, width = self.shape
         total = np.zeros((height, width // 2 + 1), np.complex64)
-        for number, table in enumerate(filters.to(torch.float32).numpy()):
-            one = self._shaped(self._sums[parts[0], number] if len(parts) == 1 else self._sums[parts, number].sum(0))
-            transform = torch.view_as_complex(one) if self._fourier else torch.fft.rfft2(one)
-            _add_filtered(transform.numpy(), table, width, total)
+        for number, table in enumerate(self._tables.numpy()):
+            for part in self._sums:
+                one = self._shaped(part[number])
+                transform = torch.view_as_complex(one) if self._fourier else torch.fft.rfft2(one)
+                _add_filtered(transform.numpy(), table, width, total)
         return self._image(torch.from_numpy(total))
-
-    def _of(self, half: int | None) -> tuple[list[int], Tensor]:
-        parts = list(range(len(self._members))) if half is None else [half]
-        return parts, self._members[parts].any(0)
 
     def _settle(self) -> None:
         if self._numbers:
@@ -136,7 +124,7 @@ def _factors(table: Tensor, exact: float) -> Tensor:
 def _add_filtered(transform, table, width, total):  # pragma: no cover (compiled)
     """Add the half-plane `transform` (h, w // 2 + 1) times the isotropic filter `table` to `total`."""
     height, columns = transform.shape
-    scale = np.float32(STEPS / math.hypot(0.5, 0.5))
+    scale = np.float32(STEPS / FURTHEST)
     for y in range(height):
         ky = np.float32((y if y < (height + 1) // 2 else y - height) / height)
         for x in range(columns):
