@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryoloom.data import Micrographs, Movies
+from cryoloom.data import movie_alignment as form
 from cryoloom.data.aligned import micrographs_of
-from cryoloom.protocols.motion import _form
 from cryoloom.spec import Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
 
 MOST_GROUPS = 60
@@ -36,16 +36,16 @@ class Correlation(
     alignment: Micrographs | None = Input(
         "Earlier alignment", optional=True, help="Micrographs of these movies whose shifts are tried as a start, beside our own search."
     )
-    first_frame: _form.FirstFrame
-    last_frame: _form.LastFrame
-    sum_range: _form.SumRange
-    first_summed: _form.FirstSummed
-    last_summed: _form.LastSummed
-    bin_factor: _form.BinFactor
-    crop_x: _form.CropX
-    crop_y: _form.CropY
-    crop_width: _form.CropWidth
-    crop_height: _form.CropHeight
+    first_frame: form.FirstFrame
+    last_frame: form.LastFrame
+    sum_range: form.SumRange
+    first_summed: form.FirstSummed
+    last_summed: form.LastSummed
+    bin_factor: form.BinFactor
+    crop_x: form.CropX
+    crop_y: form.CropY
+    crop_width: form.CropWidth
+    crop_height: form.CropHeight
     patches: int = Param(
         "Patches an axis", 0, ge=0, le=16, aliases=("patchX", "patch_x", "patchesX"),
         help="0 chooses by the size of the frames, 1 aligns whole frames only. Many small patches hold too little signal each.",
@@ -54,22 +54,22 @@ class Correlation(
         "Frames a group", 0, ge=0, advanced=True, aliases=("groupSize", "group_frames"),
         help=f"Frames summed and aligned as one. 0: single frames, or groups where a movie has more than {MOST_GROUPS}. Motion within a group is not seen.",
     )  # fmt: skip
-    dose_weighting: _form.DoseWeighting
-    dose_aligning: _form.DoseAligning
-    halves: _form.Halves
-    use_alignment: _form.UseAlignment
-    max_shift: _form.MaxShift
+    dose_weighting: form.DoseWeighting
+    dose_aligning: form.DoseAligning
+    halves: form.Halves
+    use_alignment: form.UseAlignment
+    max_shift: form.MaxShift
 
     def check(self) -> Iterator[Hint]:
-        yield from _form.hints(self)
+        yield from form.hints(self)
         if self.patches == 2:
             yield Hint("patches", "2 patches cannot carry a smooth field; use 1 or at least 3", fix=0)
 
     def run(self, job: Job) -> Aligned:
         from cryoloom.numerics.particles.extract import exact_ratio
 
-        result = job.map(self.model_copy(update={"alignment": None}).align, _form.movies_with_alignment(self))
-        _form.warn_of(job, self, result.rows)
+        result = job.map(self.model_copy(update={"alignment": None}).align, form.movies_with_alignment(self))
+        form.warn_of(job, self, result.rows)
         ratio = float(exact_ratio(self.bin_factor))
         return Aligned(micrographs_of(self.movies, result.rows, result.failed, root=job.root, first_frame=self.first_frame, ratio=ratio))
 
@@ -85,8 +85,8 @@ class Correlation(
         from cryoloom.numerics.particles.extract import exact_ratio
 
         torch.set_num_threads(1)
-        frames = prepared_frames(item, self.movies.meta, self.first_frame, self.last_frame, _form.region(self))
-        numbers = _form.summed(self, item, frames.count)
+        frames = prepared_frames(item, self.movies.meta, self.first_frame, self.last_frame, form.region(self))
+        numbers = form.summed(self, item, frames.count)
         dose, pixel_size = item.row.get("dose_per_frame"), item["pixel_size"]
         undosed = Exposure(pixel_size, item["voltage"])
         motion = estimate_motion(
@@ -95,7 +95,7 @@ class Correlation(
             reach=self.max_shift / pixel_size,
             grid=(self.patches, self.patches) if self.patches else None,
             group=self.group_size or -(-frames.count // MOST_GROUPS),
-            start=_form.known_motion(self, item, frames.count),
+            start=form.known_motion(self, item, frames.count),
         )
         before = (item.row.get("pre_exposure") or 0.0) + (self.first_frame - 1 + numbers.start) * (dose or 0.0)
         weigh = self.dose_weighting == "yes" or (self.dose_weighting == "auto" and dose is not None)
