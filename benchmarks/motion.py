@@ -61,10 +61,18 @@ def ours(data: Path, acquisition: dict[str, Any], movies: list[Path], grid: tupl
     for path in movies:
         movie = open_movie(path)
         defects = read_defects(data / acquisition["defects"], movie.shape) if acquisition["defects"] else None
-        frames = Frames(lambda number, movie=movie: movie.read(number, number + 1)[0], movie.frames, gain=gain, defects=defects, seed=0)
+        frames = Frames(
+            lambda number, movie=movie: movie.raw(number, number + 1)[0],
+            movie.frames,
+            gain=gain,
+            defects=defects,
+            seed=0,
+            keep=not movie.plain_mrc,
+        )
         exposure = Exposure(acquisition["pixel_size"], acquisition["voltage"], acquisition["dose_per_frame"])
         motion = estimate_motion(frames, exposure, reach=100.0 / exposure.pixel_size, grid=grid)
-        for name, image in zip(("", "_DW"), sum_frames(frames, motion.field, exposure), strict=True):
+        sums = sum_frames(frames, motion.field, exposure)
+        for name, image in (("", sums.plain), ("_DW", sums.weighted)):
             write_mrc(out / f"{path.stem}{name}.mrc", image, exposure.pixel_size)
         fields.append(motion.field)
     return fields

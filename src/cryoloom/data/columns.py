@@ -62,6 +62,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("shift_x", "px", "shift of each frame, unbinned movie px, RELION's sign", "rlnMicrographShiftX"),
     Column("shift_y", "px", "shift of each frame, unbinned movie px, RELION's sign", "rlnMicrographShiftY"),
     Column("motion_model", "", "36 coefficients of RELION's local motion model, x then y", "rlnMotionModelCoeff"),
+    Column("motion_field", "px", "local displacement: coefficients of 1, x, y, x², xy, y² (places -0.5 to 0.5), (x, y) each, frame after frame"),
     Column("first_frame", "", "first frame used, from 1", "rlnMicrographStartFrame"),
     Column("defocus_u", "Å", "largest defocus, underfocus positive", "rlnDefocusU", "ctfDefocusU", "ctf/df1_A"),
     Column("defocus_v", "Å", "smallest defocus", "rlnDefocusV", "ctfDefocusV", "ctf/df2_A"),

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cryoloom.numerics.motion.field import Field
     from cryoloom.numerics.motion.frames import Frames, Part
 
+ENDINGS = {"micrograph": "", "weighted": "_DW", "odd": "_odd", "even": "_even"}
+
 EARLY_DOSE = 4.0
 """e/Å² after which motion counts as late."""
 
@@ -32,33 +34,22 @@ def write_sums(
     halves
         Also write the sums of the odd and of the even frames, counted from 1.
     """
-    import torch
-
     from cryoloom.numerics.motion.correct import sum_frames
-    from cryoloom.numerics.motion.frames import Part
     from cryoloom.numerics.motion.picture import halves as both_spectra
     from cryoloom.numerics.particles.extract import bin_image
 
     size = exposure.pixel_size * float(ratio)
-    plain, weighted = sum_frames(frames, field, exposure)
-    micrograph = bin_image(plain, ratio)
-    columns = {"micrograph_path": item.output(".mrc"), "weighted_path": item.output("_DW.mrc") if weighted is not None else None}
-    write_mrc(columns["micrograph_path"], micrograph, size)
-    if weighted is not None:
-        write_mrc(columns["weighted_path"], bin_image(weighted, ratio), size)
-    raw = torch.zeros(frames.shape)
-    for number in range(frames.count):
-        raw += frames.get(number)
+    sums = sum_frames(frames, field, exposure, halves=halves)
+    columns: dict[str, Any] = {"weighted_path": None}
+    images = {"micrograph": sums.plain, "weighted": sums.weighted, **dict(zip(("odd", "even"), sums.halves, strict=False))}
+    for name, image in images.items():
+        if image is not None:
+            columns[f"{name}_path"] = item.output(f"{ENDINGS[name]}.mrc")
+            write_mrc(columns[f"{name}_path"], bin_image(image, ratio), size)
     columns["psd_path"] = item.output("_psd.mrc")
-    write_mrc(columns["psd_path"], both_spectra(plain, (raw / frames.count).numpy()), exposure.pixel_size)
-    if halves:
-        unweighted = type(exposure)(exposure.pixel_size, exposure.voltage)
-        for start, name in enumerate(("odd", "even")):
-            numbers = range(start, frames.count, 2)
-            columns[f"{name}_path"] = item.output(f"_{name}.mrc")
-            half, _ = sum_frames(Part(frames, numbers), field.of_frames(numbers), unweighted)
-            write_mrc(columns[f"{name}_path"], bin_image(half, ratio), size)
-    return {**columns, "width": micrograph.shape[1], "height": micrograph.shape[0]}
+    write_mrc(columns["psd_path"], both_spectra(sums.plain, frames.mean().numpy()), exposure.pixel_size)
+    height, width = (int(side / ratio) for side in frames.shape)
+    return {**columns, "width": width, "height": height}
 
 
 def motion_columns(field: "Field", pixel_size: float, dose_per_frame: float | None) -> dict[str, Any]:

@@ -54,10 +54,14 @@ class Movie:
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Return frames `start` to `stop` (not included; None: all) as float32 ``(n, height, width)``, MRC row order."""
+        return self.raw(start, stop).astype(np.float32)
+
+    def raw(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Return the same in the type of the file."""
         stop = self.frames if stop is None else stop
         if not 0 <= start <= stop <= self.frames:
             raise ValueError(f"frames {start} to {stop} of {self.path.name}, which has {self.frames}")
-        return self.source.read(start, stop).astype(np.float32)
+        return self.source.read(start, stop)
 
 
 @dataclass(frozen=True)

@@ -53,12 +53,12 @@ def prepared_frames(item: Item, meta: Mapping[str, Any], first: int, last: int, 
     inside = (slice(y, y + height), slice(x, x + width))
 
     def read(number: int) -> Any:
-        return movie.read(start + number, start + number + 1)[0][inside]
+        return movie.raw(start + number, start + number + 1)[0][inside]
 
     try:
         return Frames(
             read, stop - start, gain=None if gain is None else gain[inside], defects=None if defects is None else defects[inside],
-            seed=item.seed,
+            seed=item.seed, keep=not movie.plain_mrc,
         )  # fmt: skip
     except ValueError as error:
         raise Failure("movie-frame", f"{name}: {error}.", "Copy the movie again, or leave it out.") from error

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 
-from cryoloom.report.panels import Histogram, ImageGrid, TableView, Trajectory
+from cryoloom.report.panels import FlowArrows, Histogram, ImageGrid, TableView, Trajectory
 from cryoloom.spec import Panel
 
 SPECTRA = 6
@@ -39,3 +40,52 @@ def lengths(rows: pl.DataFrame, columns: tuple[str, ...] = ()) -> list[Panel]:
         Histogram(title="Accumulated motion", values=rows["motion_total"].to_list(), label="Å"),
         TableView(title="Micrographs", columns={name: rows[name].to_list() for name in names}),
     ]
+
+
+ARROWS = 9
+"""Places an axis at which a field is shown."""
+
+JUMP = 10.0
+"""Å between two frames beyond which a movie stands out."""
+
+FAR = 4.0
+"""Robust standard deviations of the accumulated motion of the set beyond which a movie stands out."""
+
+EVEN = 4.0
+"""Å of accumulated motion that is within the common run in any set."""
+
+
+def field_arrows(row: dict[str, Any], image: Any) -> Panel:
+    """Return where the local motion of a micrograph, whose quadratic is ``motion_field``, leads from the first frame to the last."""
+    side = (np.arange(ARROWS) + 0.5) / ARROWS - 0.5
+    x, y = np.meshgrid(side, side)
+    coefficients = np.asarray(row["motion_field"]).reshape(-1, 6, 2)
+    moved = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1) @ (coefficients[-1] - coefficients[0])
+    return FlowArrows(
+        title=f"Local motion of {row['micrograph_name']}", image=image, dx=moved[..., 0].tolist(), dy=moved[..., 1].tolist(),
+        caption=f"From the first frame to the last, the mean over the frame taken off; the largest of the set, {row['local_motion']:.2f} Å RMS.",
+    )  # fmt: skip
+
+
+def outliers(rows: pl.DataFrame, pixel_size: float) -> Panel:
+    """Return the micrographs that stand out of the set, and by what."""
+    total = rows["motion_total"].to_numpy()
+    middle = float(np.median(total))
+    spread = max(1.4826 * float(np.median(np.abs(total - middle))), EVEN / FAR)
+    found: dict[str, list[Any]] = {"micrograph_name": [], "motion_total": [], "why": []}
+    for row in rows.sort("motion_total", descending=True).iter_rows(named=True):
+        steps = np.hypot(np.diff(row["shift_x"]), np.diff(row["shift_y"])) * pixel_size
+        reasons = [
+            f"{steps.max():.1f} Å between frames {steps.argmax() + 1} and {steps.argmax() + 2} of those used"
+            if steps.max(initial=0) > JUMP
+            else "",
+            f"moved {row['motion_total']:.1f} Å, the median {middle:.1f} Å" if row["motion_total"] > middle + FAR * spread else "",
+            "no motion above the noise" if not row["motion_sure"] else "",
+            f"{row['bad_pixels']} bad pixels" if row["bad_pixels"] > 0.01 * row["width"] * row["height"] else "",
+        ]
+        if any(reasons):
+            found["micrograph_name"].append(row["micrograph_name"])
+            found["motion_total"].append(row["motion_total"])
+            found["why"].append("; ".join(filter(None, reasons)))
+    caption = "" if found["why"] else "None: all micrographs moved alike."
+    return TableView(title="Micrographs that stand out", columns=found, caption=caption)

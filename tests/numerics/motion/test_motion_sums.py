@@ -35,7 +35,8 @@ def test_the_sum_keeps_the_mean_and_undoes_the_motion(kit, local):
     specimen = kit.specimen((256, 300), contrast=0.1)
     counts = kit.counted([specimen.moved(*place) for place in path], 4.0)
     field = Field(torch.from_numpy(path), torch.zeros(8, 6, 2, dtype=torch.float64) if local else None)
-    plain, weighted = sum_frames(kit.prepared(counts), field, Exposure(1.5, 300.0, 1.5))
+    sums = sum_frames(kit.prepared(counts), field, Exposure(1.5, 300.0, 1.5), halves=True)
+    plain, weighted = sums.plain, sums.weighted
     assert plain.shape == weighted.shape == (256, 300)
     assert plain.mean() == pytest.approx(counts.mean(), rel=2e-3)
     assert weighted.mean() == pytest.approx(plain.mean(), rel=1e-5)
@@ -47,7 +48,24 @@ def test_the_sum_keeps_the_mean_and_undoes_the_motion(kit, local):
     true = specimen.moved(0, 0)[inside].var()
     assert likeness(plain) == pytest.approx(np.sqrt(true / (true + 1 / (8 * 4.0))), abs=0.03)
     assert likeness(counts.mean(0)) < 0.8 * likeness(plain)
-    assert sum_frames(kit.prepared(counts), field, Exposure(1.5, 300.0))[1] is None
+    odd, even = sums.halves
+    np.testing.assert_allclose((odd + even) / 2, plain, atol=1e-4)
+    assert likeness(odd) == pytest.approx(np.sqrt(true / (true + 1 / (4 * 4.0))), abs=0.03)
+    unweighted = sum_frames(kit.prepared(counts), field, Exposure(1.5, 300.0))
+    assert unweighted.weighted is None and unweighted.halves == ()
+    np.testing.assert_allclose(unweighted.plain, plain, atol=1e-4)
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_weights_of_the_sum_are_those_of_the_formula(kit, local):
+    """White noise in one frame at a time: what comes out at a frequency over what went in is the weight."""
+    shape, frames = (96, 130), 9
+    noise = np.random.default_rng(0).normal(10.0, 1.0, (frames, *shape)).astype(np.float32)
+    still = Field(torch.zeros(frames, 2, dtype=torch.float64), torch.zeros(frames, 6, 2, dtype=torch.float64) if local else None)
+    weighted = sum_frames(kit.prepared(noise), still, Exposure(1.1, 300.0, 4.0, pre_exposure=2.0)).weighted
+    expected = DoseWeights(shape, 1.1, 2.0 + 4.0 * torch.arange(1, frames + 1, dtype=torch.float64), 300.0)
+    total = sum(torch.fft.rfft2(torch.from_numpy(noise[f])).to(torch.complex128) * expected.of(f) for f in range(frames))
+    np.testing.assert_allclose(weighted, torch.fft.irfft2(total, s=shape).numpy(), atol=2e-5)
 
 
 def test_the_picture_of_white_noise_has_no_edge(kit):
@@ -56,7 +74,7 @@ def test_the_picture_of_white_noise_has_no_edge(kit):
     local = torch.zeros(6, 6, 2, dtype=torch.float64)
     local[:, 1] = local[:, 2] = torch.linspace(0, 3, 6, dtype=torch.float64)[:, None]
     frames = kit.prepared(counts)
-    plain, _ = sum_frames(frames, Field(torch.zeros(6, 2, dtype=torch.float64), local), Exposure(1.0, 300.0))
+    plain = sum_frames(frames, Field(torch.zeros(6, 2, dtype=torch.float64), local), Exposure(1.0, 300.0)).plain
     picture = halves(plain, counts.mean(0))
     assert picture.shape == (256, 256)
     spread = picture.std()

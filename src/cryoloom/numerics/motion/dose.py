@@ -23,8 +23,17 @@ def left(frequency: Tensor, dose: Tensor, voltage: float) -> Tensor:
     return torch.exp(-dose / (2.0 * critical_dose(frequency, voltage)))
 
 
+def weights(frequency: Tensor, doses: Tensor, voltage: float) -> Tensor:
+    """Return weights of frames in a weighted sum, ``q / √(n Σ q²)``: noise stays white, and the mean that of the unweighted mean.
+
+    Of every frame, ``(n,)`` cumulated `doses` in e/Å², at every `frequency` in 1/Å, ``(k,)``: float64 ``(n, k)``.
+    """
+    q = torch.where(frequency > 0, left(frequency[None, :].to(torch.float64), doses[:, None].to(torch.float64), voltage), 1.0)
+    return q / (q.square().sum(0) * len(doses)).sqrt()
+
+
 class DoseWeights:
-    """Weights of frames in a weighted sum: ``q / √(n Σ q²)``, which keeps the noise white and the mean that of the unweighted mean.
+    """`weights` of frames over the half plane.
 
     Parameters
     ----------

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 TERMS = 6  # 1, x, y, x², xy, y²
@@ -106,6 +107,17 @@ class Field:
         values = self.grid(21)
         change = torch.diff(values, dim=0, prepend=values[:1])
         return {"mean": change.abs().mean((1, 2)), "std": change.std((1, 2), correction=0)}
+
+
+def between(values: Tensor, times: Tensor, wanted: Tensor) -> Tensor:
+    """Return `values` ``(n, ...)``, known at `times` ``(n,)``, at the times `wanted`: cubic in between, straight on beyond the ends."""
+    if len(times) < 2 or torch.equal(times, wanted):
+        return values if len(times) == len(wanted) else values.expand(len(wanted), *values.shape[1:])
+    flat = values.reshape(len(times), -1).numpy()
+    inside = wanted.clamp(times[0], times[-1])
+    spline = CubicSpline(times.numpy(), flat, bc_type="natural")
+    slopes = spline(inside.numpy(), 1) * (wanted - inside).numpy()[:, None]
+    return torch.from_numpy(spline(inside.numpy()) + slopes).reshape(len(wanted), *values.shape[1:])
 
 
 def relion_polynomial(field: Field) -> Tensor:

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import polars as pl
+from typing import Any
 
 from cryoloom.data import Micrographs, Movies
+from cryoloom.data import movie_alignment as form
 from cryoloom.data.aligned import micrographs_of
 from cryoloom.spec import Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
-from cryoloom.units import Angstrom
+
+MOST_GROUPS = 60
+"""Groups of frames that are aligned by default."""
 
 
 @dataclass(frozen=True)
@@ -31,58 +32,46 @@ class Correlation(
     where it explains the frames better than its freedom costs.
     """
 
-    movies: Movies = Input("Movies", help="With their gain reference and dose, if these are known.")
-    first_frame: int = Param(
-        "First frame", 1, ge=1, aliases=("alignFrame0", "firstFrame"), help="Frames before it are left out of everything."
+    movies: Movies = Input("Movies", help="With their gain reference and dose, if these are known.", aliases=("inputMovies",))
+    alignment: Micrographs | None = Input(
+        "Earlier alignment", optional=True, help="Micrographs of these movies whose shifts are tried as a start, beside our own search."
     )
-    last_frame: int = Param(
-        "Last frame", 0, ge=0, aliases=("alignFrameN", "lastFrame"), help="0 means the last there is. Later ones are left out."
-    )
-    bin_factor: float = Param(
-        "Binning",
-        1.0,
-        ge=1,
-        le=16,
-        aliases=("binFactor",),
-        help="Of the micrographs; 2 for super-resolution movies. Detail beyond is lost.",
-    )
+    first_frame: form.FirstFrame
+    last_frame: form.LastFrame
+    sum_range: form.SumRange
+    first_summed: form.FirstSummed
+    last_summed: form.LastSummed
+    bin_factor: form.BinFactor
+    crop_x: form.CropX
+    crop_y: form.CropY
+    crop_width: form.CropWidth
+    crop_height: form.CropHeight
     patches: int = Param(
         "Patches an axis", 0, ge=0, le=16, aliases=("patchX", "patch_x", "patchesX"),
         help="0 chooses by the size of the frames, 1 aligns whole frames only. Many small patches hold too little signal each.",
     )  # fmt: skip
-    max_shift: Angstrom = Param(
-        "Largest shift", 100.0, gt=0, advanced=True, aliases=("maxShift",),
-        help="From the mean position. Movies that moved further are aligned wrongly, and look it.",
+    group_size: int = Param(
+        "Frames a group", 0, ge=0, advanced=True, aliases=("groupSize", "group_frames"),
+        help=f"Frames summed and aligned as one. 0: single frames, or groups where a movie has more than {MOST_GROUPS}. Motion within a group is not seen.",
     )  # fmt: skip
-    dose_weighting: Literal["auto", "yes", "no"] = Param(
-        "Dose weighting", "auto", aliases=("doDW", "doDoseWeighting"),
-        help="Also write sums in which late frames count less at high resolution; auto: when the dose is known. A wrong dose dims detail.",
-    )  # fmt: skip
+    dose_weighting: form.DoseWeighting
+    dose_aligning: form.DoseAligning
+    halves: form.Halves
+    use_alignment: form.UseAlignment
+    max_shift: form.MaxShift
 
     def check(self) -> Iterator[Hint]:
-        if self.last_frame and self.last_frame < self.first_frame:
-            yield Hint("last_frame", f"{self.last_frame} is before the first frame, {self.first_frame}", fix=0)
+        yield from form.hints(self)
         if self.patches == 2:
             yield Hint("patches", "2 patches cannot carry a smooth field; use 1 or at least 3", fix=0)
-        if self.dose_weighting == "yes" and any(group.get("dose_per_frame") is None for group in self.movies.optics):
-            yield Hint("dose_weighting", "needs the dose per frame, which these movies were imported without", fix="no")
 
     def run(self, job: Job) -> Aligned:
-        result = job.map(self.align, self.movies)
-        rows = result.rows
-        quiet = rows.filter(~pl.col("motion_sure")).height
-        if quiet:
-            job.warn(f"{quiet} movies show no motion above their noise and were summed as they are.")
-        spoilt = rows.filter(pl.col("bad_pixels") > 0.01 * pl.col("width") * pl.col("height")).height
-        if spoilt:
-            job.warn(f"{spoilt} movies have more than 1 % bad pixels: is the gain reference the right one?")
-        micrographs = micrographs_of(self.movies, rows, result.failed, root=job.root, first_frame=self.first_frame, ratio=self._ratio())
-        return Aligned(micrographs)
-
-    def _ratio(self) -> float:
         from cryoloom.numerics.particles.extract import exact_ratio
 
-        return float(exact_ratio(self.bin_factor))
+        result = job.map(self.model_copy(update={"alignment": None}).align, form.movies_with_alignment(self))
+        form.warn_of(job, self, result.rows)
+        ratio = float(exact_ratio(self.bin_factor))
+        return Aligned(micrographs_of(self.movies, result.rows, result.failed, root=job.root, first_frame=self.first_frame, ratio=ratio))
 
     def align(self, item: Item) -> Mapping[str, Any]:
         """Align and sum one movie."""
@@ -92,21 +81,32 @@ class Correlation(
         from cryoloom.formats.aligned_sums import motion_columns, write_sums
         from cryoloom.formats.movie_frames import prepared_frames
         from cryoloom.numerics.motion.correct import Exposure, estimate_motion
+        from cryoloom.numerics.motion.frames import Part
         from cryoloom.numerics.particles.extract import exact_ratio
 
         torch.set_num_threads(1)
-        frames = prepared_frames(item, self.movies.meta, self.first_frame, self.last_frame)
-        dose = item.row.get("dose_per_frame")
-        before = (item.row.get("pre_exposure") or 0.0) + (self.first_frame - 1) * (dose or 0.0)
-        pixel_size = item["pixel_size"]
-        exposure = Exposure(pixel_size, item["voltage"], dose, before)
-        grid = None if self.patches == 0 else (self.patches, self.patches)
-        motion = estimate_motion(frames, exposure, reach=self.max_shift / pixel_size, grid=grid)
+        frames = prepared_frames(item, self.movies.meta, self.first_frame, self.last_frame, form.region(self))
+        numbers = form.summed(self, item, frames.count)
+        dose, pixel_size = item.row.get("dose_per_frame"), item["pixel_size"]
+        undosed = Exposure(pixel_size, item["voltage"])
+        motion = estimate_motion(
+            frames,
+            Exposure(pixel_size, item["voltage"], dose) if self.dose_aligning else undosed,
+            reach=self.max_shift / pixel_size,
+            grid=(self.patches, self.patches) if self.patches else None,
+            group=self.group_size or -(-frames.count // MOST_GROUPS),
+            start=form.known_motion(self, item, frames.count),
+        )
+        before = (item.row.get("pre_exposure") or 0.0) + (self.first_frame - 1 + numbers.start) * (dose or 0.0)
         weigh = self.dose_weighting == "yes" or (self.dose_weighting == "auto" and dose is not None)
-        summed = exposure if weigh else Exposure(pixel_size, item["voltage"])
+        summed = Exposure(pixel_size, item["voltage"], dose, before) if weigh else undosed
+        part, field = Part(frames, numbers), motion.field.of_frames(numbers)
         return {
-            **write_sums(item, frames, motion.field, summed, ratio=exact_ratio(self.bin_factor)),
+            **write_sums(item, part, field, summed, ratio=exact_ratio(self.bin_factor), halves=self.halves),
             **motion_columns(motion.field, pixel_size, dose),
+            "motion_field": None if motion.field.local is None else motion.field.local.flatten().tolist(),
+            "crop_x": self.crop_x,
+            "crop_y": self.crop_y,
             "first_frame": self.first_frame,
             "motion_error": float(motion.error) if np.isfinite(motion.error) else None,
             "motion_sure": motion.sure,
@@ -134,10 +134,16 @@ class Correlation(
 
     def report(self, out: Aligned) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
-        from cryoloom.report.motion import SPECTRA, lengths, spectra, trajectories
+        from cryoloom.report.motion import SPECTRA, field_arrows, lengths, outliers, spectra, trajectories
 
         rows = out.micrographs.enabled().sort("motion_total")
         shown = rows.head(SPECTRA)
         images = [read_mrc(out.micrographs.file(path)).data for path in shown["psd_path"]]
         size = float(out.micrographs.optics[0]["movie_pixel_size"])
-        return [*trajectories(rows, size), spectra(shown["micrograph_name"].to_list(), images), *lengths(rows)]
+        widest = rows.sort("local_motion").row(-1, named=True)
+        arrows = (
+            [] if widest["motion_field"] is None else [field_arrows(widest, read_mrc(out.micrographs.file(widest["micrograph_path"])).data)]
+        )
+        return [
+            *trajectories(rows, size), *arrows, spectra(shown["micrograph_name"].to_list(), images), *lengths(rows), outliers(rows, size)
+        ]  # fmt: skip
