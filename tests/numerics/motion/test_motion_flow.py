@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from cryoloom.numerics.motion.correct import Exposure
+from cryoloom.numerics.motion.correct import Exposure, frame_spectra
 from cryoloom.numerics.motion.field import Field
-from cryoloom.numerics.motion.flow import Settings, estimate_flow
+from cryoloom.numerics.motion.flow import Settings, _Flow, estimate_flow
+from cryoloom.numerics.motion.rigid import still
 
 SHAPE, FRAMES = (480, 560), 8
 DOWN, ACROSS = np.indices(SHAPE)
@@ -99,6 +100,24 @@ def test_no_field_is_claimed_where_frames_move_as_a_whole(kit):
 def test_noise_claims_no_motion(kit, electrons):
     motion = found(kit, kit.counted(np.zeros((FRAMES, *SHAPE)), electrons))
     assert not motion.sure and motion.field.local is None and float(motion.field.motion.abs().max()) == 0.0
+
+
+def test_interpolation_does_not_pass_for_agreement(kit):
+    """Frames moved by a constant through the field have no more in common than those moved by phase ramps, and hardly less."""
+    path = kit.drift(FRAMES, 3.0)
+    counts = recorded(kit, lambda f: np.broadcast_to(path[f], (*SHAPE, 2)), contrast=0.3)
+    wrong = torch.from_numpy(0.3 * np.random.default_rng(2).normal(size=(FRAMES, 2)))
+    shared = []
+    for ramps in (True, False):
+        spectra = frame_spectra(kit.prepared(counts), Exposure(1.5, 300.0, 1.0))
+        rigid = replace(still(spectra, 10.0), motion=torch.from_numpy(path) + (wrong if ramps else 0.0))
+        flow = _Flow(spectra, rigid, Settings())
+        found = flow.still.found.clone()
+        if not ramps:
+            found[:, 0] = wrong / flow.modes.values[0, 0]
+        view = flow.view(replace(flow.still, found=found))
+        shared.append(float(flow.law(view).weight @ view.common))
+    assert 0.998 * shared[0] < shared[1] < 1.0003 * shared[0]
 
 
 def test_hot_pixels_and_a_static_pattern_do_not_hold_the_specimen(kit, quadratic):
