@@ -59,9 +59,9 @@ SETS: dict[str, dict[str, Any]] = {
         "pixel_size": 2.0, "frames": 12, "dose_per_frame": 2.0, "width": 768, "height": 768, "gain": 0.05, "forget_gain": True,
         "drift_global": 2.0, "drift_local": 0.5,
     },
+    "small": {"pixel_size": 2.68, "frames": 8, "dose_per_frame": 3.0, "width": 512, "height": 512},
     "micrograph": {"preset": "80s-like", "frames": 24, "dose_per_frame": 1.5},
     "sensor": {"preset": "full", "movies": 1, "frames": 16, "dose_per_frame": 1.5},
-    "small": {"pixel_size": 2.68, "frames": 8, "dose_per_frame": 3.0, "width": 512, "height": 512},
 }  # fmt: skip
 """Changes to the preset ``tiny``, or the one named. `forget_gain`: the gain reference is there but not applied, so that its pattern stays in
 every frame."""
