@@ -8,6 +8,7 @@ from cryoloom.data import Micrographs, Movies
 from cryoloom.data import movie_alignment as form
 from cryoloom.data.aligned import micrographs_of
 from cryoloom.spec import Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
+from cryoloom.tables import Hashed
 
 PLACES = 25
 """Places an axis at which the field is written."""
@@ -126,6 +127,7 @@ class OpticalFlow(
             "motion_error": float(motion.error) if np.isfinite(motion.error) else None,
             "motion_sure": motion.sure,
             "bad_pixels": frames.bad_pixels,
+            "movie_blake3": Hashed.of(item.file("movie_path")).blake3,
         }
 
     def summary(self, out: Aligned) -> Mapping[str, Any]:
