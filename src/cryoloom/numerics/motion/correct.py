@@ -1,4 +1,9 @@
-"""A movie to its micrograph: motion of frames and patches, then the sums of the frames moved back."""
+"""A movie to its micrograph: motion of frames and patches, then the sums of the frames moved back.
+
+Frames are passed over three times, one at a time: to check them and find bad pixels, for their spectra, and to be summed. What is held for
+all of them at once are the bands of their spectra and of their patches (about 12 bytes for each pixel of `LARGEST_STACK` at most, however
+many frames); beside these, first the spectra and then the sums, some ten images of a frame's size.
+"""
 
 import math
 from dataclasses import dataclass
