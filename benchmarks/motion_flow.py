@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.motion import field_of
+from benchmarks.movies.judge import field_of
 from cryoloom.formats.defects import read_defects
 from cryoloom.formats.movie import open_movie
 from cryoloom.formats.mrc import read_mrc

@@ -72,8 +72,10 @@ def make_folder(path: Path) -> Path:
 
 
 @contextmanager
-def writing(path: Path | str) -> Iterator[Path]:
+def writing(path: Path | str, *, lasting: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write to; it takes the place of `path` when the block ends, after an error nothing is left.
+
+    What need not be `lasting` may be absent again, though never torn, after a power cut that follows at once.
 
     Raises
     ------
@@ -95,13 +97,14 @@ def writing(path: Path | str) -> Iterator[Path]:
             raise Failure("not-writable", f"{path.parent} takes no files.", "Choose another place.") from error
         finally:
             temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        if lasting:
+            sync_folder(path.parent)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, lasting: bool = True) -> Iterator[IO[bytes]]:
     """Yield a binary file to write to that takes the place of `path`, as `writing` does."""
-    with writing(path) as temporary, temporary.open("wb") as handle:
+    with writing(path, lasting=lasting) as temporary, temporary.open("wb") as handle:
         yield handle
 
 

@@ -1,41 +1,24 @@
 """Runs from runs: again, with changes, whole branches; trash with what depends on it; tags, notes, comparison, cleaning."""
 
-import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-TOYS = Path(__file__).parents[1] / "engine"
-sys.path.insert(0, str(TOYS))
-
-from toy_project import _toys, find_toys, until  # noqa: E402, F401
-
-from cryoloom.app.session import Project, create_project, open_project  # noqa: E402
-from cryoloom.engine.state import State  # noqa: E402
-from cryoloom.spec import Failure, WrongUse  # noqa: E402
+from cryoloom.app.session import Project, open_project
+from cryoloom.engine.state import State
+from cryoloom.spec import Failure, WrongUse
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def made(empty: Project) -> Project:
     """Return a project with two sources and, below the first, a sum and its multiple, and a join of sum and source."""
-    with pytest.MonkeyPatch.context() as patch:
-        find_toys(patch)
-        project = create_project(tmp_path_factory.mktemp("made") / "project")
-        project.run("toy.source", count=3, name="numbers")
-        project.run("toy.add", things="numbers.things", amount=2, name="sums", threads=1)
-        project.run("toy.scale", things="sums.things", factor=5, name="more", threads=1)
-        project.run("toy.join", things="sums.things", more=["numbers.things"], name="both")
-        project.run("toy.source", count=4, name="other")
-        yield project
-
-
-@pytest.fixture
-def project(made: Project, tmp_path: Path) -> Project:
-    shutil.copytree(made.root, tmp_path / "project")
-    return open_project(tmp_path / "project")
+    empty.run("toy.source", count=3, name="numbers")
+    empty.run("toy.add", things="numbers.things", amount=2, name="sums", threads=1)
+    empty.run("toy.scale", things="sums.things", factor=5, name="more", threads=1)
+    empty.run("toy.join", things="sums.things", more=["numbers.things"], name="both")
+    empty.run("toy.source", count=4, name="other")
+    return empty
 
 
 def values(project: Project, run: str) -> list[float]:

@@ -1,50 +1,34 @@
 """Doing everything again and comparing it, what a run was computed with, the methods section, and the crate for others."""
 
 import json
-import shutil
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-TOYS = Path(__file__).parents[1] / "engine"
-sys.path.insert(0, str(TOYS))
-
-from toy_project import _toys, find_toys, until  # noqa: E402, F401
-
-from cryoloom.app import catalogue  # noqa: E402
-from cryoloom.app.session import Project, create_project, open_project  # noqa: E402
-from cryoloom.data.literature import paper, papers  # noqa: E402
-from cryoloom.engine.environment import apart, record_environment  # noqa: E402
-from cryoloom.formats.mrc import write_mrc  # noqa: E402
-from cryoloom.spec import WrongUse  # noqa: E402
+from cryoloom.app import catalogue
+from cryoloom.app.session import Project, create_project, open_project
+from cryoloom.data.literature import paper, papers
+from cryoloom.engine.environment import apart, record_environment
+from cryoloom.formats.mrc import write_mrc
+from cryoloom.spec import WrongUse
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def made(empty: Project) -> Project:
     """Return a project where r002 was deleted, r004 rests on r003 and r001, and r005 is aside."""
-    with pytest.MonkeyPatch.context() as patch:
-        find_toys(patch)
-        folder = tmp_path_factory.mktemp("made")
-        (folder / "raw.txt").write_text("raw")
-        project = create_project(folder / "project", "Toys")
-        project.run("toy.source", count=3, file=str(folder / "raw.txt"), name="numbers")
-        project.run("toy.pears")
-        project.run("toy.add", things="numbers.things", amount=2, seed=5, name="sums", threads=1)
-        project.run("toy.scale", things="sums.things", factor=3, name="scaled", threads=1)
-        project.run("toy.shell", name="program")
-        project.delete("r002")
-        yield project
-
-
-@pytest.fixture
-def project(made: Project, tmp_path: Path) -> Project:
-    shutil.copytree(made.root, tmp_path / "project")
-    return open_project(tmp_path / "project")
+    raw = empty.root.parent / "raw.txt"
+    raw.write_text("raw")
+    empty.run("toy.source", count=3, file=str(raw), name="numbers")
+    empty.run("toy.pears")
+    empty.run("toy.add", things="numbers.things", amount=2, seed=5, name="sums", threads=1)
+    empty.run("toy.scale", things="sums.things", factor=3, name="scaled", threads=1)
+    empty.run("toy.shell", name="program")
+    empty.delete("r002")
+    return empty
 
 
 # -- replay -----------------------------------------------------------------------------------------------------

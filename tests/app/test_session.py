@@ -3,44 +3,28 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-TOYS = Path(__file__).parents[1] / "engine"
-sys.path.insert(0, str(TOYS))
-
-from toy_project import _toys, find_toys  # noqa: E402, F401
-
-import cryoloom  # noqa: E402
-from cryoloom.app import catalogue  # noqa: E402
-from cryoloom.app.runs import OutputRef  # noqa: E402
-from cryoloom.app.session import Project, create_project, list_projects, open_project  # noqa: E402
-from cryoloom.engine.state import State  # noqa: E402
-from cryoloom.spec import WrongUse  # noqa: E402
+import cryoloom
+from cryoloom.app import catalogue
+from cryoloom.app.outputs import OutputRef
+from cryoloom.app.session import Project, create_project, list_projects, open_project
+from cryoloom.engine.state import State
+from cryoloom.spec import WrongUse
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def made(empty: Project) -> Project:
     """Return a project with three runs: things, pears, sums of the things."""
-    with pytest.MonkeyPatch.context() as patch:
-        find_toys(patch)
-        folder = tmp_path_factory.mktemp("made")
-        (folder / "raw.txt").write_text("raw")
-        project = create_project(folder / "project", "Toys")
-        project.run("toy.source", count=3, file=str(folder / "raw.txt"), name="numbers")
-        project.run("toy.pears")
-        project.run("toy.add", things="numbers.things", amount="2", name="sums", threads=1)
-        yield project
-
-
-@pytest.fixture
-def project(made: Project, tmp_path: Path) -> Project:
-    """Return a copy of it, in another place."""
-    shutil.copytree(made.root, tmp_path / "moved")
-    return open_project(tmp_path / "moved")
+    raw = empty.root.parent / "raw.txt"
+    raw.write_text("raw")
+    empty.run("toy.source", count=3, file=str(raw), name="numbers")
+    empty.run("toy.pears")
+    empty.run("toy.add", things="numbers.things", amount="2", name="sums", threads=1)
+    return empty
 
 
 def refused(project: Project, *args: Any, **values: Any) -> WrongUse:

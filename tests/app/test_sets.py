@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from cryoloom import files
 from cryoloom.app import sets
+from cryoloom.app.methods import sentence_of
+from cryoloom.app.report import panels_of
 from cryoloom.app.session import create_project, open_project
 from cryoloom.cli.main import app
 from cryoloom.data import Classes2D, Micrographs, Particles
@@ -215,3 +217,25 @@ def test_the_command_line(project):
     assert told["outputs"]["particles"]["count"] == 1 and told["summary"]["chosen"] == "by hand"
     both = CliRunner().invoke(app, ["select", str(root), "picked.particles"])
     assert isinstance(both.exception, WrongUse) and "not both" in str(both.exception)
+
+
+# -- what is told of finished ones ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("protocol", "values", "panel", "sentence"),
+    [
+        ("sets.subset", {"items": "picked.particles", "others": "micrographs.micrographs", "match": "micrograph"}, "Sets and what is kept",
+         "40 of 60 particles were kept: intersection by micrograph of 2 sets."),
+        ("sets.split", {"items": "picked.particles", "parts": 12, "by": "order"}, "Parts",
+         f"The 60 particles were divided in their order: {' and '.join(['5'] * 12)}."),
+        ("sets.join", {"items": ("picked.particles", "other.particles"), "same_id": "renumber"}, "Sets joined",
+         "Sets of 60 and 60 particles were joined to one of 120."),
+        ("sets.select", {"items": "picked.particles", "mode": "ids", "ids": "1048576-1048578"}, None,
+         "3 of 60 particles were selected by hand (3 listed ids)."),
+    ],
+)  # fmt: skip
+def test_report_and_methods(project, protocol, values, panel, sentence):
+    run = project.run(protocol, **values)
+    assert [each.title for each in panels_of(run)] == ([panel] if panel else [])
+    assert sentence_of(run) == sentence

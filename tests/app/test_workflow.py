@@ -1,25 +1,20 @@
 """A workflow as a file: out of one project, into another, on other data; what cannot run says so, and nothing hostile gets through."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-
-from toy_project import _toys, project  # noqa: E402, F401
-
-from cryoloom.app.session import Project, create_project  # noqa: E402
-from cryoloom.spec import Failure, WrongUse  # noqa: E402
-from cryoloom.spec.workflow import Workflow, schema  # noqa: E402
+from cryoloom.app.session import Project, create_project
+from cryoloom.spec import Failure, WrongUse
+from cryoloom.spec.workflow import Workflow, schema
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def document(project: Project, tmp_path: Path) -> Path:  # noqa: F811
+def document(project: Project, tmp_path: Path) -> Path:
     """Return the file of a project with four drafts: numbers from a file, two sums, a join of them."""
     (tmp_path / "raw.txt").write_text("raw")
     project.prepare("toy.source", count=3, file=str(tmp_path / "raw.txt"), name="numbers")
@@ -63,7 +58,7 @@ def test_the_published_schema_is_that_of_the_program() -> None:
     assert published == json.loads(json.dumps(schema())), "write cryoloom.spec.workflow.schema() to docs/schemas/workflow-1.json"
 
 
-def test_it_runs_on_other_data(document: Path, project: Project, tmp_path: Path) -> None:  # noqa: F811
+def test_it_runs_on_other_data(document: Path, project: Project, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("other")
     other = create_project(tmp_path / "other")
     planted = other.import_workflow(document, {"file": str(tmp_path / "other.txt"), "numbers.count": "4", "sums.amount": "7"}).planted
@@ -78,12 +73,12 @@ def test_it_runs_on_other_data(document: Path, project: Project, tmp_path: Path)
     assert [node["inputs"] for node in again["nodes"]] == [node["inputs"] for node in here["nodes"]]
 
 
-def test_the_same_work_is_found_where_it_was_done(document: Path, project: Project) -> None:  # noqa: F811
+def test_the_same_work_is_found_where_it_was_done(document: Path, project: Project) -> None:
     planted = project.import_workflow(document).planted
     assert planted and planted.known == {"r001", "r002", "r003", "r004"} and len(project.runs()) == 4
 
 
-def test_a_part_of_a_project(document: Path, project: Project) -> None:  # noqa: F811
+def test_a_part_of_a_project(document: Path, project: Project) -> None:
     record = json.loads(project.export_workflow(run="sums"))
     assert [node["id"] for node in record["nodes"]] == ["r001", "r002"]
 

@@ -5,16 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from toy_project import _toys, find_toys  # noqa: F401
 
-TOYS = Path(__file__).parents[1] / "engine"
-sys.path.insert(0, str(TOYS))
-
-from toy_project import _toys, find_toys  # noqa: E402, F401
-
-from cryoloom.app.session import create_project, open_project  # noqa: E402
+from cryoloom.app.session import create_project, open_project
 
 AS_ANYBODY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
 MAY_MOUNT = os.geteuid() == 0 and sys.platform == "linux"

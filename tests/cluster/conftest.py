@@ -1,14 +1,9 @@
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "engine")]
-
-import slurm  # noqa: E402
-from toy_project import _toys, project, until  # noqa: E402, F401
+import slurm
+from toy_project import _toys, project, until  # noqa: F401
 
 
 @pytest.fixture(scope="session")

@@ -15,14 +15,17 @@ from cryoloom.cli.flags import parse_flags
 from cryoloom.cli.main import app
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-PYTHON = [(page, block) for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+PYTHON = {page: re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL) for page in PAGES}
 
 
-@pytest.mark.parametrize(("page", "block"), PYTHON, ids=[f"{page.stem}-{number}" for number, (page, _) in enumerate(PYTHON)])
-def test_python_blocks_run(page, block, tmp_path, monkeypatch):
+@pytest.mark.parametrize("page", [page for page, blocks in PYTHON.items() if blocks], ids=lambda page: page.stem)
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    """In the order of the page, each with the names of those before it."""
     monkeypatch.chdir(tmp_path)
-    exec(compile(block, str(page), "exec"), {"__name__": "documentation"})  # noqa: S102
+    names = {"__name__": "documentation"}
+    for block in PYTHON[page]:
+        exec(compile(block, str(page), "exec"), names)  # noqa: S102
 
 
 def command_lines(text):

@@ -13,7 +13,7 @@ import pytest
 from toy_project import find_toys
 
 from cryoloom.app.session import Project, Run, create_project, open_project
-from cryoloom.engine import launch
+from cryoloom.engine import execution, launch
 from cryoloom.engine.processes import marked
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import Failure, WrongUse
@@ -228,3 +228,24 @@ def test_a_run_waits_for_its_inputs(project: Project, until: Until) -> None:
     first.start()
     assert then.wait().outputs.things.items["value"].to_list() == [11.0]
     assert project.run("toy.add", things=f"{first.id}.things").reused, "known again by what its inputs have become"
+
+
+BEATING = """
+import sys, time
+from pathlib import Path
+from cryoloom.engine import execution
+from cryoloom.engine.folder import RunFolder
+execution.HEARTBEAT = 0.05
+execution._start_heartbeat(RunFolder(Path(sys.argv[1])), 1)
+time.sleep(60)
+"""
+
+
+def test_an_attempt_that_was_given_up_ends_when_the_next_begins(tmp_path: Path, until: Until) -> None:
+    process = subprocess.Popen([sys.executable, "-c", BEATING, str(tmp_path)])
+    until(lambda: (tmp_path / "heartbeat.1").exists(), "a first heartbeat")
+    (tmp_path / "claim.1.json").write_text("{}")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    (tmp_path / "claim.2.json").write_text("{}")
+    assert process.wait(20) == execution.SUPERSEDED

@@ -1,9 +1,14 @@
 """What Slurm writes into a job's log, and what the site's file may hold; no Slurm needed."""
 
+import json
+
 import pytest
 
-from cryoloom.engine import slurm
+from cryoloom.engine import folder, slurm
+from cryoloom.engine.folder import RunFolder
+from cryoloom.engine.processes import ProcessId
 from cryoloom.engine.site import EXAMPLE, read_site
+from cryoloom.engine.state import Life, State
 from cryoloom.spec.errors import WrongUse
 
 
@@ -56,3 +61,27 @@ def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path, monkeypatch, text):
     monkeypatch.setenv("CRYOLOOM_CLUSTER", str(tmp_path / "absent.toml"))
     with pytest.raises(WrongUse, match="not there"):
         read_site(tmp_path)
+
+
+def test_a_look_at_a_run_of_the_cluster_asks_the_queue_once(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "runs" / "r001")
+    run.path.mkdir(parents=True)
+    process = ProcessId("node", "another boot", 7, 1.0).to_json()
+    records = {"run.json": {"inputs": {}}, "launch.1.json": {"job_name": "job", "t": 1.0}}
+    records |= {"claim.1.json": {"supervisor": process}, "proc.1.json": process}
+    for name, record in records.items():
+        (run.path / name).write_text(json.dumps(record))
+    asked = []
+    monkeypatch.setattr(folder, "read_site", lambda root: asked.append("site") or read_site(root))
+    monkeypatch.setattr(slurm, "queue", lambda poll: asked.append("queue") or (2.0, {"job": slurm.Job("5", "RUNNING", "node")}))
+    facts = run.facts()
+    assert (facts.job, facts.supervisor, facts.process) == (Life.ALIVE,) * 3 and asked == ["site", "queue"]
+    assert run.standing().state is State.RUNNING
+
+
+def test_the_sites_file_is_read_anew_only_when_it_has_changed(tmp_path, monkeypatch):
+    monkeypatch.delenv("CRYOLOOM_CLUSTER", raising=False)
+    (tmp_path / "cluster.toml").write_text("poll = 20")
+    assert read_site(tmp_path) is read_site(tmp_path)
+    (tmp_path / "cluster.toml").write_text("poll = 7.5")
+    assert read_site(tmp_path).poll == 7.5

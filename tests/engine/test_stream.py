@@ -5,7 +5,9 @@ import signal
 
 import pytest
 
+from cryoloom.app import catalogue
 from cryoloom.app.session import create_project
+from cryoloom.engine.inputs import open_inputs, stamps_of
 from cryoloom.spec import Failure, WrongUse
 
 
@@ -46,6 +48,9 @@ def test_items_are_worked_on_as_they_come_once_each_and_end_as_a_batch_does(pair
     source, follower = pair
     until(lambda: set(calls(follower)) == {1, 2}, "the first two items")
     assert follower.state == "running" and source.state == "running"
+    until(lambda: follower.progress()["message"] == f"waiting for new items of {source.id}", "saying that it waits")
+    assert stamps_of(follower.folder) == open_inputs(follower.folder, catalogue.protocol, unfinished=True)[1]
+    assert source.progress()["message"] == "waiting for new files" and "waiting for new items" in follower.log()
     feed(numbers, 30)
     until(lambda: 3 in calls(follower), "the third item")
     feed(numbers, 40, 50)

@@ -1,7 +1,6 @@
 """Fixtures for tests that run toy protocols in real run processes."""
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
 
 
 def find_toys(patch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,14 @@
 """Small particle sets with their truth, and a job that keeps checkpoints in memory, for protocols that align."""
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from plain_job import PlainJob
 
 from cryoloom.data import Particles, Volume
 from cryoloom.formats.mrc import write_mrc
@@ -25,17 +26,11 @@ class Stopped(Exception):
 
 
 @dataclass
-class CheckpointJob:
+class CheckpointJob(PlainJob):
     """A job whose `iterate` keeps every state, can be killed after some steps, and goes on from a given state."""
 
-    folder: Path
-    root: Path
-    seed: int = 1
-    threads: int = 1
     kill_after: int | None = None
     resume: dict[str, Any] | None = None
-    warnings: list[str] = field(default_factory=list)
-    notes: list[dict[str, Any]] = field(default_factory=list)
     last: dict[str, Any] | None = None
 
     def iterate(self, start, step, *, done, name="iterations", total=None):
@@ -48,18 +43,6 @@ class CheckpointJob:
             steps += 1
             self.last = copy.deepcopy(state)
         return state
-
-    def output(self, name):
-        return self.folder / name
-
-    def progress(self, done, total, message=""):
-        pass
-
-    def warn(self, message):
-        self.warnings.append(message)
-
-    def note(self, **numbers):
-        self.notes.append(numbers)
 
 
 @dataclass(frozen=True)
@@ -132,9 +115,7 @@ def checkpoint_job(tmp_path):
     """Return a maker of jobs in one project folder."""
 
     def make(name="r001", **settings):
-        folder = tmp_path / "runs" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        return CheckpointJob(folder, tmp_path, **settings)
+        return CheckpointJob(tmp_path / "runs" / name, tmp_path, **settings)
 
     return make
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from cryoloom.app.runs import OutputRef, Run
+from cryoloom.app.outputs import OutputRef
+from cryoloom.app.runs import Run
 from cryoloom.engine.identity import differences
 
 if TYPE_CHECKING:

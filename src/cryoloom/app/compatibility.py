@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryoloom.app import catalogue, references
 from cryoloom.app.forms import kinds_of, names_of
-from cryoloom.app.runs import OutputRef
+from cryoloom.app.outputs import OutputRef
 from cryoloom.app.suggest import did_you_mean, folded
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import WrongUse

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from cryoloom import files
 from cryoloom.app import catalogue
-from cryoloom.app.runs import OutputRef, Run
+from cryoloom.app.outputs import OutputRef
+from cryoloom.app.runs import Run
 from cryoloom.data.literature import paper
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.project import in_order
+from cryoloom.engine.provenance import whole_hashes
 from cryoloom.engine.state import State
 from cryoloom.spec import CryoloomError, WrongUse
 
@@ -233,9 +235,14 @@ class _Crate:
     def _sources(self, run: Run) -> list["Entity"]:
         """Return the files that a first step brought in, by name and hash."""
         listed = {entry["path"]: entry for output in run.outputs for entry in output.manifest["files"]}
+        whole = whole_hashes(self.project.folder, run.id, listed.values())
         return [
             self._add(
-                f"#{path}", "CreativeWork", name=Path(path).name, identifier=f"blake3:{entry['blake3']}", contentSize=str(entry["size"])
+                f"#{path}",
+                "CreativeWork",
+                name=Path(path).name,
+                identifier=_identifier(entry, whole.get(path)),
+                contentSize=str(entry["size"]),
             )
             for path, entry in listed.items()
         ]
@@ -260,9 +267,14 @@ class _Crate:
         listed = [*table["base"], *table["sidecars"], *([table["ids"]] if table["ids"] else []), *output.manifest["files"]]
         parts = []
         for entry in listed:
-            told = {"contentSize": str(entry["size"]), "identifier": f"blake3:{entry['blake3']}"}
+            told = {"contentSize": str(entry["size"]), "identifier": _identifier(entry, None)}
             parts.append(self._held(self.project.root / entry["path"], f"data/{entry['path']}", told))
         self.outputs[str(output)]["mentions"] = _alone(parts)
+
+
+def _identifier(entry: Mapping[str, Any], whole: str | None) -> str:
+    """Return the hash of a file that a manifest lists: of the `whole` file, if it is known."""
+    return f"blake3:{whole}" if whole else f"{'quick-' if entry.get('quick') else ''}blake3:{entry['blake3']}"
 
 
 def _single(properties: Mapping[str, Any]) -> dict[str, Any]:

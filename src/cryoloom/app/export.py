@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cryoloom.app.runs import OutputRef
+from cryoloom.app.outputs import OutputRef
 from cryoloom.app.session import Project
 from cryoloom.files import make_folder
 from cryoloom.formats.exchange import format_named

@@ -91,7 +91,7 @@ def _takes_several(field: FieldInfo) -> bool:
 
 
 def parsed(field: FieldInfo, value: Any) -> Any:
-    """Return what a text means for a parameter; everything else as it is.
+    """Return what a text, or a path, means for a parameter; everything else as it is.
 
     Lists are separated by commas or written as JSON; choices are compared without case; ``none`` or nothing is None where that is
     allowed; a relative path is taken from the working directory, as the one who typed it meant. Numbers and yes/no are left to the
@@ -100,6 +100,10 @@ def parsed(field: FieldInfo, value: Any) -> Any:
     types = _alternatives(field.annotation)
     if Path in types and isinstance(value, str | Path) and str(value):
         return Path(value).expanduser().absolute()
+    if isinstance(value, list | tuple):
+        return [str(each) if isinstance(each, Path) else each for each in value]
+    if isinstance(value, Path):
+        value = str(value)
     if not isinstance(value, str):
         return value
     text = value.strip()

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cryoloom.app.runs import Run, register_kinds
+from cryoloom.app.outputs import register_kinds
+from cryoloom.app.runs import Run
 from cryoloom.engine import cleaning
 from cryoloom.engine.cleaning import Cleaned, Purpose
 from cryoloom.engine.state import State

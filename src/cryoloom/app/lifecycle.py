@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from cryoloom.app import references
 from cryoloom.app.drafts import unfinished
-from cryoloom.app.runs import OutputRef, Run
+from cryoloom.app.outputs import OutputRef
+from cryoloom.app.runs import Run
 from cryoloom.engine import launch
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.project import in_order

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from cryoloom.app import catalogue, forms, references
-from cryoloom.app.runs import OutputRef, Run
+from cryoloom.app.outputs import OutputRef
+from cryoloom.app.runs import Run
 from cryoloom.data.literature import Paper, paper
 from cryoloom.engine.provenance import ancestry
 from cryoloom.engine.state import State
@@ -80,7 +80,7 @@ def sentence_of(run: Run) -> str:
     except CryoloomError as error:
         return f"({run.id}, {run.protocol}, cannot be told: {error.message})"
     made = {output.name: output.dataset for output in run.outputs}
-    told = built.methods(SimpleNamespace(**{name: made.get(name) for name in run.declared_outputs()}))
+    told = built.methods(protocol.outputs.of_named(made))
     if told:
         return " ".join(told.split())
     defaults = {name: field.default for name, field in protocol.parameters().items()}

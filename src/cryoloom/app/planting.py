@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from cryoloom import files
 from cryoloom.app.forms import build, check_parameters, names_of, parsed, refuse_hints, sort_values, unit_of
 from cryoloom.app.lifecycle import BY_HAND
-from cryoloom.app.runs import OutputRef, Run
+from cryoloom.app.outputs import OutputRef
+from cryoloom.app.runs import Run
 from cryoloom.app.suggest import did_you_mean, folded
 from cryoloom.engine.folder import RUN_ID
 from cryoloom.engine.identity import Work

@@ -9,7 +9,8 @@ from pydantic.fields import FieldInfo
 
 from cryoloom.app import catalogue
 from cryoloom.app.forms import kinds_of
-from cryoloom.app.runs import OutputRef, Run, register_kinds
+from cryoloom.app.outputs import OutputRef, register_kinds
+from cryoloom.app.runs import Run
 from cryoloom.app.suggest import did_you_mean
 from cryoloom.engine.cleaning import is_hollow
 from cryoloom.engine.folder import RUN_ID

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cryoloom.app.runs import Observer, OutputRef, Run
+from cryoloom.app.outputs import OutputRef
+from cryoloom.app.runs import Observer, Run
 from cryoloom.engine import environment
 from cryoloom.engine.provenance import ancestry
 from cryoloom.engine.state import State

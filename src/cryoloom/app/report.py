@@ -1,8 +1,8 @@
 """The report of a project: resolution and findings first, then every finished run with its panels."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -14,7 +14,7 @@ from cryoloom.app.session import Project, Run
 from cryoloom.engine.cleaning import cleaned_files
 from cryoloom.engine.provenance import ancestry
 from cryoloom.files import replacing
-from cryoloom.report.html import Section, render
+from cryoloom.report.html import Section, fragment, render
 from cryoloom.report.panels import Funnel, MapSurface, Notice
 from cryoloom.spec import CryoloomError, Panel
 
@@ -33,7 +33,7 @@ def write_report(project: Project, path: Path | None = None, run: Run | None = N
     if run is None:
         facts = gather(latest)
         overview = [*findings(facts), *_funnel(latest), *_first_picture(latest)]
-    page = render(project.name, headline(latest), _about(runs), overview, [_section(known) for known in runs])
+    page = render(project.name, headline(latest), _about(runs), overview, [_section(known, panels_of(known)) for known in runs])
     with replacing(path) as handle:
         handle.write(page.encode())
     return path
@@ -147,7 +147,7 @@ def panels_of(run: Run) -> list[Panel]:
     built = forms.build(protocol, run.parameters, references.open_inputs(run.project, protocol, run.inputs))
     made = {output.name: output.dataset for output in run.outputs}
     try:
-        return built.report(SimpleNamespace(**{name: made.get(name) for name in run.declared_outputs()}))
+        return built.report(protocol.outputs.of_named(made))
     except (FileNotFoundError, CryoloomError):
         cleaned = [folder.id for folder in ancestry(run.project.folder, run.id) if cleaned_files(folder)]
         if not cleaned:
@@ -155,7 +155,35 @@ def panels_of(run: Run) -> list[Panel]:
         return [Notice(level="advice", text=f"The pictures are gone: files of {', '.join(cleaned)} were cleaned away to save room.")]
 
 
-def _section(run: Run) -> Section:
+class RunReport:
+    """What "Analyze results" of a run shows; in a notebook it draws itself, with the panels of the HTML report."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @property
+    def panels(self) -> list[Panel]:
+        """Return its panels, data and drawing; of a run that has not finished, how it stands."""
+        if self.run.state == "finished":
+            return panels_of(self.run)
+        return [Notice(level="advice", text=f"{self.run.id} is {self.run.state}. {self.run.reason}".strip())]
+
+    def __repr__(self) -> str:
+        run = self.run
+        lines = [f"Report of {run.id} ({run.protocol}), {run.state}", *(["  " + run.reason] if run.reason else [])]
+        lines += [f"  {label}: {value}" for label, value in run.summary.items()]
+        titles = [title for panel in self.panels if (title := getattr(panel, "title", ""))]
+        return "\n".join([*lines, *(f"  ! {text}" for text in run.warnings), *(f"  [{title}]" for title in titles)])
+
+    def _repr_html_(self) -> str:
+        return fragment(replace(_section(self.run, self.panels), anchor=""))
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as a self-contained HTML page and return its path."""
+        return write_report(self.run.project, Path(path), self.run)
+
+
+def _section(run: Run, panels: list[Panel]) -> Section:
     inputs = {f"input {name}": _named(given) for name, given in run.inputs.items()}
     return Section(
         anchor=run.id,
@@ -164,7 +192,7 @@ def _section(run: Run) -> Section:
         about=" ".join((catalogue.protocol(run.protocol).__doc__ or "").split()),
         summary=run.summary,
         warnings=run.warnings,
-        panels=panels_of(run),
+        panels=panels,
         details={**run.parameters, **inputs, "seed": run.seed, **_written(run)},
     )
 

@@ -1,160 +1,27 @@
-"""A run and its outputs, as scripts, the command line and the browser see them."""
+"""A run, as scripts, the command line and the browser see it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cryoloom.data  # noqa: F401 (makes its kinds of sets known)
-from cryoloom.app.suggest import did_you_mean
+from cryoloom.app.outputs import Outputs
 from cryoloom.engine import annotations, launch
 from cryoloom.engine.cleaning import cleaned_files, is_hollow
 from cryoloom.engine.environment import environment_of
 from cryoloom.engine.events import EventReader, append_line
 from cryoloom.engine.folder import RunFolder
-from cryoloom.engine.provenance import manifest_of
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import CryoloomError, Failure, WrongUse
-from cryoloom.tables import Dataset
-from cryoloom.tables.dataset import known_kind
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from cryoloom.app.report import RunReport
     from cryoloom.app.session import Project
 
 Observer = Callable[["Run", dict[str, Any]], None]
 """Called with every event of a run while it works."""
-
-
-def register_kinds(run: "Run") -> None:
-    """Make the kinds of a run's outputs known; those of plugins come with the protocol that gives them.
-
-    Raises
-    ------
-    WrongUse
-        ``unknown-protocol``: it came from a plugin that is not installed.
-    """
-    from cryoloom.app import catalogue
-
-    if not all(known_kind(head["kind"]) for head in (run.folder.heads() or {}).values()):
-        catalogue.protocol(run.protocol)
-
-
-class OutputRef:
-    """One output of a run: what it is, and the set itself once it is asked for."""
-
-    def __init__(self, run: "Run", name: str) -> None:
-        self.run, self.name = run, name
-
-    def __repr__(self) -> str:
-        return f"<{self}>"
-
-    def __str__(self) -> str:
-        return f"{self.run.id}.{self.name}"
-
-    def __len__(self) -> int:
-        return self.count
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """Return its manifest; raises `WrongUse` while the run has not finished."""
-        return manifest_of(self.run.folder, self.name)
-
-    @property
-    def kind(self) -> str:
-        """Return the kind of set, such as ``particles``."""
-        return self.manifest["kind"]
-
-    @property
-    def count(self) -> int:
-        """Return the number of rows."""
-        return self.manifest["count"]
-
-    @property
-    def hash(self) -> str:
-        """Return the BLAKE3 of its manifest."""
-        return self.manifest["hash"]
-
-    @property
-    def dataset(self) -> Dataset:
-        """Return the set."""
-        register_kinds(self.run)
-        return Dataset.load(self.manifest, self.run.folder.root)
-
-    @property
-    def items(self) -> "pl.DataFrame":
-        """Return the rows."""
-        return self.dataset.items
-
-    @property
-    def optics(self) -> list[dict[str, Any]]:
-        """Return the optics groups."""
-        return self.manifest["optics"]
-
-    @property
-    def meta(self) -> dict[str, Any]:
-        """Return what is said of the set as a whole."""
-        return self.manifest["meta"]
-
-    def to_polars(self) -> "pl.DataFrame":
-        """Return the rows with the columns of their optics group."""
-        return self.dataset.to_polars()
-
-    def enabled(self) -> "pl.DataFrame":
-        """Return the rows that are not disabled, with the columns of their optics group."""
-        return self.dataset.enabled()
-
-    def disabled(self) -> dict[int, str]:
-        """Return the ids of the disabled rows and why each is."""
-        if not {"enabled", "fail_reason"} <= set(self.items.columns):
-            return {}
-        return {row["id"]: row["fail_reason"] for row in self.items.select("id", "enabled", "fail_reason").to_dicts() if not row["enabled"]}
-
-    def file(self, relative: str) -> Path:
-        """Return the absolute path of a ``*_path`` value."""
-        return self.run.folder.root / relative
-
-
-class Outputs:
-    """The outputs of a run by name: ``run.outputs.ctfs`` or ``run.outputs["ctfs"]``."""
-
-    def __init__(self, run: "Run") -> None:
-        self._run = run
-
-    def __getattr__(self, name: str) -> OutputRef:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        known = self._names()
-        if name not in known:
-            raise AttributeError(f"{self._run.id} ({self._run.protocol}) has no output {name!r}. {did_you_mean(name, known)}")
-        return OutputRef(self._run, name)
-
-    def __getitem__(self, name: str) -> OutputRef:
-        try:
-            return getattr(self, name)
-        except AttributeError as error:
-            raise WrongUse("unknown-output", str(error).strip()) from error
-
-    def __iter__(self) -> Iterator[OutputRef]:
-        return (OutputRef(self._run, name) for name in self._names())
-
-    def __len__(self) -> int:
-        return len(self._names())
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names()
-
-    def __dir__(self) -> list[str]:
-        return self._names()
-
-    def __repr__(self) -> str:
-        return f"<outputs of {self._run.id}: {', '.join(self._names())}>"
-
-    def _names(self) -> list[str]:
-        published = self._run.folder.published()
-        return list(published["outputs"]) if published else list(self._run.declared_outputs())
 
 
 class Run:
@@ -373,17 +240,24 @@ class Run:
         return "".join(texts)
 
     def progress(self) -> dict[str, Any] | None:
-        """Return the latest progress: ``name done total unit message``, and ``remaining`` in seconds where it can be told."""
+        """Return the latest progress: ``name done total unit message``, and ``remaining`` in seconds where it can be told.
+
+        A run that waits for what comes in says so in ``message``, without ``remaining``.
+        """
         events = self.events()
         starts = [number for number, event in enumerate(events) if event["kind"] == "state"]
-        told = [event for event in events[starts[-1] if starts else 0 :] if event["kind"] == "progress"]
+        told = [event for event in events[starts[-1] if starts else 0 :] if event["kind"] in ("progress", "waiting")]
+        waits = told[-1]["message"] if told and told[-1]["kind"] == "waiting" else ""
+        told = [event for event in told if event["kind"] == "progress"]
         if not told:
-            return None
+            return {"name": "", "done": 0, "total": None, "unit": "", "message": waits, "remaining": None} if waits else None
         last = told[-1]
         first = next(event for event in told if event["name"] == last["name"])
         found = {key: last.get(key) for key in ("name", "done", "total", "unit", "message")}
         done, spent = last["done"] - first["done"], last["t"] - first["t"]
         rest = None if last.get("total") is None else last["total"] - last["done"]
+        if waits:
+            return {**found, "message": waits, "remaining": None}
         return {**found, "remaining": spent / done * rest if done > 0 and rest is not None else None}
 
     def partial(self, name: str = "items") -> "pl.DataFrame":
@@ -391,6 +265,13 @@ class Run:
         from cryoloom.engine.parts import Parts, concatenated
 
         return concatenated(path for _, path in sorted(Parts(self.folder.path / "parts" / name, ()).published().items()))
+
+    @property
+    def report(self) -> "RunReport":
+        """Return what "Analyze results" shows: it draws itself in a notebook, ``run.report.save(path)`` writes the page."""
+        from cryoloom.app.report import RunReport
+
+        return RunReport(self)
 
     # -- what can be done with it -------------------------------------------------------------------------------
 

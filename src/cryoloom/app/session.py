@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryoloom.app import catalogue, compatibility, forms, housekeeping, lifecycle, references, sets
-from cryoloom.app.runs import Observer, OutputRef, Run, register_kinds
+from cryoloom.app.outputs import OutputRef, register_kinds
+from cryoloom.app.runs import Observer, Run
 from cryoloom.engine.cleaning import is_hollow
 from cryoloom.engine.events import append_line
 from cryoloom.engine.folder import RUN_ID, RunFolder
@@ -50,6 +51,11 @@ class Project:
 
     def __repr__(self) -> str:
         return f"<project {self.name} in {self.root}: {len(self.folder.runs())} runs>"
+
+    def _repr_html_(self) -> str:
+        from cryoloom.app.notebook import project_html
+
+        return project_html(self)
 
     # -- the project itself -------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from cryoloom.tables.expression import columns_used, parse_rule
 from cryoloom.tables.storage import limited
 
 if TYPE_CHECKING:
-    from cryoloom.app.runs import OutputRef
+    from cryoloom.app.outputs import OutputRef
     from cryoloom.app.session import Project
 
 KEPT_BYTES = 512 << 20

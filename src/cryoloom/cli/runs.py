@@ -330,6 +330,9 @@ def trace(project: ProjectFolder, output: OutputName, as_json: Json = False) -> 
         say(f"{step['run']}  {step['protocol']} v{step['version']}  seed {step['seed']}  {step['cryoloom']}")
         for key, value in step["parameters"].items():
             say(f"        {key} = {value}")
+    for source in found["sources"]:
+        known = source.get("blake3") or ("quick_hash" in source and f"{source['quick_hash']} (quick: no step has read all of it yet)")
+        say(f"{Path(source['path']).name}  {known or ''}".rstrip())
     files = {Path(source["path"]).name for source in found["sources"]}
     say(f"begun from {len(files)} files; hash {found['hash']}")
 
@@ -350,6 +353,8 @@ def verify(project: ProjectFolder, output: Annotated[str, typer.Argument(metavar
         for word, names in (("changed", found.changed), ("missing", found.missing), ("forged", found.forged)):
             for name in names:
                 say(f"{word}: {name}")
+        if found.quick:
+            say(f"compared by a quick hash, since no step has read all of them yet: {len(found.quick)} files")
         if found.cleaned:
             say(f"cleaned away on purpose: {len(found.cleaned)} files")
         say(f"{found.files} files, {found.size / 1e6:.0f} MB: {'all as they were made' if found.ok else 'NOT as they were made'}")

@@ -5,6 +5,10 @@ from typing import Annotated, Literal
 from cryoloom.spec import Param
 from cryoloom.units import Angstrom
 
+MaskDiameter = Annotated[Angstrom, Param(
+    "Mask diameter", gt=0, wizard="mask-circle", aliases=("maskDiameterA", "particle_diameter"),
+    help="Soft circle on the images: the particle's largest diameter plus a tenth. Too small cuts the particle, too large adds noise.",
+)]  # fmt: skip
 TransferFunction = Annotated[Literal["full", "from-first-peak", "none"], Param(
     "Transfer function", "full", advanced=True,
     help="from-first-peak takes it as 1 up to its first peak: for negative stain, or where low frequencies are not as the CTF says. none takes it as "

@@ -17,6 +17,7 @@ _MICROGRAPHS = ("movies", "micrographs", "ctfs")
 _IMAGE = ["stack_path", "stack_index"]
 _FILES = {"classes2d": _IMAGE, "classes3d": ["volume_path"], "volume": ["volume_path"]}
 _NAMES = ("micrograph_name", "movie_name")
+_CONTENTS = ("movie_quick", "movie_blake3", "blake3")
 _FAR = 100.0
 """Å that the place of an item may change by as it is centred, at the least."""
 _ASTRAY = 0.01
@@ -111,8 +112,9 @@ def _renamed(one: Dataset, two: Dataset) -> str:
     names = [name_column(each) for each in (one, two)]
     if None not in names and (row := _first_unlike(one, two, str(names[0]), str(names[1]))):
         return f"id {row[0]} is of {row[1]} in one and of {row[2]} in the other"
-    if all("blake3" in each.schema for each in (one, two)) and (row := _first_unlike(one, two, "blake3", "blake3")):
-        return f"the files of id {row[0]} differ"
+    for name in _CONTENTS:
+        if all(name in each.schema for each in (one, two)) and (row := _first_unlike(one, two, name, name)):
+            return f"the files of id {row[0]} differ"
     return ""
 
 

@@ -140,5 +140,5 @@ def cleaned_files(run: RunFolder) -> set[str]:
 
 def is_hollow(run: RunFolder) -> bool:
     """Return whether images or maps of a run's outputs were removed on purpose, so that no later step can read them."""
-    path = f"{run.path}/{FILE}"
+    path = f"{run.place}/{FILE}"
     return os.path.exists(path) and any(line["final"] for line in read_lines(Path(path)))

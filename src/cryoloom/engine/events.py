@@ -32,7 +32,7 @@ class Journal:
         append(self._descriptor, {"t": round(time.time(), 3), "kind": kind, **fields})
 
     def progress(self, name: str, done: float, total: float | None, *, unit: str = "", message: str = "") -> None:
-        """Append a progress event unless one of the same name was written a moment ago."""
+        """Append a progress event, `done` of `total` (None: nobody knows) in `unit`, unless one of the same name was written a moment ago."""
         now = time.monotonic()
         if done != total and now - self._last.get(name, -1e9) < self._interval:
             return

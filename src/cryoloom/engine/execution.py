@@ -34,6 +34,8 @@ from cryoloom.spec.protocol import Protocol
 LOG = logging.getLogger("cryoloom.run")
 HEARTBEAT = 15.0
 """Seconds between two signs of life, which readers on other computers look for."""
+SUPERSEDED = 4
+"""Exit code of a run process in whose place a later attempt has begun."""
 RESERVE = 1 << 16
 """Bytes kept aside while a run works, so that on a full disk it can still say what happened."""
 
@@ -96,12 +98,19 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _start_heartbeat(run: RunFolder, attempt: int) -> None:
+    """Touch a file again and again for readers on other computers; end at once when a later attempt has begun.
+
+    A cluster may give a node up, and the run be tried elsewhere, while the node only lost its network and works on.
+    """
     path, pause = run.path / f"heartbeat.{attempt}", threading.Event()
 
     def beat() -> None:
         while not pause.wait(HEARTBEAT):
             with suppress(OSError):
                 path.touch()
+            if run.file("claim", attempt + 1).exists():
+                LOG.warning("attempt %d has taken over; this one ends", attempt + 1)
+                os._exit(SUPERSEDED)
 
     path.touch()
     threading.Thread(target=beat, name="heartbeat", daemon=True).start()

@@ -63,6 +63,20 @@ def open_inputs(run: RunFolder, find: Find, *, unfinished: bool = False) -> tupl
     return inputs, hashes
 
 
+def stamps_of(run: RunFolder) -> dict[str, list[str]]:
+    """Return what `open_inputs` tells of `unfinished` inputs, with none of them opened; an empty text for one that it would not find."""
+
+    def stamp(reference: Mapping[str, Any]) -> str:
+        producer = RunFolder(run.root / "runs" / reference["run"])
+        if head := (producer.heads() or {}).get(reference["output"]):
+            return head["hash"]
+        record = laid_open(producer.path) if producer.is_state(*ACTIVE) else None
+        return f"{UNFINISHED}{record['round']}" if record and reference["output"] in record["outputs"] else ""
+
+    given = {name: each if isinstance(each, list) else [each] for name, each in run.record["inputs"].items()}
+    return {name: [stamp(reference) for reference in each] for name, each in given.items()}
+
+
 def laid_open(run: Path) -> dict[str, Any] | None:
     """Return what a run at work has laid open so far: ``round``, and ``outputs``, a manifest each."""
     return files.read_json(run / "open.json")

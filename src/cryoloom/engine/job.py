@@ -102,7 +102,7 @@ class RunJob:
         return path
 
     def progress(self, done: float, total: float, message: str = "") -> None:
-        """Tell how far a long computation has come."""
+        """Tell how far a long computation has come: `done` of `total`."""
         self._journal.progress("", done, total, message=message)
 
     def warn(self, message: str) -> None:

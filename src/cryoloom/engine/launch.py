@@ -74,7 +74,8 @@ def target_of(run: RunFolder) -> str:
 
 def lost_with_node(run: RunFolder) -> bool:
     """Return whether a cluster's node, not the run, is to blame for its end, and it may be tried again."""
-    if run.standing().state is not State.LOST and (run.facts().exit or {}).get("error") not in slurm.NOT_ITS_FAULT:
+    facts = run.facts()
+    if derive(facts).state is not State.LOST and (facts.exit or {}).get("error") not in slurm.NOT_ITS_FAULT:
         return False
     attempts = itertools.takewhile(
         lambda attempt: run.file("launch", attempt).exists() and not run.file("exit", attempt).exists(), range(run.attempt(), 0, -1)

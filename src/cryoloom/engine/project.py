@@ -80,7 +80,7 @@ class ProjectFolder:
 
     def runs(self) -> list[RunFolder]:
         """Return all runs, first made first."""
-        return [run for run in _run_folders(self._runs) if os.path.exists(f"{run.path}/run.json")]
+        return [run for run in _run_folders(self._runs) if run.made()]
 
     def run(self, run_id: str) -> RunFolder:
         """Return the run of an id.
@@ -330,7 +330,7 @@ def _run_folders(folder: Path) -> list[RunFolder]:
         names = [entry.name for entry in os.scandir(folder) if RUN_ID.fullmatch(entry.name)]
     except FileNotFoundError:
         return []
-    return [RunFolder(folder / name) for name in sorted(names, key=lambda name: int(name[1:]))]
+    return [RunFolder(f"{folder}/{name}") for name in sorted(names, key=lambda name: int(name[1:]))]
 
 
 def _move(source: Path, target: Path) -> None:

@@ -1,10 +1,12 @@
 """Where an output comes from, and whether its files are still what they were."""
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from blake3 import blake3
 
 from cryoloom.engine.cleaning import cleaned_files
@@ -14,6 +16,7 @@ from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.state import ACTIVE
 from cryoloom.spec.errors import WrongUse
 from cryoloom.tables import Dataset
+from cryoloom.tables.storage import quick_hash, whole_hash
 
 
 def ancestry(project: ProjectFolder, run_id: str) -> list[RunFolder]:
@@ -39,11 +42,12 @@ def trace(project: ProjectFolder, run_id: str, output: str) -> dict[str, Any]:
     -------
     dict
         ``output`` and its ``hash``; ``steps``, first to last, each with protocol, version, parameters, inputs, seed, program version and
-        environment; ``sources``, the files that the first steps brought in.
+        environment; ``sources``, the files that the first steps brought in: ``run``, ``output``, ``column``, ``path``, ``size``,
+        ``blake3`` (None while no step has read the whole file) and, where it was imported by that, ``quick_hash``.
     """
     manifest = manifest_of(project.run(run_id), output)
     steps = [_step(project, run) for run in ancestry(project, run_id)]
-    sources = [source for run in ancestry(project, run_id) if not run.record["inputs"] for source in _sources(project.path, run)]
+    sources = [source for run in ancestry(project, run_id) if not run.record["inputs"] for source in _sources(project, run)]
     return {"output": f"{run_id}.{output}", "hash": manifest["hash"], "steps": steps, "sources": sources}
 
 
@@ -83,14 +87,53 @@ def _step(project: ProjectFolder, run: RunFolder) -> dict[str, Any]:
     return {**head, **{key: record[key] for key in kept}, "outputs": outputs, "environment": environments[-1] if environments else None}
 
 
-def _sources(root: Path, run: RunFolder) -> list[dict[str, Any]]:
-    found = []
-    for name, manifest in (run.published() or {"outputs": {}})["outputs"].items():
-        items = Dataset.load(manifest, root).items
+def _sources(project: ProjectFolder, run: RunFolder) -> list[dict[str, Any]]:
+    found, outputs = [], (run.published() or {"outputs": {}})["outputs"]
+    listed = {entry["path"]: entry for manifest in outputs.values() for entry in manifest["files"]}
+    whole = whole_hashes(project, run.id, listed.values())
+    for name, manifest in outputs.items():
+        items = Dataset.load(manifest, project.path).items
         for column in (column for column in items.columns if column.endswith("_path")):
-            paths = dict.fromkeys(path for path in items[column].to_list() if path)
-            found.extend({"run": run.id, "output": name, "column": column, "path": path} for path in paths)
+            for path in dict.fromkeys(path for path in items[column].to_list() if path):
+                source = {"run": run.id, "output": name, "column": column, "path": path}
+                if entry := listed.get(path):
+                    source |= {"size": entry["size"], "blake3": whole.get(path)}
+                    source |= {"quick_hash": entry["blake3"]} if entry.get("quick") else {}
+                found.append(source)
     return found
+
+
+def whole_hashes(project: ProjectFolder, run_id: str, listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the BLAKE3 of whole files of a run by path, as far as it is known.
+
+    Files that were imported by a quick hash are hashed by the first step that reads them; it writes what it found beside their path
+    (``movie_blake3`` beside ``movie_path``).
+
+    Parameters
+    ----------
+    listed
+        The files, as manifests of the run list them.
+    """
+    listed = list(listed)
+    found = {entry["path"]: entry["blake3"] for entry in listed if not entry.get("quick")}
+    if len(found) == len(listed):
+        return found
+    wanted = {entry["path"] for entry in listed}
+    for run in project.below([run_id]):
+        for path in _own_tables(run):
+            columns = pl.read_parquet_schema(project.path / path)
+            for column in (column for column in columns if column.endswith("_blake3")):
+                if (place := column.removesuffix("_blake3") + "_path") in columns:
+                    read = pl.read_parquet(project.path / path, columns=[place, column]).drop_nulls()
+                    found = {name: digest for name, digest in read.rows() if name in wanted} | found
+    return found
+
+
+def _own_tables(run: RunFolder) -> set[str]:
+    """Return the tables that a run has written itself."""
+    tables = [manifest["table"] for manifest in (run.published() or {"outputs": {}})["outputs"].values()]
+    written = (entry["path"] for table in tables for entry in (*table["base"], *table["sidecars"]))
+    return {path for path in written if path.startswith(f"runs/{run.id}/") and (run.root / path).exists()}
 
 
 @dataclass
@@ -107,6 +150,8 @@ class Verification:
         Outputs whose manifest does not have the hash it states, or the one that a later run took.
     cleaned
         Paths relative to the project of files that are gone because somebody had them removed: that is no damage.
+    quick
+        Paths relative to the project of files of which no more than a quick hash could be compared: no step has read all of them.
     """
 
     files: int = 0
@@ -115,6 +160,7 @@ class Verification:
     missing: list[str] = field(default_factory=list)
     forged: list[str] = field(default_factory=list)
     cleaned: list[str] = field(default_factory=list)
+    quick: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -133,6 +179,7 @@ def verify(project: ProjectFolder, run_id: str, output: str | None = None) -> Ve
     wanted.update({(run_id, name): None for name in names})
     found = Verification()
     files: dict[str, dict[str, Any]] = {}
+    whole: dict[str, str] = {}
     for (name, each), taken in wanted.items():
         manifest = manifest_of(project.run(name), each)
         content = _hash_of(manifest)
@@ -141,12 +188,13 @@ def verify(project: ProjectFolder, run_id: str, output: str | None = None) -> Ve
         table = manifest["table"]
         for entry in (*table["base"], *table["sidecars"], *([table["ids"]] if table["ids"] else []), *manifest["files"]):
             files[entry["path"]] = entry
+        whole |= whole_hashes(project, name, manifest["files"])
     removed = {path for run in runs for path in cleaned_files(run)}
     for path, entry in sorted(files.items()):
         if path in removed:
             found.cleaned.append(path)
         else:
-            _check(project.path / path, entry, found)
+            _check(project.path / path, entry, whole.get(path, ""), found)
     return found
 
 
@@ -156,14 +204,18 @@ def _hash_of(manifest: dict[str, Any]) -> str:
     return blake3(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _check(path: Path, entry: dict[str, Any], found: Verification) -> None:
+def _check(path: Path, entry: dict[str, Any], whole: str, found: Verification) -> None:
+    """Compare a file with what its manifest says and, where that is a quick hash, with that of the `whole` file, if it is known."""
+    quick = entry.get("quick", False)
     try:
         size = path.stat().st_size
-        digest = blake3(max_threads=1).update_mmap(path).hexdigest() if size else blake3().hexdigest()
+        same = (quick_hash if quick else whole_hash)(path) == entry["blake3"] and (not quick or not whole or whole_hash(path) == whole)
     except FileNotFoundError:
         found.missing.append(entry["path"])
         return
     found.files += 1
     found.size += size
-    if digest != entry["blake3"]:
+    if not same:
         found.changed.append(entry["path"])
+    elif quick and not whole:
+        found.quick.append(entry["path"])

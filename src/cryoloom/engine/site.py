@@ -4,6 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,13 @@ def read_site(project: Path) -> Site:
     path = next((place for place in places(project) if place.is_file()), None)
     if path is None:
         return Site()
+    status = path.stat()
+    return _read(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, _inode: int, _size: int, _changed: int) -> Site:
+    # asked for by every run of a cluster that is looked at
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

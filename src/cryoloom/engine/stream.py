@@ -6,6 +6,7 @@ After a round the outputs so far are laid open (``open.json`` and the tables bes
 have ended, is no longer this file's: it is the run as any other.
 """
 
+import logging
 import math
 import shutil
 import time
@@ -18,7 +19,7 @@ import polars as pl
 from cryoloom import files
 from cryoloom.engine.events import Journal
 from cryoloom.engine.folder import RunFolder
-from cryoloom.engine.inputs import UNFINISHED, Find, in_memory, laid_open, open_inputs
+from cryoloom.engine.inputs import UNFINISHED, Find, in_memory, laid_open, open_inputs, stamps_of
 from cryoloom.engine.job import RunJob
 from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.reuse import Reuse
@@ -27,6 +28,7 @@ from cryoloom.spec.errors import CryoloomError
 from cryoloom.spec.protocol import SOURCE, Outputs, Protocol
 from cryoloom.tables import Dataset
 
+LOG = logging.getLogger("cryoloom.stream")
 PAUSE = 1.0
 """Seconds between two looks for something new."""
 ROUND = 20.0
@@ -60,7 +62,7 @@ class Stream:
         self._number = (laid_open(run.path) or {"round": 0})["round"]
         self._taken: set[int] = set()
         self._batch = 2 * threads
-        self._told: set[str] = set()
+        self._told = self._amiss = ""
 
     def follow(self) -> None:
         """Work on what there is and comes, round by round; return when everything has come and the last round is due.
@@ -71,17 +73,21 @@ class Stream:
             ``input-missing``: a run that makes an input has ended without it.
         """
         news, seen = time.monotonic(), None
+        inputs, stamps, fresh, protocol = {}, {}, [], None
         while True:
             quiet = math.inf if self.run.closing() else time.monotonic() - news
-            inputs, stamps = open_inputs(self.run, self.find, unfinished=True)
+            if changed := stamps_of(self.run) != stamps:
+                inputs, stamps = open_inputs(self.run, self.find, unfinished=True)
+            if changed or fresh or protocol is None:
+                fresh = self._fresh(inputs)
+                protocol = self._built(inputs, fresh[: self._batch])
             coming = any(stamp.startswith(UNFINISHED) for each in stamps.values() for stamp in each)
-            fresh = self._fresh(inputs)
-            protocol = self._built(inputs, fresh[: self._batch])
             expecting = protocol is not None and protocol.expects_more(quiet)
             if not coming and not expecting and (not fresh or not self._watched()):
                 return
             now = (stamps, protocol.fingerprint()) if protocol else None
             if protocol is None or (not fresh and now == seen):
+                self._tell()
                 time.sleep(PAUSE)
                 continue
             began = time.monotonic()
@@ -119,14 +125,23 @@ class Stream:
             self.run.path, self.run.root, seed=self.run.record["seed"], threads=self.threads, journal=self.journal, reuse=self.reuse,
             checked=self.checked, open=True,
         )  # fmt: skip
+        self._told = self._amiss = ""
         try:
             outputs = protocol.run(job)
         except CryoloomError as error:
-            if error.message not in self._told:
-                self.journal.write("waiting", message=error.message)
-                self._told.add(error.message)
+            self._amiss = error.message
             return False
         return self._lay_open(outputs)
+
+    def _tell(self) -> None:
+        """Say, once between two rounds, what is waited for, and what was amiss with what has come."""
+        above = ", ".join(dict.fromkeys(reference["run"] for reference in self.run.references()))
+        message = f"waiting for new items of {above}" if above else "waiting for new files"
+        message += f"; of those so far: {self._amiss}" if self._amiss else ""
+        if message != self._told:
+            self.journal.write("waiting", message=message)
+            LOG.info(message)
+            self._told = message
 
     def _lay_open(self, outputs: Outputs) -> bool:
         last = laid_open(self.run.path)

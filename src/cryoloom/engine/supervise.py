@@ -60,7 +60,8 @@ def supervise(run: RunFolder, attempt: int, threads: int, command: Sequence[str]
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     end_marked(token)
     (run.path / f"reserve.{attempt}").unlink(missing_ok=True)
-    if run.of_attempt("exit", attempt) is None and run.published() is None:
+    superseded = run.file("claim", attempt + 1).exists()
+    if run.of_attempt("exit", attempt) is None and run.published() is None and not superseded:
         code = child.returncode if child else None
         asked = asked or run.file("stop", attempt).exists()
         files.write_json(run.file("exit", attempt), _exit_record(code, asked))

@@ -3,7 +3,7 @@
 Heavy libraries are imported inside the functions; protocols may import this module at their top.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from cryoloom.formats.mrc import read_mrc
 from cryoloom.spec import Failure, WrongUse
 
 if TYPE_CHECKING:
-    from cryoloom.numerics.align.images import ImageSet
+    from cryoloom.numerics.align.images import Defocus, ImageSet
+    from cryoloom.numerics.align.optics import Optics
 
 BLOCK = 256
 HELD = 3 << 28
@@ -93,7 +94,7 @@ def alignable(
     WrongUse
         ``mask-diameter`` when the circle is too small to align anything.
     """
-    from cryoloom.numerics.align.images import ImageSet, Optics
+    from cryoloom.numerics.align.images import ImageSet
     from cryoloom.numerics.align.storage import held_bytes
 
     rows = particles.enabled()
@@ -133,11 +134,7 @@ def alignable(
         mask_diameter,
         last=last,
         optics=tuple(
-            Optics(
-                group.get("voltage") or 300.0, group.get("cs") or 0.0, group.get("amplitude_contrast") or 0.1,
-                bool(group.get("phase_flipped")), bool(group.get("ctf_premultiplied")),
-                transfer == "from-first-peak", grid.finest(group["optics_group"]),
-            )
+            optics_of(group, transfer, finest=grid.finest(group["optics_group"]))
             for group in groups
         ),
         group=rows["optics_group"].replace_strict(index, return_dtype=pl.Int64).to_numpy(),
@@ -147,6 +144,20 @@ def alignable(
         seed=seed,
     )  # fmt: skip
     return Alignable(images, rows, pixel_size, box, mask_diameter, left_out, tuple(warnings))
+
+
+def optics_of(group: Mapping[str, Any], transfer: str, *, phases_only: bool = False, finest: float = 0.0) -> "Optics":
+    """Return what the images of an optics group share; 300 kV and an amplitude contrast of 0.1 where it does not say.
+
+    `transfer` is a `cryoloom.data.alignment.TransferFunction`; `phases_only` and `finest` (Å) are those of `Optics`.
+    """
+    from cryoloom.numerics.align.optics import Optics
+
+    return Optics(
+        group.get("voltage") or 300.0, group.get("cs") or 0.0, group.get("amplitude_contrast") or 0.1,
+        phase_flipped=bool(group.get("phase_flipped")), premultiplied=bool(group.get("ctf_premultiplied")),
+        from_first_peak=transfer == "from-first-peak", phases_only=phases_only, finest=finest,
+    )  # fmt: skip
 
 
 def map_rows(maps: Volume | Classes3D, number: int = 0) -> pl.DataFrame:
@@ -166,7 +177,7 @@ def map_rows(maps: Volume | Classes3D, number: int = 0) -> pl.DataFrame:
 
 
 def on_grid(maps: Volume | Classes3D | Mask, path: str, loaded: Alignable, warn: Callable[[str], None]) -> NDArray[np.float32]:
-    """Return one map of a set at the box and pixel size of the particles; `warn` is told when that took resampling.
+    """Return one map of a set, ``(box, box, box)``, at the box and pixel size of the particles; `warn` is told when that took resampling.
 
     Raises
     ------
@@ -186,7 +197,7 @@ def on_grid(maps: Volume | Classes3D | Mask, path: str, loaded: Alignable, warn:
 
 
 def mask_on_grid(mask: Mask | None, loaded: Alignable, warn: Callable[[str], None]) -> NDArray[np.float32] | None:
-    """Return a mask at the box and pixel size of the particles, between 0 and 1; None for none.
+    """Return a mask ``(box, box, box)`` at the box and pixel size of the particles, between 0 and 1; None for none.
 
     Raises
     ------
@@ -229,7 +240,7 @@ def alike_images(rows: pl.DataFrame) -> NDArray[np.int64] | None:
 
 
 def halves_at_random(loaded: Alignable, seed: int) -> NDArray[np.int64]:
-    """Return 0 or 1 for every image; boxes around one particle share a half."""
+    """Return 0 or 1 for every image, ``(n,)``; boxes around one particle share a half."""
     from cryoloom.numerics.align.halves import duplicate_groups, random_halves
 
     rows = loaded.rows
@@ -299,7 +310,7 @@ def _blocks(grid: CommonGrid) -> Iterator[NDArray[np.float32]]:
         yield grid.read(np.arange(start, min(start + BLOCK, count)))
 
 
-def _defocus(rows: pl.DataFrame) -> Any:
+def _defocus(rows: pl.DataFrame) -> "Defocus":
     from cryoloom.numerics.align.images import Defocus
 
     plate = rows["phase_shift"].fill_null(0.0) if "phase_shift" in rows.columns else pl.Series([0.0] * rows.height)

@@ -93,7 +93,7 @@ class CommonGrid:
 
 
 def interpolation(pixel_size: float, box: int, new_pixel_size: float, new_box: int) -> Images:
-    """Return the matrix ``(new_box, box)`` that resamples a line of `box` pixels, its centre ``box // 2`` staying the centre.
+    """Return the matrix ``(new_box, box)`` that resamples a line of `box` pixels to others (sizes in Å), its centre ``box // 2`` staying the centre.
 
     The line is read as the periodic sum of its frequencies, those that the new pixels cannot hold left out: grey values stay, and beyond its ends
     a line goes on with its other end.

@@ -35,7 +35,13 @@ def read_coordinates(path: Path) -> pl.DataFrame:
 
 
 def lines_of_numbers(path: Path, columns: int) -> NDArray[np.float64]:
-    """Read a text of numbers, at least `columns` a line; further ones are other programs' own."""
+    """Read a text of numbers into ``(lines, columns)``, at least `columns` a line; further ones are other programs' own.
+
+    Raises
+    ------
+    Failure
+        ``coordinates-invalid`` naming a line that has fewer.
+    """
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         words = line.split("#")[0].replace(",", " ").split()
@@ -51,7 +57,7 @@ def lines_of_numbers(path: Path, columns: int) -> NDArray[np.float64]:
 
 
 def from_corners(rows: NDArray[np.float64], path: Path) -> pl.DataFrame:
-    """Turn lower-left corners and sizes ``x y w h`` into centres; a fifth column is the score."""
+    """Turn lower-left corners and sizes in px, ``x y w h``, ``(n, 4)``, into centres; a fifth column is the score."""
     columns = {"x": rows[:, 0] + rows[:, 2] / 2, "y": rows[:, 1] + rows[:, 3] / 2}
     frame = pl.DataFrame(columns).with_columns(micrograph_file=pl.lit(path.as_posix()))
     return frame.with_columns(score=rows[:, 4]) if rows.shape[1] > 4 else frame

@@ -20,7 +20,13 @@ _COLUMNS = (
 
 
 def read_cbox(path: Path) -> pl.DataFrame:
-    """Read positions and confidences of either form; boxes of a tomogram keep their x and y."""
+    """Read positions and confidences of either form; boxes of a tomogram keep their x and y.
+
+    Raises
+    ------
+    Failure
+        ``coordinates-invalid`` without the columns of a box, and what `read_star` and `demand_numbers` raise.
+    """
     if b"data_" not in path.read_bytes()[:4096]:
         return from_corners(lines_of_numbers(path, 5), path)
     rows = next((frame for frame in read_star(path).values() if set(_NEEDED) <= set(frame.columns)), None)

@@ -25,7 +25,7 @@ _HEADER = 1 << 20
 
 
 def read_cs(path: Path, passthrough: Path | None = None) -> NDArray[Any]:
-    """Read a table; the fields of `passthrough`, matched by ``uid``, are added where they are missing.
+    """Read a table, one record an item ``(n,)``; the fields of `passthrough`, matched by ``uid``, are added where they are missing.
 
     Of a ``.csg`` the fields of each result are taken from the table that it names for them.
 
@@ -127,14 +127,14 @@ def read_particles_cs(path: Path, passthrough: Path | None = None) -> ParticleTa
         raise Failure("cs-no-particles", f"{path}: no blob/path, so no images.", "Give the passthrough file that has it as well.")
     number, optics = _acquisition(data, names, "blob")
     columns: dict[str, Any] = {
-        "image_file": [_text(value) for value in data["blob/path"].tolist()],
+        "image_file": _texts(data["blob/path"]),
         "stack_index": data["blob/idx"].astype(np.int64),
         "micrograph_file": [""] * len(data),
         "optics_group": number,
         **_identity(data),
     }
     if "location/micrograph_path" in names:
-        columns["micrograph_file"] = [_text(value) for value in data["location/micrograph_path"].tolist()]
+        columns["micrograph_file"] = _texts(data["location/micrograph_path"])
     columns |= _ctf(data, names) | _pose(data, names) | _position(data, names)
     return ParticleTable(pl.DataFrame(columns), optics)
 
@@ -153,7 +153,7 @@ def read_micrographs_cs(path: Path) -> MicrographTable:
         raise Failure("cs-no-micrographs", f"{path}: no micrograph_blob/path.", "Give the file of the exposures, or their .csg.")
     number, optics = _acquisition(data, names, "micrograph_blob")
     columns: dict[str, Any] = {
-        "micrograph_file": [_text(value) for value in data["micrograph_blob/path"].tolist()],
+        "micrograph_file": _texts(data["micrograph_blob/path"]),
         "optics_group": number,
         **_ctf(data, names),
     }
@@ -164,13 +164,19 @@ def read_micrographs_cs(path: Path) -> MicrographTable:
 
 
 def read_particle_places(path: Path) -> pl.DataFrame:
-    """Read positions only: ``micrograph_file``, ``x``, ``y`` in px of the micrographs, ``score`` where there is one."""
+    """Read positions only: ``micrograph_file``, ``x``, ``y`` in px of the micrographs, ``score`` where there is one.
+
+    Raises
+    ------
+    Failure
+        ``coordinates-invalid`` without locations, and what `read_cs` raises.
+    """
     data = read_cs(path)
     names = data.dtype.names or ()
     columns = _position(data, names)
     if "x" not in columns or "location/micrograph_path" not in names:
         raise Failure("coordinates-invalid", f"{path}: no location fields.", "Give the .cs file of the picks, or its passthrough file.")
-    return pl.DataFrame({"micrograph_file": [_text(value) for value in data["location/micrograph_path"].tolist()], **columns})
+    return pl.DataFrame({"micrograph_file": _texts(data["location/micrograph_path"]), **columns})
 
 
 def read_volume_cs(path: Path) -> VolumeFiles:
@@ -190,6 +196,10 @@ def read_volume_cs(path: Path) -> VolumeFiles:
     places = {"volume_path": "map/path", "half_map1_path": "map_half_A/path", "half_map2_path": "map_half_B/path"}
     size = float(data["map/psize"][0]) if "map/psize" in names else None
     return VolumeFiles.found(path, {ours: _text(data[theirs][0].item()) for ours, theirs in places.items() if theirs in names}, size)
+
+
+def _texts(values: NDArray[Any]) -> list[str]:
+    return [_text(value) for value in values.tolist()]
 
 
 def _text(value: bytes | str) -> str:

@@ -75,7 +75,7 @@ def export_particles(particles: Particles, name: str, directory: Path, *, relate
     directory = make_folder(Path(directory))
     items = enabled(particles)
     _demand_plain(particles, items)
-    groups = {group["optics_group"]: group for group in particles.optics}
+    groups = particles.groups
     files = place_stacks(particles, items, directory)
     of_group = _of_group(items, groups)
     box = of_group("box_size").astype(np.uint32)
@@ -95,9 +95,15 @@ def export_particles(particles: Particles, name: str, directory: Path, *, relate
 
 
 def export_coordinates(coordinates: Dataset, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
-    """Write ``coordinates.cs`` and ``coordinates.csg``: positions as fractions of the micrographs, which must be known."""
+    """Write ``coordinates.cs`` and ``coordinates.csg``: positions as fractions of the micrographs, which must be known.
+
+    Raises
+    ------
+    Failure
+        ``export-micrographs`` when one of them is not.
+    """
     items = enabled(coordinates)
-    location = _location(items, {group["optics_group"]: group for group in coordinates.optics}, related, "pixel_size")
+    location = _location(items, coordinates.groups, related, "pixel_size")
     if not location:
         micrographs_of(related)
         raise Failure(
@@ -107,20 +113,11 @@ def export_coordinates(coordinates: Dataset, name: str, directory: Path, *, rela
     return _written(Path(directory) / "coordinates.cs", "particles", "particle", fields, items.height)
 
 
-def export_micrographs(micrographs: Micrographs, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
-    """Write ``micrographs.cs``, its ``.csg`` and the micrographs, with the latest transfer functions where there are any."""
-    ctfs = related.get("ctfs")
-    return _exposures(micrographs, ctfs if isinstance(ctfs, CTFs) else None, Path(directory))
-
-
-def export_ctfs(ctfs: CTFs, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
-    """Write the micrographs of `related` with these transfer functions; those without one are left out."""
-    return _exposures(micrographs_of(related), ctfs, Path(directory))
-
-
-def _exposures(micrographs: Micrographs, ctfs: CTFs | None, directory: Path) -> list[Path]:
-    items = with_transfer_functions(enabled(micrographs), ctfs)
-    groups = {group["optics_group"]: group for group in micrographs.optics}
+def export_micrographs(dataset: Micrographs | CTFs, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
+    """Write ``micrographs.cs``, its ``.csg`` and the micrographs, with their transfer functions; see `with_transfer_functions`."""
+    directory = Path(directory)
+    micrographs, items = with_transfer_functions(dataset, related)
+    groups = micrographs.groups
     files = place_micrographs(micrographs, items, directory)
     of_group = _of_group(items, groups)
     fields: Fields = {
@@ -306,7 +303,7 @@ WRITERS: dict[str, Writer] = {
     "particles": export_particles,
     "coordinates": export_coordinates,
     "micrographs": export_micrographs,
-    "ctfs": export_ctfs,
+    "ctfs": export_micrographs,
     "volume": export_volume,
     "mask": export_mask,
 }

@@ -31,7 +31,7 @@ def read_defects(path: Path | str, shape: tuple[int, int]) -> NDArray[np.bool_]:
     Raises
     ------
     Failure
-        ``defects-shape``, ``defects-outside``, ``defects-invalid``, or ``defects-serialem`` for SerialEM's own text, whose columns and
+        ``defects-missing``, ``defects-shape``, ``defects-outside``, ``defects-invalid``, or ``defects-serialem`` for SerialEM's own text, whose columns and
         rows depend on the camera's rotation and are not guessed.
     """
     path = Path(path)

@@ -32,8 +32,14 @@ class DmImage:
     ----------
     frames, height, width
         Sections, rows and columns.
+    dtype
+        Type of the samples in the file.
     pixel_size
         Å as the calibration says, 0 if it does not.
+    flip_rows
+        Whether rows are reversed on reading.
+    offset
+        Bytes before the first sample.
     """
 
     path: Path

@@ -26,6 +26,8 @@ class EerFrames:
 
     Attributes
     ----------
+    grouping, upsampling
+        As in `open_eer`.
     hardware_frames
         Frames in the file; the last ones that make no whole fraction are left out.
     frames, height, width
@@ -34,6 +36,10 @@ class EerFrames:
         Å after upsampling as the file says, 0 if it does not.
     total_dose
         e/Å² of all hardware frames as the file says, 0 if it does not.
+    bits
+        Of the run lengths, and of an event's place within its pixel across and down.
+    places
+        Offset and length of every hardware frame, bytes.
     """
 
     path: Path
@@ -58,7 +64,13 @@ class EerFrames:
         return np.dtype(np.uint16)
 
     def read(self, start: int, stop: int) -> NDArray[np.uint16]:
-        """Return fractions `start` to `stop` (not included) as counts, shape ``(n, height, width)``."""
+        """Return fractions `start` to `stop` (not included) as counts, shape ``(n, height, width)``.
+
+        Raises
+        ------
+        Failure
+            ``eer-invalid`` naming a frame that cannot be decoded.
+        """
         import imagecodecs
 
         out = np.zeros((stop - start, self.height, self.width), dtype=np.uint16)
@@ -92,7 +104,8 @@ def open_eer(path: Path, grouping: int = 1, upsampling: int = 1) -> EerFrames:
     Raises
     ------
     Failure
-        ``tiff-truncated``, ``eer-invalid``, or ``eer-grouping`` when there are fewer frames than one fraction takes.
+        ``tiff-truncated``, ``eer-invalid``, ``eer-grouping`` when there are fewer frames than one fraction takes, or ``eer-upsampling`` when
+        events have no place within the pixel.
     """
     import tifffile
 

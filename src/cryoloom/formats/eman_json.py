@@ -15,7 +15,13 @@ from cryoloom.tables import Dataset
 
 
 def read_json_boxes(path: Path) -> pl.DataFrame:
-    """Read the centres of ``boxes``; a fourth value that is a number is the score."""
+    """Read the centres of ``boxes``; a fourth value that is a number is the score.
+
+    Raises
+    ------
+    Failure
+        ``coordinates-invalid`` for what is no such file, or a box without a centre.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

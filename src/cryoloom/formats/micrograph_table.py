@@ -68,13 +68,24 @@ def _of_micrographs(frame: pl.DataFrame) -> bool:
     return "rlnMicrographName" in frame.columns and not {"rlnImageName", "rlnCoordinateX", "rlnMicrographCoordinates"} & set(frame.columns)
 
 
-def with_transfer_functions(items: pl.DataFrame, ctfs: CTFs | None) -> pl.DataFrame:
-    """Return rows of micrographs with the columns of their transfer functions, those without one left out; None leaves all as it is."""
-    if ctfs is None:
-        return items
+def with_transfer_functions(dataset: Micrographs | CTFs, related: Mapping[str, Dataset]) -> tuple[Micrographs, pl.DataFrame]:
+    """Return micrographs, and their enabled rows with the columns of their transfer functions, those without one left out.
+
+    Transfer functions are joined to the micrographs of `related`; micrographs to the latest transfer functions there, and where there are
+    none their rows stay as they are.
+
+    Raises
+    ------
+    Failure
+        ``export-micrographs`` for transfer functions without micrographs.
+    """
+    micrographs, ctfs = (micrographs_of(related), dataset) if isinstance(dataset, CTFs) else (dataset, related.get("ctfs"))
+    items = enabled(micrographs)
+    if not isinstance(ctfs, CTFs):
+        return micrographs, items
     fits = enabled(ctfs).drop("id", "enabled", "fail_reason", "optics_group", "micrograph_name", strict=False)
     fits = fits.drop([name for name in fits.columns if name in items.columns and name != "micrograph_id"])
-    return items.join(fits, left_on="id", right_on="micrograph_id", how="inner", maintain_order="left")
+    return micrographs, items.join(fits, left_on="id", right_on="micrograph_id", how="inner", maintain_order="left")
 
 
 def micrographs_of(related: Mapping[str, Dataset]) -> Micrographs:
@@ -93,7 +104,7 @@ def micrographs_of(related: Mapping[str, Dataset]) -> Micrographs:
 
 def place_micrographs(micrographs: Micrographs, items: pl.DataFrame, directory: Path) -> list[str]:
     """Place the micrographs of `items`, dose-weighted where they are, and return where each lies below `directory`."""
-    sizes = {group["optics_group"]: group["pixel_size"] for group in micrographs.optics}
+    sizes = micrographs.of_groups("pixel_size")
     files = []
     for row in items.iter_rows(named=True):
         files.append(f"micrographs/{row['micrograph_name']}.mrc")

@@ -1,7 +1,7 @@
 """Movies of any supported format, as frames to read in pieces."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from cryoloom.spec import Failure, Item
 
 SUFFIXES = (".mrc", ".mrcs", ".st", *tiff.SUFFIXES, ".eer", *dm.SUFFIXES)
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_LOOKED_AT = 16
+"""Rows of the first frame whose samples tell whether they are signed."""
 _DM = (b"\0\0\0\3", b"\0\0\0\4")
 
 
@@ -28,6 +30,8 @@ class Movie:
         Type of the samples in the file.
     pixel_size
         Å as the header says, 0 if it does not.
+    source
+        What reads the file: its ``read(start, stop)`` gives frames in the file's own type.
     """
 
     path: Path
@@ -53,7 +57,15 @@ class Movie:
         return source.header.mode in (0, 1, 2, 6, 12) and not counts
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """Return frames `start` to `stop` (not included; None: all) as float32 ``(n, height, width)``, MRC row order."""
+        """Return frames `start` to `stop` (not included; None: all) as float32 ``(n, height, width)``, MRC row order.
+
+        Raises
+        ------
+        ValueError
+            If there are no such frames.
+        Failure
+            What `mrc.read_sections`, `tiff.TiffFrames.read` and `eer.EerFrames.read` raise.
+        """
         return self.raw(start, stop).astype(np.float32)
 
     def raw(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
@@ -99,8 +111,8 @@ def open_movie(path: Path | str, *, flip_rows: bool = True, grouping: int = 1, u
     Raises
     ------
     Failure
-        ``movie-missing``, ``movie-invalid`` when it is none of these, and what `mrc.read_mrc_header`, `tiff.TiffFrames`, `eer.open_eer` and
-        `dm.open_dm` raise.
+        ``movie-missing``, ``movie-truncated`` for an empty file, ``movie-invalid`` when it is none of these, and what
+        `mrc.read_mrc_header`, `tiff.TiffFrames`, `eer.open_eer` and `dm.open_dm` raise.
     """
     path = Path(path)
     if not path.is_file():
@@ -130,7 +142,8 @@ def _counts_look_unsigned(path: Path, header: mrc.MrcHeader) -> bool:
     """Tell whether bytes that the standard calls signed are counts above 127: read as unsigned they scatter less."""
     if path.suffix.lower() in (".gz", ".bz2"):
         return False
-    frame = mrc.read_sections(path, header, 0, 1)
+    # some rows of the first frame tell it, and movies are registered by the thousand
+    frame = mrc.read_sections(path, replace(header, shape=(1, min(header.shape[1], _LOOKED_AT), header.shape[2])), 0, 1)
     if frame.min() >= 0 or frame.std() <= frame.view(np.uint8).std():
         return False
     warnings.warn(f"{path.name}: signed bytes that make sense only as unsigned counts; read as unsigned", stacklevel=3)

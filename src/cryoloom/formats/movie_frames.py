@@ -12,6 +12,9 @@ from cryoloom.spec import Failure, Item
 if TYPE_CHECKING:
     from cryoloom.numerics.motion.frames import Frames
 
+FILLING = 7
+"""Seed of the values that fill bad pixels: of every movie, so that one gives the same sums in whatever format it lies."""
+
 Region = tuple[int, int, int, int]
 """First column and row, columns and rows of a part of the frames, px."""
 
@@ -58,7 +61,7 @@ def prepared_frames(item: Item, meta: Mapping[str, Any], first: int, last: int, 
     try:
         return Frames(
             read, stop - start, gain=None if gain is None else gain[inside], defects=None if defects is None else defects[inside],
-            seed=item.seed, keep=not movie.plain_mrc,
+            seed=FILLING, keep=not movie.plain_mrc,
         )  # fmt: skip
     except ValueError as error:
         raise Failure("movie-frame", f"{name}: {error}.", "Copy the movie again, or leave it out.") from error

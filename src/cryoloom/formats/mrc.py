@@ -44,6 +44,10 @@ class MrcImage:
         (memory-mapped arrays keep the file's).
     pixel_size
         Å, 0 if the file does not say.
+    is_volume
+        Whether `data` is a map.
+    header
+        What the header says.
     """
 
     data: NDArray[Any]
@@ -75,6 +79,11 @@ def read_mrc(path: Path | str) -> MrcImage:
     -------
     MrcImage
         Volumes stored with another axis order are turned to ``[z, y, x]``; 4-bit samples are unpacked.
+
+    Raises
+    ------
+    Failure
+        ``mrc-truncated``, and what `read_mrc_header` raises.
     """
     path = Path(path)
     header = read_mrc_header(path)
@@ -101,7 +110,13 @@ def open_mrc(path: Path | str) -> MrcImage:
 
 
 def read_sections(path: Path | str, header: MrcHeader, start: int, stop: int) -> NDArray[Any]:
-    """Read sections `start` to `stop` (not included) of an uncompressed file in its own type, shape ``(n, rows, columns)``."""
+    """Read sections `start` to `stop` (not included) of an uncompressed file in its own type, shape ``(n, rows, columns)``.
+
+    Raises
+    ------
+    Failure
+        ``mrc-truncated``.
+    """
     section = header.shape[1] * header.row_bytes
     packed = np.fromfile(path, dtype=np.uint8, count=(stop - start) * section, offset=header.offset + start * section)
     if packed.size < (stop - start) * section:

@@ -47,6 +47,8 @@ class MrcHeader:
         Å along x, y, z.
     offset
         Bytes before the first sample.
+    unsigned_known
+        False where bytes are signed by their mode only: many programs write unsigned ones under it.
     notes
         What was wrong and has been read nevertheless.
     """

@@ -154,6 +154,11 @@ def write_mrc(
         What a three-dimensional array is. With neither, an ``.mrcs`` or ``.st`` file is a stack and any other a map.
     mode, origin
         As in `MrcWriter`.
+
+    Raises
+    ------
+    ValueError
+        If `array` has neither two nor three axes, and what `MrcWriter` raises.
     """
     array = np.asarray(array)
     if array.ndim not in (2, 3):

@@ -65,7 +65,7 @@ def export_relion(dataset: Dataset, name: str, directory: Path, *, related: Mapp
 def _export_particles(particles: Particles, directory: Path, related: Mapping[str, Dataset]) -> list[Path]:
     items = enabled(particles)
     demand_unmirrored(items, "RELION")
-    sizes = {group["optics_group"]: group["pixel_size"] for group in particles.optics}
+    sizes = particles.of_groups("pixel_size")
     dark = [group["optics_group_name"] for group in particles.optics if group.get("contrast") == "dark"]
     if dark:
         raise Failure("export-contrast", f"Particles of {dark[0]} are dark; RELION wants bright ones.", "Extract or import them inverted.")

@@ -13,7 +13,7 @@ from cryoloom.data import CTFs, Particles
 from cryoloom.data.columns import relion_names
 from cryoloom.files import make_folder
 from cryoloom.formats.exchange import Format
-from cryoloom.formats.micrograph_table import micrographs_of, place_micrographs, with_transfer_functions
+from cryoloom.formats.micrograph_table import place_micrographs, with_transfer_functions
 from cryoloom.formats.relion import export_relion
 from cryoloom.formats.relion_tables import demand_unmirrored, enabled, item_table, place_stacks, stacked_name
 from cryoloom.formats.star import write_star
@@ -54,8 +54,7 @@ def export_particles(particles: Particles, name: str, directory: Path, *, relate
 
 def export_ctfs(ctfs: CTFs, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
     """Write ``micrographs_ctf.star`` and the micrographs; those without a CTF are left out."""
-    micrographs = micrographs_of(related)
-    items = with_transfer_functions(enabled(micrographs), ctfs)
+    micrographs, items = with_transfer_functions(ctfs, related)
     files = place_micrographs(micrographs, items, make_folder(Path(directory)))
     rows = pl.DataFrame({"rlnMicrographName": files}).hstack(item_table(items, leave_out=("id", "optics_group")))
     return [_written(Path(directory) / "micrographs_ctf.star", rows, items, micrographs.optics)]

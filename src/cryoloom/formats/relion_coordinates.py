@@ -14,7 +14,13 @@ _KEPT = {relion_names()[name]: name for name in ("score", "psi", "class_id", "id
 
 
 def read_coordinates_star(path: Path) -> pl.DataFrame:
-    """Read positions, following a list of coordinate files; see `read_coordinates`."""
+    """Read positions, following a list of coordinate files; see `read_coordinates`.
+
+    Raises
+    ------
+    Failure
+        ``coordinates-invalid`` without positions, ``coordinates-missing`` when a file of the list is not found.
+    """
     for frame in read_star(path).values():
         if "rlnMicrographCoordinates" in frame.columns:
             return _listed(frame, path)

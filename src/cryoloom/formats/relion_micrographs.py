@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from cryoloom.data import Coordinates, CTFs, Micrographs, Movies
-from cryoloom.formats.micrograph_table import micrographs_of, with_transfer_functions
+from cryoloom.formats.micrograph_table import with_transfer_functions
 from cryoloom.formats.relion_tables import enabled, item_table, optics_table, original_sizes, place_file, place_image
 from cryoloom.formats.sources import image_suffix
 from cryoloom.formats.star import write_star
@@ -28,7 +28,7 @@ def export_movies(movies: Movies, directory: Path, related: Mapping[str, Dataset
         ),
         rlnOpticsGroup="optics_group",
     )
-    sizes = {group["optics_group"]: group["pixel_size"] for group in movies.optics}
+    sizes = movies.of_groups("pixel_size")
     write_star(written[0], {"optics": optics_table(movies.optics, original_pixel_size=sizes), "movies": rows})
     if movies.meta.get("gain_path"):
         written.append(place_file(movies.file(movies.meta["gain_path"]), directory / "gain.mrc"))
@@ -64,7 +64,7 @@ def _micrographs(
     micrographs: Micrographs, items: pl.DataFrame, directory: Path, related: Mapping[str, Dataset]
 ) -> tuple[pl.DataFrame, list[Path]]:
     """Place micrographs and motion files; return RELION's rows of `items` and the motion files."""
-    sizes = {group["optics_group"]: group["pixel_size"] for group in micrographs.optics}
+    sizes = micrographs.of_groups("pixel_size")
     weighted = "weighted_path" in items.columns and not items["weighted_path"].is_null().all()
     for row in items.iter_rows(named=True):
         size = sizes[row["optics_group"]]
@@ -87,7 +87,7 @@ def _unweighted(name: str) -> str:
 
 
 def _micrograph_optics(micrographs: Micrographs, related: Mapping[str, Dataset]) -> pl.DataFrame:
-    sizes = {group["optics_group"]: group["pixel_size"] for group in micrographs.optics}
+    sizes = micrographs.of_groups("pixel_size")
     return optics_table(micrographs.optics, original_pixel_size=original_sizes(sizes, related), micrograph_pixel_size=sizes)
 
 
@@ -98,7 +98,7 @@ def _motion_files(micrographs: Micrographs, items: pl.DataFrame, directory: Path
     movies = related.get("movies")
     known = {(row["id"], row["movie_name"]): row for row in movies.to_polars().iter_rows(named=True)} if movies is not None else {}
     gain = {"rlnMicrographGainName": "gain.mrc"} if movies is not None and movies.meta.get("gain_path") else {}
-    groups = {group["optics_group"]: group for group in micrographs.optics}
+    groups = micrographs.groups
     files = {}
     for row in items.iter_rows(named=True):
         if row["shift_x"] is None:
@@ -153,8 +153,7 @@ def _motion_blocks(row: dict[str, Any], group: dict[str, Any], movie: dict[str, 
 
 def export_ctfs(ctfs: CTFs, directory: Path, related: Mapping[str, Dataset]) -> list[Path]:
     """Write ``micrographs_ctf.star``: the micrographs of `related` with the CTF of each; those without one are left out."""
-    micrographs = micrographs_of(related)
-    items = with_transfer_functions(enabled(micrographs), ctfs)
+    micrographs, items = with_transfer_functions(ctfs, related)
     rows, _ = _micrographs(micrographs, items, directory, related)
     rows = rows.with_columns(rlnCtfAstigmatism=(pl.col("rlnDefocusU") - pl.col("rlnDefocusV")).abs())
     path = directory / "micrographs_ctf.star"

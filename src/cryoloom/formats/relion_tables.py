@@ -98,7 +98,13 @@ def demand_unmirrored(items: pl.DataFrame, program: str) -> None:
 
 
 def place_file(source: Path, target: Path) -> Path:
-    """Give `source` a second name, `target`; a copy where the file system has no hard links or lies elsewhere."""
+    """Give `source` a second name, `target`; a copy where the file system has no hard links or lies elsewhere.
+
+    Raises
+    ------
+    Failure
+        ``file-missing``.
+    """
     source = source.resolve()
     if not source.is_file():
         raise Failure("file-missing", f"{source}: there is no such file.", "Restore it; a linked original may have been moved.")
@@ -132,7 +138,7 @@ def place_image(source: Path, target: Path, pixel_size: float, *, is_map: bool =
 
 def place_stacks(particles: Dataset, items: pl.DataFrame, directory: Path) -> dict[str, str]:
     """Place the stacks of `items` below ``particles/`` and return where each lies: under its own name, numbered where that is not the only one."""
-    sizes = {group["optics_group"]: group["pixel_size"] for group in particles.optics}
+    sizes = particles.of_groups("pixel_size")
     stacks = items.group_by("stack_path", maintain_order=True).agg(pl.col("optics_group").first())
     count = Counter(Path(path).stem for path in stacks["stack_path"])
     seen: Counter[str] = Counter()

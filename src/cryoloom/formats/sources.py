@@ -143,6 +143,25 @@ def matching_names(files: Sequence[str], names: Sequence[str]) -> dict[str, str 
     return found
 
 
+def micrograph_names(files: pl.Series, names: pl.Series, what: str) -> dict[str, str]:
+    """Return the micrograph, one of `names`, of each file that is about one; see `matching_names`.
+
+    Raises
+    ------
+    Failure
+        ``no-micrograph`` when none is; `what` is what the files tell of micrographs.
+    """
+    distinct = files.unique().sort().to_list()
+    found = {file: name for file, name in matching_names(distinct, names.to_list()).items() if name is not None}
+    if not found:
+        raise Failure(
+            "no-micrograph",
+            f"No {what} belongs to a micrograph of the input: {distinct[0]} matches none of {names[0]} …",
+            f"Micrographs are matched by file name: import the ones that the {what}s were made on.",
+        )
+    return found
+
+
 def listing(files: Sequence[Path], name: str, names: Sequence[str] | None = None) -> pl.DataFrame:
     """Return ``id`` (from 1), ``source`` (absolute path) and the item's name in a column called `name`, one row a file.
 

@@ -29,7 +29,7 @@ def read_particles(particles: Particles | Classes2D, rows: slice | NDArray[np.in
     Raises
     ------
     Failure
-        ``stack-index`` when a stack has fewer images than a row says, ``stack-box`` when the boxes differ.
+        What `open_stack` raises; ``stack-box`` when the boxes differ.
     """
     table = particles.items.select("stack_path", "stack_index")
     if isinstance(rows, slice):
@@ -39,14 +39,7 @@ def read_particles(particles: Particles | Classes2D, rows: slice | NDArray[np.in
     places = table.with_row_index("place").group_by("stack_path", maintain_order=True).agg("place", "stack_index")
     out: NDArray[np.float32] | None = None
     for path, place, index in places.iter_rows():
-        data = open_mrc(particles.file(path)).data
-        images = data if data.ndim == 3 else data[None]
-        if max(index) >= len(images):
-            raise Failure(
-                "stack-index",
-                f"{path}: image {max(index) + 1} is asked for, the stack holds {len(images)}.",
-                "The table and the stack do not belong together; import or extract again.",
-            )
+        images = open_stack(particles.file(path), max(index))
         if out is None:
             out = np.empty((table.height, *images.shape[1:]), dtype=np.float32)
         if images.shape[1:] != out.shape[1:]:
@@ -60,8 +53,33 @@ def read_particles(particles: Particles | Classes2D, rows: slice | NDArray[np.in
     return out if out is not None else np.empty((0, 0, 0), dtype=np.float32)
 
 
+def open_stack(path: Path, last: int) -> NDArray[Any]:
+    """Open a stack ``(n, y, x)``, memory-mapped where its format allows it, of which image `last` (from 0) is wanted.
+
+    Raises
+    ------
+    Failure
+        ``stack-index`` when it has fewer images.
+    """
+    data = open_mrc(path).data
+    images = data if data.ndim == 3 else data[None]
+    if last >= len(images):
+        raise Failure(
+            "stack-index",
+            f"{path}: image {last + 1} is asked for, the stack holds {len(images)}.",
+            "The table and the stack do not belong together; import or extract again.",
+        )
+    return images
+
+
 def write_stack(path: Path | str, array: NDArray[Any], pixel_size: float, *, mode: int = 2) -> None:
-    """Write images ``(n, y, x)`` as an MRC stack of `pixel_size` Å (`mode` as in `mrc.write_mrc`)."""
+    """Write images ``(n, y, x)`` as an MRC stack of `pixel_size` Å (`mode` as in `mrc.write_mrc`).
+
+    Raises
+    ------
+    ValueError
+        If `array` has not three axes.
+    """
     array = np.asarray(array)
     if array.ndim != 3:
         raise ValueError(f"a stack has 3 axes; got shape {array.shape}")

@@ -67,7 +67,13 @@ class TiffFrames:
             raise Failure("tiff-invalid", f"{path}: not a TIFF file ({error}).", "Check the format of the file.") from error
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Return pages `start` to `stop` (not included) in the file's own type, shape ``(n, height, width)``, MRC row order."""
+        """Return pages `start` to `stop` (not included) in the file's own type, shape ``(n, height, width)``, MRC row order.
+
+        Raises
+        ------
+        Failure
+            ``tiff-invalid`` naming a page that cannot be decoded.
+        """
         import tifffile
 
         out = np.empty((stop - start, self.height, self.width), dtype=self.dtype)

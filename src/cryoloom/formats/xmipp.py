@@ -61,7 +61,13 @@ def read_micrographs_xmd(path: Path) -> MicrographTable:
 
 
 def read_positions(path: Path) -> pl.DataFrame:
-    """Read the positions of a ``.pos`` (picked by hand and automatically), or of an ``.xmd`` with micrographs; see `read_coordinates`."""
+    """Read the positions of a ``.pos`` (picked by hand and automatically), or of an ``.xmd`` with micrographs; see `read_coordinates`.
+
+    Raises
+    ------
+    Failure
+        ``coordinates-invalid`` without ``xcoor`` and ``ycoor``, and what `read_star` and `demand_numbers` raise.
+    """
     parts = [frame for frame in read_star(path).values() if {"xcoor", "ycoor"} <= set(frame.columns)]
     if not parts:
         raise Failure("coordinates-invalid", f"{path}: no table with xcoor and ycoor.", "Give a .pos file, or an .xmd with coordinates.")
@@ -74,7 +80,13 @@ def read_positions(path: Path) -> pl.DataFrame:
 
 
 def read_volume_xmd(path: Path) -> VolumeFiles:
-    """Read which map a file names; of several there is no telling which is meant."""
+    """Read which map a file names; of several there is no telling which is meant.
+
+    Raises
+    ------
+    Failure
+        ``xmd-no-volumes`` without ``image``, ``volume-several`` for more than one row.
+    """
     rows = _table(path, "image", "volumes")
     if rows.height != 1:
         raise Failure("volume-several", f"{path}: names {rows.height} maps.", "Give the map itself, or a file that names one.")

@@ -12,7 +12,7 @@ from cryoloom.data.columns import xmipp_names
 from cryoloom.files import make_folder
 from cryoloom.formats.coordinates import by_micrograph
 from cryoloom.formats.exchange import Writer
-from cryoloom.formats.micrograph_table import micrographs_of, place_micrographs, with_transfer_functions
+from cryoloom.formats.micrograph_table import place_micrographs, with_transfer_functions
 from cryoloom.formats.relion import export_relion
 from cryoloom.formats.relion_tables import enabled, place_stacks, stacked_name
 from cryoloom.formats.star import Block, write_star
@@ -35,7 +35,7 @@ def write_xmd(path: Path, blocks: Mapping[str, Block]) -> Path:
 def export_particles(particles: Particles, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
     """Write ``particles.xmd`` and the stacks; positions are whole px, as Xmipp's are."""
     items = enabled(particles)
-    groups = {group["optics_group"]: group for group in particles.optics}
+    groups = particles.groups
     files = place_stacks(particles, items, Path(directory))
     placed = items.with_columns(_file=pl.col("stack_path").replace_strict(files, return_dtype=pl.String))
     image = placed.select(stacked_name("image", pl.col("stack_index"), pl.col("_file")))
@@ -62,28 +62,18 @@ def export_coordinates(coordinates: Dataset, name: str, directory: Path, *, rela
     return written
 
 
-def export_micrographs(micrographs: Micrographs, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
-    """Write ``micrographs.xmd`` and the micrographs, with the latest transfer functions where there are any."""
-    ctfs = related.get("ctfs")
-    return _micrographs(micrographs, ctfs if isinstance(ctfs, CTFs) else None, Path(directory))
-
-
-def export_ctfs(ctfs: CTFs, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
-    """Write the micrographs of `related` with these transfer functions; those without one are left out."""
-    return _micrographs(micrographs_of(related), ctfs, Path(directory))
-
-
-def _micrographs(micrographs: Micrographs, ctfs: CTFs | None, directory: Path) -> list[Path]:
-    items = with_transfer_functions(enabled(micrographs), ctfs)
-    groups = {group["optics_group"]: group for group in micrographs.optics}
+def export_micrographs(dataset: Micrographs | CTFs, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
+    """Write ``micrographs.xmd`` and the micrographs, with their transfer functions; see `with_transfer_functions`."""
+    micrographs, items = with_transfer_functions(dataset, related)
+    groups = micrographs.groups
     columns = {
         "itemId": items["id"],
         "enabled": [1] * items.height,
-        "micrograph": pl.Series(place_micrographs(micrographs, items, directory), dtype=pl.String),
+        "micrograph": pl.Series(place_micrographs(micrographs, items, Path(directory)), dtype=pl.String),
         "micrographId": items["id"],
         **_acquired(items, groups),
     }
-    return [write_xmd(directory / "micrographs.xmd", {"noname": pl.DataFrame(columns)})]
+    return [write_xmd(Path(directory) / "micrographs.xmd", {"noname": pl.DataFrame(columns)})]
 
 
 def export_classes2d(classes: Classes2D, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
@@ -140,7 +130,7 @@ WRITERS: dict[str, Writer] = {
     "particles": export_particles,
     "coordinates": export_coordinates,
     "micrographs": export_micrographs,
-    "ctfs": export_ctfs,
+    "ctfs": export_micrographs,
     "classes2d": export_classes2d,
     "volume": export_volume,
     "mask": export_mask,

@@ -1,6 +1,7 @@
 """The look of every chart: one palette, one type size, drawn to inline SVG that names no fonts of this machine."""
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_GLOBAL_STYLE = re.compile(r"<style[^>]*>\s*\*\{[^}]*\}\s*</style>")
+"""What matplotlib says of every element; inside a page it would mean the page's too, so the chart itself says it."""
 PALETTE = ("#1f6f8b", "#d1495b", "#edae49", "#5b8e7d", "#7d5ba6", "#66717e")
 
 _STYLE: dict[Any, Any] = {
@@ -55,4 +58,5 @@ def chart(width: float = 4.8, height: float = 3.1, *, polar: bool = False) -> It
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
         text = buffer.getvalue()
-        drawing.svg = text[text.index("<svg") :]
+        svg = text[text.index("<svg") :]
+        drawing.svg = _GLOBAL_STYLE.sub("", svg, count=1).replace("<svg ", '<svg style="stroke-linejoin: round; stroke-linecap: butt" ', 1)

@@ -1,4 +1,4 @@
-"""The self-contained report page: one HTML file, no script, nothing loaded from elsewhere."""
+"""The self-contained report page, one HTML file, and its sections as fragments for a notebook: no script, nothing loaded from elsewhere."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,16 +26,25 @@ class Section:
 
 def render(title: str, headline: str, about: str, findings: Sequence[Panel], sections: Sequence[Section]) -> str:
     """Return the page: `headline` and `findings` first, then one section a run."""
-    style = files("cryoloom.report").joinpath("page.css").read_text(encoding="utf-8")
+    style = _style("page.css") + _style("panels.css")
     links = "".join(f'<a href="#{section.anchor}">{escape(section.title)}</a>' for section in sections)
-    overview = "".join(_panel(panel) for panel in findings)
+    overview = f"<section>{''.join(_panel(panel) for panel in findings)}</section>" if findings else ""
     body = "".join(_section(section) for section in sections)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body><main>"
+        f'<title>{escape(title)}</title><style>{style}</style></head><body><main class="cryoloom">'
         f'<header><h1>{escape(title)}</h1><p class="headline">{escape(headline)}</p><p class="about">{escape(about)}</p></header>'
-        f"<nav>{links}</nav><section>{overview}</section>{body}</main></body></html>\n"
+        f"<nav>{links}</nav>{overview}{body}</main></body></html>\n"
     )
+
+
+def fragment(section: Section) -> str:
+    """Return one section as a light card that stands in any page, a dark one too; its style reaches nothing outside it."""
+    return f'<div class="cryoloom"><style>{_style("panels.css")}</style>{_section(section)}</div>'
+
+
+def _style(name: str) -> str:
+    return files("cryoloom.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _section(section: Section) -> str:
@@ -46,9 +55,11 @@ def _section(section: Section) -> str:
     details = (
         f'<details><summary>Parameters and inputs</summary><table class="rows"><tbody>{rows}</tbody></table></details>' if rows else ""
     )
+    anchor = f' id="{section.anchor}"' if section.anchor else ""
+    about = f'<p class="about">{escape(section.about)}</p>' if section.about else ""
     return (
-        f'<section id="{section.anchor}"><h2>{escape(section.title)}<small>{escape(section.subtitle)}</small></h2>'
-        f'<p class="about">{escape(section.about)}</p><dl class="numbers">{numbers}</dl>{warnings}<div class="panels">{panels}</div>{details}</section>'
+        f"<section{anchor}><h2>{escape(section.title)}<small>{escape(section.subtitle)}</small></h2>"
+        f'{about}<dl class="numbers">{numbers}</dl>{warnings}<div class="panels">{panels}</div>{details}</section>'
     )
 
 

@@ -16,7 +16,8 @@ def trajectories(rows: pl.DataFrame, pixel_size: float) -> list[Panel]:
     """Return the paths of the micrographs of median and of largest motion; `pixel_size` is the movies', Å."""
     rows = rows.sort("motion_total")
     panels: list[Panel] = []
-    for label, place in (("median", rows.height // 2), ("largest", rows.height - 1)):
+    places = {rows.height - 1: "largest", rows.height // 2: "median"}
+    for place, label in sorted(places.items()):
         row = rows.row(place, named=True)
         x, y = ([-value * pixel_size for value in row[f"shift_{axis}"]] for axis in "xy")
         caption = f"{row['motion_total']:.1f} Å in all; the {label} motion of the set. Green: first frame, red: last."

@@ -23,6 +23,11 @@ class Outputs:
         return {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name) is not None}
 
     @classmethod
+    def of_named(cls, made: Mapping[str, Any]) -> Self:
+        """Return what a finished run returned, from its outputs by name; those that were not made are None."""
+        return cls(**{field.name: made.get(field.name) for field in fields(cls)})
+
+    @classmethod
     def declared(cls, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the names that a run with these parameters may give outputs, with the annotation of each."""
         hints = get_type_hints(cls)

@@ -116,6 +116,15 @@ class Dataset:
         joined = rows.join(groups.lazy().select("optics_group", *wanted), on="optics_group", how="left", maintain_order="left")
         return joined if columns is None or "optics_group" in columns else joined.drop("optics_group")
 
+    @property
+    def groups(self) -> dict[int, dict[str, Any]]:
+        """Return the optics groups by their numbers."""
+        return {group["optics_group"]: group for group in self.optics}
+
+    def of_groups(self, name: str) -> dict[int, Any]:
+        """Return the value of this name that each optics group has, by the group's number."""
+        return {number: group[name] for number, group in self.groups.items()}
+
     def ids(self) -> pl.Series:
         """Return the ids in the set's order; nothing else is read."""
         return self._scan(["id"]).collect()["id"]
@@ -257,14 +266,15 @@ class Dataset:
                 write_frame(self._ids, path)
                 stored = TableRef(stored.base, stored.sidecars, FileRef.of(path, self.root))
         own = folder.relative_to(self.root).as_posix() + "/"
-        files = [FileRef.of(self.root / path, self.root, (hashed or {}).get(path)) for path in self._data_files() if path.startswith(own)]
+        files = {path: (hashed or {}).get(path) for path in self._data_files() if path.startswith(own)}
+        content = {path: each if each and each.holds(self.root / path) else Hashed.of(self.root / path) for path, each in files.items()}
         manifest: dict[str, Any] = {
             "kind": self.kind,
             "count": len(self),
             "table": stored.to_json(),
             "optics": self.optics,
             "meta": self.meta,
-            "files": [{"path": file.path, "size": file.size, "blake3": file.blake3} for file in files],
+            "files": [each.listed(path) for path, each in content.items()],
         }
         manifest["hash"] = blake3(json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
         return manifest

@@ -12,23 +12,39 @@ from blake3 import blake3
 
 from cryoloom.files import replacing
 
+PIECES, PIECE = 8, 1 << 15
+"""Places of a large file that its quick hash looks at, from its first byte to its last, and bytes read at each."""
+
 
 @dataclass(frozen=True)
 class Hashed:
-    """The BLAKE3 of a file, and its size in bytes and time of last change (ns) when it was read; links are followed."""
+    """The BLAKE3 of a file, and its size in bytes and time of last change (ns) when it was read; links are followed.
+
+    A `quick` one is that of its size and of `PIECES` of it: it tells movies apart, but not whether every byte of one is as it was.
+    """
 
     size: int
     changed: int
     blake3: str
+    quick: bool = False
 
     @classmethod
     def of(cls, path: Path) -> "Hashed":
         """Read the file at `path`, unless this process has read it before and it is still the same."""
         return _hashed(os.path.realpath(path), *_stamp(path))
 
+    @classmethod
+    def quickly(cls, path: Path) -> "Hashed":
+        """Read pieces of the file at `path`, or all of it if it is no larger than they are together."""
+        return (_sampled if path.stat().st_size > PIECES * PIECE else _hashed)(os.path.realpath(path), *_stamp(path))
+
     def holds(self, path: Path) -> bool:
         """Return whether the file at `path` is still as it was when it was read."""
         return _stamp(path)[:2] == (self.size, self.changed)
+
+    def listed(self, path: str) -> dict[str, Any]:
+        """Return the file as a manifest lists it under `path`: ``path``, ``size``, ``blake3``, and ``quick`` where that is a quick hash."""
+        return {"path": path, "size": self.size, "blake3": self.blake3, **({"quick": True} if self.quick else {})}
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
@@ -38,8 +54,28 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 @lru_cache(maxsize=256)
 def _hashed(path: str, size: int, changed: int, _inode: int) -> Hashed:
+    return Hashed(size, changed, whole_hash(path))
+
+
+@lru_cache(maxsize=256)
+def _sampled(path: str, size: int, changed: int, _inode: int) -> Hashed:
+    return Hashed(size, changed, quick_hash(path), quick=True)
+
+
+def whole_hash(path: Path | str) -> str:
+    """Read all of a file and return its BLAKE3."""
     # an empty file cannot be mapped
-    return Hashed(size, changed, (blake3(max_threads=1).update_mmap(path) if size else blake3()).hexdigest())
+    return (blake3(max_threads=1).update_mmap(path) if os.path.getsize(path) else blake3()).hexdigest()
+
+
+def quick_hash(path: Path | str) -> str:
+    """Return the BLAKE3 of a file's size and of `PIECES` of it."""
+    size = os.path.getsize(path)
+    digest = blake3(size.to_bytes(8, "little"))
+    with open(path, "rb", buffering=0) as handle:
+        for number in range(PIECES):
+            digest.update(os.pread(handle.fileno(), PIECE, number * max(0, size - PIECE) // (PIECES - 1)))
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -51,9 +87,9 @@ class FileRef:
     blake3: str
 
     @classmethod
-    def of(cls, path: Path, root: Path, known: Hashed | None = None) -> "FileRef":
-        """Return the file at `path` with its hash, `known` or read now."""
-        found = known if known is not None and known.holds(path) else Hashed.of(path)
+    def of(cls, path: Path, root: Path) -> "FileRef":
+        """Return the file at `path` with its hash."""
+        found = Hashed.of(path)
         return cls(path.relative_to(root).as_posix(), found.size, found.blake3)
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cryoloom.numerics.align.images import Defocus, ImageSet, Optics
+from cryoloom.numerics.align.images import Defocus, ImageSet
+from cryoloom.numerics.align.optics import Optics
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from cryoloom.numerics.align.class2d_averages import average
 from cryoloom.numerics.align.class2d_estep import Posterior
 from cryoloom.numerics.align.class2d_match import matches
 from cryoloom.numerics.align.class2d_mstep import Sums, accumulate
-from cryoloom.numerics.align.class2d_observations import Optics
+from cryoloom.numerics.align.optics import Optics
 
 BOX, PIXEL, MASK = 32, 5.0, 110.0
 

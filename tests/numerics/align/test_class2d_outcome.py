@@ -6,8 +6,8 @@ import torch
 
 from cryoloom.numerics.align import class2d_prepare as prepare
 from cryoloom.numerics.align import class2d_schedule as schedule
-from cryoloom.numerics.align.class2d_observations import Optics
 from cryoloom.numerics.align.class2d_upright import upright_angles
+from cryoloom.numerics.align.optics import Optics
 from cryoloom.numerics.fourier.transforms import shift_images
 
 BOX, PIXEL, MASK, COUNT = 32, 5.0, 120.0, 240

@@ -6,7 +6,7 @@ import torch
 
 from cryoloom.numerics.align import class2d_prepare as prepare
 from cryoloom.numerics.align import class2d_schedule as schedule
-from cryoloom.numerics.align.class2d_observations import Optics
+from cryoloom.numerics.align.optics import Optics
 
 BOX, PIXEL, MASK, COUNT = 32, 5.0, 110.0, 320
 CONTRAST = np.array([0.6, 0.9, 1.1, 1.4])

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from cryoloom.numerics.align.coefficients import HalfPlane, circular_mask
-from cryoloom.numerics.align.images import Defocus, ImageSet, Optics
+from cryoloom.numerics.align.images import Defocus, ImageSet
+from cryoloom.numerics.align.optics import Optics
 from cryoloom.numerics.align.storage import Held, Preparation, Streamed, background_power
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from cryoloom.numerics.align import classify3d, refine
 from cryoloom.numerics.align.halves import random_halves
-from cryoloom.numerics.align.images import Optics
+from cryoloom.numerics.align.optics import Optics
 from cryoloom.numerics.align.scales import group_scales
 
 BOX, PIXEL, COUNT = 24, 6.0, 160

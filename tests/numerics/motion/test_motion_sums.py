@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from cryoloom.numerics.fourier.grids import radius_2d
 from cryoloom.numerics.motion.correct import Exposure, sum_frames
-from cryoloom.numerics.motion.dose import DoseWeights, critical_dose
+from cryoloom.numerics.motion.dose import critical_dose, weights
 from cryoloom.numerics.motion.field import Field
 from cryoloom.numerics.motion.picture import halves, log_power
 
@@ -21,8 +22,7 @@ def test_critical_dose_is_the_published_curve():
 
 def test_dose_weights_follow_the_curve_and_keep_noise_white():
     doses = torch.tensor([1.0, 11.0, 21.0, 31.0], dtype=torch.float64)
-    weights = DoseWeights((64, 96), 1.25, doses, 300.0)
-    table = torch.stack([weights.of(f) for f in range(4)])
+    table = weights(radius_2d(64, 96).flatten() / 1.25, doses, 300.0).reshape(4, 64, 49)
     assert torch.allclose(table.square().sum(0), torch.tensor(0.25, dtype=table.dtype), rtol=1e-5)
     ratio = float(table[3, 0, 48] / table[0, 0, 48])  # at 0.4 1/Å
     assert ratio == pytest.approx(np.exp(-30 / (2 * (0.24499 * 0.4**-1.6649 + 2.8141))), rel=5e-3)
@@ -63,8 +63,9 @@ def test_weights_of_the_sum_are_those_of_the_formula(kit, local):
     noise = np.random.default_rng(0).normal(10.0, 1.0, (frames, *shape)).astype(np.float32)
     still = Field(torch.zeros(frames, 2, dtype=torch.float64), torch.zeros(frames, 6, 2, dtype=torch.float64) if local else None)
     weighted = sum_frames(kit.prepared(noise), still, Exposure(1.1, 300.0, 4.0, pre_exposure=2.0)).weighted
-    expected = DoseWeights(shape, 1.1, 2.0 + 4.0 * torch.arange(1, frames + 1, dtype=torch.float64), 300.0)
-    total = sum(torch.fft.rfft2(torch.from_numpy(noise[f])).to(torch.complex128) * expected.of(f) for f in range(frames))
+    doses = 2.0 + 4.0 * torch.arange(1, frames + 1, dtype=torch.float64)
+    expected = weights(radius_2d(*shape).flatten() / 1.1, doses, 300.0).reshape(frames, shape[0], -1)
+    total = (torch.fft.rfft2(torch.from_numpy(noise)).to(torch.complex128) * expected).sum(0)
     np.testing.assert_allclose(weighted, torch.fft.irfft2(total, s=shape).numpy(), atol=2e-5)
 
 

@@ -9,11 +9,13 @@ from blake3 import blake3
 from pydantic import ValidationError
 
 from cryoloom.data import Movies
+from cryoloom.engine.parts import hash_files
 from cryoloom.formats.movie import movie_of, open_movie
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.tiff import write_tiff
 from cryoloom.protocols.import_.movies import ImportMovies
 from cryoloom.spec import Failure, Item, WrongUse
+from cryoloom.tables import storage
 
 RNG = np.random.default_rng(0)
 
@@ -40,7 +42,7 @@ def test_movies_of_both_formats_are_linked_in_order_of_name(job, raw):
     assert movies.items["movie_name"].to_list() == ["a", "b", "c_d", "e"]
     assert movies.items.select("frames", "width", "height").unique().rows() == [(4, 8, 6)]
     assert movies.items["enabled"].all()
-    for name, path, digest in zip(sorted(data), movies.items["movie_path"], movies.items["blake3"], strict=True):
+    for name, path, digest in zip(sorted(data), movies.items["movie_path"], movies.items["movie_quick"], strict=True):
         link = movies.file(path)
         assert link.is_symlink()
         assert np.array_equal(open_movie(link).read(), data[name])
@@ -59,6 +61,22 @@ def test_movies_of_both_formats_are_linked_in_order_of_name(job, raw):
         }
     ]
     assert json.dumps(movies.save(job.folder, "movies"))
+
+
+def test_large_movies_are_told_apart_by_pieces_and_not_read_whole(job, raw, monkeypatch):
+    for name in ("a.mrc", "b.mrc"):
+        movie(raw / name, frames=8, shape=(200, 256))
+    whole = (raw / "a.mrc").read_bytes()
+    (raw / "c.mrc").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    (raw / "d.mrc").write_bytes(whole)
+    (raw / "e.mrc").write_bytes(whole[:-1])
+    monkeypatch.setattr(storage, "whole_hash", lambda path: pytest.fail(f"{path} was read whole") if ".mrc" in str(path) else "0" * 64)
+    movies = run(job, raw / "*.mrc")
+    assert movies.items["enabled"].to_list() == [True] * 4 + [False], "a header is read of every file, and must be kept"
+    a, b, c, d, _ = movies.items["movie_quick"]
+    assert a == d and len({a, b, c}) == 3
+    listed = movies.save(job.folder, "movies", hashed=hash_files(movies.items, job.folder, job.root))["files"]
+    assert [(entry["blake3"], entry["quick"]) for entry in listed] == [(digest, True) for digest in (a, b, c, d)]
 
 
 def test_copies_and_links_inside_the_project(job, raw):

@@ -1,8 +1,8 @@
 import numpy as np
 import polars as pl
 import pytest
+from plain_job import PlainJob
 from scipy.spatial.transform import Rotation
-from tests.protocols.import_.conftest import LoopJob
 
 from cryoloom.formats.exchange import format_named
 from cryoloom.formats.mrc import read_mrc, write_mrc
@@ -331,7 +331,7 @@ def test_what_other_programs_would_give_back(job, raw, stacks, name):
     format_named(name).writers["particles"](first, "particles", out, related={})
     (job.root / "runs" / "r002").mkdir()
     path = next(out / file for file in ("particles.xmd", "particles.csg", "particles.star") if (out / file).exists())
-    again = run(LoopJob(job.root / "runs" / "r002", job.root), path)
+    again = run(PlainJob(job.root / "runs" / "r002", job.root), path)
     order = pl.DataFrame({"id": first.items["id"]})
     same = ["id", "x", "y", "rot", "tilt", "psi", "origin_x", "origin_y", "defocus_u", "defocus_angle"]
     same = [column for column in same if column in again.items.columns]

@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from blake3 import blake3
 
 from cryoloom.app.session import create_project
 from cryoloom.app.simulation import simulate
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.star import read_star
 from cryoloom.spec import CryoloomError
+from cryoloom.tables.storage import PIECE
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,24 @@ def test_nothing_but_noise_is_summed_as_it_is_and_a_constant_movie_is_refused(tm
     noise, constant = (rows.filter(rows["micrograph_name"] == name).row(0, named=True) for name in ("noise", "constant"))
     assert noise["motion_sure"] is False and noise["motion_total"] == 0.0
     assert constant["enabled"] is False and "constant" in constant["fail_reason"]
+
+
+def test_a_movie_is_hashed_whole_by_the_step_that_reads_it(tmp_path):
+    movie = tmp_path / "noise.mrc"
+    write_mrc(movie, np.random.default_rng(0).poisson(4.0, (6, 256, 256)).astype(np.float32), 2.0, stack=True)
+    digest = blake3(movie.read_bytes()).hexdigest()
+    project = create_project(tmp_path / "project")
+    movies = project.run("import.movies", pattern=str(movie), pixel_size=2.0).outputs.movies
+    source, found = project.trace(movies)["sources"][0], project.verify(movies)
+    assert source["blake3"] is None and source["quick_hash"] == movies.items["movie_quick"][0] and source["size"] == movie.stat().st_size
+    assert found.ok and found.quick == [source["path"]]
+    aligned = project.run("motion.correlation", movies=movies, threads=1).outputs.micrographs
+    for output in (movies, aligned):
+        assert project.trace(output)["sources"][0]["blake3"] == digest and project.verify(output).quick == []
+    with movie.open("r+b") as handle:
+        handle.seek(PIECE + 100)
+        handle.write(b"\1")
+    assert project.verify(movies).changed == project.verify(aligned).changed == [source["path"]], "a byte that the quick hash does not see"
 
 
 def test_hints_before_anything_runs(aligned):

@@ -1,45 +1,16 @@
 """particles.extract on micrographs with impulses at known places."""
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
+from plain_job import PlainJob
 
 from cryoloom.data import Coordinates, CTFs, Micrographs
 from cryoloom.formats.mrc import write_mrc
 from cryoloom.formats.stack import read_particles
 from cryoloom.protocols.particles.extract import Extract
-from cryoloom.spec import Item, MapResult
 
 PIXEL = 2.0
-
-
-class PlainJob:
-    """Runs items in this process."""
-
-    threads = 1
-    seed = 3
-
-    def __init__(self, root: Path):
-        self.root, self.folder = root, root / "runs" / "r009"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.warnings: list[str] = []
-
-    def warn(self, message):
-        self.warnings.append(message)
-
-    def map(self, function, items, *, name="items"):
-        rows, failed = [], {}
-        for row in items.enabled().iter_rows(named=True):
-            try:
-                rows += function(Item(row, self.root, self.folder, row["id"]))
-            except Exception as error:  # noqa: BLE001
-                failed[row["id"]] = str(error)
-        frame = pl.DataFrame(rows, infer_schema_length=None)
-        if frame.height:
-            frame = frame.with_columns(stack_path=pl.Series([Path(path).relative_to(self.root).as_posix() for path in frame["stack_path"]]))
-        return MapResult(frame, failed)
 
 
 @pytest.fixture
@@ -72,7 +43,7 @@ def scene(tmp_path):
     coordinates = Coordinates(points, tmp_path, optics=optics, meta={"diameter": 40.0})
     ctf = {"id": [1, 2, 3], "micrograph_id": [1, 2, 3], "defocus_u": [15e3] * 3, "defocus_v": [14e3] * 3, "defocus_angle": [10.0] * 3}
     ctfs = CTFs(pl.DataFrame({**ctf, "phase_shift": [0.0] * 3}), tmp_path, optics=optics).disable({3: "no rings"})
-    return micrographs, coordinates, ctfs, PlainJob(tmp_path)
+    return micrographs, coordinates, ctfs, PlainJob(tmp_path / "runs" / "r009", tmp_path, seed=3)
 
 
 def centre_of(image):

@@ -1,10 +1,9 @@
 """pick.blob on simulated micrographs with ice, aggregates, threads and droplets."""
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
+from plain_job import PlainJob
 from scipy.optimize import linear_sum_assignment
 
 from cryoloom.data import CTFs, Micrographs
@@ -15,35 +14,10 @@ from cryoloom.numerics.simulate.movie import intensities
 from cryoloom.numerics.simulate.optics import Microscope
 from cryoloom.numerics.simulate.phantom import p80
 from cryoloom.protocols.pick.blob import BlobPick
-from cryoloom.spec import Failure, Item, MapResult
+from cryoloom.spec import Failure
 
 PIXEL, DIAMETER = 2.4, 150.0
 OPTICS = [{"optics_group": 1, "optics_group_name": "a", "pixel_size": PIXEL, "voltage": 300.0, "cs": 2.0, "amplitude_contrast": 0.1}]
-
-
-class PlainJob:
-    """Runs items in this process."""
-
-    threads = 1
-    seed = 3
-
-    def __init__(self, root: Path):
-        self.root = self.folder = root
-        self.warnings: list[str] = []
-
-    def warn(self, message):
-        self.warnings.append(message)
-
-    def map(self, function, items, *, name="items"):
-        rows, failed = [], {}
-        for row in items.enabled().iter_rows(named=True):
-            try:
-                rows.append({"id": row["id"], **function(Item(row, self.root, self.folder, row["id"]))})
-            except Exception as error:  # noqa: BLE001
-                failed[row["id"]] = str(error)
-        if not rows:
-            raise Failure("all-failed", str(failed))
-        return MapResult(pl.DataFrame(rows, infer_schema_length=None), failed)
 
 
 def simulate(shape, seed):
@@ -83,7 +57,7 @@ def scene(tmp_path_factory):
 @pytest.fixture(scope="module")
 def picked(scene):
     micrographs, truth = scene
-    job = PlainJob(micrographs.root)
+    job = PlainJob(micrographs.root, micrographs.root)
     protocol = BlobPick(micrographs=micrographs, diameter=DIAMETER)
     out = protocol.run(job)
     return protocol, out, truth, job
@@ -121,7 +95,7 @@ def test_the_table_is_as_the_contract_says(picked):
 
 def test_the_same_again_is_the_same_bits(scene, picked):
     micrographs, _ = scene
-    again = BlobPick(micrographs=micrographs, diameter=DIAMETER).run(PlainJob(micrographs.root))
+    again = BlobPick(micrographs=micrographs, diameter=DIAMETER).run(PlainJob(micrographs.root, micrographs.root))
     assert again.coordinates.items.equals(picked[1].coordinates.items)
 
 
@@ -129,7 +103,7 @@ def test_micrographs_without_ctf_are_left_out(scene):
     micrographs, _ = scene
     columns = {"id": [1, 2, 3], "micrograph_id": [1, 2, 3], **{name: [1e4] * 3 for name in ("defocus_u", "defocus_v")}}
     ctfs = CTFs(pl.DataFrame({**columns, "defocus_angle": [0.0] * 3, "phase_shift": [0.0] * 3}), micrographs.root, optics=OPTICS)
-    job = PlainJob(micrographs.root)
+    job = PlainJob(micrographs.root, micrographs.root)
     out = BlobPick(micrographs=micrographs, ctfs=ctfs.disable({2: "no rings"}), diameter=DIAMETER, most=7).run(job)
     assert out.coordinates.items["micrograph_id"].to_list() == [1] * 7 + [3] * 7
     assert any("1 micrographs have no believable CTF" in warning for warning in job.warnings)
@@ -141,7 +115,7 @@ def test_an_unreadable_micrograph_does_not_stop_the_others(scene, tmp_path):
     broken = micrographs.items.with_columns(
         micrograph_path=pl.when(pl.col("id") == 2).then(pl.lit("broken.mrc")).otherwise("micrograph_path")
     )
-    job = PlainJob(micrographs.root)
+    job = PlainJob(micrographs.root, micrographs.root)
     out = BlobPick(micrographs=Micrographs(broken, micrographs.root, optics=OPTICS), diameter=DIAMETER).run(job)
     assert out.coordinates.items["micrograph_id"].unique().sort().to_list() == [1, 3]
     assert out.coordinates.meta["picked_micrographs"] == 2
@@ -160,7 +134,7 @@ def test_empty_micrographs_finish_with_a_warning(tmp_path):
         "optics_group": 1,
     }
     micrographs = Micrographs(pl.DataFrame([{**row, "enabled": True, "fail_reason": ""}]), tmp_path, optics=OPTICS)
-    job = PlainJob(tmp_path)
+    job = PlainJob(tmp_path, tmp_path)
     protocol = BlobPick(micrographs=micrographs, diameter=DIAMETER)
     out = protocol.run(job)
     assert len(out.coordinates) <= 2 and job.warnings
@@ -176,4 +150,4 @@ def test_hints(scene):
     assert hints[0].fix == 720.0 and "larger than half the micrograph" in hints[0].message
     assert not list(BlobPick(micrographs=micrographs, diameter=DIAMETER).check())
     with pytest.raises(Failure, match="diameter"):
-        BlobPick(micrographs=micrographs, diameter=900.0).run(PlainJob(micrographs.root))
+        BlobPick(micrographs=micrographs, diameter=900.0).run(PlainJob(micrographs.root, micrographs.root))

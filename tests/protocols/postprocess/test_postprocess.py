@@ -2,11 +2,11 @@
 
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from plain_job import PlainJob
 
 from cryoloom.data import Volume
 from cryoloom.formats.mrc import read_mrc, write_mrc
@@ -17,28 +17,6 @@ from cryoloom.protocols.postprocess.sharpen import Sharpen
 from cryoloom.spec import Failure
 
 BOX, PIXEL = 64, 2.0
-
-
-class OneJob:
-    """A job whose run is this process."""
-
-    threads = 1
-    seed = 0
-
-    def __init__(self, root: Path):
-        self.root = root
-        self.folder = root / "runs" / "r001"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.warnings: list[str] = []
-
-    def output(self, name):
-        return self.folder / name
-
-    def progress(self, *_):
-        pass
-
-    def warn(self, message):
-        self.warnings.append(message)
 
 
 def blobs(seed=0, count=400, b_factor=80.0):
@@ -74,7 +52,7 @@ def half_maps(root, noise=0.35):
 @pytest.fixture
 def chain(tmp_path):
     volume, truth = half_maps(tmp_path)
-    job = OneJob(tmp_path)
+    job = PlainJob(tmp_path / "runs" / "r001", tmp_path)
     protocol = CreateMask(volume=volume)
     masked = protocol.run(job)
     return volume, truth, job, masked
@@ -200,7 +178,7 @@ def test_nan_in_a_map_is_named(tmp_path):
     data[3, 3, 3] = np.nan
     write_mrc(path, data, PIXEL, volume=True)
     with pytest.raises(Failure, match="not numbers"):
-        CreateMask(volume=volume).run(OneJob(tmp_path))
+        CreateMask(volume=volume).run(PlainJob(tmp_path / "runs" / "r001", tmp_path))
 
 
 @pytest.mark.relion

@@ -1,10 +1,8 @@
-"""Small stored sets of every family, and a job that only listens."""
-
-from dataclasses import dataclass, field
-from pathlib import Path
+"""Small stored sets of every family."""
 
 import polars as pl
 import pytest
+from plain_job import PlainJob
 
 from cryoloom.data import Coordinates, Micrographs, Particles
 from cryoloom.data.identity import new_id_space
@@ -16,23 +14,9 @@ OPTICS = {
 }  # fmt: skip
 
 
-@dataclass
-class Listener:
-    """A job of a protocol that does everything itself."""
-
-    folder: Path
-    root: Path
-    seed: int = 1
-    threads: int = 1
-    warnings: list[str] = field(default_factory=list)
-
-    def warn(self, message):
-        self.warnings.append(message)
-
-
 @pytest.fixture
 def job(tmp_path):
-    return Listener(tmp_path, tmp_path)
+    return PlainJob(tmp_path, tmp_path)
 
 
 def rows_of(micrographs, each, *, dx=0.0, session="s"):

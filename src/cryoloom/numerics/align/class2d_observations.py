@@ -7,35 +7,8 @@ from torch import Tensor
 
 from cryoloom.numerics.align.class2d_layout import PolarLayout
 from cryoloom.numerics.align.class2d_sampling import PolarSampler
-from cryoloom.numerics.ctf.model import ctf
+from cryoloom.numerics.align.optics import Optics
 from cryoloom.numerics.fourier.transforms import centred_irfft2, centred_rfft2, crop_rfft2
-
-
-@dataclass(frozen=True)
-class Optics:
-    """How the images of one optics group were made.
-
-    Attributes
-    ----------
-    voltage, cs, amplitude_contrast
-        kV, mm, fraction.
-    phase_flipped
-        The images were multiplied by the sign of their CTF: it counts as |CTF|.
-    ctf_premultiplied
-        The images were multiplied by their CTF.
-    phases_only
-        Take the CTF as +1 and -1 only.
-    from_first_peak
-        Take it as 1 up to its first peak.
-    """
-
-    voltage: float
-    cs: float
-    amplitude_contrast: float
-    phase_flipped: bool = False
-    ctf_premultiplied: bool = False
-    phases_only: bool = False
-    from_first_peak: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,10 +106,10 @@ def observe(
     clean = clean * circle(box, 0.5 * box - 3.0, 3.0, device=images.device)
     samples = sampler.samples(clean)
     transfer = _transfer(sampler.layout, box / (size * pixel_size), defocus, optics, images)
-    observed = samples if optics.ctf_premultiplied else samples * transfer
+    observed = samples if optics.premultiplied else samples * transfer
     power = samples.abs().square().mean(dim=0).t()
     squared = transfer.square().mean(dim=0).t().expand(len(images), -1)
-    if optics.ctf_premultiplied:
+    if optics.premultiplied:
         # Rings near a CTF zero say nothing of the noise there; the neighbours of other images do.
         power = power / squared.clamp(min=0.05)
     layout = sampler.layout
@@ -148,11 +121,4 @@ def _transfer(layout: PolarLayout, frequency: float, defocus: Tensor | None, opt
     if defocus is None:
         return like.new_ones((layout.half_angles, layout.rings, 1))
     kx, ky = (axis[..., None].to(like.device) * frequency for axis in layout.points)
-    values = ctf(
-        kx, ky, *defocus.to(device=like.device, dtype=torch.float64).unbind(1),
-        voltage=optics.voltage, cs=optics.cs, amplitude_contrast=optics.amplitude_contrast,
-        from_first_peak=optics.from_first_peak,
-    )  # fmt: skip
-    if optics.phases_only:
-        values = torch.sign(values)
-    return values.abs() if optics.phase_flipped else values
+    return optics.transfer(kx, ky, *defocus.to(device=like.device, dtype=torch.float64).unbind(1))

@@ -13,9 +13,10 @@ from cryoloom.numerics.align.class2d_accuracy import accuracies
 from cryoloom.numerics.align.class2d_averages import Frame, average, crossing
 from cryoloom.numerics.align.class2d_layout import PolarLayout
 from cryoloom.numerics.align.class2d_match import matches
-from cryoloom.numerics.align.class2d_observations import Observations, Optics, observe
+from cryoloom.numerics.align.class2d_observations import Observations, observe
 from cryoloom.numerics.align.class2d_sampling import PolarSampler
 from cryoloom.numerics.align.class2d_upright import upright
+from cryoloom.numerics.align.optics import Optics
 
 BLOCK = 64  # images prepared at once
 

@@ -13,38 +13,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from cryoloom.numerics.align.coefficients import Coefficients, HalfPlane
+from cryoloom.numerics.align.optics import Optics
 from cryoloom.numerics.align.storage import Held, Images, Preparation, Source, Storage, Streamed
-from cryoloom.numerics.ctf.model import ctf
 
 Array = NDArray[np.float64]
 
 TRANSFERS_HELD = 1 << 29
 """Bytes of transfer functions up to which they are kept."""
-
-
-@dataclass(frozen=True)
-class Optics:
-    """What the images of an optics group share.
-
-    Attributes
-    ----------
-    voltage, cs, amplitude_contrast
-        kV, mm, fraction.
-    phase_flipped, premultiplied
-        Whether they were phase-flipped or multiplied by the transfer function.
-    from_first_peak
-        Whether the transfer function counts as 1 up to its first peak.
-    finest
-        Å to which they hold anything: more than twice the pixel size where they were recorded with larger pixels.
-    """
-
-    voltage: float
-    cs: float
-    amplitude_contrast: float
-    phase_flipped: bool = False
-    premultiplied: bool = False
-    from_first_peak: bool = False
-    finest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -118,13 +93,8 @@ class Transfers:
         out = np.empty((len(table), count), np.float32)
         for index in np.unique(table[:, 0].astype(int)):
             here = table[:, 0] == index
-            entry = self.optics[index]
             columns = (torch.from_numpy(np.ascontiguousarray(table[here, c]))[:, None] for c in range(1, 5))
-            values = ctf(
-                x, y, *columns, voltage=entry.voltage, cs=entry.cs, amplitude_contrast=entry.amplitude_contrast,
-                from_first_peak=entry.from_first_peak,
-            ).numpy()  # fmt: skip
-            out[here] = np.abs(values) if entry.phase_flipped else values
+            out[here] = self.optics[index].transfer(x, y, *columns).numpy()
         return out
 
 

@@ -244,10 +244,10 @@ def _known_band(task: Task, shown: bool, band: int) -> int:
     return band if shown else min(band, task.shell(task.join))
 
 
-def starting_map(task: Any, volume: Map, band: int, noise: Array, given: tuple[Array, Array] | None = None) -> Map:
+def starting_map(task: Task, volume: Map, band: int, noise: Array, given: tuple[Array, Array] | None = None) -> Map:
     """Return a reference low-passed, masked, symmetric and in the grey values of the images, at the working box of `band`.
 
-    `task` is that of a refinement or a classification; `given` are the images' rotations and shifts where they are known.
+    `given` are the images' rotations ``(n, 3, 3)`` and shifts ``(n, 2)`` in px where they are known.
 
     Raises
     ------

@@ -1,4 +1,9 @@
-"""A movie to its micrograph: motion of frames and patches, then the sums of the frames moved back."""
+"""A movie to its micrograph: motion of frames and patches, then the sums of the frames moved back.
+
+Frames are passed over three times, one at a time: to check them and find bad pixels, for their spectra, and to be summed. What is held for
+all of them at once are the bands of their spectra and of their patches (about 12 bytes for each pixel of `LARGEST_STACK` at most, however
+many frames); beside these, first the spectra and then the sums, some ten images of a frame's size.
+"""
 
 import math
 from dataclasses import dataclass
@@ -23,8 +28,11 @@ Image = NDArray[np.float32]
 SMALLEST_FOR_PATCHES = 400
 """Px of the short side below which frames are not cut into patches."""
 
-FINEST = 5.4
+FINEST = 4.0
 """Å: nothing finer is looked at in the alignment (where pixels are small, nothing above 0.2 cycles/px)."""
+
+ENOUGH = 1024 * 1024
+"""Px of an image that holds band enough, unless a frame has more than four times as many."""
 
 SEARCHED = 9.0
 """Å: nothing finer is looked at in the search."""
@@ -97,7 +105,8 @@ def frame_spectra(frames: Frames, exposure: Exposure, group: int = 1) -> Spectra
     """
     groups = -(-frames.count // group)
     limit = min(0.5, max(0.2, exposure.pixel_size / FINEST))
-    band = Band.fitting(frames.shape, limit, min(LARGEST_BAND, LARGEST_STACK / groups))
+    largest = min(LARGEST_BAND, LARGEST_STACK / groups, max(ENOUGH, frames.shape[0] * frames.shape[1] / 4))
+    band = Band.fitting(frames.shape, limit, largest)
     window = edge_window(frames.shape)
     values = torch.zeros(groups, band.kept[0], band.kept[1] // 2 + 1, dtype=torch.complex64)
     frame = torch.empty(frames.shape)

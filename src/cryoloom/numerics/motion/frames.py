@@ -17,7 +17,7 @@ HOT = 6.0
 KEPT_BYTES = 1 << 29
 """Of raw frames that are dear to read and therefore kept; those beyond are read again for each pass."""
 
-SAMPLED = 1024
+SAMPLED = 512
 """Rows and columns, at least, that tell the spread of a frame sum."""
 
 

@@ -20,7 +20,7 @@ from cryoloom.numerics.motion.trajectory import smooth
 PROOF = 6.0  # log evidence a field must have
 CATCH = (0.04, 0.08)  # cycles/px of passes that can find large displacements
 PASSES = 8
-SETTLED = 0.01  # px
+SETTLED = 0.02  # px
 COARSE = 0.1  # cycles/px of the first patches; where they show a field, the second, finer ones are cut from frames warped by it
 
 

@@ -12,9 +12,9 @@ from cryoloom.numerics.motion.spectra import Spectra
 from cryoloom.numerics.motion.trajectory import smooth
 
 SURE = 5.0  # confidence of a search below which a movie may be nothing but noise (`search.Found`)
-SETTLED = 0.005  # px
+SETTLED = 0.01  # px
 ITERATIONS = 12
-INFORMATIVE = 0.92  # of what frames tell of their places lies below `Rigid.limit`
+INFORMATIVE = 0.88  # of what frames tell of their places lies below `Rigid.limit`
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def band_spectrum(frame: Tensor, window: Tensor, band: Band) -> Tensor:
     (height, width), (kept_h, kept_w) = frame.shape, band.kept
     high, low, columns = (kept_h + 1) // 2, (kept_h - 1) // 2, (kept_w + 1) // 2
     frame.sub_(frame.mean()).mul_(window)
-    rows = torch.empty(height, columns, dtype=torch.complex64)
+    rows = torch.empty(height, columns + 8, dtype=torch.complex64)[:, :columns]  # not a power of two apart, for the cache
     for top in range(0, height, ROWS):
         rows[top : top + ROWS] = torch.fft.rfft(frame[top : top + ROWS])[:, :columns]
     transform = torch.fft.fft(rows, dim=0)

@@ -58,7 +58,8 @@ class FrameSums:
         if doses is not None:
             frequency = torch.linspace(0, FURTHEST, STEPS + 1, dtype=torch.float64) / pixel_size
             table = weights(frequency, doses, voltage)
-            further = _factors(table - self._basis @ (self._basis.T @ table), EXACT / count)
+            coarse = table[:, ::8]
+            further = _factors(coarse - self._basis @ (self._basis.T @ coarse), EXACT / count)
             self._basis = torch.cat([self._basis, further], dim=1)
             self._tables = (self._basis.T @ table).to(torch.float32)
         size = 2 * shape[0] * (shape[1] // 2 + 1) if fourier else shape[0] * shape[1]

@@ -2,18 +2,25 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from cryoloom.data import Classes2D, Particles
 from cryoloom.data.alignment import GreyScales, ShiftRange, TransferFunction
-from cryoloom.formats.alignment import alike_images
+from cryoloom.formats.alignment import alike_images, optics_of
 from cryoloom.formats.common_grid import CommonGrid
 from cryoloom.report.grey_scales import grey_scale_panel
 from cryoloom.report.panels import Histogram, ImageGrid, LinePlot, Series, TableView
 from cryoloom.spec import Hint, Input, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cryoloom.numerics.align.class2d_prepare import Geometry, Outcome
+    from cryoloom.numerics.align.optics import Optics
 
 CTF_COLUMNS = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift")
 
@@ -217,25 +224,18 @@ class Classify2D(
             job, rows, usable, prepare.outcome(task, state, shape, vertical=self.vertical), shape, diameter, state["history"]
         )
 
-    def _blocks(self, job: Job, grid: CommonGrid) -> Iterator[Any]:
+    def _blocks(self, job: Job, grid: CommonGrid) -> Iterator["tuple[NDArray[np.float32], NDArray[np.float64] | None, Optics]"]:
         """Yield images, defoci and optics, block by block in the order of the rows; a block is of one optics group."""
         import numpy as np
 
-        from cryoloom.numerics.align.class2d_observations import Optics
         from cryoloom.numerics.align.class2d_prepare import BLOCK
 
         rows = grid.rows
-        groups = {group["optics_group"]: group for group in self.particles.optics}
         of_row = rows["optics_group"].to_numpy()
         starts = [0, *(np.flatnonzero(np.diff(of_row)) + 1).tolist(), rows.height]
         with_ctf = self.transfer_function != "none" and all(name in rows.columns for name in CTF_COLUMNS)
         for low, high in zip(starts[:-1], starts[1:], strict=True):
-            group = groups[of_row[low]]
-            optics = Optics(
-                float(group.get("voltage") or 300.0), float(group.get("cs") or 0.0), float(group.get("amplitude_contrast") or 0.1),
-                bool(group.get("phase_flipped")), bool(group.get("ctf_premultiplied")), self.flip_phases_only,
-                self.transfer_function == "from-first-peak",
-            )  # fmt: skip
+            optics = optics_of(self.particles.groups[of_row[low]], self.transfer_function, phases_only=self.flip_phases_only)
             for start in range(low, high, BLOCK):
                 stop = min(start + BLOCK, high)
                 job.progress(stop, rows.height, "reading particles")
@@ -243,7 +243,14 @@ class Classify2D(
                 yield images, rows[start:stop].select(CTF_COLUMNS).to_numpy().astype(np.float64) if with_ctf else None, optics
 
     def _outputs(
-        self, job: Job, rows: pl.DataFrame, usable: Any, found: Any, shape: Any, diameter: float, history: list[Any]
+        self,
+        job: Job,
+        rows: pl.DataFrame,
+        usable: "NDArray[np.bool_]",
+        found: "Outcome",
+        shape: "Geometry",
+        diameter: float,
+        history: list[Any],
     ) -> Classified:
         import numpy as np
 

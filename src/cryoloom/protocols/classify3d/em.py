@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryoloom.data import Classes3D, Mask, Particles, Volume, symmetry_hints
-from cryoloom.data.alignment import GreyScales, Regularisation, RelaxSymmetry, ShiftRange, TransferFunction, ZeroMask
+from cryoloom.data.alignment import GreyScales, MaskDiameter, Regularisation, RelaxSymmetry, ShiftRange, TransferFunction, ZeroMask
 from cryoloom.formats.alignment import POSE, Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.grey_scales import grey_scale_panel
@@ -59,10 +59,7 @@ class Classify3D(
         "Classes", 3, ge=1, le=20, aliases=("numberOfClasses", "nr_classes"),
         help="One or two more than the structures you expect, for junk. More than there are come out equal.",
     )  # fmt: skip
-    mask_diameter: Angstrom = Param(
-        "Mask diameter", gt=0, wizard="mask-circle", aliases=("maskDiameterA", "particle_diameter"),
-        help="Soft circle on the images: the particle's largest diameter plus a tenth. Too small cuts the particle, too large adds noise.",
-    )  # fmt: skip
+    mask_diameter: MaskDiameter
     symmetry: str = Param(
         "Symmetry", "C1", aliases=("symmetryGroup", "sym"),
         help="Point group that every class has: Cn, Dn, T, O, I1 to I4. With a wrong one every class is an average of what differs.",

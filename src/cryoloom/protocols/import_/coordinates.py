@@ -83,20 +83,14 @@ class ImportCoordinates(Protocol, id="import.coordinates", outputs=Imported, ali
     def _placed(self, job: Job, rows: pl.DataFrame) -> pl.DataFrame:
         """Join positions to micrographs, bring them to their scale and direction, and leave out what lies outside."""
         micrographs = self.micrographs.to_polars()
-        files = rows["micrograph_file"].unique().sort().to_list()
-        names = sources.matching_names(files, micrographs["micrograph_name"].to_list())
-        lost = [file for file in files if names[file] is None]
-        if len(lost) == len(files):
-            raise Failure(
-                "no-micrograph",
-                f"No position belongs to a micrograph of the input: {files[0]} matches none of {micrographs['micrograph_name'][0]} …",
-                "Micrographs are matched by file name: import the ones that the positions were picked on.",
+        found = sources.micrograph_names(rows["micrograph_file"], micrographs["micrograph_name"], "position")
+        if lost := sorted(set(rows["micrograph_file"].unique()) - set(found)):
+            job.warn(
+                f"{len(lost)} of {len(lost) + len(found)} micrographs with positions are not in the input, such as {lost[0]}; left out."
             )
-        if lost:
-            job.warn(f"{len(lost)} of {len(files)} micrographs with positions are not in the input, such as {lost[0]}; left out.")
-        found = pl.DataFrame({"micrograph_file": files, "micrograph_name": [names[file] for file in files]}).drop_nulls()
         known = micrographs.select("micrograph_name", "width", "height", "optics_group", "pixel_size", micrograph_id="id")
-        rows = rows.join(found, on="micrograph_file", maintain_order="left").join(known, on="micrograph_name", maintain_order="left")
+        rows = rows.with_columns(micrograph_name=pl.col("micrograph_file").replace_strict(found, default=None))
+        rows = rows.join(known, on="micrograph_name", maintain_order="left")
         if self.pixel_size is not None:
             rows = rows.with_columns(pl.col("x", "y") * self.pixel_size / pl.col("pixel_size"))
         if self.flip_y:

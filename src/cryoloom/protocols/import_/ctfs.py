@@ -66,22 +66,15 @@ class ImportCTFs(Protocol, id="import.ctfs", outputs=Imported, aliases=("ProtImp
     def _placed(self, job: Job, rows: pl.DataFrame) -> pl.DataFrame:
         """Join fits to micrographs; defocus_u is the larger one in what is returned."""
         micrographs = self.micrographs.to_polars()
-        files = rows["micrograph_file"].unique().sort().to_list()
-        names = sources.matching_names(files, micrographs["micrograph_name"].to_list())
-        found = {file: name for file, name in names.items() if name is not None}
-        if not found:
-            raise Failure(
-                "no-micrograph",
-                f"No fit belongs to a micrograph of the input: {files[0]} matches none of {micrographs['micrograph_name'][0]} …",
-                "Micrographs are matched by file name: import the ones that were fitted.",
-            )
+        files = rows["micrograph_file"]
+        found = sources.micrograph_names(files, micrographs["micrograph_name"], "fit")
         known = micrographs.select("id", "micrograph_name", "optics_group", **{f"own_{name}": name for name in _ACQUISITION})
         rows = rows.drop("optics_group").with_columns(micrograph_name=pl.col("micrograph_file").replace_strict(found, default=None))
         rows = rows.join(known, on="micrograph_name", how="inner", maintain_order="left")
         if (twice := rows["id"].is_duplicated()).any():
             raise Failure("ctf-twice", f"{rows.filter(twice)['micrograph_name'][0]} has more than one fit.", "Leave out one: --exclude.")
-        if len(found) < len(files):
-            job.warn(f"{len(files) - len(found)} of {len(files)} fits are of micrographs that are not in the input; left out.")
+        if lost := files.n_unique() - len(found):
+            job.warn(f"{lost} of {files.n_unique()} fits are of micrographs that are not in the input; left out.")
         if rows.height < micrographs.height:
             job.warn(f"{micrographs.height - rows.height} of {micrographs.height} micrographs have no fit and are left out.")
         turned = pl.col("defocus_u") < pl.col("defocus_v")

@@ -27,7 +27,7 @@ class Imported(Outputs):
     movies: Movies
 
 
-class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("ProtImportMovies",), streams=SOURCE):
+class ImportMovies(Protocol, id="import.movies", version=2, outputs=Imported, aliases=("ProtImportMovies",), streams=SOURCE):
     """Link movies into the project, read their headers, and record how they were taken."""
 
     folder: acquisition.Folder
@@ -176,7 +176,7 @@ class ImportMovies(Protocol, id="import.movies", outputs=Imported, aliases=("Pro
             "width": movie.width,
             "height": movie.height,
             "header_pixel_size": movie.pixel_size,
-            "blake3": Hashed.of(source).blake3,
+            "movie_quick": Hashed.quickly(source).blake3,
             **of_movie(recorded, movie),
             "unread": unread,
         }

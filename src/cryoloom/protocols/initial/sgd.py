@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from cryoloom.data import Classes3D, Particles, Volume, symmetry_hints
-from cryoloom.data.alignment import Regularisation, ShiftRange, TransferFunction, ZeroMask
+from cryoloom.data.alignment import MaskDiameter, Regularisation, ShiftRange, TransferFunction, ZeroMask
 from cryoloom.formats.alignment import Alignable, alignable
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import AngularDistribution, ImageGrid, LinePlot, Series, TableView
@@ -54,10 +54,7 @@ class InitialModel(
     """
 
     particles: Particles = Input("Particles", help="Bright particles with their CTF, cleaned by 2D classification; junk spoils first maps.")
-    mask_diameter: Angstrom = Param(
-        "Mask diameter", gt=0, wizard="mask-circle", aliases=("maskDiameterA",),
-        help="Soft circle on the images: the particle's largest diameter plus a tenth. Too small cuts the particle, too large adds noise.",
-    )  # fmt: skip
+    mask_diameter: MaskDiameter
     symmetry: str = Param(
         "Symmetry", "C1", aliases=("symmetryGroup",),
         help="Point group: Cn, Dn, T, O, I1 to I4. A map is first found without, then laid on RELION's axes and made symmetric.",

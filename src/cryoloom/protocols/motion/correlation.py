@@ -8,6 +8,7 @@ from cryoloom.data import Micrographs, Movies
 from cryoloom.data import movie_alignment as form
 from cryoloom.data.aligned import micrographs_of
 from cryoloom.spec import Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
+from cryoloom.tables import Hashed
 
 MOST_GROUPS = 60
 """Groups of frames that are aligned by default."""
@@ -21,6 +22,7 @@ class Aligned(Outputs):
 class Correlation(
     Protocol,
     id="motion.correlation",
+    version=3,
     outputs=Aligned,
     cite=("10.1038/nmeth.4193", "10.1107/S205225251801463X", "10.7554/eLife.06980"),
     aliases=("ProtRelionMotioncor", "ProtMotionCorr"),
@@ -104,13 +106,14 @@ class Correlation(
         return {
             **write_sums(item, part, field, summed, ratio=exact_ratio(self.bin_factor), halves=self.halves),
             **motion_columns(motion.field, pixel_size, dose),
-            "motion_field": None if motion.field.local is None else motion.field.local.flatten().tolist(),
             "crop_x": self.crop_x,
             "crop_y": self.crop_y,
             "first_frame": self.first_frame,
             "motion_error": float(motion.error) if np.isfinite(motion.error) else None,
             "motion_sure": motion.sure,
             "bad_pixels": frames.bad_pixels,
+            # all of the file has just been read: it is at hand, as it was not when it was imported
+            "movie_blake3": Hashed.of(item.file("movie_path")).blake3,
         }
 
     def summary(self, out: Aligned) -> Mapping[str, Any]:

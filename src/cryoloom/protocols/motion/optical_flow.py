@@ -8,6 +8,7 @@ from cryoloom.data import Micrographs, Movies
 from cryoloom.data import movie_alignment as form
 from cryoloom.data.aligned import micrographs_of
 from cryoloom.spec import Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
+from cryoloom.tables import Hashed
 
 PLACES = 25
 """Places an axis at which the field is written."""
@@ -126,6 +127,7 @@ class OpticalFlow(
             "motion_error": float(motion.error) if np.isfinite(motion.error) else None,
             "motion_sure": motion.sure,
             "bad_pixels": frames.bad_pixels,
+            "movie_blake3": Hashed.of(item.file("movie_path")).blake3,
         }
 
     def summary(self, out: Aligned) -> Mapping[str, Any]:
@@ -149,7 +151,7 @@ class OpticalFlow(
 
     def report(self, out: Aligned) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
-        from cryoloom.report.motion import SPECTRA, lengths, spectra, trajectories
+        from cryoloom.report.motion import SPECTRA, lengths, outliers, spectra, trajectories
         from cryoloom.report.panels import FlowArrows
 
         rows = out.micrographs.enabled().sort("motion_total")
@@ -166,4 +168,6 @@ class OpticalFlow(
             dy=(last[1] - flow[1, -1].mean()).tolist(),
             caption=f"From the first frame to the last, the mean over the frame taken off; the largest of the set, {widest['local_motion']:.2f} Å RMS.",
         )
-        return [*trajectories(rows, size), arrows, spectra(shown["micrograph_name"].to_list(), images), *lengths(rows)]
+        return [
+            *trajectories(rows, size), arrows, spectra(shown["micrograph_name"].to_list(), images), *lengths(rows), outliers(rows, size)
+        ]  # fmt: skip

@@ -8,7 +8,7 @@ import polars as pl
 from blake3 import blake3
 
 from cryoloom.data import FSC, Classes3D, Mask, Particles, Volume, symmetry_hints
-from cryoloom.data.alignment import GreyScales, Regularisation, RelaxSymmetry, ShiftRange, TransferFunction, ZeroMask
+from cryoloom.data.alignment import GreyScales, MaskDiameter, Regularisation, RelaxSymmetry, ShiftRange, TransferFunction, ZeroMask
 from cryoloom.formats.alignment import POSE, Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.grey_scales import grey_scale_panel
@@ -85,10 +85,7 @@ class AutoRefine(
         "Turn about the axis is free", False, when="poses=prior", advanced=True,
         help="Only tilt and psi are held, the turn about the map's z axis (rot) is sought: for filaments, and particles in a membrane.",
     )  # fmt: skip
-    mask_diameter: Angstrom = Param(
-        "Mask diameter", gt=0, wizard="mask-circle", aliases=("maskDiameterA",),
-        help="Soft circle on the images: the particle's largest diameter plus a tenth. Too small cuts the particle, too large adds noise.",
-    )  # fmt: skip
+    mask_diameter: MaskDiameter
     symmetry: str = Param(
         "Symmetry", "C1", aliases=("symmetryGroup",),
         help="Point group, axes as in RELION: Cn, Dn, T, O, I1 to I4. The reference must lie on its axes. A wrong group spoils the map.",

@@ -111,6 +111,10 @@ class Join(
         told["optics groups"] = len(whole.optics)
         return told
 
+    def methods(self, out: OneSet) -> str:
+        sizes = " and ".join(str(len(each)) for each in self.items)
+        return f"Sets of {sizes} {self.items[0].kind} were joined to one of {0 if out.only is None else len(out.only)}."
+
     def report(self, out: OneSet) -> list[Panel]:
         from cryoloom.report.panels import Funnel
 

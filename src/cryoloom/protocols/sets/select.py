@@ -269,7 +269,11 @@ class Select(
             told["dropped as duplicates"] = facts["dropped_as_duplicates"]
         return told
 
-    def report(self, out: Any) -> list[Panel]:
+    def methods(self, out: OneSet) -> str:
+        how = f"by hand ({self._reason()})" if self._by_hand else f"by {self._reason()}"
+        return f"{0 if out.only is None else len(out.only)} of {len(self.items)} {self.items.kind} were selected {how}."
+
+    def report(self, out: OneSet) -> list[Panel]:
         from cryoloom.formats.stack import read_particles
         from cryoloom.report.panels import Histogram, ImageGrid
 

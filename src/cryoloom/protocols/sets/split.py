@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import polars as pl
 from pydantic import BeforeValidator
@@ -27,6 +27,10 @@ class Parts(OneSet):
 
     def named(self) -> dict[str, Any]:
         return {f"{output_name(part)}_{number}": part for number, part in enumerate(self.parts, 1)}
+
+    @classmethod
+    def of_named(cls, made: Mapping[str, Any]) -> Self:
+        return cls(parts=tuple(made[name] for name in sorted(made, key=lambda name: int(name.rpartition("_")[2]))))
 
     @classmethod
     def declared(cls, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,6 +97,11 @@ class Split(
 
     def summary(self, out: Outputs) -> Mapping[str, Any]:
         return {name: len(part) for name, part in out.named().items()} | {"of": len(self.items), "by": self.by}
+
+    def methods(self, out: Outputs) -> str:
+        how = {"random": "at random", "order": "in their order", "half_set": "into their half sets"}[self.by]
+        sizes = " and ".join(str(len(part)) for part in out.named().values())
+        return f"The {len(self.items)} {self.items.kind} were divided {how}: {sizes}."
 
     def report(self, out: Outputs) -> list[Panel]:
         from cryoloom.report.panels import Funnel

@@ -179,6 +179,9 @@ class Subset(
         sets = {f"in set {number}": len(each) for number, each in enumerate(self.others or (), 2)}
         return {"kept": kept, "of": len(self.items), **sets, "by": self._words()}
 
+    def methods(self, out: OneSet) -> str:
+        return f"{0 if out.only is None else len(out.only)} of {len(self.items)} {self.items.kind} were kept: {self._words()}."
+
     def report(self, out: OneSet) -> list[Panel]:
         from cryoloom.report.panels import Funnel
 

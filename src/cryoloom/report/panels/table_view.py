@@ -7,7 +7,7 @@ from cryoloom.spec import Panel
 
 
 class TableView(Panel):
-    """Columns by label; numbers are rounded for reading."""
+    """Columns by label; numbers are rounded for reading, and stand to the right."""
 
     title: str
     columns: dict[str, list[Any]]
@@ -17,8 +17,12 @@ class TableView(Panel):
     def html(self) -> str:
         """Write the first `limit` rows, and how many there are."""
         rows = list(zip(*self.columns.values(), strict=True))
-        head = "".join(f"<th>{escape(label)}</th>" for label in self.columns)
-        body = "".join("<tr>" + "".join(f"<td>{escape(_text(value))}</td>" for value in row) + "</tr>" for row in rows[: self.limit])
+        words = [' class="words"' if any(isinstance(value, str) for value in column) else "" for column in self.columns.values()]
+        head = "".join(f"<th{how}>{escape(label)}</th>" for label, how in zip(self.columns, words, strict=True))
+        lines = (
+            "".join(f"<td{how}>{escape(_text(value))}</td>" for value, how in zip(row, words, strict=True)) for row in rows[: self.limit]
+        )
+        body = "".join(f"<tr>{line}</tr>" for line in lines)
         more = f"<p class='more'>{self.limit} of {len(rows)} rows</p>" if len(rows) > self.limit else ""
         return f'<div class="wide"><table class="rows"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}'
 
