@@ -60,7 +60,7 @@ class Settings:
 def estimate_flow(frames: Frames, exposure: Exposure, settings: Settings, *, reach: float, start: Tensor | None = None) -> Motion:
     """Estimate motion; that of whole frames by correlation, what is added to it by optical flow.
 
-    Memory beside the frames: their spectra, once as found and once moved back, 8 bytes a pixel of at most 2048² px each.
+    Memory beside the frames: their spectra, which are bounded (`frame_spectra`), and those moved back, at most 1.6 times as much.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ class _Groups:
     def of(cls, spectra: Spectra, rigid: Rigid, size: int) -> "_Groups":
         frames = len(rigid.motion)
         parts = [slice(start, min(start + size, frames)) for start in range(0, frames, size)]
-        values = torch.empty(len(parts), *spectra.values.shape[1:], dtype=spectra.values.dtype)
+        values = spectra.values[: len(parts)]  # a group's place lies at or before its frames
         for number, part in enumerate(parts):
             values[number] = sum(
                 moved_back(spectra.values[f : f + 1], spectra.band, rigid.motion[f : f + 1])[0] for f in range(frames)[part]
@@ -182,17 +182,21 @@ class _View:
     ----------
     band, ring, count
         As in `Spectra`.
-    values
-        ``(groups, bh, bw // 2 + 1)``.
     common
         What groups have in common, summed over each ring.
+    values
+        ``(groups, bh, bw // 2 + 1)``.
     """
 
     band: Band
     ring: Tensor
     count: Tensor
-    values: Tensor
     common: Tensor
+    values: Tensor
+
+    def told(self) -> "_View":
+        """Return all but the images themselves, which take the memory."""
+        return replace(self, values=self.values[:0].clone())
 
 
 class _Flow:
@@ -202,6 +206,7 @@ class _Flow:
         self.spectra, self.rigid, self.settings = spectra, rigid, settings
         self.groups = _Groups.of(spectra, rigid, settings.group)
         self.modes = _Modes.of(spectra.band.shape, settings.window)
+        self.power = _total_power(self.groups.values, spectra.ring, len(spectra.count))
         self.still = _State(torch.zeros(len(self.groups.values), self.modes.values.shape[1], 2, dtype=torch.float64), 0.0)
 
     def view(self, state: _State, limit: float = math.inf) -> _View:
@@ -223,9 +228,11 @@ class _Flow:
                 spectrum = torch.fft.rfft2(image)
             values[number] = spectrum * (ring > 0)
         rings = int(ring.max()) + 1
-        own = sum((ring_sums(squared(one), ring, rings) for one in values), torch.zeros(rings, dtype=torch.float64))
+        own = _total_power(values, ring, rings)
         common = ring_sums(squared(values.sum(0)), ring, rings) - own
-        return _View(band, ring, ring_sums(torch.ones(ring.shape), ring, rings), values, common)
+        # Interpolation changes power by some thousandths, which would pass for agreement gained.
+        common *= self.power[:rings] / own.clamp_min(1e-30)
+        return _View(band, ring, ring_sums(torch.ones(ring.shape), ring, rings), common, values)
 
     def law(self, view: _View) -> Law:
         """Tell signal from noise by what moved groups have in common; blurred images count less."""
@@ -276,27 +283,38 @@ class _Flow:
         return _State(found.transpose(0, 1), price)
 
 
+def _total_power(values: Tensor, ring: Tensor, rings: int) -> Tensor:
+    """Return the power of all of `values` (n, bh, bw // 2 + 1), summed over each ring."""
+    return sum((ring_sums(squared(one), ring, rings) for one in values), torch.zeros(rings, dtype=torch.float64))
+
+
 def local_flow(spectra: Spectra, rigid: Rigid, settings: Settings) -> Local:
-    """Estimate motion that differs from place to place; the rigid motion where the data show nothing more."""
+    """Estimate motion that differs from place to place; the rigid motion where the data show nothing more.
+
+    The values of `spectra` are overwritten.
+    """
     flow = _Flow(spectra, rigid, settings)
     state = flow.still
     for limit in CATCH:
         view = flow.view(state, limit)
         state = flow.step(state, view, flow.law(view))
-    unmoved = flow.view(flow.still)
-    best, seen = _better((flow.still, unmoved), (state, flow.view(state)), flow)
+    unmoved = flow.view(flow.still).told()
+    best, view = state, flow.view(state)
+    if not all(_score(rings, state, view) > _score(rings, flow.still, unmoved) for rings in (flow.law(unmoved), flow.law(view))):
+        best, view = flow.still, flow.view(flow.still)
     for _ in range(settings.iterations):
-        new = flow.step(best, seen, flow.law(seen))
-        moved = (new.found - best.found) - (new.found - best.found).mean(0)
-        after = flow.view(new)
-        rings = flow.law(seen)
-        if _score(rings, new, after) < _score(rings, best, seen) - SLACK:
+        rings = flow.law(view)
+        new, before = flow.step(best, view, rings), _score(rings, best, view)
+        seen, view = view.told(), None  # of large images one set at a time
+        view = flow.view(new)
+        if _score(rings, new, view) < before - SLACK:
+            view = seen
             break
-        best, seen = new, after
+        moved, best = (new.found - best.found) - (new.found - best.found).mean(0), new
         if float(moved.abs().max()) < SETTLED:
             break
-    rings = flow.law(seen)
-    evidence = _score(rings, best, seen) - _score(rings, flow.still, unmoved)
+    rings = flow.law(view)
+    evidence = _score(rings, best, view) - _score(rings, flow.still, unmoved)
     if evidence < PROOF:
         return Local(Field(rigid.motion), 0.0)
     found = torch.einsum("ng,gmc->nmc", flow.groups.to_frames, best.found)
@@ -305,9 +323,3 @@ def local_flow(spectra: Spectra, rigid: Rigid, settings: Settings) -> Local:
 
 def _score(rings: Law, state: _State, view: _View) -> float:
     return float(rings.weight @ view.common) + state.price
-
-
-def _better(one: tuple[_State, _View], two: tuple[_State, _View], flow: _Flow) -> tuple[_State, _View]:
-    """Return the second where it is the more probable by what either shows to be signal, otherwise the first."""
-    laws = flow.law(one[1]), flow.law(two[1])
-    return two if all(_score(rings, *two) > _score(rings, *one) for rings in laws) else one

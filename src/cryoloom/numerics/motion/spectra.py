@@ -196,4 +196,5 @@ def moved_back(values: Tensor, band: Band, motion: Tensor) -> Tensor:
     along = 2 * math.pi * motion[:, 0:1].to(torch.float32) * kx
     rows = torch.polar(torch.ones_like(down), down)
     columns = torch.polar(torch.ones_like(along), along)
-    return values * (rows[:, :, None] * columns[:, None, :])
+    # numpy's product does not depend on threads, which torch cuts large ones for.
+    return torch.from_numpy(values.numpy() * (rows.numpy()[:, :, None] * columns.numpy()[:, None, :]))
