@@ -108,7 +108,7 @@ class Slurm:
         """Kill a node's daemon and whatever jobs have started on it, as a power cut would."""
         self._daemons[node].kill()
         self._daemons[node].wait()
-        for pid in _processes_of(node):
+        for pid in self._processes_of(node):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -121,12 +121,27 @@ class Slurm:
         with suppress(subprocess.CalledProcessError):
             self.command("scancel", "--user=root")
         for node in NODES:
-            for pid in _processes_of(node):
+            for pid in self._processes_of(node):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         for daemon in reversed(self._daemons.values()):
             daemon.kill()
             daemon.wait()
+
+    def _processes_of(self, node: str) -> list[int]:
+        """Return the processes of the jobs of a node, their step daemons included; not those of another Slurm on this computer."""
+        own, here = f"\0SLURM_CONF={self.configuration}\0".encode(), f"\0SLURMD_NODENAME={node}\0".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                with suppress(OSError):
+                    # a step daemon does not say whose it is; its children do
+                    told = [entry]
+                    if b"slurmstepd" in (entry / "cmdline").read_bytes():
+                        told += [Path(f"/proc/{child}") for child in (entry / "task" / entry.name / "children").read_text().split()]
+                    if any(own in environment and here in environment for environment in map(_environment, told)):
+                        found.append(int(entry.name))
+        return found
 
     def _states(self) -> list[str]:
         with suppress(subprocess.CalledProcessError):
@@ -151,23 +166,8 @@ def _program(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
 
 
-def _processes_of(node: str) -> list[int]:
-    """Return the processes of the jobs of a node, their step daemons included."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with suppress(OSError):
-                environment = (entry / "environ").read_bytes()
-                command = (entry / "cmdline").read_bytes()
-                if f"SLURMD_NODENAME={node}\0".encode() in environment or (b"slurmstepd" in command and _child_of(entry, node)):
-                    found.append(int(entry.name))
-    return found
-
-
-def _child_of(process: Path, node: str) -> bool:
-    """Return whether a step daemon has a child that belongs to the node."""
-    children = (process / "task" / process.name / "children").read_text().split()
-    return any(f"SLURMD_NODENAME={node}\0".encode() in Path(f"/proc/{child}/environ").read_bytes() for child in children)
+def _environment(process: Path) -> bytes:
+    return b"\0" + (process / "environ").read_bytes()
 
 
 def _free_ports(count: int) -> list[int]:

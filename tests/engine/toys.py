@@ -31,6 +31,13 @@ def called(folder: Path, name: object) -> None:
         handle.write(b".")
 
 
+def linger(folder: Path, seconds: float) -> None:
+    """Wait, unless the test is in a hurry by now."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not (folder / "hurry").exists():
+        time.sleep(min(seconds, 0.1))
+
+
 @dataclass(frozen=True)
 class Made(Outputs):
     things: Things
@@ -103,7 +110,8 @@ class Add(Protocol, id="toy.add", outputs=Made, aliases=("ProtAdd",), streams="t
 
     def add(self, item: Item) -> Mapping[str, Any]:
         called(item.folder.parent / "calls", item.id)
-        time.sleep(self.pause)
+        called(item.folder.parent / "places", os.environ.get("SLURMD_NODENAME", "here"))
+        linger(item.folder.parent, self.pause)
         path = item.output("_value.txt")
         path.write_text(f"{item['value'] + self.amount}\n")
         return {
@@ -160,6 +168,38 @@ class Grow(Protocol, id="toy.grow", outputs=Made):
         last = job.iterate(start, step, done=lambda state: state["k"] >= self.steps, total=self.steps)
         frame = pl.DataFrame({"id": range(12), "value": last["x"].ravel()})
         return Made(Things(frame, job.root, meta={"history": last["history"]}))
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Random walks, one a part, whose blocks start from where the part does."""
+
+    seed: int
+    starts: np.ndarray
+    pause: float
+    folder: Path
+
+    def part(self, number: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, number]).normal(size=self.starts.shape) + self.starts * number
+
+    def block(self, part: np.ndarray, some: slice) -> np.ndarray:
+        called(self.folder / "places", os.environ.get("SLURMD_NODENAME", "here"))
+        linger(self.folder, self.pause)
+        return part[some].cumsum()
+
+
+class Blocks(Protocol, id="toy.blocks", outputs=Made):
+    """Compute block by block."""
+
+    pause: float = Param("Pause", 0.0, ge=0, help="Seconds that each block takes.")
+
+    def run(self, job: Job) -> Made:
+        from cryoloom.numerics.parallel import Stage, Threads, blocks
+
+        steps = Steps(job.seed, np.arange(20_000.0), self.pause, job.folder)
+        stage = Stage(steps.part, steps.block, [blocks(20_000, 400)] * 3)
+        found = [np.concatenate(results) for results in (job.blocks or Threads(job.threads)).results(stage)]
+        return Made(Things(pl.DataFrame({"id": range(20_000), "value": np.sum(found, axis=0)}), job.root))
 
 
 class Fail(Protocol, id="toy.fail", outputs=Made):

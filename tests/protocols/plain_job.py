@@ -18,6 +18,7 @@ class PlainJob:
     root: Path
     seed: int = 1
     threads: int = 1
+    blocks: None = None
     open: bool = False
     warnings: list[str] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)

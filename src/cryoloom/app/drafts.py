@@ -29,7 +29,9 @@ def unfinished(project: "Project", runs: Sequence[Run]) -> list[Run]:
     return found
 
 
-def carry_out(runs: list[Run], *, threads: int | None = None, target: str = "", on_event: Observer | None = None) -> Iterator[Run]:
+def carry_out(
+    runs: list[Run], *, threads: int | None = None, target: str = "", nodes: int = 0, on_event: Observer | None = None
+) -> Iterator[Run]:
     """Carry out what `unfinished` found, yielding each run as it finishes; a failure keeps back what rests on it, and nothing else.
 
     Raises
@@ -44,7 +46,7 @@ def carry_out(runs: list[Run], *, threads: int | None = None, target: str = "", 
             without.add(run.id)
             continue
         try:
-            yield run.resume(threads=threads, target=target, on_event=on_event)
+            yield run.resume(threads=threads, target=target, nodes=nodes, on_event=on_event)
         except Failure as failure:
             without.add(run.id)
             failures.append(failure)

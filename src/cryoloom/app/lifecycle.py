@@ -143,13 +143,15 @@ def _replacements(project: "Project", runs: list[RunFolder], onto: Any) -> dict[
     return found
 
 
-def start(project: "Project", names: Iterable["str | Run"] = (), *, threads: int | None = None, target: str = "") -> list[Run]:
+def start(
+    project: "Project", names: Iterable["str | Run"] = (), *, threads: int | None = None, target: str = "", nodes: int = 0
+) -> list[Run]:
     """Start drafts, and the drafts that they wait for; all drafts of the project when none is named. Return those started.
 
     Left out is what rests on a run that needs somebody's decision.
     """
     wanted = [project.find(name) for name in names] or project.runs()
-    return [run.start(threads=threads, target=target) for run in unfinished(project, wanted) if run.state is State.DRAFT]
+    return [run.start(threads=threads, target=target, nodes=nodes) for run in unfinished(project, wanted) if run.state is State.DRAFT]
 
 
 def delete(project: "Project", name: "str | Run", *, with_dependents: bool = False) -> list[Run]:

@@ -133,7 +133,7 @@ def _refuse_values(plan: Plan) -> None:
 
 
 def process(
-    project: Project, plan: Plan, *, threads: int, target: str = "", resuming: bool = False, observe: Observer | None = None
+    project: Project, plan: Plan, *, threads: int, target: str = "", nodes: int = 0, resuming: bool = False, observe: Observer | None = None
 ) -> Iterator[Step]:
     """Carry out `plan`, yielding each step as it finishes; if `resuming`, with the movies of the last session, ended or not.
 
@@ -142,7 +142,7 @@ def process(
     CryoloomError
         From the step that failed; everything before it stays, and calling again goes on from there.
     """
-    for step in _Chain(project, plan, threads, target, resuming, observe).steps():
+    for step in _Chain(project, plan, threads, target, nodes, resuming, observe).steps():
         yield step
         if step.run.protocol == plan.until:
             return
@@ -154,6 +154,7 @@ class _Chain:
     plan: Plan
     threads: int
     target: str
+    nodes: int
     resuming: bool
     observe: Observer | None
 
@@ -166,7 +167,9 @@ class _Chain:
 
     def begun(self, protocol: str, label: str, **values: Any) -> Run:
         """Start one protocol, unless it has been done or is at work."""
-        return self.project.run(protocol, name=label, threads=self.threads, target=self.target, seed=self.plan.seed, wait=False, **values)
+        return self.project.run(
+            protocol, name=label, threads=self.threads, target=self.target, nodes=self.nodes, seed=self.plan.seed, wait=False, **values
+        )
 
     def session(self, **values: Any) -> Generator[Step, None, Any]:
         """Watch for movies, with all that takes them one by one at work beside it; the chain then waits for each of these in turn."""
@@ -176,7 +179,7 @@ class _Chain:
         if last is None:
             last = self.begun(STEPS[0], "movies", watch=True, **values)
         elif not ended and last.state not in ACTIVE:
-            last.resume(threads=self.threads, target=self.target, wait=False)
+            last.resume(threads=self.threads, target=self.target, nodes=self.nodes, wait=False)
         if not ended:
             micrographs = f"{self.begun('motion.correlation', 'micrographs', movies=f'{last.id}.movies').id}.micrographs"
             ctfs = f"{self.begun('ctf.estimate', 'ctfs', micrographs=micrographs).id}.ctfs"

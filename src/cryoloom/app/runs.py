@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cryoloom.app.outputs import Outputs
@@ -233,11 +232,7 @@ class Run:
 
     def log(self) -> str:
         """Return everything that all attempts printed."""
-        texts = []
-        for attempt in range(1, self.folder.attempt() + 1):
-            with suppress(FileNotFoundError):
-                texts.append(self.folder.log(attempt).read_text(encoding="utf-8", errors="replace"))
-        return "".join(texts)
+        return "".join(path.read_text(encoding="utf-8", errors="replace") for path in self.folder.logs())
 
     def progress(self) -> dict[str, Any] | None:
         """Return the latest progress: ``name done total unit message``, and ``remaining`` in seconds where it can be told.
@@ -275,14 +270,16 @@ class Run:
 
     # -- what can be done with it -------------------------------------------------------------------------------
 
-    def start(self, *, threads: int | None = None, target: str = "") -> "Run":
-        """Start it, or start it again where it was left, here (``local``) or on the cluster (``slurm``); returns at once."""
-        launch.start(self.folder, self.project.worker_command(), threads=threads or self._threads(), target=target)
+    def start(self, *, threads: int | None = None, target: str = "", nodes: int = 0) -> "Run":
+        """Start it, or start it again where it was left, here (``local``) or on `nodes` of the cluster (``slurm``); returns at once."""
+        launch.start(self.folder, self.project.worker_command(), threads=threads or self._threads(), target=target, nodes=nodes)
         return self
 
-    def resume(self, *, threads: int | None = None, target: str = "", wait: bool = True, on_event: Observer | None = None) -> "Run":
+    def resume(
+        self, *, threads: int | None = None, target: str = "", nodes: int = 0, wait: bool = True, on_event: Observer | None = None
+    ) -> "Run":
         """Go on with a failed, stopped or lost run, where it ran before unless told; finished items and iterations are kept."""
-        self.start(threads=threads, target=target)
+        self.start(threads=threads, target=target, nodes=nodes)
         return self.wait(on_event) if wait else self
 
     def wait(self, on_event: Observer | None = None) -> "Run":

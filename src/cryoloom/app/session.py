@@ -129,6 +129,7 @@ class Project:
         name: str = "",
         threads: int | None = None,
         target: str = "",
+        nodes: int = 0,
         seed: int = 0,
         wait: bool = True,
         again: bool = False,
@@ -150,6 +151,8 @@ class Project:
             Worker processes and threads; results do not depend on it. Default: the processors at hand.
         target
             ``local``, or ``slurm``: a job of the cluster. A run that is started again goes where it was unless told.
+        nodes
+            Of the cluster, each with `threads`; results do not depend on it. 0: one, or as many as before.
         seed
             Of everything random.
         wait
@@ -171,7 +174,7 @@ class Project:
             run.reused = True
         elif run.state not in ACTIVE:
             try:
-                run.start(threads=threads, target=target)
+                run.start(threads=threads, target=target, nodes=nodes)
             except WrongUse as error:
                 if error.code not in {"run-active", "run-finished"}:
                     raise  # otherwise somebody else has just started the same work; it is waited for
@@ -274,13 +277,19 @@ class Project:
         return workflow.import_workflow(self, Path(path), given)
 
     def carry_out(
-        self, runs: Sequence[Run] | None = None, *, threads: int | None = None, target: str = "", on_event: Observer | None = None
+        self,
+        runs: Sequence[Run] | None = None,
+        *,
+        threads: int | None = None,
+        target: str = "",
+        nodes: int = 0,
+        on_event: Observer | None = None,
     ) -> Iterator[Run]:
         """Carry out, one after the other, all drafts and interrupted runs, or those among `runs` and what they rest on."""
         from cryoloom.app import drafts
 
         return drafts.carry_out(
-            drafts.unfinished(self, self.runs() if runs is None else runs), threads=threads, target=target, on_event=on_event
+            drafts.unfinished(self, self.runs() if runs is None else runs), threads=threads, target=target, nodes=nodes, on_event=on_event
         )
 
     # -- runs from runs ------------------------------------------------------------------------------------------
@@ -302,9 +311,9 @@ class Project:
         named = {self.find(name).id: values for name in names} if values else {}
         return lifecycle.copy(self, names, changes={**named, **(changes or {})}, onto=onto, below=below, seed=seed)
 
-    def start_drafts(self, *names: "str | Run", threads: int | None = None, target: str = "") -> list[Run]:
+    def start_drafts(self, *names: "str | Run", threads: int | None = None, target: str = "", nodes: int = 0) -> list[Run]:
         """Start drafts, all without a name, and the drafts that they wait for."""
-        return lifecycle.start(self, names, threads=threads, target=target)
+        return lifecycle.start(self, names, threads=threads, target=target, nodes=nodes)
 
     def compatible(self, protocol: str, name: str) -> list[OutputRef]:
         """Return the outputs that the input `name` of a protocol takes, last made first."""

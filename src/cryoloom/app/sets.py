@@ -10,7 +10,7 @@ import polars as pl
 
 from cryoloom.app import catalogue, forms, references
 from cryoloom.app.suggest import did_you_mean
-from cryoloom.data import column_named
+from cryoloom.data import canonical_name, column_named
 from cryoloom.spec import WrongUse
 from cryoloom.tables import Dataset
 from cryoloom.tables.expression import columns_used, parse_rule
@@ -176,7 +176,7 @@ class _Table:
         return pl.DataFrame({"value": values}).select(by).to_series()
 
     def _following(self, where: str, order: pl.Series | None) -> pl.Series:
-        rule = parse_rule(where, self.schema, canonical=_canonical)
+        rule = parse_rule(where, self.schema, canonical=canonical_name)
         used = columns_used(rule) or ["id"]
         self.read(used)
         kept = pl.DataFrame([self.columns[name] for name in used]).select(pl.repeat(True, pl.len()) & rule).to_series()
@@ -206,8 +206,3 @@ def _make_room() -> None:
         while held > KEPT_BYTES and len(table.columns) > (number == len(_TABLES)):
             _, dropped = table.columns.popitem(last=False)
             held -= int(dropped.estimated_size())
-
-
-def _canonical(name: str) -> str:
-    column = column_named(name)
-    return column.name if column else name

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cryoloom.cli.options import Json, Target, Threads
+from cryoloom.cli.options import Json, Nodes, Target, Threads
 from cryoloom.cli.printing import say, say_json
 from cryoloom.spec.errors import WrongUse
 
@@ -39,6 +39,7 @@ def process(
     ] = False,
     threads: Threads = 0,
     target: Target = "",
+    nodes: Nodes = 0,
     as_json: Json = False,
 ) -> None:
     """Movies to map, every default chosen from the data and recorded.
@@ -62,21 +63,21 @@ def process(
         seed=seed,
         watch=watch,
     )
-    carry_out(project, plan, threads, target, as_json)
+    carry_out(project, plan, threads, target, nodes, as_json)
 
 
 def _absolute(path: Path | None) -> str:
     return "" if path is None else os.path.abspath(path)
 
 
-def carry_out(folder: Path, plan: Any, threads: int, target: str, as_json: bool) -> None:
+def carry_out(folder: Path, plan: Any, threads: int, target: str, nodes: int, as_json: bool) -> None:
     """Open or make the project for `plan` and see it through, printing each step."""
     from cryoloom.app.process import project_for
 
-    see_through(project_for(folder, plan), plan, threads, target, as_json)
+    see_through(project_for(folder, plan), plan, threads, target, nodes, as_json)
 
 
-def see_through(project: Any, plan: Any, threads: int, target: str, as_json: bool, *, resuming: bool = False) -> None:
+def see_through(project: Any, plan: Any, threads: int, target: str, nodes: int, as_json: bool, *, resuming: bool = False) -> None:
     """Run the chain of `plan` in `project`, print each step to stderr and the result to stdout."""
     from cryoloom.app.process import process as chain
     from cryoloom.app.report import headline, write_report
@@ -86,7 +87,9 @@ def see_through(project: Any, plan: Any, threads: int, target: str, as_json: boo
     latest: dict[str, Any] = {}
     began = time.monotonic()
     with ProgressView(silent=as_json) as view:
-        for step in chain(project, plan, threads=threads or len(os.sched_getaffinity(0)), target=target, resuming=resuming, observe=view):
+        for step in chain(
+            project, plan, threads=threads or len(os.sched_getaffinity(0)), target=target, nodes=nodes, resuming=resuming, observe=view
+        ):
             run, reused = step.run, step.reused
             latest[run.protocol] = run
             runs.append(
@@ -127,6 +130,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of the simulation.")] = 1,
     threads: Threads = 0,
     target: Target = "",
+    nodes: Nodes = 0,
     as_json: Json = False,
 ) -> None:
     """Simulate a small data set, process it, write the report and print the resolution.
@@ -149,7 +153,7 @@ def demo(
         gain=_absolute(data / acquisition["gain"] if acquisition["gain"] else None),
         dose_per_frame=acquisition["dose_per_frame"],
     )
-    carry_out(directory / "project", plan, threads, target, as_json)
+    carry_out(directory / "project", plan, threads, target, nodes, as_json)
 
 
 def simulate(

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cryoloom.cli.options import Json, ProjectFolder, Target, Threads
+from cryoloom.cli.options import Json, Nodes, ProjectFolder, Target, Threads
 from cryoloom.cli.printing import say, say_json, table
 from cryoloom.spec.errors import WrongUse
 
@@ -20,7 +20,9 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def restart(project: ProjectFolder, run: RunName, threads: Threads = 0, target: Target = "", as_json: Json = False) -> None:
+def restart(
+    project: ProjectFolder, run: RunName, threads: Threads = 0, target: Target = "", nodes: Nodes = 0, as_json: Json = False
+) -> None:
     """Do a run again from the beginning, as a new run; the old one stays.
 
     Example: cryoloom restart ribosome r004
@@ -31,7 +33,7 @@ def restart(project: ProjectFolder, run: RunName, threads: Threads = 0, target: 
     opened = open_project(project)
     made = opened.restart(run)
     with ProgressView(silent=as_json) as view:
-        made.start(threads=threads or None, target=target)
+        made.start(threads=threads or None, target=target, nodes=nodes)
         made.wait(view)
         view.finish(made)
     say_json(made.describe()) if as_json else say(made.id)
@@ -52,6 +54,7 @@ def copy(
     start: Start = False,
     threads: Threads = 0,
     target: Target = "",
+    nodes: Nodes = 0,
     as_json: Json = False,
 ) -> None:
     """Make runs like these as drafts, with other parameters or inputs; with --below the whole branch.
@@ -68,7 +71,7 @@ def copy(
         for run in [opened.find(where).id] if where else named:
             changes.setdefault(run, {})[name] = value
     done = opened.copy_runs(*named, changes=changes, onto=_replacements(onto or []), below=below, seed=seed)
-    started = opened.start_drafts(*done.runs.values(), threads=threads or None, target=target) if start else []
+    started = opened.start_drafts(*done.runs.values(), threads=threads or None, target=target, nodes=nodes) if start else []
     if as_json:
         copies = [{"run": made.id, "of": old, "protocol": made.protocol, "state": made.state} for old, made in done.runs.items()]
         say_json({"runs": copies, "notes": done.notes, "started": [run.id for run in started]})
@@ -102,6 +105,7 @@ def start(
     runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help="Drafts; all of the project without one.")] = None,
     threads: Threads = 0,
     target: Target = "",
+    nodes: Nodes = 0,
     as_json: Json = False,
 ) -> None:
     """Start drafts, and the drafts they wait for; returns at once.
@@ -110,7 +114,7 @@ def start(
     """
     from cryoloom.app.session import open_project
 
-    started = open_project(project).start_drafts(*(runs or []), threads=threads or None, target=target)
+    started = open_project(project).start_drafts(*(runs or []), threads=threads or None, target=target, nodes=nodes)
     if as_json:
         say_json([run.id for run in started])
     else:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cryoloom.cli.options import Json, ProjectFolder, Target, Threads
+from cryoloom.cli.options import Json, Nodes, ProjectFolder, Target, Threads
 from cryoloom.cli.printing import say, say_json, table
 from cryoloom.spec.errors import WrongUse
 
@@ -85,6 +85,7 @@ def run(
     name: Annotated[str, typer.Option("--name", help="Label for the run.")] = "",
     threads: Threads = 0,
     target: Target = "",
+    nodes: Nodes = 0,
     seed: Annotated[int, typer.Option("--seed", help="Of every random choice.")] = 0,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once; the run goes on.")] = False,
     as_json: Json = False,
@@ -110,7 +111,7 @@ def run(
     opened = open_project(project)
     with ProgressView(silent=as_json) as view:
         done = opened.run(
-            protocol, {**parameters, **inputs}, name=name, threads=threads or None, target=target, seed=seed, wait=not detach, on_event=view
+            protocol, {**parameters, **inputs}, name=name, threads=threads or None, target=target, nodes=nodes, seed=seed, wait=not detach, on_event=view
         )  # fmt: skip
         view.finish(done)
     tell(done, as_json)
@@ -204,6 +205,7 @@ def resume(
     run: Annotated[str, typer.Argument(metavar="[RUN]", help="One run; without it the whole project goes on.")] = "",
     threads: Threads = 0,
     target: Target = "",
+    nodes: Nodes = 0,
     as_json: Json = False,
 ) -> None:
     """Go on where a run, or a whole `cryoloom process`, was interrupted; start the drafts of an imported workflow.
@@ -218,12 +220,12 @@ def resume(
     opened = open_project(project)
     plan = None if run else Plan.read(opened)
     if plan is not None:
-        see_through(opened, plan, threads, target, as_json, resuming=True)
-        carry_out(opened, [each for each in opened.runs() if each.state == "draft"], threads, target, silent=as_json)
+        see_through(opened, plan, threads, target, nodes, as_json, resuming=True)
+        carry_out(opened, [each for each in opened.runs() if each.state == "draft"], threads, target, nodes, silent=as_json)
         return
     if run and (problem := opened.find(run).needs):
         raise problem
-    done = carry_out(opened, [opened.find(run)] if run else opened.runs(), threads, target, silent=as_json)
+    done = carry_out(opened, [opened.find(run)] if run else opened.runs(), threads, target, nodes, silent=as_json)
     if as_json:
         say_json([each.describe() for each in done] if not run else opened.find(run).describe())
     elif not done:

@@ -84,13 +84,13 @@ def import_workflow(
         table(rows, ["run", "step", "protocol", "label", "state", "about"])
 
 
-def carry_out(project: Any, runs: list[Any], threads: int, target: str = "", *, silent: bool) -> list[Any]:
+def carry_out(project: Any, runs: list[Any], threads: int, target: str = "", nodes: int = 0, *, silent: bool) -> list[Any]:
     """Carry out those of `runs` that can be, and what they rest on; print each to stderr; return what has been done."""
     from cryoloom.cli.progress import ProgressView
 
     done = []
     with ProgressView(silent=silent) as view:
-        for each in project.carry_out(runs, threads=threads or None, target=target, on_event=view):
+        for each in project.carry_out(runs, threads=threads or None, target=target, nodes=nodes, on_event=view):
             view.finish(each)
             view.say(f"{each.id} {each.protocol} {each.state}")
             done.append(each)

@@ -1,6 +1,6 @@
 """The vocabulary of electron microscopy: kinds of sets, their columns with units, and their names in other programs."""
 
-from cryoloom.data.columns import COLUMNS, Column, column_named
+from cryoloom.data.columns import COLUMNS, Column, canonical_name, column_named
 from cryoloom.data.kinds import (
     FSC,
     Classes2D,
@@ -31,6 +31,7 @@ __all__ = [
     "OneSet",
     "Particles",
     "Volume",
+    "canonical_name",
     "column_named",
     "symmetry_hints",
 ]

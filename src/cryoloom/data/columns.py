@@ -75,6 +75,37 @@ COLUMNS: tuple[Column, ...] = (
     Column("astigmatism", "Å", "defocus_u - defocus_v", "rlnCtfAstigmatism"),
     Column("defocus_error", "Å", "standard error of the mean defocus"),
     Column("ctf_aliasing", "Å", "beyond it the spectrum's pixels are too coarse for the rings, 0 if nowhere"),
+    Column("ctf_rings", "", "Thon rings between the coarse end of the band and the end of the fit"),
+    Column("ctf_gain", "", "log-likelihood gained over a spectrum without rings"),
+    Column("ctf_drift", "Å", "motion left in the image, from rings that fade along one direction; 0 if none is seen"),
+    Column("ctf_iceness", "", "power between 4.0 and 3.6 Å over that between 4.4 and 4.0 Å: crystalline ice", "", "ctfCritIceness"),
+    Column("ctf_first_zero", "Å", "first zero of the CTF, mean over azimuth", "", "ctfCritFirstZero"),
+    Column("ctf_first_zero_ratio", "", "largest over smallest radius of the first zero", "", "ctfCritfirstZeroRatio"),
+    Column("ctf_crest_ratio", "", "deviation of the enhanced spectrum along the crest after the first zero over that along the zero", "",
+           "ctfCritFirstMinFirstZeroRatio"),
+    Column("ctf_margin", "", "height of that crest over the first zero, in deviations along the zero", "", "ctfCritCtfMargin"),
+    Column("ctf_corr13", "", "correlation of enhanced spectrum and CTF² from the first to the third zero", "", "ctfCritCorr13"),
+    Column("ctf_envelope_resolution", "Å", "where the envelope has fallen to a tenth", "", "ctfCritMaxFreq"),
+    Column("ctf_astigmatism_resolution", "Å", "where the waves of U and V first cancel", "", "ctfCritNonAstigmaticValidty"),
+    Column("ctf_corr90", "", "correlation of the enhanced spectrum with itself turned by 90°", "", "ctfCritPsdCorr90"),
+    Column("ctf_damping", "", "power of the envelope at the end of the band over that at its beginning", "", "ctfCritDamping"),
+    Column("ctf_b_factor", "Å²", "fall of the envelope's power as exp(-B s²/2)"),
+    Column("ctf_misfit", "", "variance that the model leaves over that of the noise"),
+    Column("ctf_psd_sum", "", "sum of the enhanced spectrum's profile, scaled to 0 to 1", "", "ctfCritPsdInt"),
+    Column("ctf_psd_spread", "", "deviation over mean of the powers of tiles", "", "ctfCritPsdStdQ"),
+    Column("ctf_psd_component", "", "deviation of tiles along their principal component", "", "ctfCritPsdPCA1"),
+    Column("ctf_psd_runs", "", "z-score of too few changes of its sign from tile to tile: a tilted specimen", "", "ctfCritPsdPCARuns"),
+    Column("ctf_normality", "", "symmetric Kullback-Leibler distance of the image's histogram from a normal one", "", "ctfCritNormality"),
+    Column("ctf_disagreement", "Å", "largest difference in the first zero from the earlier or other CTF", "", "ctfCritDisagree"),
+    Column("ctf_sampling", "Å/px", "that the fitted spectrum was kept to"),
+    Column("prior_kept", "", "whether the earlier CTF stayed, being better than the new one"),
+    Column("enhanced_path", "", "enhanced power spectrum", "", "psdEnhanced"),
+    Column("ctf_band", "1/Å", "abscissa of power, background and envelope"),
+    Column("ctf_power", "", "mean power over circles"),
+    Column("ctf_background", "", "power between the rings"),
+    Column("ctf_envelope", "", "power that rings add at their crests"),
+    Column("defocus_difference", "Å", "largest difference of the mean defoci of two estimates"),
+    Column("agreement_resolution", "Å", "where two transfer functions are 90° apart, at their worst azimuth"),
     Column("psd_path", "", "power spectrum with the fitted model in one quarter", "rlnCtfImage", "psd"),
     Column("shell", "", "Fourier shell: its frequency times the side of the box"),
     Column("frequency", "1/Å", "spatial frequency of a Fourier shell"),
@@ -146,3 +177,9 @@ def xmipp_names() -> dict[str, str]:
 def column_named(name: str) -> Column | None:
     """Return the column that any of the programs calls `name` (a leading underscore is ignored)."""
     return _BY_NAME.get(name) or _BY_NAME.get(name.lstrip("_"))
+
+
+def canonical_name(name: str) -> str:
+    """Return our name of the column that any of the programs calls `name`; unknown names come back as they are."""
+    found = column_named(name)
+    return found.name if found else name

@@ -39,7 +39,7 @@ class CTFs(
     Dataset,
     kind="ctfs",
     required=("micrograph_id", "defocus_u", "defocus_v", "defocus_angle", "phase_shift"),
-    diagnostic=("psd_path",),
+    diagnostic=("psd_path", "enhanced_path"),
 ):
     """One transfer function a micrograph; ``id`` is the micrograph's."""
 

@@ -11,10 +11,10 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryoloom import files
 from cryoloom.engine.checkpoint import remove_all
@@ -30,6 +30,9 @@ from cryoloom.engine.state import State
 from cryoloom.engine.stream import Stream, clear
 from cryoloom.spec.errors import CryoloomError, Failure
 from cryoloom.spec.protocol import Protocol
+
+if TYPE_CHECKING:
+    from cryoloom.engine.nodes import Nodes
 
 LOG = logging.getLogger("cryoloom.run")
 HEARTBEAT = 15.0
@@ -68,7 +71,8 @@ def execute(run: RunFolder, find: Callable[[str], type[Protocol]]) -> int:
         reserve.write_bytes(bytes(RESERVE))
         journal = Journal(run.path / f"events.{attempt}.jsonl")
         _start_heartbeat(run, attempt)
-        _carry_out(run, find, attempt, threads, journal)
+        with _nodes_of(run, attempt, threads) as nodes:
+            _carry_out(run, find, attempt, threads, journal, nodes)
         outcome = {"state": State.FINISHED}
     except Stopped:
         outcome = {"state": State.STOPPED, "message": "stopped on request"}
@@ -133,7 +137,25 @@ def _failure(run: RunFolder, error: Exception) -> dict[str, Any]:
     }
 
 
-def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: int, threads: int, journal: Journal) -> None:
+@contextmanager
+def _nodes_of(run: RunFolder, attempt: int, threads: int) -> "Iterator[Nodes | None]":
+    """Give the nodes of an attempt that has several, and let them go in the end."""
+    count = (run.of_attempt("launch", attempt) or {}).get("nodes", 1)
+    if count == 1:
+        yield None
+        return
+    from cryoloom.engine.nodes import Nodes  # brings Dask
+
+    nodes = Nodes(run, attempt, count, threads)
+    try:
+        yield nodes
+    finally:
+        nodes.close()
+
+
+def _carry_out(
+    run: RunFolder, find: Callable[[str], type[Protocol]], attempt: int, threads: int, journal: Journal, nodes: "Nodes | None"
+) -> None:
     record = run.record
     journal.write("state", state=State.RUNNING, attempt=attempt, threads=threads, environment=record_environment(run.root))
     protocol_class = find(record["protocol"])
@@ -143,7 +165,7 @@ def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: i
             f"{run.id} was made for version {record['version']} of {record['protocol']}; this program has version {protocol_class.version}.",
             "Start a new run; its results will differ.",
         )
-    rounds = Stream(run, find, journal, threads) if protocol_class.streams else None
+    rounds = Stream(run, find, journal, threads, nodes) if protocol_class.streams else None
     if rounds:
         rounds.follow()
     inputs, hashes = open_inputs(run, find)
@@ -156,7 +178,7 @@ def _carry_out(run: RunFolder, find: Callable[[str], type[Protocol]], attempt: i
     # What depends on more than the project holds is not taken over item by item.
     reuse = Reuse(run) if fingerprint is None else None
     checked = rounds.checked if rounds else None
-    job = RunJob(run.path, run.root, seed=record["seed"], threads=threads, journal=journal, reuse=reuse, checked=checked)
+    job = RunJob(run.path, run.root, seed=record["seed"], threads=threads, journal=journal, nodes=nodes, reuse=reuse, checked=checked)
     out = protocol.run(job)
     outputs = {name: dataset.save(run.path, name, hashed=job.hashed) for name, dataset in out.named().items()}
     published = {

@@ -5,29 +5,32 @@ breaks is replaced. What was published is never computed again, in this attempt 
 """
 
 import io
-import multiprocessing
 import pickle
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from blake3 import blake3
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired
 
 from cryoloom import files
 from cryoloom.engine.events import Journal
-from cryoloom.engine.item import Ticket, compute, enter_worker
+from cryoloom.engine.item import Ticket
 from cryoloom.engine.parts import SHARD, Failed, Parts, key_of, write_failure
 from cryoloom.engine.reuse import Reuse
+from cryoloom.engine.workers import OwnWorkers, Workers
 from cryoloom.spec.errors import Failure
 from cryoloom.spec.job import Item, ItemFunction, MapResult
 from cryoloom.tables import Dataset, Hashed
 from cryoloom.tables.storage import FileRef, TableRef, write_frame
+
+if TYPE_CHECKING:
+    from cryoloom.engine.nodes import Nodes
 
 ATTEMPTS = 3
 """Times that an item is tried whose worker died, the last time alone; an item that raised is not tried again."""
@@ -107,8 +110,8 @@ class Fanout:
         self.parts = Parts(run / "parts" / name, self.ids)
         self.folder = run / "items" if name == "items" else run / "items" / name
 
-    def compute(self, journal: Journal, threads: int) -> MapResult:
-        """Compute what is not there yet and return the rows of all.
+    def compute(self, journal: Journal, threads: int, nodes: "Nodes | None" = None) -> MapResult:
+        """Compute what is not there yet and return the rows of all; with more items than `threads`, on all `nodes`.
 
         Raises
         ------
@@ -123,7 +126,7 @@ class Fanout:
         todo = [position for position, item in enumerate(self.ids) if item not in done and item not in failed]
         todo = self._adopt(todo, done, journal)
         journal.progress(self.name, len(self.ids) - len(todo), len(self.ids), unit="items")
-        for position, why in self._compute(todo, threads) if todo else ():
+        for position, why in self._compute(todo, threads, nodes if len(todo) > threads else None) if todo else ():
             item = self.ids[position]
             if why:
                 failed[item] = why
@@ -185,54 +188,60 @@ class Fanout:
             journal.write("reused", name=self.name, run=donor, count=count)
         return [position for position in todo if self.ids[position] not in done]
 
-    def _compute(self, todo: list[int], threads: int) -> Iterator[Verdict]:
+    def _compute(self, todo: list[int], threads: int, nodes: "Nodes | None") -> Iterator[Verdict]:
         function, rows = self.parts.folder / "function.pkl", self.parts.folder / "set.parquet"
         with files.replacing(function) as handle:
             handle.write(self._pickled(rows))
         deaths: Counter[int] = Counter()
-        yield from self._work_off(todo[::-1], deaths, function, threads)
-        yield from self._work_off([position for position in todo if deaths[position] == ATTEMPTS - 1][::-1], deaths, function, 1)
+
+        def workers(most: int) -> Workers:
+            if nodes is None:
+                return OwnWorkers(min(most, threads))
+            from cryoloom.engine.nodes import NodeWorkers
+
+            return NodeWorkers(nodes, most)
+
+        yield from self._work_off(todo[::-1], deaths, function, workers)
+        alone = [position for position in todo if deaths[position] == ATTEMPTS - 1]
+        yield from self._work_off(alone[::-1], deaths, function, lambda most: workers(1))
         for temporary in (function, rows):
             temporary.unlink(missing_ok=True)
 
-    def _work_off(self, waiting: list[int], deaths: "Counter[int]", function: Path, threads: int) -> Iterator[Verdict]:
-        """Compute the items at the positions `waiting`, the last one first, in as many pools as it takes."""
+    def _work_off(self, waiting: list[int], deaths: "Counter[int]", function: Path, workers: Callable[[int], Workers]) -> Iterator[Verdict]:
+        """Compute the items at the positions `waiting`, the last one first, with as many sets of `workers` as it takes."""
         breakdowns = 0
         while waiting:
             before = len(waiting)
-            yield from self._one_pool(waiting, deaths, function, min(threads, before))
+            yield from self._one_set(waiting, deaths, function, workers(before))
             breakdowns = breakdowns + 1 if len(waiting) == before else 0
             if breakdowns == BREAKDOWNS:
                 raise Failure(
                     "workers-die", f"Worker processes of map {self.name!r} die before they take an item.", "The log may tell why."
                 )
 
-    def _one_pool(self, waiting: list[int], deaths: "Counter[int]", function: Path, workers: int) -> Iterator[Verdict]:
-        """Work until `waiting` is empty or the pool breaks; what is unfinished then is back in `waiting`."""
-        context: Any = multiprocessing.get_context("spawn")
-        pool = ProcessPool(workers, initializer=enter_worker, context=context)
+    def _one_set(self, waiting: list[int], deaths: "Counter[int]", function: Path, workers: Workers) -> Iterator[Verdict]:
+        """Work until `waiting` is empty or the workers can do no more; what is unfinished then is back in `waiting`."""
         running: dict[Any, int] = {}
         stalled_since = time.monotonic()
         try:
             while waiting or running:
-                while waiting and len(running) <= workers:  # one in reserve, so that no worker waits for this loop
+                while waiting and len(running) < workers.room:
                     ticket = self._ticket(waiting[-1], function)
                     try:
-                        running[pool.schedule(compute, args=(ticket,))] = waiting[-1]
+                        running[workers.schedule(ticket)] = waiting[-1]
                     except RuntimeError:
                         return  # pebble's word for a pool that is no more
                     waiting.pop()
                 finished, _ = wait(running, timeout=5.0, return_when=FIRST_COMPLETED)
                 for future in sorted(finished, key=lambda future: running[future]):
                     yield from self._collect(future, running.pop(future), waiting, deaths)
-                if finished or any(future.running() for future in running):
+                if finished or workers.busy(running):
                     stalled_since = time.monotonic()
-                if not pool.active or time.monotonic() - stalled_since > STALL:
+                if not workers.able or time.monotonic() - stalled_since > STALL:
                     return
         finally:
             waiting.extend(sorted(running.values(), reverse=True))
-            pool.stop()
-            pool.join()
+            workers.end()
 
     def _collect(self, future: "Future[str]", position: int, waiting: list[int], deaths: "Counter[int]") -> Iterator[Verdict]:
         try:

@@ -4,12 +4,14 @@
 
     run.json                  protocol, parameters, inputs, seed, identity; written once
     origin.json               the node of a workflow file that it was imported as
-    launch.<n>.json           attempt n was handed to a cluster: under which name, with how many threads
+    launch.<n>.json           attempt n was handed to a cluster: under which name, with how many nodes and threads
     claim.<n>.json            attempt n: its supervisor, its token, its number of threads
     proc.<n>.json             the run process itself
     heartbeat.<n>             touched while the attempt lives, for readers on other computers
     events.<n>.jsonl          progress, warnings, notes
     log.<n>.txt               everything printed, programs included
+    log.<n>.node-<job>.txt    what was printed on another node that worked for attempt n
+    nodes/                    what goes between the nodes; empty and gone when the attempt has ended
     reserve.<n>               bytes kept for the exit record, should the disk become full
     stop.<n>.json             somebody asked it to stop
     exit.<n>.json             how it ended
@@ -121,6 +123,11 @@ class RunFolder:
     def log(self, attempt: int) -> Path:
         """Return the path of what an attempt printed."""
         return self.path / f"log.{attempt}.txt"
+
+    def logs(self) -> list[Path]:
+        """Return what all attempts printed, that of other nodes after each."""
+        own = (self.log(attempt) for attempt in range(1, self.attempt() + 1))
+        return [path for log in own for path in (log, *sorted(self.path.glob(f"{log.stem}.node-*.txt"))) if path.exists()]
 
     def published(self) -> dict[str, Any] | None:
         """Return ``outputs.json``."""

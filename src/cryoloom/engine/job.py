@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryoloom.engine.checkpoint import Checkpoints, normal
 from cryoloom.engine.events import Journal
@@ -13,6 +13,11 @@ from cryoloom.engine.reuse import Reuse
 from cryoloom.spec.errors import Failure
 from cryoloom.spec.job import ItemFunction, MapResult, State
 from cryoloom.tables import Dataset, Hashed
+
+if TYPE_CHECKING:
+    from cryoloom.engine.blocks import NodeBlocks
+    from cryoloom.engine.nodes import Nodes
+
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
@@ -28,6 +33,8 @@ class RunJob:
         Of this run.
     journal
         Where progress and warnings go.
+    nodes
+        Those of a run of several.
     reuse
         What earlier runs have to offer.
     checked
@@ -45,6 +52,7 @@ class RunJob:
         seed: int,
         threads: int,
         journal: Journal,
+        nodes: "Nodes | None" = None,
         reuse: Reuse | None = None,
         checked: dict[Path, str] | None = None,
         open: bool = False,
@@ -53,7 +61,8 @@ class RunJob:
         self.warnings: list[str] = []
         self.failed_items: dict[str, int] = {}
         self.hashed: dict[str, Hashed] = {}
-        self._journal, self._reuse, self._checked = journal, reuse, checked
+        self.blocks = _blocks_on(nodes)
+        self._journal, self._nodes, self._reuse, self._checked = journal, nodes, reuse, checked
         self._names: set[str] = set()
 
     def map(self, function: ItemFunction, items: Dataset, *, name: str = "items") -> MapResult:
@@ -61,7 +70,7 @@ class RunJob:
         from cryoloom.engine.fanout import Fanout  # brings pebble and asyncio, which runs without a map do not need
 
         fanout = Fanout(self.folder, self.root, self._claim(name), function, items, self.seed, self._reuse, self._checked)
-        result = fanout.compute(self._journal, self.threads)
+        result = fanout.compute(self._journal, self.threads, self._nodes)
         self.hashed.update(fanout.hashed)
         if result.failed:
             self.failed_items[name] = len(result.failed)
@@ -121,3 +130,11 @@ class RunJob:
             raise Failure("step-name", f"{name!r} cannot name a step: it is used twice in this run, or is not [a-z][a-z0-9_-]*.")
         self._names.add(name)
         return name
+
+
+def _blocks_on(nodes: "Nodes | None") -> "NodeBlocks | None":
+    if nodes is None:
+        return None
+    from cryoloom.engine.blocks import NodeBlocks
+
+    return NodeBlocks(nodes)

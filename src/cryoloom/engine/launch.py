@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 
 from cryoloom import files
 from cryoloom.engine import slurm
@@ -27,7 +28,7 @@ CANCELLING = 90.0
 TARGETS = ("local", "slurm")
 
 
-def start(run: RunFolder, command: Sequence[str], *, threads: int, target: str = "") -> int:
+def start(run: RunFolder, command: Sequence[str], *, threads: int, target: str = "", nodes: int = 0) -> int:
     """Start the next attempt of a run and return its number once its supervisor has claimed it, or the cluster has taken it.
 
     Parameters
@@ -37,15 +38,18 @@ def start(run: RunFolder, command: Sequence[str], *, threads: int, target: str =
     command
         Program and arguments of the run process; the run's folder is appended.
     threads
-        Worker processes and threads that the run may use.
+        Worker processes and threads that the run may use, on each of its nodes.
     target
         Where it runs, one of `TARGETS`; where it ran before when empty.
+    nodes
+        Of the cluster; as many as before when 0.
 
     Raises
     ------
     WrongUse
         ``run-active``: it is at work, or somebody else started it at the same moment. ``run-finished``: nothing is left to do.
-        ``run-needs-you``: something has to be decided first.
+        ``run-needs-you``: something has to be decided first. ``nodes-local``, ``nodes-missing``: several nodes without a cluster, or without
+        the packages for it.
     Failure
         ``not-started``: the supervisor ended before it could claim the run. ``not-submitted``: the cluster refused it.
     """
@@ -63,13 +67,32 @@ def start(run: RunFolder, command: Sequence[str], *, threads: int, target: str =
         raise WrongUse("unknown-target", f"There is no target {target!r}.", f"Targets are {' and '.join(TARGETS)}.")
     attempt = facts.attempt + 1
     supervision = [sys.executable, "-P", "-m", "cryoloom.engine.supervise", str(run.path), str(attempt), str(threads), *command]
-    (_submit if target == "slurm" else _start_here)(run, attempt, supervision, threads)
+    if target == "slurm":
+        _submit(run, attempt, supervision, threads, _checked_nodes(nodes or nodes_of(run)))
+    elif nodes > 1:
+        raise WrongUse("nodes-local", f"{nodes} nodes are of a cluster; this run stays on one computer.", "Add --target slurm.")
+    else:
+        _start_here(run, attempt, supervision)
     return attempt
 
 
 def target_of(run: RunFolder) -> str:
     """Return where the last attempt of a run ran; ``local`` before the first."""
     return "slurm" if run.of_attempt("launch", run.attempt()) else "local"
+
+
+def nodes_of(run: RunFolder) -> int:
+    """Return on how many nodes the last attempt of a run ran."""
+    return (run.of_attempt("launch", run.attempt()) or {}).get("nodes", 1)
+
+
+def _checked_nodes(nodes: int) -> int:
+    """Return `nodes`, if there is what several take."""
+    if nodes > 1 and (absent := [name for name in ("dask_jobqueue", "distributed", "cryptography") if find_spec(name) is None]):
+        raise WrongUse(
+            "nodes-missing", f"{nodes} nodes take {', '.join(absent)}, not installed.", "pip install 'cryoloom[cluster]', or use --nodes 1."
+        )
+    return nodes
 
 
 def lost_with_node(run: RunFolder) -> bool:
@@ -83,7 +106,7 @@ def lost_with_node(run: RunFolder) -> bool:
     return 0 < sum(1 for _ in attempts) < NODES_LOST
 
 
-def _start_here(run: RunFolder, attempt: int, supervision: Sequence[str], threads: int) -> None:
+def _start_here(run: RunFolder, attempt: int, supervision: Sequence[str]) -> None:
     with files.storage_errors(run.path), run.log(attempt).open("ab") as log:
         supervisor = subprocess.Popen(
             supervision,
@@ -109,7 +132,7 @@ def _start_here(run: RunFolder, attempt: int, supervision: Sequence[str], thread
         raise WrongUse("run-active", f"Somebody else started {run.id} at the same moment.", "Wait for it, or stop it first.")
 
 
-def _submit(run: RunFolder, attempt: int, supervision: Sequence[str], threads: int) -> None:
+def _submit(run: RunFolder, attempt: int, supervision: Sequence[str], threads: int, nodes: int) -> None:
     """Hand an attempt to Slurm; it waits there for the runs of the cluster that make its inputs."""
     site = read_site(run.root).of(run.record["protocol"])
     makers = [RunFolder(run.path.parent / name) for name in run.waiting_for()]
@@ -124,7 +147,14 @@ def _submit(run: RunFolder, attempt: int, supervision: Sequence[str], threads: i
     name = f"cryoloom-{project['uuid'][:8]}-{run.id}-{attempt}"
     log, before = run.log(attempt), [launch["job"] for launch in launches.values() if launch.get("job")]
     text = slurm.script(site, supervision, name=name, log=log, threads=threads, after=before)
-    record = {"target": "slurm", "job_name": name, "threads": threads, "t": time.time(), "by": ProcessId.current().to_json()}
+    record = {
+        "target": "slurm",
+        "job_name": name,
+        "threads": threads,
+        "nodes": nodes,
+        "t": time.time(),
+        "by": ProcessId.current().to_json(),
+    }
     if not files.claim(run.file("launch", attempt), record):
         raise WrongUse("run-active", f"Somebody else started {run.id} at the same moment.", "Wait for it, or stop it first.")
     try:
@@ -184,7 +214,7 @@ def _cancel(run: RunFolder, attempt: int, name: str) -> None:
     deadline = time.monotonic() + CANCELLING
     while time.monotonic() < deadline:
         seen = slurm.queue(0.0)
-        if seen is not None and name not in seen[1]:
+        if seen is not None and not {name, slurm.of_nodes(name)} & seen[1].keys():
             return
         time.sleep(0.5)
     raise Failure(

@@ -30,6 +30,8 @@ class Site:
         More options of sbatch, one a string.
     prologue
         Shell lines before the run, such as ``module load cuda``.
+    interface
+        Network over which the nodes of a run of several speak, such as ``ib0``; that of the default route when empty.
     poll
         Seconds between two questions to the queue.
     protocols
@@ -46,6 +48,7 @@ class Site:
     memory: str = "4G"
     directives: tuple[str, ...] = ()
     prologue: tuple[str, ...] = ()
+    interface: str = ""
     poll: float = 15.0
     protocols: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     origin: str = ""
@@ -118,6 +121,7 @@ time = "2-00:00:00"             # limit of a run
 memory = "4G"                   # for each thread
 directives = []                 # more options of sbatch: ["--constraint=avx512"]
 prologue = []                   # shell lines before the run: ["module load cuda"]
+interface = ""                  # network between the nodes of `--nodes`: "ib0"; the default route's when empty
 poll = 15                       # seconds between two questions to the queue
 
 [protocols."refine.auto"]       # other values for one protocol

@@ -33,8 +33,8 @@ class Job:
     about: str
 
 
-def script(site: Site, command: Sequence[str], *, name: str, log: Path, threads: int, after: Sequence[str] = ()) -> str:
-    """Return the batch script of an attempt; signals reach the command, which takes the shell's place."""
+def header(site: Site, *, name: str, log: Path, threads: int, after: Sequence[str] = ()) -> list[str]:
+    """Return the lines of a batch script that say what the job asks for."""
     named = {"partition": site.partition, "account": site.account, "qos": site.qos, "gres": site.gres}
     options = [
         f"--job-name={name}", f"--output={log}", "--open-mode=append", "--no-requeue", "--nodes=1", "--ntasks=1",
@@ -43,8 +43,18 @@ def script(site: Site, command: Sequence[str], *, name: str, log: Path, threads:
         *([f"--dependency=afterany:{':'.join(after)}"] if after else []),
         *site.directives,
     ]  # fmt: skip
-    lines = ["#!/bin/bash", *(f"#SBATCH {option}" for option in options), *site.prologue, f"exec {shlex.join(command)}"]
-    return "\n".join(lines) + "\n"
+    return [f"#SBATCH {option}" for option in options]
+
+
+def script(site: Site, command: Sequence[str], *, name: str, log: Path, threads: int, after: Sequence[str] = ()) -> str:
+    """Return the batch script of an attempt; signals reach the command, which takes the shell's place."""
+    asked = header(site, name=name, log=log, threads=threads, after=after)
+    return "\n".join(["#!/bin/bash", *asked, *site.prologue, f"exec {shlex.join(command)}"]) + "\n"
+
+
+def of_nodes(name: str) -> str:
+    """Return the name of the jobs of the other nodes that work for the job `name`."""
+    return f"{name}-nodes"
 
 
 def submit(text: str, folder: Path) -> str:
@@ -72,8 +82,9 @@ def submit(text: str, folder: Path) -> str:
 
 
 def cancel(name: str) -> None:
-    """Cancel the jobs of a name; none there is no error."""
-    subprocess.run(["scancel", f"--name={name}"], capture_output=True, timeout=PATIENCE, check=False)
+    """Cancel the jobs of a name and of the nodes that work for it; none there is no error."""
+    for each in (name, of_nodes(name)):  # scancel takes one name at a time
+        subprocess.run(["scancel", f"--name={each}"], capture_output=True, timeout=PATIENCE, check=False)
     _seen.clear()
 
 

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -27,6 +27,9 @@ from cryoloom.engine.state import ACTIVE
 from cryoloom.spec.errors import CryoloomError
 from cryoloom.spec.protocol import SOURCE, Outputs, Protocol
 from cryoloom.tables import Dataset
+
+if TYPE_CHECKING:
+    from cryoloom.engine.nodes import Nodes
 
 LOG = logging.getLogger("cryoloom.stream")
 PAUSE = 1.0
@@ -44,7 +47,7 @@ class Stream:
     ----------
     run, find
         The run, and what returns the protocol of an id.
-    journal, threads
+    journal, threads, nodes
         As the attempt has them.
 
     Attributes
@@ -53,8 +56,8 @@ class Stream:
         Parts whose content is known to be that of their item, with the item's key.
     """
 
-    def __init__(self, run: RunFolder, find: Find, journal: Journal, threads: int) -> None:
-        self.run, self.find, self.journal, self.threads = run, find, journal, threads
+    def __init__(self, run: RunFolder, find: Find, journal: Journal, threads: int, nodes: "Nodes | None" = None) -> None:
+        self.run, self.find, self.journal, self.threads, self.nodes = run, find, journal, threads, nodes
         self.protocol = find(run.record["protocol"])
         # What lies outside the project has no content that could be compared.
         self.reuse = None if self.protocol.streams == SOURCE else Reuse(run)
@@ -122,8 +125,8 @@ class Stream:
     def _round(self, protocol: Protocol) -> bool:
         """Do one round; return whether its outputs differ from the last one's. What goes wrong may come right with more input."""
         job = RunJob(
-            self.run.path, self.run.root, seed=self.run.record["seed"], threads=self.threads, journal=self.journal, reuse=self.reuse,
-            checked=self.checked, open=True,
+            self.run.path, self.run.root, seed=self.run.record["seed"], threads=self.threads, journal=self.journal, nodes=self.nodes,
+            reuse=self.reuse, checked=self.checked, open=True,
         )  # fmt: skip
         self._told = self._amiss = ""
         try:

@@ -22,7 +22,7 @@ from cryoloom.engine.processes import GRACE, TOKEN, ProcessId, end_marked
 from cryoloom.engine.state import ACTIVE, State
 
 ALREADY_CLAIMED = 3
-ONE_THREAD = dict.fromkeys(
+ONE_THREAD: dict[str, str] = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"), "1"
 )
 """Parallelism is over items and blocks, in fixed order; a library that splits sums over its own threads would change the bits."""

@@ -1,9 +1,11 @@
-"""Fixed blocks, fixed order: the same bits for any number of threads."""
+"""Fixed blocks, fixed order: the same bits for any number of threads, here or elsewhere."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -39,3 +41,47 @@ def overlapping(work: Callable[[int, int], Result], count: int, threads: int, at
     """
     at_once = max(1, min(at_once, threads))
     return ordered(lambda part: work(part.start, -(-threads // at_once)), blocks(count, 1), at_once)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Work cut into parts, and each part into blocks, which begin with something that all blocks of a part share.
+
+    The functions may be pickled, and so must be of a module; arrays that they hold do not change as long as the stage lives.
+
+    Attributes
+    ----------
+    prepare
+        Returns what the blocks of the part of a number share.
+    compute
+        Returns the result of a block, given that.
+    parts
+        The blocks of each part.
+    """
+
+    prepare: Callable[[int], Any]
+    compute: Callable[[Any, slice], Any]
+    parts: list[list[slice]]
+
+
+class Workplace(Protocol):
+    """Where the blocks of a stage are computed."""
+
+    def results(self, stage: Stage, at_once: int = 2) -> Iterator[list[Any]]:
+        """Yield the results of the blocks of each part, in order; no more than `at_once` parts are prepared at a time in one memory."""
+        ...
+
+
+@dataclass(frozen=True)
+class Threads:
+    """A workplace: this process, in as many threads."""
+
+    count: int = 1
+
+    def results(self, stage: Stage, at_once: int = 2) -> Iterator[list[Any]]:
+        """See `Workplace`."""
+
+        def part(number: int, threads: int) -> list[Any]:
+            return list(ordered(partial(stage.compute, stage.prepare(number)), stage.parts[number], threads))
+
+        return overlapping(part, len(stage.parts), self.count, at_once)

@@ -83,6 +83,9 @@ class Job(Protocol):
         The project folder.
     seed, threads
         Of this run. Results must not depend on `threads`.
+    blocks
+        Where the blocks of a long computation are done when the run has several nodes (a `cryoloom.numerics.parallel.Workplace`); None:
+        in threads of this process.
     open
         Whether more input may come, and this is not the last time that `Protocol.run` is called.
     """
@@ -91,6 +94,7 @@ class Job(Protocol):
     root: Path
     seed: int
     threads: int
+    blocks: Any
     open: bool
 
     def map(self, function: ItemFunction, items: Any, *, name: str = "items") -> MapResult:

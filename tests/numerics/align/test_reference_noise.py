@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cryoloom.numerics.align.class_accuracy import pose_errors, with_reference
-from cryoloom.numerics.align.expectation import Effort, expect
+from cryoloom.numerics.align.expectation import Effort, Pass
 from cryoloom.numerics.align.priors import PosePrior
 from cryoloom.numerics.align.reference_noise import Sample
 from cryoloom.numerics.align.refine import residual_noise
@@ -29,9 +29,8 @@ def found_in(volume, stack, images):
     """Return the posterior of poses sought near the true ones, the noise that leaves, and the measured errors of an axis and of shift."""
     noise, grid = images.total_power(), reference_grid(volume, BAND, BOX)
     for _ in range(2):
-        found = expect(
-            images, EVERY, grid, None, noise, Effort(BAND, np.zeros((1, 2)), PosePrior(0.5)), stack.rotations, stack.shifts, known=True
-        )
+        effort = Effort(BAND, np.zeros((1, 2)), PosePrior(0.5))
+        found = Pass(images, EVERY, grid, None, noise, effort, stack.rotations, stack.shifts, known=True).block(slice(0, COUNT))
         noise = residual_noise(noise, found.residual, found.counts, images.coverage)
     poses = found.posterior
     agreement = compare_poses(poses.rotations[:, 0], poses.shifts[:, 0], stack.rotations, stack.shifts, either_hand=False)

@@ -8,8 +8,9 @@ from thon_micrographs import Optics, Truth, micrograph
 
 from cryoloom.formats.mrc import read_mrc
 from cryoloom.numerics.ctf.estimate import Settings, estimate_ctf, estimate_from_spectrum
+from cryoloom.numerics.ctf.rings import Astigmatic
 from cryoloom.numerics.ctf.rings import Optics as Column
-from cryoloom.numerics.ctf.spectrum import mean_spectrum
+from cryoloom.numerics.ctf.spectrum import fine_spectrum, mean_spectrum
 
 
 def estimate(image, optics, **settings):
@@ -18,8 +19,7 @@ def estimate(image, optics, **settings):
 
 def tiled(image, optics):
     """Estimate from the average over small tiles alone."""
-    spectrum = mean_spectrum(image, optics.pixel_size, spectral_pixel=1.4)
-    return estimate_from_spectrum(spectrum, Column(optics.voltage, optics.cs, optics.amplitude_contrast), Settings())
+    return estimate(image, optics, whole=False)
 
 
 def drawn(rng, low, high, most_apart):
@@ -163,6 +163,58 @@ def test_phase_plate():
         found = estimate(micrograph((1024, 1024), truth, Optics(pixel_size=1.34), seed, dose=20), Optics(pixel_size=1.34), plates=plates)
         assert np.rad2deg(found.ctf.plate) == pytest.approx(plate, abs=5)
         assert found.ctf.mean == pytest.approx(truth.mean, abs=150)
+
+
+@pytest.mark.parametrize("drift", [(0.0, 0.0), (2.5, 1.0)])
+def test_drift_is_measured(drift):
+    optics = Optics(pixel_size=1.5, cs=2.0)
+    image = micrograph((1024, 1024), Truth(14100, 13800, 30), optics, 3, dose=40, drift=drift)
+    assert estimate(image, optics).refined.drift == pytest.approx(np.hypot(*drift), abs=0.8)
+
+
+def test_crystalline_ice_is_measured_however_coarse_the_fit():
+    rng = np.random.default_rng(5)
+    optics = Optics(pixel_size=1.3)
+    plain = micrograph((768, 768), Truth(14100, 13800, 30), optics, 5)
+    angles = rng.uniform(0, np.pi, 24)
+    y, x = np.indices(plain.shape) * 2 * np.pi * optics.pixel_size / 3.9
+    spots = sum(np.cos(x * np.cos(angle) + y * np.sin(angle)) for angle in angles)
+    iced = plain + 0.1 * plain.std() * spots.astype(np.float32)
+    for settings in ({}, {"spectral_pixel": 2.6}):
+        assert estimate(plain, optics, **settings).ice < 1.03 < 1.5 < estimate(iced, optics, **settings).ice
+    assert np.isnan(estimate(micrograph((512, 512), Truth(14100, 13800, 30), Optics(), 5), Optics()).ice)
+
+
+def test_astigmatism_that_is_known_or_none():
+    optics, truth = Optics(pixel_size=2.0), Truth(16000, 14000, 30)
+    image = micrograph((768, 768), truth, optics, 6)
+    known, none = estimate(image, optics, known=(2000.0, 30.0)), estimate(image, optics, known=(0.0, 0.0))
+    assert (known.ctf.astigmatism, known.ctf.angle) == pytest.approx((2000, 30))
+    assert abs(known.ctf.mean - truth.mean) < 4 * known.error[0]
+    assert known.error[1] == 0 and none.ctf.astigmatism == 0
+    assert none.gain < 0.7 * known.gain
+
+
+def test_powers_may_be_averaged_instead():
+    optics, truth = Optics(pixel_size=2.0), Truth(15200, 14900, 30)
+    image = micrograph((768, 768), truth, optics, 8)
+    amplitude, power = estimate(image, optics), estimate(image, optics, power=True)
+    assert not np.array_equal(amplitude.spectrum.amplitude, power.spectrum.amplitude)
+    assert abs(power.ctf.mean - truth.mean) < 4 * power.error[0]
+
+
+@pytest.mark.parametrize("off", [0.95, 1.05])
+def test_near_a_ctf_known_before(off):
+    """A prior five per cent off is corrected; one that nothing supports stays where it is told to."""
+    optics, truth = Optics(pixel_size=2.0, cs=2.0), Truth(18300, 17900, 30)
+    image = micrograph((768, 768), truth, optics, 9)
+    whole, prior = estimate(image, optics).ctf, Astigmatic(truth.mean * off, 300.0, -200.0)
+    spectrum, fine = mean_spectrum(image, 2.0), fine_spectrum(image, 2.0)
+    common = {"fine": fine, "prior": prior}
+    found = estimate_from_spectrum(spectrum, Column(300, 2.0, 0.1), Settings(min_defocus=20000, max_defocus=21000), **common)
+    assert found.ctf.mean == pytest.approx(whole.mean, abs=1) and not found.prior_kept
+    judged = estimate_from_spectrum(spectrum, Column(300, 2.0, 0.1), Settings(optimise=False), **common)
+    assert judged.ctf == prior and judged.score < 0.8 * found.score
 
 
 @pytest.mark.parametrize("pixel_size", [1.2, 2.5])

@@ -12,7 +12,7 @@ from cryoloom.numerics.ctf.refine import refine_ctf
 from cryoloom.numerics.ctf.resolution import fit_curves
 from cryoloom.numerics.ctf.rings import Astigmatic, astigmatism_loss, gather, spline_basis
 from cryoloom.numerics.ctf.rings import Optics as Column
-from cryoloom.numerics.ctf.search import search_defocus
+from cryoloom.numerics.ctf.search import search_defocus, shapes_of
 from cryoloom.numerics.ctf.spectrum import Spectrum
 
 
@@ -86,12 +86,12 @@ def test_the_search_finds_strong_astigmatism_and_the_round_one_does_not():
     optics, truth = Optics(pixel_size=2.0), Truth(21500, 18500, -40)
     cells = gather(ideal(truth, optics, 256), 1 / 30, 1 / 5, cross=5, smoothness=5)
     common = {"step": 100.0, "plates": np.zeros(1), "smoothness": 5, "tolerance": 0.0}
-    full = search_defocus(cells, column(optics), 5000, 50000, astigmatisms=np.arange(0, 3001, 500.0), **common)
+    full = search_defocus(cells, column(optics), 5000, 50000, shapes=shapes_of(np.arange(0, 3001, 500.0)), **common)
     best = full.best[0]
     assert best.mean == pytest.approx(20000, abs=150)
     assert best.astigmatism == pytest.approx(3000, abs=10)
     assert abs((best.angle + 40 + 90) % 180 - 90) < 3
-    flat = search_defocus(cells, column(optics), 5000, 50000, astigmatisms=np.zeros(1), **common)
+    flat = search_defocus(cells, column(optics), 5000, 50000, shapes=[(0.0, 0.0)], **common)
     assert full.gain.max() > 3 * flat.gain.max()
 
 

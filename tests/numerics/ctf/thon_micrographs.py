@@ -57,12 +57,13 @@ def micrograph(
     ice: float = 350.0,
     radius: float = 110.0,
     last_ring: float | None = None,
+    drift: tuple[float, float] = (0.0, 0.0),
 ) -> np.ndarray:
     """Return counts: Poisson noise on the weak-phase image of globular particles in ice; no rings when `truth` is None.
 
     Physics in Å and radians: atoms of a protein or RNA (0.078 rad Å² each, 0.05 atoms/Å³, randomly placed, hence a flat spectrum)
     stand out of water of 0.034 molecules/Å³ whose own spectrum is suppressed below 4 Å. `particles` counts per 10⁶ Å²,
-    `last_ring` (1/Å) ends the signal abruptly.
+    `last_ring` (1/Å) ends the signal abruptly, `drift` (Å along x and y, even during the exposure) smears it.
     """
     rng = np.random.default_rng(seed)
     pixel = optics.pixel_size
@@ -85,6 +86,7 @@ def micrograph(
     envelope = np.exp(-b_factor * s2 / 4)
     if last_ring is not None:
         envelope = envelope * (s < last_ring)
+    envelope = envelope * np.sinc(drift[0] * fx + drift[1] * fy)
     phase = (np.fft.rfft2(lumps) + np.fft.rfft2(water) * suppressed) * form * envelope
     wave = transfer(fx, fy, truth, optics) if truth is not None else 0.0
     image = 1.0 + np.fft.irfft2(2 * phase * wave, s=shape)

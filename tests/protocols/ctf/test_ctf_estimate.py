@@ -1,74 +1,15 @@
-from dataclasses import dataclass, field
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
+from ctf_project import PIXEL_SIZE, LoopJob, registered
 from pydantic import ValidationError
 from thon_micrographs import Optics, Truth, micrograph
 
-from cryoloom.data import Micrographs
-from cryoloom.formats.mrc import read_mrc, write_mrc
-from cryoloom.protocols.ctf.estimate import CTFEstimate
-from cryoloom.spec import Item, MapResult
+from cryoloom.data import CTFs
+from cryoloom.formats.mrc import read_mrc
+from cryoloom.protocols.ctf.estimate import CTFEstimate, Estimated
 
-PIXEL_SIZE = 2.4
 DEFOCI = {1: (15300, 14900, 30), 2: (9000, 8500, -60), 3: (22000, 21900, 0)}
-
-
-@dataclass
-class LoopJob:
-    """A job that maps in a plain loop."""
-
-    folder: Path
-    root: Path
-    seed: int = 0
-    threads: int = 1
-    warnings: list[str] = field(default_factory=list)
-
-    def map(self, function, items, *, name="items"):
-        rows, failed = [], {}
-        for row in items.enabled().iter_rows(named=True):
-            try:
-                result = function(Item(row, self.root, self.folder, 0))
-            except Exception as error:  # noqa: BLE001 (as the engine does)
-                failed[row["id"]] = str(error)
-                continue
-            plain = {key: value.relative_to(self.root).as_posix() if isinstance(value, Path) else value for key, value in result.items()}
-            rows.append({"id": row["id"], **plain})
-        return MapResult(pl.DataFrame(rows, infer_schema_length=None), failed)
-
-    def warn(self, message):
-        self.warnings.append(message)
-
-
-def registered(root, images, **group):
-    """Write `images` under `root` and return them as a set, ids from 1."""
-    (root / "mics").mkdir(parents=True)
-    for number, image in images.items():
-        write_mrc(root / "mics" / f"m{number}.mrc", image, PIXEL_SIZE)
-    ids = list(images)
-    items = pl.DataFrame(
-        {
-            "id": ids,
-            "micrograph_name": [f"m{number}" for number in ids],
-            "micrograph_path": [f"mics/m{number}.mrc" for number in ids],
-            "width": [image.shape[1] for image in images.values()],
-            "height": [image.shape[0] for image in images.values()],
-            "optics_group": [1] * len(ids),
-            "enabled": [True] * len(ids),
-            "fail_reason": [""] * len(ids),
-        }
-    )
-    optics = {
-        "optics_group": 1,
-        "optics_group_name": "one",
-        "pixel_size": PIXEL_SIZE,
-        "voltage": 300.0,
-        "cs": 2.7,
-        "amplitude_contrast": 0.1,
-    }
-    return Micrographs(items, root, optics=[optics | group])
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +63,33 @@ def test_the_bad_ones_say_why(run):
     assert any("1 of 4" in warning for warning in job.warnings)
 
 
+def test_some_are_fitted_anew_and_the_rest_is_kept(run, project):
+    """Micrograph 3 is given another range, which it is not in; 6 is disabled and keeps its row."""
+    earlier = run[2].ctfs
+    folder = project.root / "runs/anew"
+    folder.mkdir(exist_ok=True)
+    chosen = CTFEstimate(micrographs=project, ctfs=earlier, recompute="id in (3, 6)", max_defocus=18000)
+    assert list(chosen.check()) == [] and chosen.preview() == {"fitted anew": 1, "kept": 5}
+    found = chosen.run(LoopJob(folder, project.root)).ctfs
+    assert found.items["id"].to_list() == [1, 2, 3, 4, 5, 6]
+    same = found.items["id"] != 3
+    assert found.items.filter(same).drop("enabled").equals(earlier.items.filter(same).drop("enabled"), null_equal=True)
+    assert not found.items["enabled"][2] and found.items["enabled"][:2].all()
+    assert found.optics == earlier.optics
+    listed = CTFEstimate(micrographs=project.select([1, 2]), ctfs=earlier.select([2, 3]))
+    assert listed.preview() == {"fitted anew": 2, "kept": 1}
+    assert listed.run(LoopJob(folder, project.root)).ctfs.items["id"].to_list() == [1, 2, 3]
+
+
+def test_earlier_ctfs_must_be_of_the_same_micrographs(run, project):
+    ctfs = run[2].ctfs
+    others = ctfs.with_columns(ctfs.items.select("id", micrograph_name=pl.lit("other")))
+    assert [hint.parameter for hint in CTFEstimate(micrographs=project, ctfs=others).check()] == ["ctfs"]
+    for rule in ("defocus > 3", "id == 99"):
+        assert [hint.parameter for hint in CTFEstimate(micrographs=project, ctfs=ctfs, recompute=rule).check()] == ["recompute"]
+    assert [hint.parameter for hint in CTFEstimate(micrographs=project, recompute="id == 1").check()] == ["recompute"]
+
+
 @pytest.mark.parametrize("low_res", [30.0, 0.07])
 def test_faint_rings_keep_their_micrograph_and_are_told(run, project, monkeypatch, low_res):
     """Whether the band is given in Å or as a part of the sampling rate."""
@@ -156,7 +124,21 @@ def test_summary_and_report(run):
     summary = protocol.summary(out)
     assert summary["micrographs"] == 3
     assert summary["without a believable fit"] == 3
-    assert [panel.title for panel in protocol.report(out)][:2] == ["Power spectra", "Fit of m1"]
+    panels = protocol.report(out)
+    titles = [panel.title for panel in panels]
+    assert titles[:3] == ["Power spectra", "Fit of m1", "Defocus over the session"]
+    outliers = panels[titles.index("Outliers")].columns
+    assert outliers["micrograph"] == ["m4", "m5", "m6"] and "no Thon rings" in outliers["why"][0]
+    assert all(panel.html() for panel in panels)
+
+
+def test_what_stands_out_is_named(run):
+    ctfs = run[2].ctfs
+    many = pl.concat([ctfs.items.head(1).with_columns(id=pl.lit(n, pl.Int64), micrograph_name=pl.lit(f"n{n}")) for n in range(1, 11)])
+    many = many.with_columns(ctf_iceness=pl.when(pl.col("id") == 7).then(1.6).otherwise(0.9 + 0.001 * pl.col("id")))
+    panels = run[0].report(Estimated(CTFs(many, ctfs.root, optics=ctfs.optics)))
+    outliers = next(panel for panel in panels if panel.title == "Outliers").columns
+    assert outliers["micrograph"] == ["n7"] and "iceness 1.6" in outliers["why"][0]
 
 
 def test_scipion_s_numbers_mean_the_same(project):
@@ -179,6 +161,7 @@ def test_a_phase_plate_s_range(project):
         ({"low_res": 0.4, "high_res": 0.1}, "high_res"),
         ({"bin_factor": 6.0}, "bin_factor"),
         ({"min_defocus": 20000, "max_defocus": 10000}, "max_defocus"),
+        ({"recompute": "id == 1"}, "recompute"),
         ({"find_phase_shift": True, "min_phase_shift": 90, "max_phase_shift": 30}, "max_phase_shift"),
     ],
 )

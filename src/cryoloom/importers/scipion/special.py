@@ -170,6 +170,7 @@ BY_PROTOCOL: Mapping[str, Callable[[Step, Conversion], None]] = {
     "motion.correlation": _gain,
     "motion.optical_flow": _gain,
     "ctf.estimate": _band,
+    "ctf.refine": _band,
     "particles.extract": _extract,
 }
 BY_CLASS: Mapping[str, Callable[[Step, Conversion], None]] = {

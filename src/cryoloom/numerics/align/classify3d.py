@@ -17,7 +17,7 @@ of every image in every class, 1.2 kB each.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 
 from cryoloom.numerics.align import classify3d_rounds, refine, schedule
 from cryoloom.numerics.align.classify3d_accuracy import expected_errors
-from cryoloom.numerics.align.classify3d_estep import ClassExpectation, Wide, expect
+from cryoloom.numerics.align.classify3d_estep import ClassExpectation, ClassPass, Wide
 from cryoloom.numerics.align.classify3d_maps import ClassSums, agreement, final_maps, pooled, references
 from cryoloom.numerics.align.coarse import Gallery
-from cryoloom.numerics.align.expectation import Effort
+from cryoloom.numerics.align.expectation import BLOCK, Effort
 from cryoloom.numerics.align.posterior import Posterior
 from cryoloom.numerics.align.scales import TELLING
 from cryoloom.numerics.fsc.shells import crossing_shell
-from cryoloom.numerics.parallel import overlapping
+from cryoloom.numerics.parallel import Stage, blocks
 from cryoloom.numerics.reconstruct.grids import Map, reference_grid
 from cryoloom.numerics.reconstruct.kernels import grid_bytes
 
@@ -253,17 +253,21 @@ def _expected(task: Task, state: State, tell: Callable[[float, str], None]) -> C
     parts: list[ClassExpectation] = []
     message = f"comparing to {task.angstrom(state['band']):.1f} Å"
     tell(0.0, message)
-    for one in overlapping(lambda number, threads: _expect_part(task, state, *task.parts[number], threads), len(task.parts), task.threads):
+    stage = Stage(partial(_pass_over, task.sent(), state), ClassPass.block, [blocks(len(task.rows(*part)), BLOCK) for part in task.parts])
+    for one in map(ClassExpectation.joined, task.place.results(stage)):
         parts.append(one)
         tell(0.8 * len(parts) / len(task.parts), message)
-    whole = ClassExpectation.joined(parts, np.argsort(np.concatenate([task.rows(*part) for part in task.parts]), kind="stable"))
+    order = np.argsort(np.concatenate([task.rows(*part) for part in task.parts]), kind="stable")
+    whole = ClassExpectation.joined(parts).taken(order)
     classes = state["members"].shape[1]
     if len(whole.posteriors) == classes:
         return whole
     return replace(whole, posteriors=whole.posteriors * classes, members=np.eye(1, classes).repeat(len(task.images), axis=0))
 
 
-def _expect_part(task: Task, state: State, half: int, fold: int, threads: int) -> ClassExpectation:
+def _pass_over(task: Task, state: State, number: int) -> ClassPass:
+    """Return the pass over a part."""
+    half, fold = task.parts[number]
     band, first = state["band"], state["iteration"] == 0
     plane = task.images.plane.within(band)
     maps = state["references"][:, half + 2 * fold]
@@ -277,9 +281,9 @@ def _expect_part(task: Task, state: State, half: int, fold: int, threads: int) -
     spread = schedule.shift_spread(state["shifts"], task.box) if known else refine.first_spread(task)
     lattice = refine.coarse_lattice(task, coarse, spread if state["iteration"] > 1 else None)
     effort = Effort(band, lattice, refine.pose_prior(task, spread), correlate=first, group=task.group, relaxed=task.relaxed)
-    return expect(
+    return ClassPass(
         task.images, task.rows(half, fold), grids, wide, share, state["noise"], effort, state["rotations"], state["shifts"],
-        known=known, fixed=task.search == "fixed", reliable=crossing_shell(state["fsc"], TELLING), threads=threads,
+        known=known, fixed=task.search == "fixed", reliable=crossing_shell(state["fsc"], TELLING),
     )  # fmt: skip
 
 

@@ -5,19 +5,18 @@ refined in every class from the same start, so that no class wins by having been
 ``exp(-cost) · det(H)^(-1/2)``, which is what integrating over the pose leaves (Scheres 2012, doi:10.1016/j.jmb.2011.11.010, for the model).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from cryoloom.numerics.align.coarse import Gallery
-from cryoloom.numerics.align.expectation import BLOCK, CANDIDATES, FINAL_STEPS, MARGIN, Effort, residual_power, sought
+from cryoloom.numerics.align.expectation import CANDIDATES, FINAL_STEPS, MARGIN, Effort, residual_power, sought
 from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.levenberg import refine_candidates, refine_pose
 from cryoloom.numerics.align.posterior import SAME_POSE, Candidates, Posterior
 from cryoloom.numerics.geometry.symmetry import PointGroup
-from cryoloom.numerics.parallel import blocks, ordered
 
 Array = NDArray[np.float64]
 
@@ -48,7 +47,7 @@ class Wide:
 
 @dataclass(frozen=True)
 class ClassExpectation:
-    """Result of `expect`, all in the order of `rows`.
+    """Result of a `ClassPass` or of a block of it, all in the order of its rows.
 
     Attributes
     ----------
@@ -72,38 +71,31 @@ class ClassExpectation:
     grey: Array
 
     @classmethod
-    def joined(cls, parts: list["ClassExpectation"], order: NDArray[np.int64]) -> "ClassExpectation":
-        """Put parts one after the other and then in `order`."""
+    def joined(cls, parts: list["ClassExpectation"]) -> "ClassExpectation":
+        """Put parts one after the other; sums are taken in their order."""
         each = zip(*(part.posteriors for part in parts), strict=True)
         return cls(
-            [Posterior.joined(list(one)).taken(order) for one in each],
-            np.concatenate([part.evidence for part in parts])[order],
-            np.concatenate([part.members for part in parts])[order],
+            [Posterior.joined(list(one)) for one in each],
+            np.concatenate([part.evidence for part in parts]),
+            np.concatenate([part.members for part in parts]),
             np.sum([part.residual for part in parts], axis=0),
             np.sum([part.counts for part in parts], axis=0),
-            np.concatenate([part.grey for part in parts])[order],
+            np.concatenate([part.grey for part in parts]),
         )
 
+    def taken(self, order: NDArray[np.int64]) -> "ClassExpectation":
+        """Return the images in another order."""
+        return replace(
+            self, posteriors=[one.taken(order) for one in self.posteriors], evidence=self.evidence[order], members=self.members[order],
+            grey=self.grey[order],
+        )  # fmt: skip
 
-def expect(
-    images: ImageSet,
-    rows: NDArray[np.int64],
-    grids: NDArray[np.float32],
-    wide: Wide | None,
-    share: Array,
-    noise: Array,
-    effort: Effort,
-    rotations: Array,
-    shifts: Array,
-    *,
-    known: bool,
-    fixed: bool = False,
-    reliable: int = 0,
-    threads: int = 1,
-) -> ClassExpectation:
-    """Weigh classes and poses of some images.
 
-    Parameters
+@dataclass(frozen=True)
+class ClassPass:
+    """A pass over some images that weighs classes and poses, block by block.
+
+    Attributes
     ----------
     images, rows
         The set, and which of it.
@@ -114,7 +106,7 @@ def expect(
     share
         Prior probability of each class, ``(K,)``.
     noise, effort
-        As in `expectation.expect`.
+        As in `expectation.Pass`.
     rotations, shifts
         Last poses of all images of the set, ``(n, 3, 3)`` and ``(n, 2)`` px.
     known
@@ -123,16 +115,28 @@ def expect(
         Compare at the last poses and nowhere else.
     reliable
         Last shell that tells grey scales.
-    threads
-        Blocks worked on at once; the result does not depend on it.
     """
-    plane = images.plane.within(effort.band)
-    classes = len(grids)
-    log_share = np.log(np.maximum(share, 1e-12))
-    telling = np.where(np.arange(noise.shape[1]) <= reliable, 1.0 / noise, 0.0)
 
-    def work(part: slice) -> tuple[list[Posterior], Array, Array, Array, Array, Array]:
-        chosen = rows[part]
+    images: ImageSet
+    rows: NDArray[np.int64]
+    grids: NDArray[np.float32]
+    wide: Wide | None
+    share: Array
+    noise: Array
+    effort: Effort
+    rotations: Array
+    shifts: Array
+    known: bool
+    fixed: bool = False
+    reliable: int = 0
+
+    def block(self, part: slice) -> ClassExpectation:
+        """Weigh classes and poses of a block of the rows."""
+        images, grids, wide, noise, effort, chosen = self.images, self.grids, self.wide, self.noise, self.effort, self.rows[part]
+        rotations, shifts, known, fixed = self.rotations, self.shifts, self.known, self.fixed
+        plane, classes = images.plane.within(effort.band), len(grids)
+        log_share = np.log(np.maximum(self.share, 1e-12))
+        telling = np.where(np.arange(noise.shape[1]) <= self.reliable, 1.0 / noise, 0.0)
         data, weight = images.prepare(chosen, plane, noise)
         prior, mates = effort.prior.rows(chosen), effort.prior.mates
         last = (rotations[chosen][:, None], shifts[chosen][:, None]) if fixed else effort.starts(rotations[chosen], shifts[chosen])
@@ -167,17 +171,7 @@ def expect(
                 grid, plane.kx, plane.ky, plane.shell, plane.box, masked, transfers, images.group[chosen], images.premultiplied, images.scale[chosen],
                 telling, posterior.rotations, posterior.shifts, posterior.weights * members[:, number, None], residual, total, grey,
             )  # fmt: skip
-        return posteriors, whole, members, residual, total, grey
-
-    results = list(ordered(work, blocks(len(rows), BLOCK), threads))
-    return ClassExpectation(
-        [Posterior.joined([result[0][number] for result in results]) for number in range(classes)],
-        np.concatenate([result[1] for result in results]),
-        np.concatenate([result[2] for result in results]),
-        np.sum([result[3] for result in results], axis=0),
-        np.sum([result[4] for result in results], axis=0),
-        np.concatenate([result[5] for result in results]),
-    )
+        return ClassExpectation(posteriors, whole, members, residual, total, grey)
 
 
 def log_evidence(poses: Candidates, prior: float, order: int = 1) -> Array:

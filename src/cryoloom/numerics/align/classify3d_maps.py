@@ -48,7 +48,9 @@ class ClassSums:
                 continue
             weighed = posterior.taken(rows).weighed(members[rows, number])
             points = insertion_points(weighed, task.box, last, task.radius)
-            found = accumulate(task.images, rows, points, plane, noise, lane[rows], threads=task.threads, group=task.group)
+            found = accumulate(
+                task.images, rows, points, plane, noise, lane[rows], group=task.group, place=task.place, at_once=task.threads
+            )
             for part, sums in enumerate(found):
                 each[number, part] = sums
         return cls(each, last)
@@ -218,7 +220,9 @@ def final_maps(task: Task, posteriors: list[Posterior], members: Array, noise: A
         if len(np.unique(task.half[rows])) < 2:
             continue
         points = insertion_points(posterior.taken(rows).weighed(members[rows, number]), box, plane.last, task.radius)
-        first, second = accumulate(task.images, rows, points, plane, noise, task.half[rows], threads=task.threads, group=task.group)
+        first, second = accumulate(
+            task.images, rows, points, plane, noise, task.half[rows], group=task.group, place=task.place, at_once=task.threads
+        )
         curve = fourier_shell_correlation(*(divided(one, plane.last, box, box, group=task.group) * sphere for one in (first, second)))
         fsc[number, : len(curve)] = curve[: plane.last + 1]
         ssnr = task.regularisation * joined_ssnr(fsc[number], combined=True)

@@ -13,7 +13,6 @@ from cryoloom.numerics.align.levenberg import phase_table, refine_candidates
 from cryoloom.numerics.align.posterior import Candidates, Posterior
 from cryoloom.numerics.align.priors import PosePrior
 from cryoloom.numerics.geometry.symmetry import C1, PointGroup
-from cryoloom.numerics.parallel import blocks, ordered
 from cryoloom.numerics.reconstruct.kernels import gather
 
 Array = NDArray[np.float64]
@@ -69,7 +68,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class Expectation:
-    """Result of `expect`.
+    """Result of a `Pass`, or of a block of it.
 
     Attributes
     ----------
@@ -86,24 +85,22 @@ class Expectation:
     counts: Array
     grey: Array
 
+    @classmethod
+    def joined(cls, blocks: list["Expectation"]) -> "Expectation":
+        """Put blocks one after the other; sums are taken in their order."""
+        return cls(
+            Posterior.joined([one.posterior for one in blocks]),
+            np.sum([one.residual for one in blocks], axis=0),
+            np.sum([one.counts for one in blocks], axis=0),
+            np.concatenate([one.grey for one in blocks]),
+        )
 
-def expect(
-    images: ImageSet,
-    rows: NDArray[np.int64],
-    grid: NDArray[np.float32],
-    gallery: Gallery | None,
-    noise: Array,
-    effort: Effort,
-    rotations: Array,
-    shifts: Array,
-    *,
-    known: bool,
-    reliable: int = 0,
-    threads: int = 1,
-) -> Expectation:
-    """Find the posterior of the poses of some images.
 
-    Parameters
+@dataclass(frozen=True)
+class Pass:
+    """A pass over some images, block by block.
+
+    Attributes
     ----------
     images, rows
         The set, and which of it.
@@ -121,27 +118,36 @@ def expect(
         Whether the last poses mean anything; they then compete with those of the global search.
     reliable
         Last shell that tells grey scales.
-    threads
-        Blocks worked on at once; the result does not depend on it.
     """
-    plane = images.plane.within(effort.band)
-    telling = np.where(np.arange(noise.shape[1]) <= reliable, 1.0 / noise, 0.0)
-    stages = effort.stages(plane.last, wide=gallery is not None, kept=FINAL_KEPT)
 
-    def work(part: slice) -> tuple[Posterior, Array, Array, Array]:
-        chosen = rows[part]
+    images: ImageSet
+    rows: NDArray[np.int64]
+    grid: NDArray[np.float32]
+    gallery: Gallery | None
+    noise: Array
+    effort: Effort
+    rotations: Array
+    shifts: Array
+    known: bool
+    reliable: int = 0
+
+    def block(self, part: slice) -> Expectation:
+        """Find the posterior of the poses of a block of the rows."""
+        images, grid, effort, noise, chosen = self.images, self.grid, self.effort, self.noise, self.rows[part]
+        plane = images.plane.within(effort.band)
+        telling = np.where(np.arange(noise.shape[1]) <= self.reliable, 1.0 / noise, 0.0)
         data, weight = images.prepare(chosen, plane, noise)
         prior = effort.prior.rows(chosen)
-        start, move = effort.starts(rotations[chosen], shifts[chosen])
+        start, move = effort.starts(self.rotations[chosen], self.shifts[chosen])
         found = np.full(len(chosen), start.shape[1])
-        if gallery is not None:
-            turned, moved, likely = sought(gallery, data, weight, effort, chosen)
-            if known:
+        if self.gallery is not None:
+            turned, moved, likely = sought(self.gallery, data, weight, effort, chosen)
+            if self.known:
                 start, move, found = np.concatenate([start, turned], axis=1), np.concatenate([move, moved], axis=1), likely + found
             else:
                 start, move, found = turned, moved, likely
         poses = Candidates.of(start, move, found)
-        for shell, steps, kept in stages:
+        for shell, steps, kept in effort.stages(plane.last, wide=self.gallery is not None, kept=FINAL_KEPT):
             refine_candidates(
                 grid, plane.kx, plane.ky, plane.ends[shell], plane.box, data, weight, prior, effort.prior.mates, steps,
                 poses.rotations, poses.shifts, poses.costs, poses.curvatures, poses.found,
@@ -155,14 +161,7 @@ def expect(
             images.transfers.take(chosen, len(plane.kx)), images.group[chosen], images.premultiplied, images.scale[chosen], telling,
             posterior.rotations, posterior.shifts, posterior.weights, residual, total, grey,
         )  # fmt: skip
-        return posterior, residual, total, grey
-
-    results = list(ordered(work, blocks(len(rows), BLOCK), threads))
-    residual = np.sum([result[1] for result in results], axis=0)
-    total = np.sum([result[2] for result in results], axis=0)
-    return Expectation(
-        Posterior.joined([result[0] for result in results]), residual, total, np.concatenate([result[3] for result in results])
-    )
+        return Expectation(posterior, residual, total, grey)
 
 
 def sought(

@@ -1,6 +1,7 @@
 """From posteriors to sums on the grid: every image inserted at the points that stand for its posterior."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -11,29 +12,20 @@ from cryoloom.numerics.align.images import ImageSet
 from cryoloom.numerics.align.levenberg import phase_table
 from cryoloom.numerics.align.posterior import Points
 from cryoloom.numerics.geometry.symmetry import C1, PointGroup
-from cryoloom.numerics.parallel import blocks, ordered
+from cryoloom.numerics.parallel import Stage, Threads, Workplace
 from cryoloom.numerics.reconstruct.grids import with_mates
 from cryoloom.numerics.reconstruct.kernels import empty_grid, scatter
-from cryoloom.numerics.reconstruct.sums import Sums
+from cryoloom.numerics.reconstruct.sums import Packed, Sums
 from cryoloom.numerics.reconstruct.symmetry import symmetrise
 
 BLOCK = 64
 
 
-def accumulate(
-    images: ImageSet,
-    rows: NDArray[np.int64],
-    points: Points,
-    plane: HalfPlane,
-    noise: NDArray[np.float64],
-    lanes: NDArray[np.int64],
-    *,
-    threads: int = 1,
-    group: PointGroup = C1,
-) -> Iterator[Sums]:
-    """Sum images at the points of their posteriors, lane by lane.
+@dataclass(frozen=True)
+class Insertion:
+    """Images to be summed at the points of their posteriors, lane by lane.
 
-    Parameters
+    Attributes
     ----------
     images, rows
         The set, and which of it.
@@ -44,34 +36,69 @@ def accumulate(
     noise
         ``E|N|²``, ``(groups, shells)``.
     lanes
-        Lane of each row, ``(len(rows),)`` from 0; each is summed by itself and in the order of `rows`, whatever the number of threads.
-    threads
-        Lanes at work at once.
+        Lane of each row, ``(len(rows),)`` from 0; each is summed by itself and in the order of `rows`, wherever that is done.
     group
         Symmetry imposed on the sums.
-
-    Yields
-    ------
-    ndarray
-        The grid of lane 0, 1, …, Hermitian and symmetry mates added. No more than about `threads` are held at once, twice that with symmetry.
     """
-    first = np.searchsorted(points.image, np.arange(len(rows) + 1))
 
-    def lane(part: slice) -> Sums:
+    images: ImageSet
+    rows: NDArray[np.int64]
+    points: Points
+    plane: HalfPlane
+    noise: NDArray[np.float64]
+    lanes: NDArray[np.int64]
+    group: PointGroup = C1
+
+    def packed(self, place: Workplace, at_once: int) -> Iterator[Packed]:
+        """Yield the sums of lane 0, 1, …, Hermitian and symmetry mates added, no more than `at_once` of them being made in one memory."""
+        sizes = np.bincount(self.lanes).tolist()
+        stage = Stage(self.lane, _Lane.summed, [[slice(0, size)] for size in sizes])
+        return (one for (one,) in place.results(stage, at_once))
+
+    def lane(self, number: int) -> "_Lane":
+        """Return one lane."""
+        return _Lane(self, np.flatnonzero(self.lanes == number))
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """A lane and its `members`, places in the insertion's rows. It is one block, for its order is its sum."""
+
+    insertion: Insertion
+    members: NDArray[np.int64]
+
+    def summed(self, part: slice) -> Packed:
+        """Return the sums of some members."""
+        points, plane, rows = self.insertion.points, self.insertion.plane, self.insertion.rows
+        first, members = np.searchsorted(points.image, np.arange(len(rows) + 1)), self.members[part]
         sums = empty_grid(plane.radius, 4)
-        members = np.flatnonzero(lanes == part.start)
         for start in range(0, len(members), BLOCK):
             block = members[start : start + BLOCK]
-            data, weight = images.prepare(rows[block], plane, noise, whole=True)
+            data, weight = self.insertion.images.prepare(rows[block], plane, self.insertion.noise, whole=True)
             entries = np.concatenate([np.arange(first[b], first[b + 1]) for b in block])
             local = np.repeat(np.arange(len(block)), first[block + 1] - first[block])
             insert(
                 sums, plane.kx, plane.ky, plane.box, data, weight, local,
                 points.rotations[entries], points.shifts[entries], points.weights[entries], points.spreads[entries],
             )  # fmt: skip
-        return symmetrise(with_mates(sums), group)
+        return Packed.of(symmetrise(with_mates(sums), self.insertion.group))
 
-    yield from ordered(lane, blocks(int(lanes.max()) + 1, 1), threads)
+
+def accumulate(
+    images: ImageSet,
+    rows: NDArray[np.int64],
+    points: Points,
+    plane: HalfPlane,
+    noise: NDArray[np.float64],
+    lanes: NDArray[np.int64],
+    *,
+    group: PointGroup = C1,
+    place: Workplace | None = None,
+    at_once: int = 1,
+) -> Iterator[Sums]:
+    """Yield the grid of each lane of an `Insertion`, at most `at_once` being made at a time in one memory; here, or at another `place`."""
+    insertion = Insertion(images, rows, points, plane, noise, lanes, group)
+    return (one.grid() for one in insertion.packed(place or Threads(at_once), at_once))
 
 
 @njit(nogil=True, cache=True, fastmath=True, error_model="numpy")

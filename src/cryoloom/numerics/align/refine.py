@@ -30,9 +30,9 @@ from cryoloom.numerics.align import schedule
 from cryoloom.numerics.align.calibrate import grey_scale, grey_scale_at
 from cryoloom.numerics.align.class_accuracy import class_accuracy, pose_errors, with_reference
 from cryoloom.numerics.align.coarse import Gallery
-from cryoloom.numerics.align.expectation import Effort, Expectation, expect
+from cryoloom.numerics.align.expectation import BLOCK, Effort, Expectation, Pass
 from cryoloom.numerics.align.images import ImageSet
-from cryoloom.numerics.align.maximisation import accumulate
+from cryoloom.numerics.align.maximisation import Insertion
 from cryoloom.numerics.align.negatives import better_than_negatives
 from cryoloom.numerics.align.posterior import SETTLED, Points, Posterior, insertion_points
 from cryoloom.numerics.align.priors import PosePrior
@@ -46,7 +46,7 @@ from cryoloom.numerics.geometry.euler import random_rotations
 from cryoloom.numerics.geometry.sphere import disc_lattice, rotation_grid
 from cryoloom.numerics.geometry.symmetry import C1, PointGroup
 from cryoloom.numerics.masks.soft import soft_mask, spherical_mask
-from cryoloom.numerics.parallel import overlapping
+from cryoloom.numerics.parallel import Stage, Threads, Workplace, blocks
 from cryoloom.numerics.reconstruct.grids import Map, reference_grid, working_box
 from cryoloom.numerics.reconstruct.kernels import grid_bytes
 from cryoloom.numerics.reconstruct.sums import PACKING, Packed, Sums, divided, join_low_shells, joined_ssnr
@@ -114,6 +114,8 @@ class Task:
         Factor on the signal-to-noise ratio that the halves' curve stands for.
     reach
         px, largest shift sought at first; None for what a centred box needs.
+    elsewhere
+        Where blocks are computed if not in threads of this process; the result does not depend on it.
     """
 
     images: ImageSet
@@ -136,6 +138,16 @@ class Task:
     join: float = JOIN
     regularisation: float = 1.0
     reach: float | None = None
+    elsewhere: Workplace | None = None
+
+    @property
+    def place(self) -> Workplace:
+        """Return where blocks are computed."""
+        return self.elsewhere or Threads(self.threads)
+
+    def sent(self) -> "Task":
+        """Return the task as whoever computes a block needs it."""
+        return replace(self, elsewhere=None)
 
     @property
     def given(self) -> bool:
@@ -353,13 +365,13 @@ class _Folds:
         plane = task.images.plane.within(shell)
         lane = task.half + 2 * task.fold * (count > 1)
         size = grid_bytes(plane.radius)
-        threads = max(1, min(task.threads, LANES_AT_ONCE // (size if task.group.order == 1 else 2 * size)))
-        every = np.arange(len(task.images))
-        self._sum = partial(accumulate, task.images, every, points, plane, noise, lane, threads=threads, group=task.group)
+        at_once = max(1, min(task.threads, LANES_AT_ONCE // (size if task.group.order == 1 else 2 * size)))
+        insertion = Insertion(task.images, np.arange(len(task.images)), points, plane, noise, lane, task.group)
+        self._sum = partial(insertion.packed, task.place, at_once)
         self._kept: list[Packed] | None = None
         self._total: list[Packed] | None = None
         if count > 1 and 2 * count * size * PACKING <= LANES_KEPT:
-            self._kept = [Packed.of(one) for one in self._sum()]
+            self._kept = list(self._sum())
 
     def total(self) -> list[Sums]:
         """Return the sums of both halves over all folds."""
@@ -385,7 +397,7 @@ class _Folds:
             yield [Packed(all_folds.cells - one.cells, one.shape).grid() for all_folds, one in zip(self._total, pair, strict=True)]
 
     def _lanes(self) -> Iterator[Packed]:
-        return (Packed.of(one) for one in self._sum()) if self._kept is None else iter(self._kept)
+        return self._sum() if self._kept is None else iter(self._kept)
 
 
 def _joint_maps(task: Task, folds: _Folds, inserted: int, fsc: Array) -> State:
@@ -430,12 +442,14 @@ def _surface(task: Task, mean: Map, resolution: float) -> Map:
 def _expected(task: Task, state: State, parts: list[tuple[int, int, NDArray[np.int64]]]) -> Iterator[Expectation]:
     """Yield what is found of the images of each part (half, fold, rows), in order; parts overlap as long as two references fit."""
     at_once = LANES_AT_ONCE // grid_bytes(task.images.plane.within(state["band"]).radius)
-    return overlapping(
-        lambda number, threads: _expect_part(task, state, *parts[number], threads), len(parts), task.threads, min(2, at_once)
-    )
+    cut = [blocks(len(rows), BLOCK) for _, _, rows in parts]
+    stage = Stage(partial(_pass_over, task.sent(), state, parts), Pass.block, cut)
+    return map(Expectation.joined, task.place.results(stage, min(2, at_once)))
 
 
-def _expect_part(task: Task, state: State, half: int, fold: int, rows: NDArray[np.int64], threads: int) -> Expectation:
+def _pass_over(task: Task, state: State, parts: list[tuple[int, int, NDArray[np.int64]]], number: int) -> Pass:
+    """Return the pass over a part."""
+    half, fold, rows = parts[number]
     widening, band = state["widening"], state["band"]
     plane = task.images.plane.within(band)
     grid = reference_grid(state["references"][half, fold], plane.radius, task.box)
@@ -446,9 +460,9 @@ def _expect_part(task: Task, state: State, half: int, fold: int, rows: NDArray[n
         gallery = Gallery.of(grid, task.images.plane.within(coarse), coarse_rotations(task, state["iteration"]))
     lattice = coarse_lattice(task, coarse, None if state["iteration"] < 2 else spread)
     effort = Effort(band, lattice, pose_prior(task, spread), correlate=first, group=task.group, relaxed=task.relaxed)
-    return expect(
+    return Pass(
         task.images, rows, grid, gallery, state["noise"], effort, state["rotations"], state["shifts"],
-        known=not first, reliable=crossing_shell(state["fsc"], TELLING), threads=threads,
+        known=not first, reliable=crossing_shell(state["fsc"], TELLING),
     )  # fmt: skip
 
 

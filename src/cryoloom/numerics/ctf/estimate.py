@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cryoloom.numerics.ctf.refine import refine_ctf
+from cryoloom.numerics.ctf.refine import Refined, refine_ctf
 from cryoloom.numerics.ctf.resolution import Curves, fit_curves
 from cryoloom.numerics.ctf.rings import Astigmatic, Cells, Optics, band_pixels, gather
-from cryoloom.numerics.ctf.search import search_defocus
-from cryoloom.numerics.ctf.spectrum import Array, Spectrum, fine_spectrum, mean_spectrum, without_spikes
+from cryoloom.numerics.ctf.search import search_defocus, shapes_of
+from cryoloom.numerics.ctf.spectrum import ICE_PIXEL, Array, Spectrum, fine_spectrum, ice_ratio, mean_spectrum, without_spikes
 
 BACKGROUND = 5
 """Splines of the background over the band."""
@@ -28,6 +28,12 @@ LEAST_GAIN, CLEAR_GAIN = 20.0, 30.0
 
 LEAST_SCORE = 0.02
 """Correlation below which a fit is not to be believed, whatever its gain."""
+
+AROUND_PRIOR = 0.1
+"""Part of the mean defocus by which the search goes to either side of one that was known before."""
+
+WORSE = 0.95
+"""Part of the score of the CTF known before that a new one must reach to take its place."""
 
 
 @dataclass(frozen=True)
@@ -42,26 +48,38 @@ class Settings:
         Means searched; the step is refined where rings would slip between nodes.
     astigmatism
         Expected ``U - V``, a soft restraint; zero or negative for none.
+    known
+        ``U - V`` in Å and the angle of U in degrees, which are then not fitted; None to fit them.
     plates
         Phase shifts searched; None for no phase plate.
     window
         Rows of the averaged spectrum by which the fit is judged.
     spectral_pixel
         Å/px down to which the spectrum is kept.
+    power
+        Average powers over tiles rather than amplitudes.
+    whole
+        Fit the spectrum of the whole micrograph, and not the average over the small tiles by which a fit is judged.
     exhaustive
         Search astigmatism and its angle along with the mean, rather than begin without astigmatism.
+    optimise
+        Fit at all; otherwise the CTF known before is only judged.
     """
 
     low_res: float = 30.0
-    high_res: float = 4.0
+    high_res: float = 3.4
     min_defocus: float = 5000.0
     max_defocus: float = 50000.0
     defocus_step: float = 100.0
     astigmatism: float = 400.0
+    known: tuple[float, float] | None = None
     plates: tuple[float, ...] | None = None
     window: int = 512
     spectral_pixel: float = 1.4
+    power: bool = False
+    whole: bool = True
     exhaustive: bool = True
+    optimise: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,25 +90,44 @@ class Estimate:
     ----------
     ctf
         Defocus and phase shift.
-    error
-        Standard errors of ``(mean, a, b, plate)``, Å and radians.
+    refined
+        The fit it comes from: standard errors, likelihood, background and envelope.
+    cells
+        What was fitted.
     score
         Correlation of amplitude spectrum and ``|CTF|`` over the pixels of the band.
-    gain
-        Log-likelihood gained over no rings at all.
     curves, spectrum
         What the fit is judged by, and to which resolution it holds.
+    rings
+        Rings between the coarse end of the band and the end of the fit.
+    ice
+        Power between 4.0 and 3.6 Å over that between 4.4 and 4.0 Å; NaN for a spectrum that ends before.
     doubts
         Why the fit should not be used; empty for a good one.
+    prior_kept
+        The CTF known before describes the spectrum better than the fit, and stays.
     """
 
     ctf: Astigmatic
-    error: Array
+    refined: Refined
+    cells: Cells
     score: float
-    gain: float
     curves: Curves
     spectrum: Spectrum
+    rings: float
+    ice: float
     doubts: tuple[str, ...]
+    prior_kept: bool = False
+
+    @property
+    def error(self) -> Array:
+        """Return the standard errors of ``(mean, a, b, plate)``, Å and radians."""
+        return self.refined.error
+
+    @property
+    def gain(self) -> float:
+        """Return the log-likelihood gained over no rings at all."""
+        return self.refined.gain
 
     @property
     def faint(self) -> bool:
@@ -98,20 +135,28 @@ class Estimate:
         return self.gain < CLEAR_GAIN
 
 
-def estimate_ctf(image: Array, pixel_size: float, optics: Optics, settings: Settings) -> Estimate:
-    """Estimate the CTF of a micrograph ``(h, w)`` at `pixel_size` Å/px.
+def estimate_ctf(image: Array, pixel_size: float, optics: Optics, settings: Settings, *, prior: Astigmatic | None = None) -> Estimate:
+    """Estimate the CTF of a micrograph ``(h, w)`` at `pixel_size` Å/px, near a CTF known before if there is one.
 
     Raises
     ------
     ValueError
         For an image without a usable spectrum, or a band too narrow for it.
     """
-    spectrum = mean_spectrum(image, pixel_size, window=settings.window, spectral_pixel=settings.spectral_pixel)
-    return estimate_from_spectrum(spectrum, optics, settings, fine=fine_spectrum(image, pixel_size, spectral_pixel=settings.spectral_pixel))
+    kept = {"spectral_pixel": settings.spectral_pixel, "power": settings.power}
+    spectrum = mean_spectrum(image, pixel_size, window=settings.window, **kept)
+    fine = fine_spectrum(image, pixel_size, **kept) if settings.whole else None
+    found = estimate_from_spectrum(spectrum, optics, settings, fine=fine, prior=prior)
+    if math.isfinite(found.ice) or pixel_size > ICE_PIXEL:
+        return found
+    # The ring of ice is looked for in the image as it is, however far the spectrum was cut for the fit.
+    return replace(found, ice=ice_ratio(mean_spectrum(image, pixel_size, window=256, spectral_pixel=1.4)))
 
 
-def estimate_from_spectrum(spectrum: Spectrum, optics: Optics, settings: Settings, *, fine: Spectrum | None = None) -> Estimate:
-    """Estimate the CTF behind an amplitude spectrum, from the `fine` one of the same image if there is one."""
+def estimate_from_spectrum(
+    spectrum: Spectrum, optics: Optics, settings: Settings, *, fine: Spectrum | None = None, prior: Astigmatic | None = None
+) -> Estimate:
+    """Estimate the CTF behind an amplitude spectrum, from the `fine` one of the same image if there is one, near `prior` if there is one."""
     measured, spectrum = spectrum, without_spikes(spectrum)
     low, high = 1 / settings.low_res, min(1 / settings.high_res, USABLE * 0.5 / spectrum.pixel_size)
     # Lines of detector and readout lie along the axes; a fine spectrum confines them.
@@ -120,32 +165,64 @@ def estimate_from_spectrum(spectrum: Spectrum, optics: Optics, settings: Setting
         cells = gather(spectrum, low, high, cross=cross, smoothness=BACKGROUND)
     else:
         cells = gather(without_spikes(fine), low, high, cross=max(4, fine.window // 200), smoothness=BACKGROUND)
-    landscape = search_defocus(
-        cells,
-        optics,
-        settings.min_defocus,
-        settings.max_defocus,
-        step=settings.defocus_step,
-        astigmatisms=np.arange(0.0, 3001.0, 500.0) if settings.exhaustive else np.zeros(1),
-        plates=np.zeros(1) if settings.plates is None else np.asarray(settings.plates),
-        smoothness=BACKGROUND,
-        tolerance=settings.astigmatism,
-    )
-    refined = refine_ctf(
-        cells,
-        optics,
-        landscape.best,
-        background=BACKGROUND,
-        tolerance=settings.astigmatism,
-        with_plate=settings.plates is not None,
-    )
+    starts = _starts(cells, optics, settings, prior)
+    refined = _refined(cells, optics, settings, starts, optimise=settings.optimise or prior is None)
     ctf = _within_plates(refined.ctf, settings.plates)
     score = _correlation(spectrum, cells, ctf, optics, low, high, cross)
+    prior_kept = prior is not None and score < WORSE * _correlation(spectrum, cells, prior, optics, low, high, cross)
+    if prior is not None and prior_kept:
+        refined = _refined(cells, optics, settings, [prior], optimise=False)
+        ctf, score = prior, _correlation(spectrum, cells, prior, optics, low, high, cross)
     curves = fit_curves(spectrum, ctf, optics, settings.low_res, cross=cross)
     if refined.gain < CLEAR_GAIN:
         curves = replace(curves, resolution=settings.low_res)
     doubts = _doubts(ctf, refined.gain, score, curves, settings, spectrum)
-    return Estimate(ctf, refined.error, score, refined.gain, curves, measured, doubts)
+    ends = optics.phase(np.square([1 / settings.low_res, 1 / curves.resolution]), ctf.mean, ctf.plate)
+    rings = abs(float(ends[1] - ends[0])) / math.pi
+    return Estimate(ctf, refined, cells, score, curves, measured, rings, ice_ratio(measured), doubts, prior_kept)
+
+
+def _starts(cells: Cells, optics: Optics, settings: Settings, prior: Astigmatic | None) -> list[Astigmatic]:
+    """Return where to refine from: the best of the whole range, or of what lies around `prior`, and `prior` itself."""
+    if prior is not None and not settings.optimise:
+        return [prior]
+    low, high = settings.min_defocus, settings.max_defocus
+    plates = np.zeros(1) if settings.plates is None else np.asarray(settings.plates)
+    if prior is not None:
+        around = max(AROUND_PRIOR * abs(prior.mean), 5 * settings.defocus_step)
+        low, high = prior.mean - around, prior.mean + around
+        plates = np.array([prior.plate, *(plates if settings.plates else ())])
+    searched = np.arange(0.0, 3001.0, 500.0) if settings.exhaustive and settings.known is None else np.zeros(1)
+    landscape = search_defocus(
+        cells,
+        optics,
+        low,
+        high,
+        step=settings.defocus_step,
+        shapes=shapes_of(searched) if settings.known is None else [_shape(*settings.known)],
+        plates=plates,
+        smoothness=BACKGROUND,
+        tolerance=settings.astigmatism if settings.known is None else 0.0,
+    )
+    return landscape.best if prior is None else [prior, *landscape.best]
+
+
+def _shape(astigmatism: float, angle: float) -> tuple[float, float]:
+    double = 2 * math.radians(angle)
+    return 0.5 * astigmatism * math.cos(double), 0.5 * astigmatism * math.sin(double)
+
+
+def _refined(cells: Cells, optics: Optics, settings: Settings, starts: list[Astigmatic], *, optimise: bool) -> Refined:
+    return refine_ctf(
+        cells,
+        optics,
+        starts,
+        background=BACKGROUND,
+        tolerance=settings.astigmatism if settings.known is None else 0.0,
+        with_plate=optimise and settings.plates is not None,
+        with_astigmatism=optimise and settings.known is None,
+        with_defocus=optimise,
+    )
 
 
 def _within_plates(ctf: Astigmatic, plates: tuple[float, ...] | None) -> Astigmatic:

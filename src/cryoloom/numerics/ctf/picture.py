@@ -18,17 +18,24 @@ def spectrum_picture(spectrum: Spectrum, ctf: Astigmatic, optics: Optics, low_re
     and x < 0 (lower left where row 0 is drawn at the top) shows ``CTF²`` over the band that was fitted. The picture reaches a
     quarter beyond `high_res` (Å), or to Nyquist.
     """
+    picture = plain_picture(spectrum, high_res)
+    half = len(picture) // 2
+    y, x = np.arange(half)[:, None] * spectrum.step, np.arange(-half, 0)[None, :] * spectrum.step
+    squared = x * x + y * y
+    model = np.square(np.sin(optics.phase(squared, ctf.along(np.arctan2(y, x)), ctf.plate)))
+    fitted = (squared >= 1 / low_res**2) & (squared <= 1 / high_res**2)
+    picture[half:, :half] = np.where(fitted, model, 0.5)
+    return picture
+
+
+def plain_picture(spectrum: Spectrum, high_res: float) -> NDArray[np.float32]:
+    """Return the same picture without a model."""
     half = min(spectrum.window // 2, LARGEST // 2, round(1.25 / (high_res * spectrum.step)))
     grey = _whitened(spectrum)
     rows = np.arange(-half, half)
     right = grey[rows % spectrum.window, :half]
     left = grey[-rows % spectrum.window, half:0:-1]  # F(-k) is the conjugate of F(k)
     picture = np.clip(0.5 + 0.4 * gaussian_filter(np.concatenate([left, right], axis=1), 0.7), 0, 1)
-    y, x = rows[half:, None] * spectrum.step, rows[None, :half] * spectrum.step
-    squared = x * x + y * y
-    model = np.square(np.sin(optics.phase(squared, ctf.along(np.arctan2(y, x)), ctf.plate)))
-    fitted = (squared >= 1 / low_res**2) & (squared <= 1 / high_res**2)
-    picture[half:, :half] = np.where(fitted, model, 0.5)
     return picture.astype(np.float32)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 
@@ -21,6 +22,9 @@ KNOT = 0.045
 
 SETTLED = 3e-4
 """Radians: a step that moves no phase by more is the last."""
+
+SEEN_DRIFT = 4.6
+"""How far the square of a fading must exceed its mean square by noise alone to be drift: noise does in one of a hundred micrographs."""
 
 FARTHEST = 1.0
 """Radians: the most that a step moves a phase."""
@@ -38,14 +42,22 @@ class Refined:
         Standard errors of ``(mean, a, b, plate)``, in Å and radians; zero for a plate that was not refined.
     gain
         Log-likelihood gained over a background without rings.
-    signal
-        α of every ring of the cells: the power that rings add at their crests, over the background.
+    signal, level
+        α and the circular mean of β at every ring of the cells: the power that rings add at their crests and that between them, in
+        units of the cells' background.
+    drift
+        Å: motion left in the image, from rings that are weaker along one direction; 0 if none is seen.
+    misfit
+        Variance that is left of the cells, over what the scatter of their pixels tells: 1 for a model that says all.
     """
 
     ctf: Astigmatic
     error: Array
     gain: float
     signal: Array
+    level: Array
+    drift: float
+    misfit: float
 
 
 def refine_ctf(
@@ -56,6 +68,8 @@ def refine_ctf(
     background: int,
     tolerance: float = 0.0,
     with_plate: bool = False,
+    with_astigmatism: bool = True,
+    with_defocus: bool = True,
 ) -> Refined:
     """Climb from every start with even weights, and from the best optimum again with the weights of the model found.
 
@@ -65,13 +79,13 @@ def refine_ctf(
         How many radial splines make β.
     tolerance
         Expected astigmatism in Å, a soft restraint; zero or negative for none.
-    with_plate
-        Refine the phase shift as well.
+    with_plate, with_astigmatism, with_defocus
+        Refine the phase shift, the astigmatism, the mean defocus; otherwise each start keeps its own.
     """
     problem = _Problem(cells, optics, background)
     unit = cells.noise * cells.correlated
     restraint = _Restraint(tolerance, unit)
-    free = 4 if with_plate else 3
+    free = np.flatnonzero([with_defocus, with_astigmatism, with_astigmatism, with_plate])
     climbed = [_climb(problem, start.vector(), restraint, free, 15) for start in starts]
     vector = min(climbed, key=lambda at: problem.at(at).cost + restraint.cost(at))
     problem.weigh(problem.expected(vector))
@@ -80,12 +94,15 @@ def refine_ctf(
     state = problem.at(vector)
     error = np.zeros(4)
     normal = state.derivative.T @ state.derivative + np.diag(restraint.stiffness(vector))
-    error[:free] = np.sqrt(np.diag(np.linalg.pinv(normal[:free, :free])) * unit)
+    error[free] = np.sqrt(np.diag(np.linalg.pinv(normal[np.ix_(free, free)])) * unit)
     return Refined(
         ctf=Astigmatic(*(float(value) for value in vector)),
         error=error,
         gain=0.5 * (float(problem.data @ problem.data) - state.cost) / unit,
         signal=problem.ring_envelope @ state.signal,
+        level=problem.level(vector, state),
+        drift=problem.drift(vector, state, unit),
+        misfit=state.cost / (unit * max(len(problem.data) - problem.fixed.shape[1], 1)),
     )
 
 
@@ -106,16 +123,16 @@ class _Restraint:
         return np.array([0.0, 1.0, 1.0, 0.0]) * 12 * self.unit / (self.tolerance**2 + 4 * (vector[1] ** 2 + vector[2] ** 2))
 
 
-def _climb(problem: "_Problem", vector: Array, restraint: _Restraint, free: int, iterations: int) -> Array:
+def _climb(problem: "_Problem", vector: Array, restraint: _Restraint, free: NDArray[np.intp], iterations: int) -> Array:
     """Climb to the nearest optimum: the search has looked everywhere, and a step that moves a phase far leads to where it found less."""
     damping = 1e-3
     state = problem.at(vector)
     for _ in range(iterations):
         stiff = restraint.stiffness(vector)
-        normal = (state.derivative.T @ state.derivative)[:free, :free] + np.diag(stiff[:free])
-        downhill = (state.derivative.T @ state.residual - stiff * vector)[:free]
+        normal = (state.derivative.T @ state.derivative)[np.ix_(free, free)] + np.diag(stiff[free])
+        downhill = (state.derivative.T @ state.residual - stiff * vector)[free]
         move = np.zeros(4)
-        move[:free] = np.linalg.solve(normal + np.diag(damping * np.diag(normal) + 1e-30), downhill)
+        move[free] = np.linalg.solve(normal + np.diag(damping * np.diag(normal) + 1e-30), downhill)
         move /= max(1.0, float(np.abs(problem.steepest * move).max()) / FARTHEST)
         trial = problem.at(vector + move)
         gained = state.cost + restraint.cost(vector) - trial.cost - restraint.cost(vector + move)
@@ -153,6 +170,7 @@ class _Problem:
         self.contrast = np.ones_like(slope)
         radial = spline_basis(cells.radius, low, high, background)
         folded = spline_basis(cells.radius, low, high, 3, degree=2)
+        self.ring_radial = spline_basis(cells.rings, low, high, background)
         self.fixed = np.concatenate([radial, folded * np.cos(double)[:, None], folded * np.sin(double)[:, None]], axis=1)
         signals = 2 + max(2, round((high - low) / KNOT))
         self.envelope = spline_basis(cells.radius, low, high, signals, degree=2)
@@ -206,6 +224,28 @@ class _Problem:
     def expected(self, vector: Array) -> Array:
         """Return the fitted power of every cell over the background, at least a fifth."""
         return np.maximum(1 + self.cells.excess - self.at(vector).residual / self.weight, 0.2)
+
+    def level(self, vector: Array, state: _State) -> Array:
+        """Return the circular mean of β at every ring, in units of the cells' background."""
+        rest = self.cells.excess - self.envelope @ state.signal * self._rings(vector)[0]
+        beta = np.linalg.lstsq(self.fixed * self.weight[:, None], rest * self.weight, rcond=None)[0]
+        return 1 + self.ring_radial @ beta[: self.ring_radial.shape[1]]
+
+    def drift(self, vector: Array, state: _State, unit: float) -> float:
+        """Return in Å the motion during the exposure that made rings fade along one direction, 0 where noise alone may do it.
+
+        An even motion d multiplies the power by ``sinc²(π d·s)``, about ``1 - (π d s)² / 6 · (1 + cos 2(θ - φ))``: the second term is fitted.
+        """
+        rings = self.envelope @ state.signal * self._rings(vector)[0] * self.cells.radius**2 * self.weight
+        double = 2 * self.cells.azimuth
+        known = np.concatenate([self._project(self.envelope * (self._rings(vector)[0] * self.weight)[:, None]), state.derivative], axis=1)
+        columns = self._project(np.stack([rings * np.cos(double), rings * np.sin(double)], axis=1))
+        columns = columns - known @ np.linalg.lstsq(known, columns, rcond=None)[0]
+        normal = columns.T @ columns + 1e-30 * np.eye(2)
+        fade = np.linalg.solve(normal, columns.T @ state.residual)
+        noise = float(np.trace(np.linalg.inv(normal))) * unit
+        seen = float(fade @ fade)
+        return float(np.sqrt(6 / np.pi**2 * np.sqrt(seen - noise))) if seen > SEEN_DRIFT * noise else 0.0
 
     def _rings(self, vector: Array) -> tuple[Array, Array]:
         """Return ``sin² χ`` as the taper leaves it, and its derivative by χ."""

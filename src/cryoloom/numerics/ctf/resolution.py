@@ -14,6 +14,9 @@ from cryoloom.numerics.ctf.spectrum import Array, Spectrum
 FOLLOWED, LOST = 0.66, 0.5
 """Quality that a fit must reach once, over more than three bins, and below which it then ends."""
 
+FAINT = 0.1
+"""Quality that rings which are only faint keep, so that the fit goes on where they are strong again."""
+
 
 @dataclass(frozen=True)
 class Curves:
@@ -59,7 +62,7 @@ def fit_curves(spectrum: Spectrum, ctf: Astigmatic, optics: Optics, coarse: floa
     power = np.square(spectrum.amplitude[chosen])
     count = int(nyquist / spectrum.step) + 1
     circles = _binned(radius / spectrum.step, power, count)
-    level = _binned(_equivalent_radius(radius, azimuth, ctf, optics) / spectrum.step, power, count)
+    level = _binned(equivalent_radius(radius, azimuth, ctf, optics) / spectrum.step, power, count)
     bins = np.arange(count)
     kept = (bins * spectrum.step >= 1 / coarse) & np.isfinite(level) & np.isfinite(circles) & (bins * spectrum.step <= nyquist)
     frequency = bins[kept] * spectrum.step
@@ -87,7 +90,7 @@ def _binned(position: Array, values: Array, count: int) -> Array:
     return np.where(number > 0, total, np.nan) / np.maximum(number, 1)
 
 
-def _equivalent_radius(radius: Array, azimuth: Array, ctf: Astigmatic, optics: Optics) -> Array:
+def equivalent_radius(radius: Array, azimuth: Array, ctf: Astigmatic, optics: Optics) -> Array:
     """Return where χ of the mean defocus equals that of every pixel; its own radius where there is no such place."""
     squared = radius**2
     linear = optics.phase_per_defocus(1.0) * ctf.mean
@@ -153,12 +156,29 @@ class _Neighbourhood:
 
 
 def _end(quality: Array, lobe: Array) -> int:
-    """Return the bin at which the fit ends: quality is lost after it was good, and stays lost for a ring's width on the whole."""
+    """Return the bin at which the fit ends: quality is lost after it was good, stays lost for a ring's width on the whole, and for good.
+
+    Where rings are faint between the form factor of particles and the ring of ice, quality sinks and comes back. It would not without the
+    right count of rings in between, nor with phases that go astray there, which turn it negative.
+    """
     good = np.cumsum(quality > FOLLOWED)
     if good[-1] <= 3:
         return 0
-    for at in np.flatnonzero((good > 3) & (quality < LOST)):
-        ahead = quality[at : at + max(4, round(2 * float(lobe[at])))]
-        if np.median(ahead) < LOST:
-            return int(at)
+    at = int(np.searchsorted(good, 4))
+    while at < len(quality):
+        ring = max(4, round(2 * float(lobe[at])))
+        if quality[at] < LOST and np.median(quality[at : at + ring]) < LOST:
+            back = _regained(quality, at, ring)
+            if back is None:
+                return at
+            at = back
+        at += 1
     return len(quality) - 1
+
+
+def _regained(quality: Array, lost: int, ring: int) -> int | None:
+    """Return where quality is good again for two rings on the whole, having been but faint from `lost` on; None where it is not."""
+    for at in lost + np.flatnonzero(quality[lost : len(quality) - 2 * ring] >= FOLLOWED):
+        if np.median(quality[at : at + 2 * ring]) >= FOLLOWED:
+            return int(at) if np.quantile(quality[lost:at], 0.1) >= FAINT else None
+    return None

@@ -26,6 +26,10 @@ NEIGHBOURHOOD = 300.0
 """Å: the fine spectrum sees every place by the mean and the deviation of so much around it, coarser than all that is fitted."""
 
 
+ICE_PIXEL = 1.8
+"""Å/px: the coarsest at which the ring of ice is in a spectrum."""
+
+
 @dataclass(frozen=True)
 class Taper:
     """The window of the tiles behind a spectrum: it rises as a quarter of a sine wave at either end of both axes.
@@ -123,7 +127,7 @@ def tile_size(shape: tuple[int, int], pixel_size: float, window: int, spectral_p
     return even, 2 * round(even / coarser / 2)
 
 
-def mean_spectrum(image: Array, pixel_size: float, *, window: int = 512, spectral_pixel: float = 0.0) -> Spectrum:
+def mean_spectrum(image: Array, pixel_size: float, *, window: int = 512, spectral_pixel: float = 0.0, power: bool = False) -> Spectrum:
     """Average the amplitude spectra of half-overlapping tiles.
 
     The taper is half a sine wave: the squares of overlapping ones add up to a constant, and it wastes less of the image's border,
@@ -142,6 +146,8 @@ def mean_spectrum(image: Array, pixel_size: float, *, window: int = 512, spectra
     spectral_pixel
         Å/px down to which the spectrum is kept. A coarser value than `pixel_size` takes larger tiles and drops their fine
         frequencies, which equals resampling the image, without its rounding.
+    power
+        Average powers all the same; the result is the root of their mean.
 
     Raises
     ------
@@ -152,10 +158,20 @@ def mean_spectrum(image: Array, pixel_size: float, *, window: int = 512, spectra
     tile, kept = tile_size((image.shape[0], image.shape[1]), pixel_size, window, spectral_pixel)
     places = [[(start, tile) for start in _starts(length, tile)] for length in image.shape]
     tiles = (_flattened(part) for part in _cut(image, *places))
-    return _average(tiles, Taper(tile * pixel_size, tile * pixel_size, 0.5), tile, kept, pixel_size)
+    return _average(tiles, Taper(tile * pixel_size, tile * pixel_size, 0.5), tile, kept, pixel_size, power)
 
 
-def fine_spectrum(image: Array, pixel_size: float, *, spectral_pixel: float = 0.0) -> Spectrum:
+def tile_spectra(image: Array, pixel_size: float, *, window: int = 512, spectral_pixel: float = 0.0) -> Iterator[Spectrum]:
+    """Yield the amplitude spectrum of each of the tiles of `mean_spectrum` that do not overlap, by rows; empty ones are left out."""
+    _check(image)
+    tile, kept = tile_size((image.shape[0], image.shape[1]), pixel_size, window, spectral_pixel)
+    places = [[(at * tile + (length % tile) // 2, tile) for at in range(length // tile)] for length in image.shape]
+    for part in _cut(image, *places):
+        if (flat := _flattened(part)) is not None:
+            yield _average([flat], Taper(tile * pixel_size, tile * pixel_size, 0.5), tile, kept, pixel_size, power=False)
+
+
+def fine_spectrum(image: Array, pixel_size: float, *, spectral_pixel: float = 0.0, power: bool = False) -> Spectrum:
     """Average the amplitude spectra of tiles as large as `LARGEST` allows; of most images, return the spectrum of the whole.
 
     A short ramp at the border loses less of an image than the taper of small tiles, which meet there only once, and no ring is too fine
@@ -170,7 +186,7 @@ def fine_spectrum(image: Array, pixel_size: float, *, spectral_pixel: float = 0.
     kept = 2 * round(side / max(1.0, spectral_pixel / pixel_size) / 2)
     taper = Taper(height * pixel_size, width * pixel_size, MEETING, side**2 / (height * width))
     reach = max(8, min(round(NEIGHBOURHOOD / pixel_size), min(height, width) // 2))
-    return _average((_levelled(part, reach) for part in _cut(image, *places)), taper, side, kept, pixel_size)
+    return _average((_levelled(part, reach) for part in _cut(image, *places)), taper, side, kept, pixel_size, power)
 
 
 def _check(image: Array) -> None:
@@ -188,8 +204,8 @@ def _cut(image: Array, down: list[tuple[int, int]], across: list[tuple[int, int]
             yield rows[:, x : x + width]
 
 
-def _average(tiles: Iterable[NDArray[np.float32] | None], taper: Taper, side: int, kept: int, pixel_size: float) -> Spectrum:
-    """Average the tapered tiles' amplitudes, each of unit mean, out of transforms `side` px wide of which `kept` rows are kept."""
+def _average(tiles: Iterable[NDArray[np.float32] | None], taper: Taper, side: int, kept: int, pixel_size: float, power: bool) -> Spectrum:
+    """Average the tapered tiles' amplitudes, each of unit mean, or their powers, out of transforms `side` px wide of which `kept` rows are kept."""
     high, low = (kept + 1) // 2, kept // 2
     total = np.zeros((kept, kept // 2 + 1))
     count = 0
@@ -200,11 +216,13 @@ def _average(tiles: Iterable[NDArray[np.float32] | None], taper: Taper, side: in
         whole = fft.rfft2(tile * down[:, None] * across, (side, side))
         amplitude = np.abs(np.concatenate([whole[:high, : kept // 2 + 1], whole[side - low :, : kept // 2 + 1]]))
         amplitude[0, 0] = 0.0
-        total += amplitude * (1 / amplitude.mean(dtype=np.float64))
+        amplitude *= np.float32(1 / amplitude.mean(dtype=np.float64))
+        total += np.square(amplitude) if power else amplitude
         count += 1
     if count == 0:
         raise ValueError("no variance in the image")
-    return Spectrum(total / count, side * pixel_size / kept, count, taper)
+    mean = total / count
+    return Spectrum(np.sqrt(mean) if power else mean, side * pixel_size / kept, count, taper)
 
 
 def without_spikes(spectrum: Spectrum) -> Spectrum:
@@ -221,6 +239,16 @@ def without_spikes(spectrum: Spectrum) -> Spectrum:
     total, count = (np.convolve(np.bincount(circle.ravel(), weight), around, "same") for weight in (logarithm.ravel(), None))
     typical = np.exp(total / np.maximum(count, 1))[circle]
     return replace(spectrum, amplitude=np.where(spectrum.amplitude > limit * typical, typical, spectrum.amplitude))
+
+
+def ice_ratio(spectrum: Spectrum) -> float:
+    """Return the mean power between 4.0 and 3.6 Å, where crystalline ice diffracts, over that between 4.4 and 4.0 Å; NaN beyond Nyquist."""
+    if spectrum.pixel_size > ICE_PIXEL:
+        return math.nan
+    fy, fx = spectrum.frequencies()
+    radius, power = np.hypot(fy, fx), np.square(spectrum.amplitude)
+    inner, outer = ((radius >= 1 / coarse) & (radius < 1 / fine) for coarse, fine in ((4.4, 4.0), (4.0, 3.6)))
+    return float(power[outer].mean() / max(float(power[inner].mean()), 1e-30))
 
 
 def _starts(length: int, tile: int) -> list[int]:

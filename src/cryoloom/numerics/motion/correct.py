@@ -173,7 +173,7 @@ def sum_frames(frames: Frames | Part, field: Field, exposure: Exposure, *, halve
     frame = torch.empty(frames.shape if rigid else (0, 0))
     for number in range(frames.count):
         if rigid:
-            sums.place(number).copy_(rigid_transform(frames.get(number, frame), field.motion[number]))
+            rigid_transform(frames.get(number, frame), field.motion[number], sums.place(number))
         else:
             warp(frames.get(number, sums.place(number)), field, number)
     weighted = None if doses is None else sums.weighted()

@@ -33,8 +33,8 @@ def _mirrored(start: int, length: int) -> Tensor:
     return torch.minimum(index, period - index)
 
 
-def rigid_transform(frame: Tensor, motion: Tensor) -> Tensor:
-    """Return the ``rfft2`` of a frame ``(h, w)`` whose content is moved back by `motion` ``(2,)``, (x, y) in px.
+def rigid_transform(frame: Tensor, motion: Tensor, out: Tensor | None = None) -> Tensor:
+    """Return the ``rfft2`` of a frame ``(h, w)`` whose content is moved back by `motion` ``(2,)``, (x, y) in px; in `out` if given.
 
     Whole pixels are moved in place, mirrored at the edges; only the rest is a phase ramp, so that nothing comes in from the other side.
     """
@@ -44,10 +44,23 @@ def rigid_transform(frame: Tensor, motion: Tensor) -> Tensor:
     if x or y:
         frame = frame[_mirrored(y, height)][:, _mirrored(x, width)]
     transform = torch.fft.rfft2(frame)
-    along, down = (-2 * math.pi * (whole - motion).to(torch.float64)).tolist()
-    for angle in (down * torch.fft.fftfreq(height, dtype=torch.float64)[:, None], along * torch.fft.rfftfreq(width, dtype=torch.float64)):
-        transform *= torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
-    return transform
+    turns = (-2 * math.pi * (whole - motion).to(torch.float64)).tolist()
+    along, down = turns[0] * np.fft.rfftfreq(width), turns[1] * np.fft.fftfreq(height)
+    out = transform if out is None else out
+    _turn(transform.numpy(), np.exp(1j * down).astype(np.complex64), np.exp(1j * along).astype(np.complex64), out.numpy())
+    return out
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _turn(transform, down, along, out):  # pragma: no cover (compiled)
+    """Multiply a transform (h, w) by factors of its rows and of its columns."""
+    height, width = transform.shape
+    for y in range(height):
+        row, result, cos, sin = transform[y], out[y], down[y].real, down[y].imag
+        for x in range(width):
+            turn_re = cos * along[x].real - sin * along[x].imag
+            turn_im = cos * along[x].imag + sin * along[x].real
+            result[x] = complex(row[x].real * turn_re - row[x].imag * turn_im, row[x].real * turn_im + row[x].imag * turn_re)
 
 
 def warped(frame: Tensor, field: Field, number: int) -> Tensor:

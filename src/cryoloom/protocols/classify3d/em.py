@@ -147,7 +147,7 @@ class Classify3D(
             search="global" if self.align and not self.local_search else "local" if self.align else "fixed", finest=finest,
             group=point_group(self.symmetry), relaxed=point_group(self.relax_symmetry), regularisation=self.regularisation,
             reach=None if self.shift_range is None else self.shift_range / loaded.pixel_size,
-            alike=alike_images(loaded.rows) if self.grey_scales else None,
+            alike=alike_images(loaded.rows) if self.grey_scales else None, elsewhere=job.blocks,
         )  # fmt: skip
         if task.finest_shell < task.shell(finest or 0.1):
             job.warn(

@@ -151,7 +151,7 @@ class AutoRefine(
             alike=alike_images(loaded.rows) if self.grey_scales else None, near=self.poses == "given", solvent_fsc=self.solvent_fsc,
             prior=self._prior(loaded) if self.poses == "prior" else None, relaxed=point_group(self.relax_symmetry),
             join=self.join_below, regularisation=self.regularisation,
-            reach=None if self.shift_range is None else self.shift_range / loaded.pixel_size,
+            reach=None if self.shift_range is None else self.shift_range / loaded.pixel_size, elsewhere=job.blocks,
         )  # fmt: skip
         if self.solvent_fsc:
             self._judge_edge(job, task.mask)

@@ -8,7 +8,7 @@ import polars as pl
 from blake3 import blake3
 from pydantic import model_validator
 
-from cryoloom.data import AnySet, Classes2D, Classes3D, OneSet, column_named
+from cryoloom.data import AnySet, Classes2D, Classes3D, OneSet, canonical_name
 from cryoloom.data.identity import content_of
 from cryoloom.data.selections import FULL_SET, OF_A_PART, Ids, expanded
 from cryoloom.spec import Failure, Hint, Input, Job, Panel, Param, Protocol, WrongUse
@@ -174,7 +174,7 @@ class Select(
         return _Choice(members.select("id").collect()["id"])
 
     def _rule(self) -> pl.Expr:
-        return parse_rule(self.where, self.items.schema, canonical=_canonical)
+        return parse_rule(self.where, self.items.schema, canonical=canonical_name)
 
     def _missing(self) -> str:
         """Return in words which of the listed ids are not there; nothing where all are."""
@@ -303,11 +303,6 @@ class Select(
                 )
             )  # fmt: skip
         return panels
-
-
-def _canonical(name: str) -> str:
-    column = column_named(name)
-    return column.name if column else name
 
 
 def _mark(ids: Iterable[int]) -> str:
