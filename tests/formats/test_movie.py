@@ -69,6 +69,36 @@ def test_a_movie_saved_both_ways_is_one_movie(tmp_path, frames):
     assert (tmp_path / "b.tiff").read_bytes() == content
 
 
+def write_nibbles(path, frames, pixel_size):
+    """Write frames as SerialEM's mode 101: two samples a byte, the low one first, rows padded to whole bytes."""
+    write_mrc(path, np.zeros(frames.shape, np.int8), pixel_size, mode=0, stack=True)
+    padded = np.pad(frames, ((0, 0), (0, 0), (0, frames.shape[2] % 2)))
+    header = bytearray(path.read_bytes()[:1024])
+    header[12:16] = struct.pack("<i", 101)
+    path.write_bytes(bytes(header) + (padded[..., 0::2] | (padded[..., 1::2] << 4)).astype(np.uint8).tobytes())
+
+
+@pytest.mark.parametrize("width", [40, 41])
+def test_one_movie_in_every_encoding_gives_the_same_frames(tmp_path, width):
+    """The row order of MRC files and of TIFF pages, counts of 4, 8 and 16 bits, whole and half numbers."""
+    counts = np.random.default_rng(5).integers(0, 16, size=(3, 31, width)).astype(np.uint8)
+    for mode in (0, 1, 2, 6, 12):
+        write_mrc(tmp_path / f"mode{mode}.mrc", counts, 1.34, mode=mode, stack=True)
+    write_nibbles(tmp_path / "mode101.mrc", counts, 1.34)
+    for dtype in (np.uint8, np.uint16, np.int16, np.float32):
+        for compression in (None, "lzw", "zlib"):
+            write_tiff(tmp_path / f"{np.dtype(dtype).name}_{compression}.tif", counts.astype(dtype), compression=compression)
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 18
+    for path in files:
+        movie = open_movie(path)
+        assert (movie.frames, movie.height, movie.width) == (3, 31, width), path.name
+        assert np.abs(movie.read() - counts).max() <= 1e-6, path.name
+        assert np.abs(movie.read(1, 2) - counts[1:2]).max() <= 1e-6, path.name
+    with tifffile.TiffFile(tmp_path / "uint8_lzw.tif") as tiff:
+        assert np.array_equal(tiff.pages[0].asarray(), counts[0, ::-1]), "the file's own first row is the last of an MRC file"
+
+
 @pytest.mark.parametrize("bigtiff", [False, True])
 @pytest.mark.parametrize("cut", [1, 50, 900, 3000])
 def test_truncated_tiff_movies(tmp_path, frames, bigtiff, cut):

@@ -303,6 +303,25 @@ def test_an_enumeration_out_of_range_is_left_to_you(tmp_path):
     assert "normType" in node.needs["normalisation"] and node.origin.record["normType"] == 9
 
 
+def test_a_scanner_a_list_and_operations_that_are_off(tmp_path):
+    movies = {"object.className": "ProtImportMovies", "object.id": "1", "filesPath": "/d", "filesPattern": "*.mrc", "samplingRateMode": 1,
+              "samplingRate": 1.0, "scannedPixelSize": 14.0, "magnification": 50000, "blacklistFile": "/d/bad.txt", "darkFile": "/d/dark.mrc"}  # fmt: skip
+    mics = {"object.className": "XmippProtPreprocessMicrographs", "object.id": "2", "doCrop": False, "cropPixels": 10, "doRemoveBadPix": True,
+            "mulStddev": 5, "doDownsample": True, "downFactor": 2.0, "doLowPass": False, "lowCutoff": 0.4, "doNormalize": True}  # fmt: skip
+    path = tmp_path / "flow.json"
+    path.write_text(json.dumps([movies, mics]))
+    first, second = import_workflow(None, path).workflow.nodes
+    taken, treated = ({name: each.value for name, each in node.parameters.items()} for node in (first, second))
+    assert (taken["pixel_size_mode"], taken["scanned_pixel_size"], taken["magnification"]) == ("scanner", 14.0, 50000)
+    assert "pixel_size" not in taken
+    asked = {each.input for each in first.parameters.values() if each.input}
+    assert {"exclude_list", "dark"} <= asked, "files of another machine are asked for"
+    made = known("micrographs.preprocess").model_construct(**treated)
+    assert (made.crop, made.remove_bad_pixels, made.downsample, made.bin_factor, made.low_pass, made.normalise) == (
+        False, True, True, 2.0, False, True,
+    )  # fmt: skip
+
+
 def test_the_tables_name_protocols_of_the_plan():
     names = {*CLASSES.values()}
     assert set(LIKE) <= names and all(known(name) for name in {*LIKE.values(), *OFFERS.values()})

@@ -335,8 +335,8 @@ class Project:
 
     # -- sets ---------------------------------------------------------------------------------------------------
 
-    def preview(self, protocol: str, values: Mapping[str, Any] | None = None, **more: Any) -> dict[str, int]:
-        """Return counts of what a run with these values would give, as far as they can be told; no run is made. See `app.sets.preview`."""
+    def preview(self, protocol: str, values: Mapping[str, Any] | None = None, **more: Any) -> dict[str, int | float | str]:
+        """Return what a run with these values would give, as far as that can be told; no run is made. See `app.sets.preview`."""
         return sets.preview(self, protocol, {**(values or {}), **more})
 
     def page(self, output: "str | OutputRef | Run", **wanted: Any) -> dict[str, Any]:

@@ -27,8 +27,8 @@ KEPT_ORDERS = 8
 """Orders of rows that are kept for each table: a page turned, or a column added, sorts nothing again."""
 
 
-def preview(project: "Project", protocol_id: str, values: Mapping[str, Any]) -> dict[str, int]:
-    """Return what a run with these values would give, in counts, as far as its protocol can tell; nothing is made.
+def preview(project: "Project", protocol_id: str, values: Mapping[str, Any]) -> dict[str, int | float | str]:
+    """Return what a run with these values would give, label to value, as far as its protocol can tell; nothing is made.
 
     Raises
     ------

@@ -48,7 +48,7 @@ def preview(
     protocol: Annotated[str, typer.Argument(metavar="PROTOCOL", help="Protocol id; its flags follow as for run.")],
     as_json: Json = False,
 ) -> None:
-    """Say how many rows a protocol would keep, with the flags that `cryoloom run` takes; no run is made.
+    """Say what a protocol would give, with the flags that `cryoloom run` takes: rows kept, files matched, sizes; no run is made.
 
     Example: cryoloom preview ribosome sets.subset --input-items r009.particles --input-others good.particles --operation intersection
     """
@@ -62,7 +62,7 @@ def preview(
     _say_counts(counts, as_json)
 
 
-def _say_counts(counts: dict[str, int], as_json: bool) -> None:
+def _say_counts(counts: dict[str, int | float | str], as_json: bool) -> None:
     if as_json:
         say_json(counts)
         return

@@ -1,19 +1,45 @@
 """How images were recorded: the parameters that every import asks for, declared once, and the optics group they make."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import polars as pl
+from pydantic import AfterValidator
 
 from cryoloom.spec import AbsolutePath, Failure, Param, Texts
 from cryoloom.units import AngstromPerPixel, ElectronsPerSquareAngstrom, KiloVolts, Millimetres
+
+
+def _moment(text: str) -> str:
+    """Return a text that means a time, or none."""
+    if text:
+        datetime.fromisoformat(text.strip())
+    return text
+
 
 Folder = Annotated[AbsolutePath, Param(
     "Folder", "", advanced=True, wizard="file", aliases=("filesPath",),
     help="Where relative patterns start; empty: where the program was started. A wrong one finds nothing.",
 )]  # fmt: skip
 Exclude = Annotated[Texts, Param(
-    "Leave out", (), advanced=True, aliases=("blacklistFile",),
+    "Leave out", (), advanced=True,
     help="Files of the pattern not to take: names or paths with wildcards. What is left out here is in no later step.",
+)]  # fmt: skip
+ExcludeList = Annotated[AbsolutePath, Param(
+    "Leave-out list", "", advanced=True, wizard="file", aliases=("blacklistFile",),
+    help="A text file with a name, path or pattern a line of files not to take. What is left out here is in no later step.",
+)]  # fmt: skip
+ExcludeRegexps = Annotated[bool, Param(
+    "List of expressions", False, advanced=True, when="exclude_list", aliases=("useRegexps",),
+    help="The lines of the list are regular expressions, which may fit any part of a path. One like `.` leaves everything out.",
+)]  # fmt: skip
+ExcludeFrom = Annotated[str, AfterValidator(_moment), Param(
+    "Leave out from", "", advanced=True, aliases=("blacklistDateFrom",),
+    help="Files last changed from then on, 2026-03-01 or 2026-03-01 14:30:00, are not taken. A copy may have lost the time of its recording.",
+)]  # fmt: skip
+ExcludeTo = Annotated[str, AfterValidator(_moment), Param(
+    "Leave out until", "", advanced=True, aliases=("blacklistDateTo",),
+    help="Files last changed up to then are not taken; with a beginning, those between. A copy may have lost the time of its recording.",
 )]  # fmt: skip
 CopyFiles = Annotated[bool, Param(
     "Copy files", False, advanced=True, aliases=("copyFiles",),
@@ -41,7 +67,7 @@ AmplitudeContrast = Annotated[float, Param(
 )]  # fmt: skip
 Magnification = Annotated[float | None, Param(
     "Magnification", None, gt=0, group="Acquisition", advanced=True,
-    help="As the microscope shows it; recorded, not used. The pixel size decides.",
+    help="As the microscope shows it. It is recorded; the pixel size decides, unless that is taken from the scanner. A wrong one then scales all.",
 )]  # fmt: skip
 IgnoreRecorded = Annotated[bool, Param(
     "Ignore the microscope's files", False, group="Acquisition", advanced=True,
@@ -62,6 +88,11 @@ def optics_group(protocol: Any, **more: Any) -> dict[str, Any]:
     group = {"optics_group": 1, "optics_group_name": "opticsGroup1"}
     names = ("pixel_size", "voltage", "cs", "amplitude_contrast", "magnification", "dose_per_frame", "pre_exposure")
     return {**group, **{name: getattr(protocol, name) for name in names if hasattr(protocol, name)}, **more}
+
+
+def dose_of_frame(rate: float, exposure: float, frames: int, pixel_size: float) -> float:
+    """Return the dose of one frame, e/Å², of `rate` e/px/s during `exposure` s in `frames` frames with pixels of `pixel_size` Å."""
+    return rate * exposure / (frames * pixel_size**2)
 
 
 def demand_pixel_size(said: pl.DataFrame, pixel_size: float) -> None:

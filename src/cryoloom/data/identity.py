@@ -81,10 +81,14 @@ def _astray(one: Dataset, two: Dataset, both: pl.DataFrame, most: float) -> str:
     if both.is_empty():
         return ""
     scales = [set(coordinate_scales(each).values()) for each in (one, two)]
-    known = all(len(each) == 1 and None not in each for each in scales)
+    starts = [_offsets(each) for each in (one, two)]
+    known = all(len(each) == 1 and None not in each for each in scales) and all(len(each) == 1 for each in starts)
     first, second = (each.pop() for each in scales) if known else (1.0, _ratio(both))
+    (x_one, y_one), (x_two, y_two) = (each.pop() if known else (0.0, 0.0) for each in starts)
     limit = max(_FAR, *(float(each.meta.get("diameter") or 0.0) for each in (one, two)))
-    off = ((pl.col("x") * first - pl.col("x_right") * second) ** 2 + (pl.col("y") * first - pl.col("y_right") * second) ** 2).sqrt()
+    x = pl.col("x") * first + x_one - pl.col("x_right") * second - x_two
+    y = pl.col("y") * first + y_one - pl.col("y_right") * second - y_two
+    off = (x**2 + y**2).sqrt()
     far = both.select((off > limit).sum()).item()
     if far <= most * both.height:
         return ""
@@ -95,6 +99,11 @@ def coordinate_scales(dataset: Dataset) -> dict[int, float | None]:
     """Return the Å per pixel of a set's ``x`` and ``y`` in each optics group, None where a group does not tell."""
     names = ("micrograph_pixel_size", "rlnMicrographPixelSize", *(["pixel_size"] if dataset.kind == "coordinates" else []))
     return {group["optics_group"]: next((float(group[name]) for name in names if group.get(name)), None) for group in dataset.optics}
+
+
+def _offsets(dataset: Dataset) -> set[tuple[float, float]]:
+    """Return where the first pixels of a set's micrographs lie, Å; 0 where their borders were not cropped."""
+    return {(float(group.get("offset_x") or 0.0), float(group.get("offset_y") or 0.0)) for group in dataset.optics}
 
 
 def _ratio(both: pl.DataFrame) -> float:

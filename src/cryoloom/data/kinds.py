@@ -1,9 +1,10 @@
 """The kinds of sets a protocol takes and gives.
 
 Optics groups carry ``optics_group``, ``optics_group_name``, ``pixel_size`` (Å/px of the set's own images), ``voltage`` (kV), ``cs`` (mm),
-``amplitude_contrast``; movies and micrographs also ``dose_per_frame`` (None: unknown) and ``pre_exposure`` (e/Å²); particles also
-``box_size``, ``contrast`` ("bright" or "dark"), ``phase_flipped`` and ``ctf_premultiplied``. Groups imported from RELION keep its further
-columns (``rlnBeamTiltX`` ...) under its names, and so do rows.
+``amplitude_contrast``; movies and micrographs also ``dose_per_frame`` (None: unknown) and ``pre_exposure`` (e/Å²), micrographs with cropped borders
+and what was picked on them ``offset_x`` and ``offset_y`` (Å, of their first pixel in the micrograph as recorded); particles also
+``box_size``, ``contrast`` ("bright" or "dark"; micrographs without it are dark), ``phase_flipped`` and ``ctf_premultiplied``. Groups
+imported from RELION keep its further columns (``rlnBeamTiltX`` ...) under its names, and so do rows.
 """
 
 from cryoloom.tables import Dataset
@@ -17,7 +18,8 @@ class Movies(
     """Movies as recorded; ``movie_name`` joins them to everything made from them.
 
     Meta: ``gain_path``, a float32 image of the movies' shape and orientation that frames are multiplied by, 0 at dead pixels;
-    ``defects_path``, an image that is 1 at bad pixels; each with the BLAKE3 of its content (``gain_blake3``, ``defects_blake3``).
+    ``dark_path``, an image of the same kind that is taken off frames first; ``defects_path``, one that is 1 at bad pixels; each with the BLAKE3
+    of its content (``gain_blake3`` ...). ``gain_orientation`` says how the reference was turned.
     """
 
 

@@ -15,7 +15,7 @@ AnySet = Movies | Micrographs | CTFs | Coordinates | Particles | Classes2D | Cla
 OF_A_PART = frozenset(
     (
         "id_space", "diameter", "pixel_size", "box_size", "mask_diameter", "symmetry", "halves", "resolution",
-        "gain_path", "gain_blake3", "defects_path", "defects_blake3",
+        "gain_path", "gain_blake3", "gain_orientation", "dark_path", "dark_blake3", "defects_path", "defects_blake3",
     )
 )  # fmt: skip
 """Meta that hold of every part of a set: counts and histories of the run that made it are not among them."""

@@ -45,7 +45,9 @@ def oriented(image: NDArray[Any], rotation: Rotation = 0, flip: Flip = "none") -
     return {"none": turned, "upside-down": turned[::-1], "left-right": turned[:, ::-1]}[flip]
 
 
-def read_gain(path: Path | str, shape: tuple[int, int] | None, rotation: Rotation = 0, flip: Flip = "none") -> Gain:
+def read_gain(
+    path: Path | str, shape: tuple[int, int] | None, rotation: Rotation = 0, flip: Flip = "none", *, reciprocal: bool = False
+) -> Gain:
     """Read a gain reference for movies of `shape`.
 
     Parameters
@@ -58,33 +60,64 @@ def read_gain(path: Path | str, shape: tuple[int, int] | None, rotation: Rotatio
         movies are super-resolution, the reference is of the sensor.
     rotation, flip
         As in `oriented`.
+    reciprocal
+        Whether counts are to be divided by the reference.
 
     Raises
     ------
     Failure
         ``gain-invalid`` (not one image, NaN or infinite values, no good pixel) or ``gain-shape`` naming both shapes.
     """
+    reference = read_reference(path)
+    turned, notes = fitted(oriented(reference, rotation, flip), shape, path, reference.shape, rotation)
+    if reciprocal:
+        turned = np.where(turned > 0, 1 / np.where(turned > 0, turned, 1), 0).astype(np.float32)
+    return _normalised(turned, Path(path), notes)
+
+
+def read_dark(path: Path | str, shape: tuple[int, int] | None, rotation: Rotation = 0, flip: Flip = "none") -> NDArray[np.float32]:
+    """Read a dark reference, which is taken off each raw frame; it lies as the gain reference of the same camera does.
+
+    Raises
+    ------
+    Failure
+        As `read_gain` does, with the same codes.
+    """
+    reference = read_reference(path, "dark")
+    dark, _ = fitted(oriented(reference, rotation, flip), shape, path, reference.shape, rotation, "dark")
+    return np.ascontiguousarray(dark)
+
+
+def read_reference(path: Path | str, what: str = "gain") -> NDArray[np.float32]:
+    """Return the one image of a gain or dark reference as it is stored, MRC row order."""
     path = Path(path)
     movie = open_movie(path, flip_rows=path.suffix.lower() not in _UNTURNED)
     if movie.frames != 1:
-        raise Failure("gain-invalid", f"{path}: {movie.frames} images; a gain reference has one.", "Give the gain reference, not a movie.")
+        raise Failure(
+            f"{what}-invalid", f"{path}: {movie.frames} images; a {what} reference has one.", f"Give the {what} reference, not a movie."
+        )
     reference = movie.read(0, 1)[0]
     broken = ~np.isfinite(reference)
     if broken.any():
         y, x = (int(value) for value in np.argwhere(broken)[0])
         raise Failure(
-            "gain-invalid",
-            f"{path}: {int(broken.sum())} values of the gain reference are NaN or infinite, the first at x {x}, y {y}.",
+            f"{what}-invalid",
+            f"{path}: {int(broken.sum())} values of the {what} reference are NaN or infinite, the first at x {x}, y {y}.",
             "Take a new reference, or set those pixels to 0 to have them filled from their neighbours.",
         )
-    turned = oriented(reference, rotation, flip)
-    notes: list[str] = []
-    if shape is not None and turned.shape != tuple(shape):
-        if (2 * turned.shape[0], 2 * turned.shape[1]) != tuple(shape):
-            raise _other_shape(path, reference.shape, turned.shape, shape, rotation)
-        notes.append(f"gain reference of {_size(turned.shape)} expanded by 2 to the movies' {_size(shape)}")
-        turned = np.repeat(np.repeat(turned, 2, axis=0), 2, axis=1)
-    return _normalised(turned, path, notes)
+    return reference
+
+
+def fitted(
+    turned: NDArray[np.float32], shape: tuple[int, ...] | None, path: Path | str, stored: tuple[int, ...], rotation: int, what: str = "gain"
+) -> tuple[NDArray[np.float32], list[str]]:
+    """Return a turned reference in the movies' shape, expanded where they are super-resolution, and what is to be told of that."""
+    if shape is None or turned.shape == tuple(shape):
+        return turned, []
+    if (2 * turned.shape[0], 2 * turned.shape[1]) != tuple(shape):
+        raise _other_shape(Path(path), stored, turned.shape, (shape[0], shape[1]), rotation, what)
+    note = f"{what} reference of {_size(turned.shape)} expanded by 2 to the movies' {_size(shape)}"
+    return np.repeat(np.repeat(turned, 2, axis=0), 2, axis=1), [note]
 
 
 def _normalised(reference: NDArray[np.float32], path: Path, notes: list[str]) -> Gain:
@@ -102,7 +135,9 @@ def _normalised(reference: NDArray[np.float32], path: Path, notes: list[str]) ->
     return Gain(np.ascontiguousarray(factors), np.ascontiguousarray(~good), tuple(notes))
 
 
-def _other_shape(path: Path, stored: tuple[int, ...], turned: tuple[int, ...], wanted: tuple[int, int], rotation: Rotation) -> Failure:
+def _other_shape(
+    path: Path, stored: tuple[int, ...], turned: tuple[int, ...], wanted: tuple[int, int], rotation: int, what: str
+) -> Failure:
     sideways = turned[::-1]
     if sideways == wanted or (2 * sideways[0], 2 * sideways[1]) == wanted:
         other = "0 or 180" if rotation in (90, 270) else "90 or 270"
@@ -112,7 +147,7 @@ def _other_shape(path: Path, stored: tuple[int, ...], turned: tuple[int, ...], w
     else:
         cure = "Give the reference that was recorded with these movies."
     after = "" if stored == turned else f" ({_size(turned)} once turned by {rotation}°)"
-    return Failure("gain-shape", f"{path}: gain reference of {_size(stored)} px{after}, movies of {_size(wanted)} px.", cure)
+    return Failure(f"{what}-shape", f"{path}: {what} reference of {_size(stored)} px{after}, movies of {_size(wanted)} px.", cure)
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -30,10 +30,9 @@ def export_movies(movies: Movies, directory: Path, related: Mapping[str, Dataset
     )
     sizes = movies.of_groups("pixel_size")
     write_star(written[0], {"optics": optics_table(movies.optics, original_pixel_size=sizes), "movies": rows})
-    if movies.meta.get("gain_path"):
-        written.append(place_file(movies.file(movies.meta["gain_path"]), directory / "gain.mrc"))
-    if movies.meta.get("defects_path"):
-        written.append(place_file(movies.file(movies.meta["defects_path"]), directory / "defects.mrc"))
+    for name in ("gain", "dark", "defects"):  # RELION takes no dark reference: it lies there for programs that do
+        if movies.meta.get(f"{name}_path"):
+            written.append(place_file(movies.file(movies.meta[f"{name}_path"]), directory / f"{name}.mrc"))
     return written
 
 

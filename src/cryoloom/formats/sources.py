@@ -20,11 +20,20 @@ _COMPRESSED = (".gz", ".bz2")
 _TAILS = re.compile(r"_fractions$", re.IGNORECASE)
 
 
+def only_match(path: str) -> str:
+    """Return the file that a path with wildcards means, the path itself when there is not just one."""
+    found = sorted(_matches(path)) if path and not os.path.exists(path) else []
+    return str(found[0]) if len(found) == 1 else path
+
+
 def not_a_file(path: str) -> str:
     """Return why `path` cannot be read as a file, nothing if it can."""
     if os.path.isfile(path):
         return ""
-    return f"{path} is a folder, not a file" if os.path.isdir(path) else f"{path}: there is no such file"
+    if os.path.isdir(path):
+        return f"{path} is a folder, not a file"
+    found = _matches(path)
+    return f"{path} matches {len(found)} files, one is wanted" if len(found) > 1 else f"{path}: there is no such file"
 
 
 def matching_files(patterns: Sequence[str], *, leave_out: Sequence[str] = (), suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
@@ -33,7 +42,8 @@ def matching_files(patterns: Sequence[str], *, leave_out: Sequence[str] = (), su
     Parameters
     ----------
     patterns
-        Absolute paths with the shell's wildcards, ``**`` for any folders, and ``#`` for one digit. A folder stands for the files in it.
+        Absolute paths with the shell's wildcards, ``**`` for any folders, ``#`` for one digit, and ``%`` as ``*``. A folder stands for the
+        files in it.
     leave_out
         Patterns of files not to take, whole paths or file names.
     suffixes
@@ -72,7 +82,7 @@ def _matches(pattern: str) -> set[Path]:
         return {path}
     if path.is_dir():
         return {entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith(".")}
-    found = (Path(match) for match in glob.iglob(pattern.replace("#", "[0-9]"), recursive=True))
+    found = (Path(match) for match in glob.iglob(re.sub("%+", "*", pattern.replace("#", "[0-9]")), recursive=True))
     return {path for path in found if path.is_file() or path.is_symlink()}
 
 
@@ -81,7 +91,7 @@ def _nothing(patterns: Sequence[str], left_out: int) -> WrongUse:
     if left_out:
         return WrongUse("no-files", f"{pattern}: all {left_out} files that match are left out.", "Leave out fewer.")
     folder = Path(pattern)
-    while glob.has_magic(folder.as_posix()) or "#" in folder.name or not folder.is_dir():
+    while glob.has_magic(folder.as_posix()) or set("#%") & set(folder.name) or not folder.is_dir():
         folder = folder.parent
     names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
     there = f"{', '.join(names[:5])}{' …' if len(names) > 5 else ''} ({len(names)} in all)" if names else "nothing"
@@ -90,6 +100,60 @@ def _nothing(patterns: Sequence[str], left_out: int) -> WrongUse:
         f"no file matches {pattern}. Looked in {folder}, which holds {there}.",
         "Correct the pattern; quote it so that the shell does not expand it.",
     )
+
+
+_SIGNS = re.compile(r"(#+|%+|\*\*/|\*+|\?|\[[^\]/]+\])")
+_MOST_DIGITS = 12
+"""An id has room for as many: those of its particles are a million times larger."""
+
+
+def said_by_names(patterns: Sequence[str], files: Sequence[Path]) -> tuple[list[int] | None, dict[Path, str]]:
+    """Return the ids that the ``#`` of patterns stand for, None unless all files have one, and the names that their ``%`` stand for.
+
+    Several runs of ``#`` in a pattern are read as one number, several of ``%`` are joined by ``_``.
+
+    Raises
+    ------
+    WrongUse
+        ``ids-repeated`` when two files have one id, ``ids-long`` when one has more digits than there is room for.
+    """
+    expressions = [_expression(pattern) for pattern in patterns if "#" in pattern or "%" in pattern]
+    ids: list[int] = []
+    names: dict[Path, str] = {}
+    for file in files if expressions else ():
+        match = next((found for each in expressions if (found := each.fullmatch(file.as_posix()))), None)
+        parts = {} if match is None else match.groupdict()
+        digits = "".join(text for key, text in parts.items() if key.startswith("id"))
+        if len(digits.lstrip("0")) > _MOST_DIGITS:
+            raise WrongUse("ids-long", f"{file.name}: {digits} is too long for an id.", "Write * instead of # for some of the digits.")
+        ids += [int(digits)] if digits else []
+        if name := "_".join(text for key, text in parts.items() if key.startswith("name")):
+            names[file] = _clean(name.replace("/", "_"))
+    if len(ids) < len(files) or not ids:
+        return None, names
+    if len(set(ids)) < len(ids):
+        twice = next(number for number, count in Counter(ids).items() if count > 1)
+        first, second = (file.name for file, number in zip(files, ids, strict=True) if number == twice)
+        raise WrongUse(
+            "ids-repeated", f"{first} and {second} both have the id {twice}.", "Write * instead of #: files are then numbered in order."
+        )
+    return ids, names
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    """Return a regular expression that matches what the pattern does, with a group for each run of ``#`` and ``%``."""
+    words = {"**/": "(?:.*/)?", "?": "[^/]"}
+    parts = []
+    for number, part in enumerate(_SIGNS.split(pattern)):
+        if not number % 2:
+            parts.append(re.escape(part))
+        elif part[0] == "#":
+            parts.append(f"(?P<id{number}>[0-9]{{{len(part)}}})")
+        elif part[0] == "%":
+            parts.append(f"(?P<name{number}>[^/]*)")
+        else:
+            parts.append(words.get(part, part.replace("[!", "[^") if part[0] == "[" else "[^/]*"))
+    return re.compile("".join(parts))
 
 
 def image_suffix(path: Path) -> str:

@@ -127,8 +127,8 @@ class Protocol(BaseModel):
         """
         return self.model_copy(update=dict.fromkeys(self.inputs()))
 
-    def preview(self) -> Mapping[str, int]:
-        """Return counts of what the run would give, label to number, where they can be told in a moment; nothing otherwise."""
+    def preview(self) -> Mapping[str, int | float | str]:
+        """Return what the run would give or find, label to value, where it can be told in moments; nothing otherwise. Wizards show it."""
         return {}
 
     def run(self, job: Job) -> Outputs:

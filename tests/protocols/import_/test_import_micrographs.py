@@ -76,3 +76,10 @@ def test_a_table_names_them(job, raw):
     (raw / "MotionCorr" / "a.mrc").unlink()
     with pytest.raises(Failure, match=r"MotionCorr/a.mrc was not found"):
         ImportMicrographs(pattern=str(path), pixel_size=1.34).run(job)
+
+
+def test_what_a_list_names_is_left_out(job, raw, image):
+    for name in ("m1.mrc", "m2.mrc", "m3.mrc"):
+        write_mrc(raw / name, image, 1.5)
+    (raw / "list.txt").write_text("m2\n")
+    assert run(job, raw / "*.mrc", exclude_list=str(raw / "list.txt")).items["micrograph_name"].to_list() == ["m1", "m3"]

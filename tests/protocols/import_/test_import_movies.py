@@ -329,4 +329,4 @@ def test_eer_movies_are_read_in_the_fractions_asked_for(job, raw, eer_file, upsa
     frames = movie_of(Item(row, job.root, job.folder, 0)).read()
     assert frames.shape == (3, 16 * upsampling, 16 * upsampling) and frames.sum() == 6
     assert frames[0, 0, (3 * 4 + 3) * upsampling // 4] == 1
-    assert protocol.report(type("Out", (), {"movies": movies}))[0].images[0].sum() == 6
+    assert protocol.report(type("Out", (), {"movies": movies}))[0].images[0].sum() == pytest.approx(2), "the mean of three"

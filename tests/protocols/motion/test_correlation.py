@@ -3,14 +3,17 @@
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 from blake3 import blake3
 
 from cryoloom.app.session import create_project
 from cryoloom.app.simulation import simulate
+from cryoloom.data import Movies
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.star import read_star
-from cryoloom.spec import CryoloomError
+from cryoloom.protocols.motion.correlation import Correlation
+from cryoloom.spec import CryoloomError, Item
 from cryoloom.tables.storage import PIECE
 
 
@@ -98,6 +101,26 @@ def test_a_movie_is_hashed_whole_by_the_step_that_reads_it(tmp_path):
         handle.seek(PIECE + 100)
         handle.write(b"\1")
     assert project.verify(movies).changed == project.verify(aligned).changed == [source["path"]], "a byte that the quick hash does not see"
+
+
+def test_a_dark_reference_is_taken_off_before_the_gain(tmp_path):
+    rng = np.random.default_rng(4)
+    counts, gain = rng.poisson(6.0, (4, 128, 160)).astype(np.float32), rng.uniform(0.8, 1.2, (128, 160)).astype(np.float32)
+    dark = rng.integers(2, 60, (128, 160)).astype(np.float32)
+    for name, image in (("plain", counts), ("darker", counts + dark), ("dark", dark), ("gain", gain)):
+        write_mrc(tmp_path / f"{name}.mrc", image, 2.0, stack=image.ndim == 3)
+    optics = {"optics_group": 1, "pixel_size": 2.0, "voltage": 300.0, "dose_per_frame": None, "pre_exposure": 0.0}
+
+    def summed(name, **meta):
+        row = {"id": 1, "movie_name": name, "movie_path": f"{name}.mrc", "frames": 4, "width": 160, "height": 128, "optics_group": 1}
+        items = pl.DataFrame({**row, "enabled": True, "fail_reason": ""})
+        movies = Movies(items, tmp_path, optics=[optics], meta={"gain_path": "gain.mrc", **meta})
+        found = Correlation(movies=movies, patches=1).align(Item(movies.to_polars().row(0, named=True), tmp_path, tmp_path, 0))
+        return read_mrc(found["micrograph_path"]).data
+
+    plain = summed("plain")
+    assert summed("darker", dark_path="dark.mrc") == pytest.approx(plain, abs=1e-3)
+    assert np.abs(summed("darker") - plain).max() > 10, "the dark matters"
 
 
 def test_hints_before_anything_runs(aligned):

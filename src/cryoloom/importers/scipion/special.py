@@ -21,13 +21,13 @@ def _movies(step: Step, whole: Conversion) -> None:
         step.parameters["folder"] = str(folder or "")
     if pattern or folder:
         step.parameters["pattern"] = [str(pattern or folder)]
-    if step.record.get("samplingRateMode") == 1:
+    if step.parameters.get("pixel_size_mode") == "scanner":
+        step.parameters.pop("pixel_size", None)
+    elif step.record.get("samplingRateMode") == 1:
         scanned, magnification = step.number("scannedPixelSize"), step.number("magnification")
         if scanned and magnification:
             step.parameters["pixel_size"] = scanned * 1e4 / magnification
             step.used.add("samplingRateMode")
-    if step.record.get("blacklistFile"):
-        step.needs["exclude"] = f"is to be what the list {step.record['blacklistFile']} names"
 
 
 def _path(step: Step, whole: Conversion) -> None:

@@ -149,6 +149,7 @@ def _patches(value: Any) -> int:
 
 
 PARAMETERS: Mapping[str, tuple[str, Converter]] = {
+    "samplingRateMode": ("pixel_size_mode", _enumeration("image", "scanner")),
     "gainRot": ("", _enumeration(0, 90, 180, 270)),
     "gainFlip": ("", _enumeration("none", "upside-down", "left-right")),
     "patchX": ("patches", _patches),
@@ -188,8 +189,8 @@ LEFT: Mapping[str, frozenset[str]] = {
     "ProtRelionCreateMask3D": frozenset({"initialLowPassFilterA"}),
     "XmippProtCreateMask3D": frozenset({"geo", "doSymmetrize", "doMorphological", "removeSmall"}),
     "ProtRelionExtractParticles": frozenset({"boxSize"}),
-    "ProtImportMovies": frozenset({"blacklistFile", "filesPath", "filesPattern"}),
-    "ProtImportMicrographs": frozenset({"blacklistFile", "filesPath", "filesPattern"}),
+    "ProtImportMovies": frozenset({"filesPath", "filesPattern"}),
+    "ProtImportMicrographs": frozenset({"filesPath", "filesPattern"}),
     "ProtImportParticles": frozenset({"filesPath", "starFile"}),
     "ProtImportAverages": frozenset({"filesPath"}),
     "ProtImportVolumes": frozenset({"filesPath"}),

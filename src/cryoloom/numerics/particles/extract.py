@@ -1,10 +1,12 @@
 """Binning whole micrographs by an exact ratio, and cutting boxes out of them."""
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cryoloom.numerics.ctf.model import ctf
 from cryoloom.numerics.fourier.grids import frequencies_2d
@@ -26,13 +28,14 @@ def exact_ratio(factor: float, *, largest: int = 64) -> Fraction:
     return Fraction(factor).limit_denominator(largest)
 
 
-def bin_image(image: Image, ratio: Fraction) -> Image:
+def bin_image(image: Image, ratio: Fraction, transfer: Callable[[tuple[int, int]], Tensor] | None = None) -> Image:
     """Bin a micrograph ``(h, w)`` by `ratio` through Fourier cropping; pixel (0, 0) keeps its place, grey values stay.
 
     Both axes are continued by mirroring to the next multiple of the ratio's numerator, so that one pixel of the result is exactly
-    `ratio` pixels of the image on either axis; the continued part is cut off again.
+    `ratio` pixels of the image on either axis; the continued part is cut off again. With `transfer`, the binned image is filtered too: it
+    returns the factors of the half-plane transform of an image of a given shape.
     """
-    if ratio == 1:
+    if ratio == 1 and transfer is None:
         return image
     height, width = image.shape
     over, under = ratio.numerator, ratio.denominator
@@ -42,6 +45,8 @@ def bin_image(image: Image, ratio: Fraction) -> Image:
     padded = np.pad(image, ((0, padded_h - height), (0, padded_w - width)), mode="symmetric")
     new = (padded_h * under // over, padded_w * under // over)
     transform = crop_rfft2(torch.fft.rfft2(torch.from_numpy(padded)), (padded_h, padded_w), new)
+    if transfer is not None:
+        transform *= transfer(new)
     small = torch.fft.irfft2(transform, s=new).numpy()
     return np.ascontiguousarray(small[: int(height / ratio), : int(width / ratio)])
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from cryoloom.data import Micrographs, acquisition
 from cryoloom.formats import sources
+from cryoloom.formats.rejection import Rejection
 from cryoloom.spec import Failure, Hint, Item, Job, Outputs, Param, Patterns, Protocol
 from cryoloom.tables import Dataset, Hashed
 
@@ -28,6 +29,10 @@ class ImportMicrographs(Protocol, id="import.micrographs", outputs=Imported, ali
         "RELION STAR, Xmipp .xmd, cryoSPARC .cs or .csg. Denoised or contrast-inverted images spoil every later step.",
     )  # fmt: skip
     exclude: acquisition.Exclude
+    exclude_list: acquisition.ExcludeList
+    exclude_regexps: acquisition.ExcludeRegexps
+    exclude_from: acquisition.ExcludeFrom
+    exclude_to: acquisition.ExcludeTo
     copy_files: acquisition.CopyFiles
     pixel_size: acquisition.PixelSize
     voltage: acquisition.Voltage
@@ -41,9 +46,11 @@ class ImportMicrographs(Protocol, id="import.micrographs", outputs=Imported, ali
     def check(self) -> Iterator[Hint]:
         if not any(self.pattern):
             yield Hint("pattern", "names no file")
+        if self.exclude_list and (wrong := sources.not_a_file(self.exclude_list)):
+            yield Hint("exclude_list", wrong)
 
     def fingerprint(self) -> Any:
-        return sources.fingerprint(self._files()[0])
+        return sources.fingerprint([*self._files()[0], *([Path(self.exclude_list)] if self.exclude_list else [])])
 
     def _files(self) -> tuple[list[Path], list[tuple[Path, Any]]]:
         """Return the images, and the tables that named them with what those say of the acquisition."""
@@ -52,7 +59,7 @@ class ImportMicrographs(Protocol, id="import.micrographs", outputs=Imported, ali
         found = sources.matching_files(self.pattern, leave_out=self.exclude)
         tables = [(path, read_as("micrographs", path)) for path in found if path.suffix.lower() in suffixes("micrographs")]
         if not tables:
-            return found, []
+            return Rejection.of(self).wanted(found), []
         files = []
         for path, table in tables:
             for file in table.items["micrograph_file"]:
@@ -61,7 +68,7 @@ class ImportMicrographs(Protocol, id="import.micrographs", outputs=Imported, ali
                     message = f"{path}: {file} was not found from there or a folder above."
                     raise Failure("micrograph-missing", message, "Keep the table where its paths start, or give a pattern.")
                 files.append(place)
-        return list(dict.fromkeys(files)), tables
+        return Rejection.of(self).wanted(list(dict.fromkeys(files))), tables
 
     def run(self, job: Job) -> Imported:
         files, tables = self._files()

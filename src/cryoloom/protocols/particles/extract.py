@@ -12,6 +12,9 @@ from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Panel, Param
 from cryoloom.tables import Dataset
 from cryoloom.units import Pixels, Sigmas
 
+SHIFTS = ("origin_x", "origin_y", "offset_x", "offset_y")
+"""Å, 0 where a set does not say: of a particle in its box, and of the first pixel of its micrograph, which cropping moves."""
+
 CTF_COLUMNS = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift", "ctf_score", "ctf_resolution")
 
 
@@ -77,6 +80,8 @@ class Extract(
     def check(self) -> Iterator[Hint]:
         if self.phase_flip and self.ctfs is None:
             yield Hint("phase_flip", "needs CTFs to flip by", fix=False)
+        if self.invert and any(group.get("contrast") == "bright" for group in self.micrographs.optics):
+            yield Hint("invert", "makes particles dark: these micrographs are inverted already", fix=False, error=False)
         if self.background_radius is not None and self.background_radius > self.box_size / 2:
             yield Hint(
                 "background_radius", f"{self.background_radius} px lies outside the box of {self.box_size} px", fix=self.box_size // 2 - 1
@@ -108,15 +113,14 @@ class Extract(
     def _work(self, job: Job) -> Dataset:
         """Return the micrographs with their CTF and the coordinates on them, in px of these micrographs, as lists."""
         rows = self.coordinates.enabled()
-        sizes = {group["optics_group"]: float(group["pixel_size"]) for group in self.micrographs.optics}
-        here = self.micrographs.items.select(
-            micrograph_id="id", scale=pl.col("optics_group").replace_strict(sizes, return_dtype=pl.Float64)
-        )
+        here = self._scales()
         of_set = "micrograph_pixel_size" if "micrograph_pixel_size" in rows.columns else "pixel_size"
-        origins = [pl.col(name) if name in rows.columns else pl.lit(0.0).alias(name) for name in ("origin_x", "origin_y")]
-        rows = rows.with_columns(origins).join(here, on="micrograph_id", how="inner", maintain_order="left")
+        rows = rows.with_columns(pl.lit(0.0).alias(name) for name in SHIFTS if name not in rows.columns)
+        rows = rows.with_columns(pl.col(SHIFTS).fill_null(0.0)).join(here, on="micrograph_id", how="inner", maintain_order="left")
         centres = [
-            ((pl.col(axis) * pl.col(of_set) - pl.col(f"origin_{axis}").fill_null(0.0)) / pl.col("scale")).alias(axis) for axis in "xy"
+            (pl.col(axis) * pl.col(of_set) + pl.col(f"offset_{axis}") - pl.col(f"origin_{axis}") - pl.col(f"start_{axis}"))
+            / pl.col("scale")
+            for axis in "xy"
         ]
         if rows.is_empty():
             raise Failure(
@@ -135,6 +139,16 @@ class Extract(
             ctf = good.select("micrograph_id", *columns)
             work = work.join(ctf, left_on="id", right_on="micrograph_id", how="inner", maintain_order="left")
         return Dataset(work, job.root, optics=self.micrographs.optics)
+
+    def _scales(self) -> pl.DataFrame:
+        """Return pixel size and offset of the first pixel, Å, of every micrograph to cut from."""
+        groups = [
+            {"optics_group": group["optics_group"], "scale": float(group["pixel_size"])}
+            | {f"start_{axis}": float(group.get(f"offset_{axis}") or 0.0) for axis in "xy"}
+            for group in self.micrographs.optics
+        ]
+        rows = self.micrographs.items.select("optics_group", micrograph_id="id")
+        return rows.join(pl.DataFrame(groups, infer_schema_length=None), on="optics_group", how="left").drop("optics_group")
 
     def cut(self, item: Item) -> list[dict[str, Any]]:
         """Cut all particles of one micrograph into one stack."""
@@ -201,7 +215,7 @@ class Extract(
                 "micrograph_pixel_size": group["pixel_size"],
                 "pixel_size": group["pixel_size"] * factor,
                 "box_size": self.box_size,
-                "contrast": "bright" if self.invert else "dark",
+                "contrast": "bright" if self.invert != (group.get("contrast") == "bright") else "dark",
                 "phase_flipped": self.phase_flip,
                 "ctf_premultiplied": False,
             }

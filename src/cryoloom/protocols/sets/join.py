@@ -15,7 +15,7 @@ SameId = Annotated[
 ]
 """What equal ids mean, also as Scipion's form says it: renumber or not."""
 
-_OF_ALL = {"gain_blake3": "gain references", "defects_blake3": "maps of bad pixels"}
+_OF_ALL = {"gain_blake3": "gain references", "dark_blake3": "dark references", "defects_blake3": "maps of bad pixels"}
 
 
 class Join(

@@ -225,5 +225,9 @@ def _positions(dataset: Dataset, key: str) -> pl.DataFrame:
     """Return ``id``, ``key`` (the micrograph) and ``x``, ``y`` in Å of a set's enabled rows; particles where alignment centred them."""
     rows, scales = dataset.enabled(), coordinate_scales(dataset)
     scale = pl.col("optics_group").replace_strict(scales, return_dtype=pl.Float64)
-    origin = {axis: pl.col(f"origin_{axis}").fill_null(0.0) if f"origin_{axis}" in rows.columns else pl.lit(0.0) for axis in "xy"}
-    return rows.select("id", key=pl.col(key), **{axis: pl.col(axis) * scale - origin[axis] for axis in "xy"}).drop_nulls()
+
+    def known(name: str) -> pl.Expr:
+        return pl.col(name).fill_null(0.0) if name in rows.columns else pl.lit(0.0)
+
+    places = {axis: pl.col(axis) * scale + known(f"offset_{axis}") - known(f"origin_{axis}") for axis in "xy"}
+    return rows.select("id", key=pl.col(key), **places).drop_nulls()

@@ -1,0 +1,1 @@
+"""What a camera adds to every image: the pattern of its pixels' gains."""

@@ -1,0 +1,1 @@
+"""Whole micrographs made fit for picking: pixels, bands, noise."""
