@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import cryoloom
-from benchmarks import against_truth, motion, motion_sets, tables
+from benchmarks import against_truth, tables
+from benchmarks.movies import __main__ as movies
 from cryoloom.app.process import Plan, process
 from cryoloom.app.simulation import simulate
 
@@ -36,7 +37,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sys.stdout.write("Motion against truth\n\n")
-        motion.main([str(motion_sets.make(one, folder, 100 + number)) for number, one in enumerate(MOTION_SETS)])
+        movies.main([str(folder), *MOTION_SETS])
         sys.stdout.write("\nA small set, movies to map, against truth\n\n")
         chain(folder)
         sys.stdout.write("\nTables of a million rows\n\n")

@@ -66,10 +66,14 @@ class Movie:
         Failure
             What `mrc.read_sections`, `tiff.TiffFrames.read` and `eer.EerFrames.read` raise.
         """
+        return self.raw(start, stop).astype(np.float32)
+
+    def raw(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Return the same in the type of the file."""
         stop = self.frames if stop is None else stop
         if not 0 <= start <= stop <= self.frames:
             raise ValueError(f"frames {start} to {stop} of {self.path.name}, which has {self.frames}")
-        return self.source.read(start, stop).astype(np.float32)
+        return self.source.read(start, stop)
 
 
 @dataclass(frozen=True)

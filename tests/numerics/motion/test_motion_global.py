@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from cryoloom.numerics.motion import correct
+
 
 @pytest.mark.parametrize(
     ("shape", "frames", "length"),
@@ -93,3 +95,24 @@ def test_threads_do_not_change_a_bit(kit):
     finally:
         torch.set_num_threads(before)
     assert torch.equal(found[0].motion, found[1].motion)
+
+
+def test_many_frames_share_a_bounded_stack_and_are_still_aligned(kit, monkeypatch):
+    path = kit.drift(24, 8.0)
+    specimen = kit.specimen((320, 320), contrast=0.12)
+    frames = kit.prepared(kit.counted([specimen.moved(*place) for place in path], 3.0))
+    exposure = correct.Exposure(1.5, 300.0, 1.0)
+    whole = correct.frame_spectra(frames, exposure).values.numel()
+    monkeypatch.setattr(correct, "LARGEST_STACK", 500_000)
+    assert 2 * correct.frame_spectra(frames, exposure).values.numel() < 1.1 * 500_000 < 1.5 * whole
+    motion = correct.estimate_motion(frames, exposure, reach=40.0, grid=(1, 1))
+    assert kit.off(motion.field.motion, path).max() < 0.15
+
+
+def test_groups_of_frames_give_every_frame_a_place(kit):
+    path = kit.drift(14, 6.0)
+    specimen = kit.specimen((320, 320), contrast=0.12)
+    frames = kit.prepared(kit.counted([specimen.moved(*place) for place in path], 2.0))
+    motion = correct.estimate_motion(frames, correct.Exposure(1.5, 300.0, 1.0), reach=40.0, grid=(1, 1), group=3)
+    assert len(motion.field.motion) == 14 and float(motion.field.motion[0].abs().max()) == 0.0
+    assert kit.off(motion.field.motion, path).max() < 0.3

@@ -56,7 +56,7 @@ def simulate_movies(
         preset.height, preset.width, preset.gain, preset.dead_pixels, preset.hot_pixels, np.random.default_rng((seed, 1)),
         bad_column=preset.bad_column,
     )  # fmt: skip
-    recipe = _recipe(preset)
+    recipe = recipe_of(preset)
     for folder in ("movies", "truth/motion", "truth/masks"):
         (directory / folder).mkdir(parents=True)
 
@@ -124,7 +124,8 @@ def simulate_movies(
     }
 
 
-def _recipe(preset: MoviePreset) -> Recipe:
+def recipe_of(preset: MoviePreset) -> Recipe:
+    """Return what lies in the movies of a preset."""
     shared = {field.name: getattr(preset, field.name) for field in fields(Recipe) if hasattr(preset, field.name)}
     return Recipe(**shared, particles=preset.particles_per_movie, drift=preset.drift_global + preset.drift_local)
 

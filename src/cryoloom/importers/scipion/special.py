@@ -168,6 +168,7 @@ BY_PROTOCOL: Mapping[str, Callable[[Step, Conversion], None]] = {
     "import.volume": _path,
     "import.coordinates": _coordinates,
     "motion.correlation": _gain,
+    "motion.optical_flow": _gain,
     "ctf.estimate": _band,
     "ctf.refine": _band,
     "particles.extract": _extract,

@@ -1,7 +1,11 @@
-"""A movie to its micrograph: motion of frames and patches, then the sums of the frames moved back."""
+"""A movie to its micrograph: motion of frames and patches, then the sums of the frames moved back.
+
+Frames are passed over three times, one at a time: to check them and find bad pixels, for their spectra, and to be summed. What is held for
+all of them at once are the bands of their spectra and of their patches (about 12 bytes for each pixel of `LARGEST_STACK` at most, however
+many frames); beside these, first the spectra and then the sums, some ten images of a frame's size.
+"""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,19 +13,32 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cryoloom.numerics.motion.dose import DoseWeights, left
-from cryoloom.numerics.motion.field import Field
-from cryoloom.numerics.motion.frames import Frames
+from cryoloom.numerics.motion.dose import left
+from cryoloom.numerics.motion.field import Field, between
+from cryoloom.numerics.motion.frames import Frames, Part
 from cryoloom.numerics.motion.local import estimate_local
 from cryoloom.numerics.motion.patches import patch_grid
 from cryoloom.numerics.motion.rigid import SURE, estimate_rigid
-from cryoloom.numerics.motion.spectra import Band, Spectra, band_spectrum, edge_window, whiten
-from cryoloom.numerics.motion.warp import rigid_transform, warped
+from cryoloom.numerics.motion.spectra import LARGEST_BAND, Band, Spectra, band_spectrum, edge_window, whiten
+from cryoloom.numerics.motion.sums import FrameSums
+from cryoloom.numerics.motion.warp import rigid_transform, warp
 
 Image = NDArray[np.float32]
 
 SMALLEST_FOR_PATCHES = 400
 """Px of the short side below which frames are not cut into patches."""
+
+FINEST = 4.0
+"""Å: nothing finer is looked at in the alignment (where pixels are small, nothing above 0.2 cycles/px)."""
+
+ENOUGH = 1024 * 1024
+"""Px of an image that holds band enough, unless a frame has more than four times as many."""
+
+SEARCHED = 9.0
+"""Å: nothing finer is looked at in the search."""
+
+LARGEST_STACK = 64_000_000
+"""Px of all images together that hold the bands of a movie's frames; their half planes take four bytes a pixel."""
 
 CERTAIN = 0.25
 """Px of error of the motion of whole frames above which none is looked for in patches: so little signal cannot tell more."""
@@ -62,20 +79,57 @@ class Motion:
         return self.confidence >= SURE
 
 
-def frame_spectra(frames: Frames, exposure: Exposure) -> Spectra:
-    """Return the whitened spectra of all frames, up to 4 Å or so: beyond, single frames carry nothing that could be aligned."""
-    band = Band.fitting(frames.shape, min(0.5, max(0.2, exposure.pixel_size / 4.0)))
+@dataclass(frozen=True)
+class Sums:
+    """Means of the frames moved back, ``(h, w)``.
+
+    Attributes
+    ----------
+    plain
+        Of all.
+    weighted
+        By dose; None without.
+    halves
+        Of the odd and of the even frames, counted from 1; none unless wanted, or of a single frame.
+    """
+
+    plain: Image
+    weighted: Image | None
+    halves: tuple[Image, ...] = ()
+
+
+def frame_spectra(frames: Frames, exposure: Exposure, group: int = 1) -> Spectra:
+    """Return the whitened spectra of sums of `group` frames, up to `FINEST`: beyond, single frames carry nothing that could be aligned.
+
+    Their memory is bounded: many frames share `LARGEST_STACK`, so that more frames mean lower frequencies and not more bytes.
+    """
+    groups = -(-frames.count // group)
+    limit = min(0.5, max(0.2, exposure.pixel_size / FINEST))
+    largest = min(LARGEST_BAND, LARGEST_STACK / groups, max(ENOUGH, frames.shape[0] * frames.shape[1] / 4))
+    band = Band.fitting(frames.shape, limit, largest)
     window = edge_window(frames.shape)
-    values = torch.stack([band_spectrum(frames.get(number), window, band) for number in range(frames.count)])
+    values = torch.zeros(groups, band.kept[0], band.kept[1] // 2 + 1, dtype=torch.complex64)
+    frame = torch.empty(frames.shape)
+    for number in range(frames.count):
+        values[number // group] += band_spectrum(frames.get(number, frame), window, band)
+    means = torch.zeros(groups, dtype=torch.float64).index_add_(0, torch.arange(frames.count) // group, frames.means)
     fade = None
     if exposure.dose_per_frame is not None:
         frequency = torch.arange(int(band.rings().max()) + 1, dtype=torch.float64) * band.spacing / exposure.pixel_size
-        doses = (torch.arange(frames.count, dtype=torch.float64) + 0.5) * exposure.dose_per_frame
+        doses = (middles(frames.count, group) + 0.5) * exposure.dose_per_frame
         fade = left(frequency[None, :], doses[:, None], exposure.voltage)
-    return whiten(values, band, fade, frames.means)
+    return whiten(values, band, fade, means)
 
 
-def estimate_motion(frames: Frames, exposure: Exposure, *, reach: float, grid: tuple[int, int] | None) -> Motion:
+def middles(count: int, group: int) -> Tensor:
+    """Return where the middle of each group of frames lies, in frames from the first, float64 ``(groups,)``."""
+    starts = torch.arange(0, count, group, dtype=torch.float64)
+    return (starts + (starts + group).clamp_max(count) - 1) / 2
+
+
+def estimate_motion(
+    frames: Frames, exposure: Exposure, *, reach: float, grid: tuple[int, int] | None, group: int = 1, start: Tensor | None = None
+) -> Motion:
     """Estimate motion.
 
     Parameters
@@ -84,44 +138,53 @@ def estimate_motion(frames: Frames, exposure: Exposure, *, reach: float, grid: t
         Largest displacement from the mean that is searched, px.
     grid
         Patches (y, x); None chooses them, (1, 1) means whole frames only.
+    group
+        Frames that are summed and aligned as one; each then has the place that the path between the middles of groups has.
+    start
+        Known displacements of the frames ``(n, 2)``, px, from which the motion is found; None: searched for.
     """
     if frames.count == 1:
         return Motion(Field(torch.zeros(1, 2, dtype=torch.float64)), math.inf, 0.0, 0.0)
-    spectra = frame_spectra(frames, exposure)
-    rigid = estimate_rigid(spectra, min(0.25, 0.14 * exposure.pixel_size), reach)
+    group = min(group, -(-frames.count // 2))
+    spectra = frame_spectra(frames, exposure, group)
+    times = middles(frames.count, group)
+    begin = None if start is None else between(start, torch.arange(frames.count, dtype=torch.float64), times)
+    rigid = estimate_rigid(spectra, min(0.25, exposure.pixel_size / SEARCHED), reach, begin)
     grid = grid or (patch_grid(frames.shape) if min(frames.shape) >= SMALLEST_FOR_PATCHES else (1, 1))
-    if not rigid.error < CERTAIN or min(grid) < 3:
-        return Motion(Field(rigid.motion), rigid.confidence, rigid.error, 0.0)
-    local = estimate_local(spectra, rigid, grid)
-    return Motion(local.field, rigid.confidence, rigid.error, local.evidence)
+    field, evidence = Field(rigid.motion), 0.0
+    if rigid.error < CERTAIN and min(grid) >= 3:
+        local = estimate_local(spectra, rigid, grid)
+        field, evidence = local.field, local.evidence
+    return Motion(_of_frames(field, times, frames.count), rigid.confidence, rigid.error, evidence)
 
 
-def sum_frames(
-    frames: Frames, field: Field, exposure: Exposure, *, report: Callable[[int], None] | None = None
-) -> tuple[Image, Image | None]:
-    """Return the mean of the frames moved back, and the dose-weighted mean (None without a dose).
+def sum_frames(frames: Frames | Part, field: Field, exposure: Exposure, *, halves: bool = False) -> Sums:
+    """Sum the frames moved back; with a dose also weighted by it, with `halves` also every other frame.
 
     Whole frames are moved by Fourier phase, which loses nothing; fields by interpolation (`warp`).
     """
-    height, width = frames.shape
-    weights = None
+    doses = None
     if exposure.dose_per_frame is not None:
         doses = exposure.pre_exposure + torch.arange(1, frames.count + 1, dtype=torch.float64) * exposure.dose_per_frame
-        weights = DoseWeights(frames.shape, exposure.pixel_size, doses, exposure.voltage)
-    plain = torch.zeros(height, width // 2 + 1, dtype=torch.complex64)
-    weighted = torch.zeros_like(plain)
+    rigid, parts = field.local is None, 2 if halves and frames.count > 1 else 1
+    sums = FrameSums(
+        frames.shape, frames.count, doses=doses, pixel_size=exposure.pixel_size, voltage=exposure.voltage, fourier=rigid, parts=parts
+    )
+    frame = torch.empty(frames.shape if rigid else (0, 0))
     for number in range(frames.count):
-        transform = _moved_back(frames.get(number), field, number)
-        plain += transform
-        if weights is not None:
-            weighted += transform * weights.of(number)
-        if report:
-            report(number + 1)
-    image = torch.fft.irfft2(plain / frames.count, s=(height, width)).numpy()
-    return image, None if weights is None else torch.fft.irfft2(weighted, s=(height, width)).numpy()
+        if rigid:
+            rigid_transform(frames.get(number, frame), field.motion[number], sums.place(number))
+        else:
+            warp(frames.get(number, sums.place(number)), field, number)
+    weighted = None if doses is None else sums.weighted()
+    return Sums(sums.plain(), weighted, tuple(sums.plain(part) for part in range(parts)) if parts > 1 else ())
 
 
-def _moved_back(frame: Tensor, field: Field, number: int) -> Tensor:
-    if field.local is None:
-        return rigid_transform(frame, field.motion[number])
-    return torch.fft.rfft2(warped(frame, field, number))
+def _of_frames(field: Field, times: Tensor, count: int) -> Field:
+    """Return the field of every frame out of that at `times`, zero for the first."""
+    if len(times) == count:
+        return field
+    every = torch.arange(count, dtype=torch.float64)
+    motion = between(field.motion, times, every)
+    local = None if field.local is None else between(field.local, times, every)
+    return Field(motion - motion[:1], local)

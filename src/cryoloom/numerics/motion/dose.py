@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor
 
-from cryoloom.numerics.fourier.grids import radius_2d
-
 
 def critical_dose(frequency: Tensor, voltage: float) -> Tensor:
     """Return the dose in e/Å² after which a signal of `frequency` (1/Å) has fallen to 1/e of its power at `voltage` kV.
@@ -23,26 +21,10 @@ def left(frequency: Tensor, dose: Tensor, voltage: float) -> Tensor:
     return torch.exp(-dose / (2.0 * critical_dose(frequency, voltage)))
 
 
-class DoseWeights:
-    """Weights of frames in a weighted sum: ``q / √(n Σ q²)``, which keeps the noise white and the mean that of the unweighted mean.
+def weights(frequency: Tensor, doses: Tensor, voltage: float) -> Tensor:
+    """Return weights of frames in a weighted sum, ``q / √(n Σ q²)``: noise stays white, and the mean that of the unweighted mean.
 
-    Parameters
-    ----------
-    shape
-        Of the frames ``(h, w)``.
-    doses
-        Cumulated dose after each frame, e/Å², ``(n,)``.
+    Of every frame, ``(n,)`` cumulated `doses` in e/Å², at every `frequency` in 1/Å, ``(k,)``: float64 ``(n, k)``.
     """
-
-    def __init__(self, shape: tuple[int, int], pixel_size: float, doses: Tensor, voltage: float) -> None:
-        self._critical = 2.0 * critical_dose(radius_2d(*shape) / pixel_size, voltage)
-        self._critical[0, 0] = float("inf")
-        self._doses = doses
-        total = torch.zeros_like(self._critical)
-        for dose in doses:
-            total += torch.exp(-2.0 * float(dose) / self._critical)
-        self._norm = torch.rsqrt(total * len(doses))
-
-    def of(self, frame: int) -> Tensor:
-        """Return the weights of the half-plane transform of a frame."""
-        return torch.exp(-float(self._doses[frame]) / self._critical) * self._norm
+    q = torch.where(frequency > 0, left(frequency[None, :].to(torch.float64), doses[:, None].to(torch.float64), voltage), 1.0)
+    return q / (q.square().sum(0) * len(doses)).sqrt()

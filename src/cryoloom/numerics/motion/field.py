@@ -3,9 +3,12 @@
 Places are ``x, y`` in [-0.5, 0.5]: pixel over width or height, less one half.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
+from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 TERMS = 6  # 1, x, y, x², xy, y²
@@ -14,6 +17,32 @@ TERMS = 6  # 1, x, y, x², xy, y²
 def quadratics(x: Tensor, y: Tensor) -> Tensor:
     """Return 1, x, y, x², xy, y² at places of any shape: ``(..., 6)``."""
     return torch.stack([torch.ones_like(x), x, y, x * x, x * y, y * y], dim=-1)
+
+
+def cosines(x: Tensor, y: Tensor, waves: Tensor) -> Tensor:
+    """Return the products of cosines of `waves` (k, 2), half periods over the frame, at places of any shape: ``(..., k)``."""
+    turns = math.pi * waves.to(torch.float64)
+    return torch.cos((x[..., None] + 0.5) * turns[:, 0]) * torch.cos((y[..., None] + 0.5) * turns[:, 1])
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What a field has beyond a quadratic: cosines along both axes, and the quadratics that make them orthogonal to all quadratics.
+
+    Attributes
+    ----------
+    waves
+        Half periods over the frame, (x, y), ``(k, 2)``.
+    coefficients
+        Of the quadratics and the cosines in each frame, px, ``(n, 6 + k, 2)``.
+    """
+
+    waves: Tensor
+    coefficients: Tensor
+
+    def at(self, frame: int, x: Tensor, y: Tensor) -> Tensor:
+        """Return what is added at places of a frame, ``(..., 2)`` px."""
+        return torch.cat([quadratics(x, y), cosines(x, y, self.waves)], dim=-1) @ self.coefficients[frame]
 
 
 @dataclass(frozen=True)
@@ -26,16 +55,20 @@ class Field:
         Mean over the frame, zero for the first, float64 ``(n, 2)``, (x, y) in px.
     local
         Coefficients of `quadratics` of what is added to it, float64 ``(n, 6, 2)``; None where frames move as a whole.
+    detail
+        What a quadratic cannot tell; only beside `local`, which is the quadratic nearest to the whole.
     """
 
     motion: Tensor
     local: Tensor | None = None
+    detail: Detail | None = None
 
     def added(self, frame: int, x: Tensor, y: Tensor) -> Tensor:
         """Return the local displacement at places of a frame, ``(..., 2)`` px."""
         if self.local is None:
             return torch.zeros(*x.shape, 2, dtype=torch.float64)
-        return quadratics(x, y) @ self.local[frame]
+        smooth = quadratics(x, y) @ self.local[frame]
+        return smooth if self.detail is None else smooth + self.detail.at(frame, x, y)
 
     def at(self, frame: int, x: Tensor, y: Tensor) -> Tensor:
         """Return the whole displacement at places of a frame, ``(..., 2)`` px."""
@@ -44,16 +77,47 @@ class Field:
     def scaled(self, x: float, y: float) -> "Field":
         """Return the field in pixels that are `x` and `y` times as many."""
         factor = torch.tensor([x, y], dtype=torch.float64)
-        return Field(self.motion * factor, None if self.local is None else self.local * factor)
+        return self._each(lambda values: values * factor)
+
+    def of_frames(self, numbers: Sequence[int]) -> "Field":
+        """Return the field of some of the frames, relative to where it was."""
+        chosen = list(numbers)
+        return self._each(lambda values: values[chosen])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Field":
+        detail = self.detail and replace(self.detail, coefficients=change(self.detail.coefficients))
+        return Field(change(self.motion), None if self.local is None else change(self.local), detail)
+
+    def grid(self, side: int) -> Tensor:
+        """Return the whole displacement at the centres of ``side`` × ``side`` equal parts of every frame, ``(n, side, side, 2)`` px."""
+        line = (torch.arange(side, dtype=torch.float64) + 0.5) / side - 0.5
+        y, x = torch.meshgrid(line, line, indexing="ij")
+        return torch.stack([self.at(frame, x, y) for frame in range(len(self.motion))])
 
     def local_rms(self) -> float:
         """Return the root mean square over places and frames of the local displacement, the mean over frames removed, px."""
         if self.local is None:
             return 0.0
-        side = torch.linspace(-0.5, 0.5, 21, dtype=torch.float64)
-        values = quadratics(side[None, :].expand(21, 21), side[:, None].expand(21, 21)) @ self.local[:, None]
+        values = self.grid(21) - self.motion[:, None, None]
         values = values - values.mean(0)
         return float(values.square().sum(-1).mean().sqrt())
+
+    def changes(self) -> dict[str, Tensor]:
+        """Return how much displacements change from frame to frame, zero for the first: ``mean`` size and deviation ``std`` over places, ``(n, 2)``."""
+        values = self.grid(21)
+        change = torch.diff(values, dim=0, prepend=values[:1])
+        return {"mean": change.abs().mean((1, 2)), "std": change.std((1, 2), correction=0)}
+
+
+def between(values: Tensor, times: Tensor, wanted: Tensor) -> Tensor:
+    """Return `values` ``(n, ...)``, known at `times` ``(n,)``, at the times `wanted`: cubic in between, straight on beyond the ends."""
+    if len(times) < 2 or torch.equal(times, wanted):
+        return values if len(times) == len(wanted) else values.expand(len(wanted), *values.shape[1:])
+    flat = values.reshape(len(times), -1).numpy()
+    inside = wanted.clamp(times[0], times[-1])
+    spline = CubicSpline(times.numpy(), flat, bc_type="natural")
+    slopes = spline(inside.numpy(), 1) * (wanted - inside).numpy()[:, None]
+    return torch.from_numpy(spline(inside.numpy()) + slopes).reshape(len(wanted), *values.shape[1:])
 
 
 def relion_polynomial(field: Field) -> Tensor:

@@ -1,6 +1,8 @@
 """Frames ready for alignment: gain applied, bad pixels found and filled."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,24 +15,32 @@ HOT = 6.0
 """Robust standard deviations of the frame sum beyond which a pixel is bad."""
 
 KEPT_BYTES = 1 << 29
-"""Movies up to this size are prepared once and kept; larger ones are read again for each pass."""
+"""Of raw frames that are dear to read and therefore kept; those beyond are read again for each pass."""
+
+SAMPLED = 512
+"""Rows and columns, at least, that tell the spread of a frame sum."""
 
 
 class Frames:
-    """Prepared frames, float32 ``(h, w)``. Memory: `KEPT_BYTES` at most, beside two frames.
+    """Prepared frames, float32 ``(h, w)``.
+
+    A raw frame is read, and made ready again, for each pass. Memory: raw frames as they lie in the file up to `KEPT_BYTES` (so that a
+    compressed movie is unpacked once), the sum of all, and two frames, however many there are.
 
     Parameters
     ----------
     read
-        Returns the raw frame of a number from 0.
+        Returns the raw frame of a number from 0, of any real type.
     count
         Of frames.
     gain
-        What frames are multiplied by; None: nothing. Zero marks dead pixels.
+        What frames are multiplied by; None: nothing. Zero, or what is not a number, marks dead pixels.
     defects
         True where pixels are bad; None: none known.
     seed
         Of the values that bad pixels are filled with.
+    keep
+        Whether reading is dear, so that raw frames are kept.
 
     Raises
     ------
@@ -39,85 +49,139 @@ class Frames:
     """
 
     def __init__(
-        self, read: Callable[[int], Image], count: int, *, gain: Image | None, defects: NDArray[np.bool_] | None, seed: int
+        self,
+        read: Callable[[int], NDArray[Any]],
+        count: int,
+        *,
+        gain: Image | None,
+        defects: NDArray[np.bool_] | None,
+        seed: int,
+        keep: bool = True,
     ) -> None:
-        self._read, self._gain, self._seed = read, gain, seed
-        self._kept: dict[int, Tensor] = {}
-        self._kept_bytes = 0
-        self._bad: NDArray[np.bool_] = np.zeros((0, 0), dtype=bool)
+        self._read, self._seed = read, seed
+        self._kept: dict[int, NDArray[Any]] = {}
+        self._room = KEPT_BYTES if keep else 0
         self.count = count
-        total: Image | None = None
-        means = []
-        for number in range(count):
-            frame = self._gained(number)
-            if not np.isfinite(frame).all():
-                raise ValueError(f"frame {number + 1}: {np.count_nonzero(~np.isfinite(frame))} pixels are not numbers")
-            if float(frame.max()) == float(frame.min()):
-                raise ValueError(f"frame {number + 1} is constant, {float(frame.max()):g} everywhere")
-            means.append(float(frame.mean(dtype=np.float64)))
-            total = frame.copy() if total is None else total + frame
-        if total is None:
+        if not count:
             raise ValueError("a movie without frames")
+        dead = None if gain is None else ~(np.isfinite(gain) & (gain > 0))
+        self._gain = None if gain is None or dead is None else np.where(dead, np.float32(0), gain).astype(np.float32, copy=False)
+        total = self._checked(0, None)
+        means, frame = [float(total.mean())], torch.empty_like(total)
+        for number in range(1, count):
+            self._checked(number, frame)
+            means.append(float(frame.mean()))
+            total += frame
         self.means = torch.tensor(means, dtype=torch.float64)
         known = np.zeros(total.shape, dtype=bool)
         known |= False if defects is None else defects
-        known |= False if gain is None else gain <= 0
-        self._bad = known | outliers(total, known)
-        self.bad_pixels = int(np.count_nonzero(self._bad))
+        known |= False if dead is None else dead
+        bad = known | outliers(total.numpy(), known)
+        self.bad_pixels = int(np.count_nonzero(bad))
         self.found_bad = self.bad_pixels - int(np.count_nonzero(known))
-        self._neighbours = _Neighbours(self._bad)
+        if bad.all():
+            raise ValueError("every pixel is bad")
+        self._neighbours = _Neighbours(bad)
+        self._total = total
 
     @property
     def shape(self) -> tuple[int, int]:
         """Return ``(h, w)``."""
-        return self._bad.shape[0], self._bad.shape[1]
+        return self._total.shape[0], self._total.shape[1]
 
-    def get(self, number: int) -> Tensor:
-        """Return a frame from 0."""
-        if number in self._kept:
-            return self._kept[number]
-        frame = self._neighbours.fill(self._gained(number), np.random.default_rng([self._seed, number]))
-        tensor = torch.from_numpy(np.ascontiguousarray(frame, dtype=np.float32))
-        if self._kept_bytes + frame.nbytes <= KEPT_BYTES:
-            self._kept[number] = tensor
-            self._kept_bytes += frame.nbytes
-        return tensor
+    def get(self, number: int, out: Tensor | None = None) -> Tensor:
+        """Return a frame from 0; in `out` if that is given."""
+        frame = self._gained(number, out)
+        self._neighbours.fill(frame.numpy(), np.random.default_rng([self._seed, number]))
+        return frame
 
-    def _gained(self, number: int) -> Image:
-        frame = np.asarray(self._read(number), dtype=np.float32)
-        return frame.copy() if self._gain is None else frame * self._gain
+    def mean(self) -> Tensor:
+        """Return the mean of all frames where they were recorded."""
+        image = self._total / self.count
+        self._neighbours.fill(image.numpy(), np.random.default_rng([self._seed, self.count]))
+        return image
+
+    def _checked(self, number: int, out: Tensor | None) -> Tensor:
+        frame = self._gained(number, out)
+        low, high = (float(value) for value in torch.aminmax(frame))
+        if not math.isfinite(high - low):
+            raise ValueError(f"frame {number + 1}: {int((~torch.isfinite(frame)).sum())} pixels are not numbers")
+        if low == high:
+            raise ValueError(f"frame {number + 1} is constant, {low:g} everywhere")
+        return frame
+
+    def _gained(self, number: int, out: Tensor | None) -> Tensor:
+        raw = self._kept.get(number)
+        if raw is None:
+            raw = self._read(number)
+            if raw.nbytes <= self._room:
+                self._kept[number] = raw
+                self._room -= raw.nbytes
+        frame = torch.empty(raw.shape) if out is None else out
+        if self._gain is None:
+            np.copyto(frame.numpy(), raw, casting="unsafe")
+        else:
+            np.multiply(raw, self._gain, out=frame.numpy(), dtype=np.float32, casting="unsafe")
+        return frame
+
+
+class Part:
+    """Some of the frames of a movie, as if these were all."""
+
+    def __init__(self, frames: "Frames | Part", numbers: Sequence[int]) -> None:
+        self._frames, self._numbers = frames, numbers
+        self.count, self.shape = len(numbers), frames.shape
+
+    def get(self, number: int, out: Tensor | None = None) -> Tensor:
+        """Return a frame from 0, of the chosen ones; in `out` if that is given."""
+        return self._frames.get(self._numbers[number], out)
+
+    def mean(self) -> Tensor:
+        """Return the mean of the chosen frames where they were recorded."""
+        if list(self._numbers) == list(range(self._frames.count)):
+            return self._frames.mean()
+        total, frame = self.get(0), torch.empty(self.shape)
+        for number in range(1, self.count):
+            total += self.get(number, frame)
+        return total / self.count
 
 
 def outliers(total: Image, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the pixels of a frame sum that lie beyond `HOT` robust standard deviations of the median, `known` bad ones aside."""
-    good = total[~known]
+    sampled = tuple(slice(None, None, 1 + side // SAMPLED) for side in total.shape)
+    good = total[sampled][~known[sampled]]
+    if not len(good):
+        return np.zeros_like(known)
     middle = float(np.median(good))
     spread = 1.4826 * float(np.median(np.abs(good - middle)))
-    return (np.abs(total - middle) > HOT * max(spread, 1e-12)) & ~known
+    return (np.abs(total - np.float32(middle)) > HOT * max(spread, 1e-12)) & ~known
 
 
 class _Neighbours:
-    """For each bad pixel the good ones in the 5 × 5 around it (11 × 11 where there are fewer than six)."""
+    """For each bad pixel the good ones in the 5 × 5 around it (11 × 11, then 25 × 25, where there are fewer than six)."""
 
     def __init__(self, bad: NDArray[np.bool_]) -> None:
-        self._rows, self._columns = np.nonzero(bad)
-        self._height, self._width = bad.shape
-        self._choices: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-        everywhere: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
-        for row, column in zip(self._rows, self._columns, strict=True):
+        height, width = bad.shape
+        self._places = np.flatnonzero(bad)
+        choices: list[NDArray[np.int64]] = [np.zeros(0, dtype=np.int64)]
+        lonely = []
+        for place, (row, column) in enumerate(zip(*np.divmod(self._places, width), strict=True)):
             for reach in (2, 5, 12):
                 top, left = max(row - reach, 0), max(column - reach, 0)
                 rows, columns = np.nonzero(~bad[top : row + reach + 1, left : column + reach + 1])
                 if len(rows) >= 6:
-                    self._choices.append((rows + top, columns + left))
+                    choices.append((rows + top) * width + columns + left)
                     break
             else:
-                everywhere = everywhere or np.nonzero(~bad)
-                self._choices.append(everywhere)
+                lonely.append(place)
+                choices.append(choices[0])
+        everywhere = np.flatnonzero(~bad)
+        self._counts = np.array([len(one) for one in choices[1:]], dtype=np.int64)
+        self._starts = np.cumsum(self._counts) - self._counts
+        self._starts[lonely], self._counts[lonely] = self._counts.sum(), len(everywhere)
+        self._choices = np.concatenate([*choices, everywhere]) if lonely else np.concatenate(choices)
 
-    def fill(self, frame: Image, rng: np.random.Generator) -> Image:
+    def fill(self, frame: Image, rng: np.random.Generator) -> None:
         """Replace bad pixels by good ones drawn from around them: never by a constant, to which correlations would lock."""
-        for place, (rows, columns) in enumerate(self._choices):
-            chosen = rng.integers(len(rows))
-            frame[self._rows[place], self._columns[place]] = frame[rows[chosen], columns[chosen]]
-        return frame
+        flat = frame.reshape(-1)
+        flat[self._places] = flat[self._choices[self._starts + rng.integers(self._counts)]]

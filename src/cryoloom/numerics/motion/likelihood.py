@@ -46,7 +46,7 @@ class Law:
     static: Tensor
 
 
-def pair_sums(values: Tensor, band: Band, ring: Tensor, motion: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def pair_sums(values: Tensor, band: Band, ring: Tensor, motion: Tensor, weight: Tensor, limit: float = math.inf) -> tuple[Tensor, Tensor]:
     """Correlate all frames with all others, moved back by `motion`.
 
     Parameters
@@ -59,6 +59,8 @@ def pair_sums(values: Tensor, band: Band, ring: Tensor, motion: Tensor, weight: 
         Displacements ``(n, 2)``, (x, y) in px.
     weight
         ``W`` of each ring, float64 ``(rings,)``; if all are zero the gradient is not computed.
+    limit
+        Frequency along an axis, cycles/px, beyond which nothing is looked at.
 
     Returns
     -------
@@ -67,23 +69,29 @@ def pair_sums(values: Tensor, band: Band, ring: Tensor, motion: Tensor, weight: 
     gradient
         Of J with respect to `motion`, float64 ``(n, 2)``.
     """
-    ky, kx = band.frequencies()
+    ky, kx = band.axes()
     common, gradient = np.zeros(len(weight)), np.zeros((len(motion), 2))
-    angles = 2 * math.pi * motion.to(torch.float64)
-    _pair_sums(
-        values.numpy(), ring.numpy(), kx.numpy(), ky.numpy(),
-        np.exp(1j * (angles[:, 0:1] * kx).numpy()).astype(np.complex64), np.exp(1j * (angles[:, 1:2] * ky).numpy()).astype(np.complex64),
-        weight.to(torch.float32).numpy(), bool(weight.any()), common, gradient,
-    )  # fmt: skip
+    angles = (2 * math.pi * motion.to(torch.float64)).numpy()
+    _pair_sums(values.numpy(), ring.numpy(), kx, ky, angles, weight.numpy(), bool(weight.any()), limit, common, gradient)
     common[0] = 0
     return torch.from_numpy(common), torch.from_numpy(gradient) * (-4 * math.pi)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _pair_sums(values, ring, kx, ky, along, down, weight, sloped, common, gradient):  # pragma: no cover (compiled)
-    frames, height, width = values.shape
+def _pair_sums(values, ring, kx, ky, angles, weight, sloped, limit, common, gradient):  # pragma: no cover (compiled)
+    frames, height, width = len(values), len(ky), 0
+    while width < len(kx) and kx[width] <= limit:
+        width += 1
+    along, down = np.empty((frames, width), np.complex64), np.empty((frames, height), np.complex64)
+    for f in range(frames):
+        for x in range(width):
+            along[f, x] = complex(math.cos(angles[f, 0] * kx[x]), math.sin(angles[f, 0] * kx[x]))
+        for y in range(height):
+            down[f, y] = complex(math.cos(angles[f, 1] * ky[y]), math.sin(angles[f, 1] * ky[y]))
     real, imag, own = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
     for y in range(height):
+        if abs(ky[y]) > limit:
+            continue
         real[:] = 0
         imag[:] = 0
         own[:] = 0
@@ -100,8 +108,8 @@ def _pair_sums(values, ring, kx, ky, along, down, weight, sloped, common, gradie
             common[ring[y, x]] += real[x] * real[x] + imag[x] * imag[x] - own[x]
         if sloped:
             for x in range(width):
-                real[x] *= weight[ring[y, x]]
-                imag[x] *= weight[ring[y, x]]
+                real[x] *= np.float32(weight[ring[y, x]])
+                imag[x] *= np.float32(weight[ring[y, x]])
             for f in range(frames):
                 cos, sin = down[f, y].real, down[f, y].imag
                 row, ramp = values[f, y], along[f]

@@ -20,8 +20,8 @@ from cryoloom.numerics.motion.trajectory import smooth
 PROOF = 6.0  # log evidence a field must have
 CATCH = (0.04, 0.08)  # cycles/px of passes that can find large displacements
 PASSES = 8
-SETTLED = 0.01  # px
-LARGE = 0.7  # px; fields beyond blur patches, which are then cut again from warped frames
+SETTLED = 0.02  # px
+COARSE = 0.1  # cycles/px of the first patches; where they show a field, the second, finer ones are cut from frames warped by it
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,16 @@ class Local:
 
 @dataclass(frozen=True)
 class _State:
-    """Trajectories of the modes ``(n, 6, 2)``, what frames then have in common, and the price of the freedom to choose them."""
+    """Trajectories of the modes ``(n, 6, 2)``, and the price of the freedom to choose them.
+
+    With them go what frames then have in common, the weights of the rings that were known before, and the slope of the likelihood by these.
+    """
 
     found: Tensor
-    common: Tensor
     price: float
+    common: Tensor
+    rings: Law
+    slope: Tensor
 
     def score(self, rings: Law) -> float:
         return float(rings.weight @ self.common) + self.price
@@ -56,42 +61,54 @@ def estimate_local(spectra: Spectra, rigid: Rigid, grid: tuple[int, int]) -> Loc
     grid
         Number of patches (y, x), 3 or more each.
     """
-    patches = cut_patches(spectra, rigid, grid)
-    found = torch.zeros(len(rigid.motion), TERMS, 2, dtype=torch.float64)
-    still = _State(found, patches.common(found), 0.0)
-    wide = still
+    none = torch.zeros(len(rigid.motion), TERMS, 2, dtype=torch.float64)
+    patches = cut_patches(spectra, rigid, grid, min(COARSE, rigid.limit))
+    still = _at(patches, none)
+    found, price = none, 0.0
     for limit in CATCH:
-        wide = _step(patches, wide, patches.law(wide.common), limit)
+        found, price = _step(patches, _at(patches, found, price, limit))
+    wide = _at(patches, found, price)
     laws = patches.law(still.common), patches.law(wide.common)
     best = _climb(patches, wide if all(wide.score(rings) > still.score(rings) for rings in laws) else still)
-    if float(patches.displacements(best.found).abs().max()) > LARGE:
-        patches = cut_patches(spectra, rigid, grid, (patches, best.found))
-        best = _climb(patches, replace(best, common=patches.common(best.found)))
     rings = patches.law(best.common)
-    evidence = best.score(rings) - still.score(rings)
+    sure = best.score(rings) - still.score(rings) >= PROOF
+    field, price = (patches.field(best.found), best.price) if sure else (None, 0.0)
+    del patches, still, wide, best
+
+    patches = cut_patches(spectra, rigid, grid, rigid.limit, field)
+    best = _climb(patches, _at(patches, patches.done, price))
+    rings = patches.law(best.common)
+    evidence = best.score(rings) - float(rings.weight @ patches.compare(none)[0])
     if evidence < PROOF:
         return Local(Field(rigid.motion), 0.0)
     return Local(patches.field(best.found), evidence)
 
 
+def _at(patches: Patches, found: Tensor, price: float = 0.0, limit: float = math.inf) -> _State:
+    """Return the state at a place whose weights are not known beforehand, of the rings up to `limit` cycles/px: two passes over the patches."""
+    rings = patches.law(patches.compare(found, limit=limit)[0])
+    rings = replace(rings, weight=rings.weight * (rings.radius <= limit))
+    common, slope = patches.compare(found, rings, limit)
+    return _State(found, price, common, rings, slope)
+
+
 def _climb(patches: Patches, state: _State) -> _State:
     """Go on from `state` while the likelihood pays for it."""
     for _ in range(PASSES):
+        found, price = _step(patches, state)
         rings = patches.law(state.common)
-        new = _step(patches, state, rings)
-        moved = (new.found - state.found) - (new.found - state.found).mean(0)
+        common, slope = patches.compare(found, rings)
+        new = _State(found, price, common, rings, slope)
         if new.score(rings) < state.score(rings):
             break
-        state = new
-        if float(moved.abs().max()) < SETTLED:
+        moved, state = found - state.found, new
+        if float((moved - moved.mean(0)).abs().max()) < SETTLED:
             break
     return state
 
 
-def _step(patches: Patches, state: _State, rings: Law, limit: float = math.inf) -> _State:
-    """Take one step of the scoring method, with the rings up to `limit` cycles/px."""
-    rings = replace(rings, weight=rings.weight * (rings.radius <= limit))
-    curvature = precision(rings, patches.fade)
-    result = smooth(curvature @ state.found.transpose(0, 1) + patches.slope(rings, state.found), curvature)
-    found = result.motion.transpose(0, 1)
-    return _State(found, patches.common(found), float((result.evidence - result.gain).sum()))
+def _step(patches: Patches, state: _State) -> tuple[Tensor, float]:
+    """Return where one step of the scoring method leads, and what that place costs."""
+    curvature = precision(state.rings, patches.fade)
+    result = smooth(curvature @ state.found.transpose(0, 1) + state.slope, curvature)
+    return result.motion.transpose(0, 1), float((result.evidence - result.gain).sum())

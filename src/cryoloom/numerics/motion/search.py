@@ -9,11 +9,13 @@ by frame after a growing sum (good at large drift); the path with the larger odd
 import math
 from dataclasses import dataclass
 
+import numba
+import numpy as np
 import torch
 from torch import Tensor
 
 from cryoloom.numerics.fourier.transforms import crop_rfft2
-from cryoloom.numerics.motion.spectra import Band, Spectra, moved_back, squared
+from cryoloom.numerics.motion.spectra import Band, Spectra, moved_back
 
 ITERATIONS = 8
 STEPS = (0.35, 1.0, 3.0)
@@ -35,7 +37,7 @@ class Found:
     confidence: float
 
 
-def search(spectra: Spectra, limit: float, reach: float) -> Found:
+def search(spectra: Spectra, limit: float, reach: float, start: Tensor | None = None) -> Found:
     """Find the displacement of each frame.
 
     Parameters
@@ -44,16 +46,19 @@ def search(spectra: Spectra, limit: float, reach: float) -> Found:
         Highest frequency of the correlation, cycles/px.
     reach
         Largest displacement from the mean, px.
+    start
+        Displacements ``(n, 2)`` that are tried too.
     """
     band = spectra.band.narrowed(limit)
     shrunk = (spectra.band.kept[0] * spectra.band.kept[1]) / (band.kept[0] * band.kept[1])
     values = crop_rfft2(spectra.values, spectra.band.kept, band.kept) * shrunk
     weight = _guess(spectra, limit)[band.rings()]
     found = _mutual(values, weight, band, reach, torch.zeros(len(values), 2))
-    chained = _chained(values, weight, band, reach)
-    if float((chained - found.motion).abs().max()) < 1 / limit:
-        return found
-    return max(found, _mutual(values, weight, band, reach, chained), key=lambda one: one.confidence)
+    starts = [_chained(values, weight, band, reach)] + ([] if start is None else [start.to(torch.float32) - start.mean(0)])
+    for motion in starts:
+        if float((motion - found.motion).abs().max()) >= 1 / limit:
+            found = max(found, _mutual(values, weight, band, reach, motion), key=lambda one: one.confidence)
+    return found
 
 
 def _guess(spectra: Spectra, limit: float) -> Tensor:
@@ -72,7 +77,7 @@ def _chained(values: Tensor, weight: Tensor, band: Band, reach: float) -> Tensor
     motion = torch.zeros(len(values), 2)
     total = values[0].clone()
     for f in range(1, len(values)):
-        correlation = torch.fft.irfft2(values[f] * total.conj() * weight, s=band.kept)
+        correlation = torch.fft.irfft2(values[f] * (total.conj() * weight), s=band.kept)
         motion[f] = _peak(correlation, band, motion[f - 1], reach / 2)
         total += moved_back(values[f : f + 1], band, motion[f : f + 1])[0]
     return motion - motion.mean(0)
@@ -81,45 +86,95 @@ def _chained(values: Tensor, weight: Tensor, band: Band, reach: float) -> Tensor
 def _mutual(values: Tensor, weight: Tensor, band: Band, reach: float, motion: Tensor) -> Found:
     """Align every frame to the sum of the others, all frames along one path, until nothing moves by more than a third of a pixel."""
     frames = len(values)
-    power = squared(values)
-    own = (weight * power).sum()
-    unit = frames * torch.sqrt((frames - 1) * weight.square().sum())
-
-    def height(aligned: Tensor) -> float:
-        """Return how many standard deviations of noise correlations stand out on average."""
-        return float(((weight * squared(aligned.sum(0))).sum() - own) / unit)
-
-    aligned, prior = moved_back(values, band, motion), -math.inf
+    unit = frames * float(torch.sqrt((frames - 1) * weight.square().sum()))
+    rows, columns = (_within(kept, full, reach) for kept, full in zip(band.kept, band.shape, strict=True))
+    prior = -math.inf
+    products, noise, standing = _against_others(values, weight, band, motion)
     for _ in range(ITERATIONS):
-        others = aligned.sum(0)[None] - aligned
-        noise = (weight.square() * power * squared(others) * band.twice()).sum((-2, -1)).sqrt() / (band.kept[0] * band.kept[1])
-        correlations = torch.fft.irfft2(values * (others.conj() * weight), s=band.kept) / noise[:, None, None].clamp_min(1e-30)
-        new, prior = _path(correlations * _expected(height(aligned)), band, reach)
+        odds = torch.empty(frames, len(rows), len(columns))
+        for f in range(frames):
+            odds[f] = torch.fft.irfft2(products[f], s=band.kept)[rows][:, columns]
+        odds *= (_expected(standing / unit) / noise.clamp_min(1e-30))[:, None, None]
+        new, prior = _path(odds, band, (rows, columns))
         new -= new.mean(0)
         change = float((new - motion).abs().max())
         motion = new
-        aligned = moved_back(values, band, motion)
+        products, noise, standing = _against_others(values, weight, band, motion)
         if change < 1 / 3:
             break
-    seen = height(aligned)
+    seen = standing / unit
     return Found(motion, frames * (_expected(seen) * seen - 0.5 * _expected(seen) ** 2) + prior)
+
+
+def _against_others(values: Tensor, weight: Tensor, band: Band, motion: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Multiply each frame as recorded with the sum of the others moved back by `motion`.
+
+    Returns
+    -------
+    products
+        Transforms of the correlations, ``(n, bh, bw // 2 + 1)``.
+    noise
+        Standard deviation of noise in each correlation, ``(n,)``.
+    standing
+        Weighted power that moved frames have in common.
+    """
+    ky, kx = band.axes()
+    angles = (2 * math.pi * motion.to(torch.float64)).numpy()
+    along, down = (np.exp(1j * angles[:, axis : axis + 1] * k).astype(np.complex64) for axis, k in enumerate((kx, ky)))
+    products = np.empty(values.shape, np.complex64)
+    variance, standing = np.zeros(len(values)), np.zeros(1)
+    _multiply(values.numpy(), weight.numpy(), band.twice().numpy(), along, down, products, variance, standing)
+    noise = torch.from_numpy(variance).sqrt().to(torch.float32) / (band.kept[0] * band.kept[1])
+    return torch.from_numpy(products), noise, float(standing[0])
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _multiply(values, weight, twice, along, down, products, variance, standing):  # pragma: no cover (compiled)
+    frames, height, width = values.shape
+    moved_re, moved_im = np.empty((frames, width), np.float32), np.empty((frames, width), np.float32)
+    for y in range(height):
+        total_re, total_im, own = np.zeros(width, np.float32), np.zeros(width, np.float32), np.zeros(width, np.float32)
+        for f in range(frames):
+            row, ramp, re, im = values[f, y], along[f], moved_re[f], moved_im[f]
+            cos, sin = down[f, y].real, down[f, y].imag
+            for x in range(width):
+                turn_re = cos * ramp[x].real - sin * ramp[x].imag
+                turn_im = cos * ramp[x].imag + sin * ramp[x].real
+                re[x] = row[x].real * turn_re - row[x].imag * turn_im
+                im[x] = row[x].real * turn_im + row[x].imag * turn_re
+                total_re[x] += re[x]
+                total_im[x] += im[x]
+                own[x] += re[x] * re[x] + im[x] * im[x]
+        scale, count = weight[y], twice
+        for x in range(width):
+            standing[0] += scale[x] * (total_re[x] * total_re[x] + total_im[x] * total_im[x] - own[x])
+        for f in range(frames):
+            row, out, re, im = values[f, y], products[f, y], moved_re[f], moved_im[f]
+            spread = np.float32(0)
+            for x in range(width):
+                others_re, others_im = scale[x] * (total_re[x] - re[x]), scale[x] * (total_im[x] - im[x])
+                product_re = row[x].real * others_re + row[x].imag * others_im
+                product_im = row[x].imag * others_re - row[x].real * others_im
+                out[x] = complex(product_re, product_im)
+                spread += count[x] * (product_re * product_re + product_im * product_im)
+            variance[f] += spread
 
 
 def _expected(height: float) -> float:
     return min(max(height, HEIGHTS[0]), HEIGHTS[1])
 
 
-def _path(odds: Tensor, band: Band, reach: float) -> tuple[Tensor, float]:
-    """Return the most probable path ``(n, 2)`` px through log odds of the places of frames ``(n, bh, bw)``, and its log prior probability."""
-    rows, columns = (_within(kept, full, reach) for kept, full in zip(band.kept, band.shape, strict=True))
-    inside = odds[:, rows][:, :, columns]
-    path, score = max((_viterbi(inside, width) for width in STEPS), key=lambda one: one[1])
-    row, column = path // len(columns), path % len(columns)
-    prior = score - float(inside[torch.arange(len(odds)), row, column].sum())
-    between = [
-        [_vertex(one[y], x), _vertex(one[:, x], y)] for one, y, x in zip(odds, rows[row].tolist(), columns[column].tolist(), strict=True)
-    ]
-    place = torch.stack([column - len(columns) // 2, row - len(rows) // 2], dim=1) + torch.tensor(between)
+def _path(odds: Tensor, band: Band, window: tuple[Tensor, Tensor]) -> tuple[Tensor, float]:
+    """Return the most probable path ``(n, 2)`` px through log odds of the places of frames ``(n, h, w)``, and its log prior probability.
+
+    `window` names the samples of the correlations, rows and columns, that the odds are of.
+    """
+    rows, columns = (len(axis) for axis in window)
+    path, score = max((_viterbi(odds, width) for width in STEPS), key=lambda one: one[1])
+    row, column = path // columns, path % columns
+    prior = score - float(odds[torch.arange(len(odds)), row, column].sum())
+    between = [[_vertex(one[y], x), _vertex(one[:, x], y)] for one, y, x in zip(odds, row.tolist(), column.tolist(), strict=True)]
+    place = torch.stack([column - columns // 2, row - rows // 2], dim=1) + torch.tensor(between)
     return place * torch.tensor([band.shape[1] / band.kept[1], band.shape[0] / band.kept[0]]), prior
 
 
@@ -136,36 +191,63 @@ def _viterbi(odds: Tensor, width: float) -> tuple[Tensor, float]:
     """
     _, rows, columns = odds.shape
     jump = math.log(rows * columns / JUMPS)
-    bends = []
-    for side in (rows, columns):
-        lag = torch.arange(1 - side, side, dtype=odds.dtype).square() / (2 * width * width)
-        place = torch.arange(side)
-        bends.append(lag[place[:, None] - place[None, :] + side - 1] + torch.logsumexp(-lag, 0))
-    best = odds[0] - math.log(rows * columns)
-    origins: list[Tensor] = []
-    for one in odds[1:]:
-        down = (best[None, :, :] - bends[0][:, :, None]).max(1)
-        step = (down.values[:, None, :] - bends[1][None, :, :]).max(2)
-        origin = down.indices.gather(1, step.indices) * columns + step.indices
-        leap = float(best.max()) - jump
-        origins.append(torch.where(step.values < leap, int(best.argmax()), origin))
-        best = one + step.values.clamp_min(leap)
-    path = [int(best.argmax())]
-    for origin in reversed(origins):
-        path.append(int(origin.flatten()[path[-1]]))
-    return torch.tensor(path[::-1]), float(best.max())
+    lag = torch.arange(max(rows, columns), dtype=torch.float64).square() / (2 * width * width)
+    norms = [torch.logsumexp(-torch.cat([lag[:side], lag[1:side]]), 0) for side in (rows, columns)]
+    longest = min(len(lag), 1 + int(width * math.sqrt(2 * jump)))  # longer steps cost more than a jump
+    path, score = _best_path(odds.numpy(), lag[:longest].to(torch.float32).numpy(), float(norms[0] + norms[1]), jump)
+    return torch.from_numpy(path), score
+
+
+@numba.njit(cache=True, nogil=True)
+def _best_path(odds, lag, norm, jump):  # pragma: no cover (compiled)
+    frames, rows, columns = odds.shape
+    best = odds[0] - np.float32(math.log(rows * columns))
+    origins = np.empty((frames, rows, columns), np.int32)
+    down, came_down = np.empty((rows, columns), np.float32), np.empty((rows, columns), np.int32)
+    for f in range(1, frames):
+        for y in range(rows):
+            down[y] = best[y]
+            came_down[y] = y
+            for step in range(1, len(lag)):
+                for other in (y - step, y + step):
+                    if 0 <= other < rows:
+                        for x in range(columns):
+                            value = best[other, x] - lag[step]
+                            if value > down[y, x]:
+                                down[y, x] = value
+                                came_down[y, x] = other
+        top = np.argmax(best)
+        leap = np.float32(best.reshape(-1)[top] - jump)
+        for y in range(rows):
+            for x in range(columns):
+                value, at = down[y, x], x
+                for other in range(max(0, x - len(lag) + 1), min(columns, x + len(lag))):
+                    reached = down[y, other] - lag[abs(other - x)]
+                    if reached > value:
+                        value, at = reached, other
+                value -= np.float32(norm)
+                if value < leap:
+                    best[y, x] = odds[f, y, x] + leap
+                    origins[f, y, x] = top
+                else:
+                    best[y, x] = odds[f, y, x] + value
+                    origins[f, y, x] = came_down[y, at] * columns + at
+    path = np.empty(frames, np.int64)
+    path[-1] = np.argmax(best)
+    for f in range(frames - 1, 0, -1):
+        path[f - 1] = origins[f].reshape(-1)[path[f]]
+    return path, float(best.reshape(-1)[path[-1]])
 
 
 def _peak(correlation: Tensor, band: Band, centre: Tensor, reach: float) -> Tensor:
     """Return the place (x, y), in px of the frame, of the highest value within `reach` of `centre`, by parabolas through it."""
-    rows, columns = band.kept
-    step = torch.tensor([band.shape[1] / columns, band.shape[0] / rows])
-    across = torch.fft.fftfreq(columns) * band.shape[1]
-    down = torch.fft.fftfreq(rows) * band.shape[0]
-    outside = ((down - centre[1]).abs() > reach)[:, None] | ((across - centre[0]).abs() > reach)[None, :]
-    y, x = divmod(int(correlation.masked_fill(outside, -torch.inf).argmax()), columns)
-    inside = torch.tensor([_vertex(correlation[y], x), _vertex(correlation[:, x], y)])
-    return torch.stack([across[x], down[y]]) + step * inside
+    step = torch.tensor([band.shape[1] / band.kept[1], band.shape[0] / band.kept[0]])
+    middle = (centre / step).round().to(torch.int64)
+    rows, columns = (_within(kept, full, reach) for kept, full in zip(band.kept, band.shape, strict=True))
+    near = correlation[torch.remainder(rows + middle[1], band.kept[0])][:, torch.remainder(columns + middle[0], band.kept[1])]
+    y, x = divmod(int(near.argmax()), len(columns))
+    inside = torch.tensor([x - len(columns) // 2 + _vertex(near[y], x), y - len(rows) // 2 + _vertex(near[:, x], y)])
+    return step * (middle + inside)
 
 
 def _vertex(line: Tensor, at: int) -> float:

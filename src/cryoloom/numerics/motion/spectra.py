@@ -6,14 +6,16 @@ reference left over), and counting noise. After whitening the mean power of ever
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from cryoloom.numerics.fourier.transforms import crop_rfft2
-
-LARGEST_BAND = 2048 * 2048  # px of the image that holds the band; more costs time and gains no accuracy
+LARGEST_BAND = 1536 * 1536  # px of the image that holds the band; more costs time and hardly gains accuracy
+ROWS = 128  # transformed at once
 LOWEST_RING = 3  # below lie illumination and ice gradients, which do not move with the specimen
 
 
@@ -56,6 +58,10 @@ class Band:
         (h, w), (bh, bw) = self.shape, self.kept
         return torch.fft.fftfreq(bh) * (bh / h), torch.fft.rfftfreq(bw) * (bw / w)
 
+    def axes(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return `frequencies` for compiled code."""
+        return _axes(self)
+
     def twice(self) -> Tensor:
         """Return how many coefficients of the whole plane each column of the half plane stands for, ``(bw // 2 + 1,)``."""
         columns = torch.full((self.kept[1] // 2 + 1,), 2.0)
@@ -73,6 +79,12 @@ class Band:
         ring[0, :] = 0
         ring[:, 0] = 0
         return ring
+
+
+@cache
+def _axes(band: Band) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    ky, kx = band.frequencies()
+    return ky.numpy(), kx.numpy()
 
 
 @dataclass
@@ -117,9 +129,22 @@ def edge_window(shape: tuple[int, int], fraction: float = 1 / 32) -> Tensor:
 
 
 def band_spectrum(frame: Tensor, window: Tensor, band: Band) -> Tensor:
-    """Return the band of a windowed frame ``(h, w)``, its mean removed: complex64 ``(bh, bw // 2 + 1)``."""
-    transform = torch.fft.rfft2((frame - frame.mean()) * window)
-    return crop_rfft2(transform, (frame.shape[0], frame.shape[1]), band.kept)
+    """Return the band of a windowed frame ``(h, w)``, its mean removed: complex64 ``(bh, bw // 2 + 1)``.
+
+    Grey values are kept, as `crop_rfft2` does; columns beyond the band are not transformed. The frame is overwritten.
+    """
+    (height, width), (kept_h, kept_w) = frame.shape, band.kept
+    high, low, columns = (kept_h + 1) // 2, (kept_h - 1) // 2, (kept_w + 1) // 2
+    frame.sub_(frame.mean()).mul_(window)
+    rows = torch.empty(height, columns + 8, dtype=torch.complex64)[:, :columns]  # not a power of two apart, for the cache
+    for top in range(0, height, ROWS):
+        rows[top : top + ROWS] = torch.fft.rfft(frame[top : top + ROWS])[:, :columns]
+    transform = torch.fft.fft(rows, dim=0)
+    out = torch.zeros(kept_h, kept_w // 2 + 1, dtype=torch.complex64)
+    scale = kept_h * kept_w / (height * width)
+    torch.mul(transform[:high], scale, out=out[:high, :columns])
+    torch.mul(transform[height - low :], scale, out=out[kept_h - low :, :columns])
+    return out
 
 
 def ring_sums(values: Tensor, ring: Tensor, rings: int) -> Tensor:
@@ -171,4 +196,5 @@ def moved_back(values: Tensor, band: Band, motion: Tensor) -> Tensor:
     along = 2 * math.pi * motion[:, 0:1].to(torch.float32) * kx
     rows = torch.polar(torch.ones_like(down), down)
     columns = torch.polar(torch.ones_like(along), along)
-    return values * (rows[:, :, None] * columns[:, None, :])
+    # numpy's product does not depend on threads, which torch cuts large ones for.
+    return torch.from_numpy(values.numpy() * (rows.numpy()[:, :, None] * columns.numpy()[:, None, :]))

@@ -13,14 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cryoloom.numerics.fourier.transforms import shift_phases
 from cryoloom.numerics.motion.field import Field
 
 TAPS = 16
-PHASE_BITS = 10
+PHASE_BITS = 8
 PHASES = 1 << PHASE_BITS
 PASS_BAND = 0.45  # cycles/px
 NODE_STEP = 32  # px between places where the field is evaluated; linear in between
+CELL = 16  # px along x that are sampled with one set of weights, unless displacements differ by more than STEEP within
+STEEP = 0.1  # px
+STRIP = 128  # columns that are resampled together
+BEFORE = TAPS // 2 - 1  # taps before the place
 
 
 def _mirrored(start: int, length: int) -> Tensor:
@@ -30,8 +33,8 @@ def _mirrored(start: int, length: int) -> Tensor:
     return torch.minimum(index, period - index)
 
 
-def rigid_transform(frame: Tensor, motion: Tensor) -> Tensor:
-    """Return the ``rfft2`` of a frame ``(h, w)`` whose content is moved back by `motion` ``(2,)``, (x, y) in px.
+def rigid_transform(frame: Tensor, motion: Tensor, out: Tensor | None = None) -> Tensor:
+    """Return the ``rfft2`` of a frame ``(h, w)`` whose content is moved back by `motion` ``(2,)``, (x, y) in px; in `out` if given.
 
     Whole pixels are moved in place, mirrored at the edges; only the rest is a phase ramp, so that nothing comes in from the other side.
     """
@@ -41,12 +44,32 @@ def rigid_transform(frame: Tensor, motion: Tensor) -> Tensor:
     if x or y:
         frame = frame[_mirrored(y, height)][:, _mirrored(x, width)]
     transform = torch.fft.rfft2(frame)
-    rest = (whole - motion).to(torch.float32)
-    return transform * shift_phases((height, width), rest) if bool(rest.any()) else transform
+    turns = (-2 * math.pi * (whole - motion).to(torch.float64)).tolist()
+    along, down = turns[0] * np.fft.rfftfreq(width), turns[1] * np.fft.fftfreq(height)
+    out = transform if out is None else out
+    _turn(transform.numpy(), np.exp(1j * down).astype(np.complex64), np.exp(1j * along).astype(np.complex64), out.numpy())
+    return out
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _turn(transform, down, along, out):  # pragma: no cover (compiled)
+    """Multiply a transform (h, w) by factors of its rows and of its columns."""
+    height, width = transform.shape
+    for y in range(height):
+        row, result, cos, sin = transform[y], out[y], down[y].real, down[y].imag
+        for x in range(width):
+            turn_re = cos * along[x].real - sin * along[x].imag
+            turn_im = cos * along[x].imag + sin * along[x].real
+            result[x] = complex(row[x].real * turn_re - row[x].imag * turn_im, row[x].real * turn_im + row[x].imag * turn_re)
 
 
 def warped(frame: Tensor, field: Field, number: int) -> Tensor:
     """Return a frame ``(h, w)``, the `number`-th of `field`, with its content moved back to where it is in the first frame."""
+    return warp(frame.clone(memory_format=torch.contiguous_format), field, number)
+
+
+def warp(frame: Tensor, field: Field, number: int) -> Tensor:
+    """Do what `warped` does to the frame itself, which must be contiguous, and return it."""
     height, width = frame.shape
     across = torch.arange(0, width + NODE_STEP, NODE_STEP, dtype=torch.float64)
     down = torch.arange(0, height + NODE_STEP, NODE_STEP, dtype=torch.float64)
@@ -60,15 +83,26 @@ def warped(frame: Tensor, field: Field, number: int) -> Tensor:
     for _ in range(4):
         row = y - displacement(row)[..., 1]
     horizontal = displacement(row)[..., 0]
-    table = taps()
-    turned = _resampled(np.ascontiguousarray(frame.numpy()), horizontal.to(torch.float32).numpy(), NODE_STEP, table)
-    return torch.from_numpy(_resampled(turned, np.ascontiguousarray(vertical.T.to(torch.float32).numpy()), NODE_STEP, table))
+    return resample(frame, horizontal.to(torch.float32), vertical.to(torch.float32))
+
+
+def resample(frame: Tensor, horizontal: Tensor, vertical: Tensor) -> Tensor:
+    """Sample a contiguous frame ``(h, w)`` at x + `horizontal`, then at y + `vertical`, in place, and return it.
+
+    Displacements are px at nodes `NODE_STEP` px apart that reach beyond the frame, float32 ``(rows, columns)``: those of x belong to
+    recorded rows, those of y to rows of the result.
+    """
+    image, table = frame.numpy(), taps()
+    for kernel, nodes in ((_resample_rows, horizontal), (_resample_columns, vertical)):
+        places = np.ascontiguousarray(nodes.numpy())
+        kernel(image, places, table, int(math.ceil(float(np.abs(places).max()))) + TAPS)
+    return frame
 
 
 @cache
 def taps() -> NDArray[np.float32]:
-    """Return interpolation weights ``(PHASES, TAPS)``: row p is for a place p / PHASES beyond the tap at index TAPS / 2 - 1."""
-    index = np.arange(TAPS) - (TAPS // 2 - 1)
+    """Return interpolation weights ``(PHASES, TAPS)``: row p is for a place p / PHASES beyond the tap at index `BEFORE`."""
+    index = np.arange(TAPS) - BEFORE
     beyond = np.arange(PHASES) / PHASES
     kept = 2 * PASS_BAND
     inverse = np.linalg.inv(kept * np.sinc(kept * (index[:, None] - index)) + 1e-9 * np.eye(TAPS))
@@ -78,48 +112,80 @@ def taps() -> NDArray[np.float32]:
     return np.ascontiguousarray(weights.T.astype(np.float32))
 
 
-def _resampled(image: NDArray[np.float32], nodes: NDArray[np.float32], step: int, table: NDArray[np.float32]) -> NDArray[np.float32]:
-    out = np.empty((image.shape[1], image.shape[0]), np.float32)
-    margin = int(math.ceil(float(np.abs(nodes).max()))) + TAPS
-    _resample_rows(image, nodes, step, table.reshape(-1), margin, out)
-    return out
+@numba.njit(cache=True, nogil=True)
+def _reflected(index, length):  # pragma: no cover (compiled)
+    """Return where `index` falls on an axis of `length` that is mirrored at its ends."""
+    period = max(1, 2 * length - 2)
+    inside = index % period
+    return min(inside, period - inside)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _resample_rows(image, nodes, step, table, margin, out):  # pragma: no cover (compiled)
-    """Sample every row of `image` (h, w) at x + displacement and write the result transposed, `out` (w, h)."""
+def _between(nodes, y, out):  # pragma: no cover (compiled)
+    """Fill `out` with the displacements of row `y` at the nodes along x."""
+    node = y // NODE_STEP
+    part = np.float32(y - node * NODE_STEP) / np.float32(NODE_STEP)
+    for i in range(len(out)):
+        out[i] = nodes[node, i] + part * (nodes[node + 1, i] - nodes[node, i])
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _resample_rows(image, nodes, table, margin):  # pragma: no cover (compiled)
+    """Sample every row of `image` (h, w) at x + displacement, in place."""
     height, width = image.shape
-    origin = margin - (TAPS // 2 - 1)
-    period = max(1, 2 * width - 2)
-    block = 16
-    line = np.empty(width + 2 * margin, np.float32)
-    rows = np.empty((block, width + 24), np.float32)  # not a power of two apart, for the cache
-    moved = np.empty(nodes.shape[1], np.float32)
-    for top in range(0, height, block):
-        count = min(block, height - top)
-        for r in range(count):
-            y = top + r
-            line[margin : margin + width] = image[y]
-            for i in range(margin):
-                left = (-1 - i) % period
-                right = (width + i) % period
-                line[margin - 1 - i] = image[y, min(left, period - left)]
-                line[margin + width + i] = image[y, min(right, period - right)]
-            node = y // step
-            part = np.float32((y - node * step) / step)
-            for i in range(nodes.shape[1]):
-                moved[i] = nodes[node, i] + part * (nodes[node + 1, i] - nodes[node, i])
-            for cell in range(nodes.shape[1] - 1):
-                start = cell * step
-                slope = (moved[cell + 1] - moved[cell]) / np.float32(step)
-                for x in range(start, min(width, start + step)):
-                    place = np.int32(np.floor((moved[cell] + slope * np.float32(x - start)) * np.float32(PHASES) + np.float32(0.5)))
-                    first = x + origin + (place >> PHASE_BITS)
-                    weights = (place & (PHASES - 1)) * TAPS
-                    total = np.float32(0.0)
+    line = np.zeros(width + 2 * margin + NODE_STEP, np.float32)
+    moved, row = np.empty(nodes.shape[1], np.float32), np.empty(width + NODE_STEP, np.float32)
+    for y in range(height):
+        line[margin : margin + width] = image[y]
+        for i in range(margin):
+            line[i] = image[y, _reflected(i - margin, width)]
+            line[margin + width + i] = image[y, _reflected(width + i, width)]
+        _between(nodes, y, moved)
+        _fill(line, margin - BEFORE, 1, moved, width, table, row)
+        image[y] = row[:width]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _resample_columns(image, nodes, table, margin):  # pragma: no cover (compiled)
+    """Sample every column of `image` (h, w) at y + displacement, in place, `STRIP` columns at a time."""
+    height, width = image.shape
+    strip = np.zeros((height + 2 * margin, STRIP), np.float32)
+    line = strip.reshape(-1)
+    moved, row = np.empty(STRIP // NODE_STEP + 1, np.float32), np.empty(STRIP, np.float32)
+    for x in range(0, width, STRIP):
+        count = min(STRIP, width - x)
+        for y in range(height + 2 * margin):
+            strip[y, :count] = image[_reflected(y - margin, height), x : x + count]
+        here = nodes[:, x // NODE_STEP : x // NODE_STEP + 1 + (count + NODE_STEP - 1) // NODE_STEP]
+        for y in range(height):
+            _between(here, y, moved[: here.shape[1]])
+            _fill(line, (y + margin - BEFORE) * STRIP, STRIP, moved, count, table, row)
+            image[y, x : x + count] = row[:count]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _fill(source, base, stride, moved, width, table, row):  # pragma: no cover (compiled)
+    """Fill `width` px of `row`: tap t of pixel i is ``source[base + stride (t + whole displacement) + i]``; `moved` is given at nodes."""
+    for node in range((width + NODE_STEP - 1) // NODE_STEP):
+        slope = (moved[node + 1] - moved[node]) / np.float32(NODE_STEP)
+        for cell in range(NODE_STEP // CELL):
+            start = moved[node] + slope * np.float32(cell * CELL)
+            first = node * NODE_STEP + cell * CELL
+            out = row[first : first + CELL]
+            if abs(slope) * CELL <= STEEP:
+                place = np.int64(np.floor((start + slope * np.float32(0.5 * (CELL - 1))) * np.float32(PHASES) + np.float32(0.5)))
+                weights, tap = table[place & (PHASES - 1)], base + first + stride * (place >> PHASE_BITS)
+                piece = source[tap : tap + stride * TAPS + CELL]
+                for i in range(CELL):
+                    total = np.float32(0)
                     for t in range(TAPS):
-                        total += table[weights + t] * line[first + t]
-                    rows[r, x] = total
-        for x in range(width):
-            for r in range(count):
-                out[x, top + r] = rows[r, x]
+                        total += weights[t] * piece[stride * t + i]
+                    out[i] = total
+            else:
+                for i in range(CELL):
+                    place = np.int64(np.floor((start + slope * np.float32(i)) * np.float32(PHASES) + np.float32(0.5)))
+                    weights, tap = table[place & (PHASES - 1)], base + first + i + stride * (place >> PHASE_BITS)
+                    total = np.float32(0)
+                    for t in range(TAPS):
+                        total += weights[t] * source[tap + stride * t]
+                    out[i] = total

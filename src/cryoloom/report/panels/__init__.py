@@ -1,6 +1,7 @@
 """The kinds of panels a report is made of: data and limits first, drawing beside it."""
 
 from cryoloom.report.panels.angular_distribution import AngularDistribution
+from cryoloom.report.panels.flow_arrows import FlowArrows
 from cryoloom.report.panels.funnel import Funnel
 from cryoloom.report.panels.histogram import Histogram
 from cryoloom.report.panels.image_grid import ImageGrid
@@ -14,6 +15,7 @@ from cryoloom.report.panels.trajectory import Trajectory
 
 __all__ = [
     "AngularDistribution",
+    "FlowArrows",
     "Funnel",
     "Histogram",
     "ImageGrid",
