@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.motion import field_of
+from benchmarks.movies.judge import field_of
 from cryoloom.formats.defects import read_defects
 from cryoloom.formats.movie import open_movie
 from cryoloom.formats.mrc import read_mrc
@@ -38,7 +38,8 @@ def measure(data: Path) -> dict[str, Any]:
     exposure = Exposure(acquisition["pixel_size"], acquisition["voltage"], acquisition["dose_per_frame"])
     squares: dict[str, list[float]] = {"whole": [], "patches": [], "flow": []}
     seconds: dict[str, float] = {"patches": 0.0, "flow": 0.0}
-    movies, frames = sorted(data.glob(acquisition["pattern"])), None
+    movies = sorted(data.glob(acquisition["pattern"]))
+    first = open_movie(movies[0])
     for path in movies:
         movie = open_movie(path)
         defects = read_defects(data / acquisition["defects"], movie.shape) if acquisition["defects"] else None
@@ -63,7 +64,7 @@ def measure(data: Path) -> dict[str, Any]:
             error = torch.stack([field.at(frame, x, y) - true.at(frame, x, y) for frame in range(len(true.motion))])
             squares[name].append(float((error - error.mean(0)).square().mean()))
     return {
-        "set": data.name, "shape": frames.shape, "frames": frames.count, "pixel_size": exposure.pixel_size, "dose": exposure.dose_per_frame,
+        "set": data.name, "shape": first.shape, "frames": first.frames, "pixel_size": exposure.pixel_size, "dose": exposure.dose_per_frame,
         "errors": {name: float(np.sqrt(np.mean(each))) for name, each in squares.items()}, "seconds": seconds,
         "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     }  # fmt: skip

@@ -10,6 +10,7 @@ from cryoloom.numerics.masks.soft import radius_from_centre
 from cryoloom.report.html import Section, render
 from cryoloom.report.panels import (
     AngularDistribution,
+    FlowArrows,
     Funnel,
     Histogram,
     ImageGrid,
@@ -38,6 +39,7 @@ PANELS = [
     ),
     MapSlices(title="Slices", volume=BALL),
     MapSurface(title="Surface", volume=BALL, level=2.0),
+    FlowArrows(title="Flow", image=RNG.normal(size=(60, 90)), dx=[[1.0, 0.5], [0.0, -1.0]], dy=[[0.0, 0.2], [0.3, 0.0]]),
     MarkedImage(title="Picks", image=RNG.normal(size=(60, 90)), x=[10.0, 80.0], y=[20.0, 40.0], radius=8.0),
     Notice(level="warning", text="mind the <gap>"),
     TableView(title="Rows", columns={"name": ["a", "b"], "value": [1.23456, None]}, limit=1),

@@ -63,6 +63,7 @@ def motion_columns(field: "Field", pixel_size: float, dose_per_frame: float | No
         "shift_x": shifts[:, 0].tolist(),
         "shift_y": shifts[:, 1].tolist(),
         "motion_model": relion_polynomial(field).tolist() if field.local is not None else None,
+        "motion_field": None if field.local is None else field.local.flatten().tolist(),
         "motion_total": float(steps.sum()),
         "motion_early": early,
         "motion_late": float(steps.sum() - early),

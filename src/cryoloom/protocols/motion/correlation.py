@@ -106,7 +106,6 @@ class Correlation(
         return {
             **write_sums(item, part, field, summed, ratio=exact_ratio(self.bin_factor), halves=self.halves),
             **motion_columns(motion.field, pixel_size, dose),
-            "motion_field": None if motion.field.local is None else motion.field.local.flatten().tolist(),
             "crop_x": self.crop_x,
             "crop_y": self.crop_y,
             "first_frame": self.first_frame,

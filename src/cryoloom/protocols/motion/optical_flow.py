@@ -151,7 +151,7 @@ class OpticalFlow(
 
     def report(self, out: Aligned) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
-        from cryoloom.report.motion import SPECTRA, lengths, spectra, trajectories
+        from cryoloom.report.motion import SPECTRA, lengths, outliers, spectra, trajectories
         from cryoloom.report.panels import FlowArrows
 
         rows = out.micrographs.enabled().sort("motion_total")
@@ -168,4 +168,6 @@ class OpticalFlow(
             dy=(last[1] - flow[1, -1].mean()).tolist(),
             caption=f"From the first frame to the last, the mean over the frame taken off; the largest of the set, {widest['local_motion']:.2f} Å RMS.",
         )
-        return [*trajectories(rows, size), arrows, spectra(shown["micrograph_name"].to_list(), images), *lengths(rows)]
+        return [
+            *trajectories(rows, size), arrows, spectra(shown["micrograph_name"].to_list(), images), *lengths(rows), outliers(rows, size)
+        ]  # fmt: skip
