@@ -131,7 +131,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("global_difference", "Å", "distance (RMS) of the paths of whole frames of two alignments"),
     Column("local_difference", "Å", "distance (RMS) of the local displacements of two alignments"),
     Column("dimmed_resolution", "Å", "where errors as large as motion_difference would halve the amplitude"),
-    Column("agreement_resolution", "Å", "resolution to which two sums of a movie agree"),
+    Column("sums_resolution", "Å", "resolution to which two sums of a movie agree"),
     Column("signal_ratio", "", "log of the power over noise of the first of two sums over that of the second"),
     Column("alignment", "", "which of two compared alignments a micrograph is of, 1 or 2"),
     Column("agree", "", "whether two alignments of a movie agree"),

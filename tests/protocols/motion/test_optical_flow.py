@@ -165,7 +165,7 @@ def test_alignments_that_agree_are_kept(made):
     run = project.run("motion.consensus", micrographs=["r002.micrographs", "r003.micrographs"])
     rows = run.outputs.micrographs.enabled()
     assert rows.height == 2 and rows["agree"].all()
-    assert rows["motion_difference"].max() < 0.8 and rows["agreement_resolution"].max() < 7.0
+    assert rows["motion_difference"].max() < 0.8 and rows["sums_resolution"].max() < 7.0
     assert len(run.outputs.micrographs.items) == 3
 
 

@@ -98,7 +98,7 @@ class MotionConsensus(
         reasons = {}
         for row in compared.filter(~pl.col("agree")).iter_rows(named=True):
             far = f"alignments differ by {row['motion_difference']:.2f} Å" if row["motion_difference"] > self.max_difference else ""
-            reasons[row["id"]] = far or f"sums agree to {row['agreement_resolution']:.1f} Å only"
+            reasons[row["id"]] = far or f"sums agree to {row['sums_resolution']:.1f} Å only"
         usable = [set(rows.filter(pl.col("enabled"))["id"]) for rows in sets]
         for number, name in ((0, "second"), (1, "first")):
             reasons |= dict.fromkeys(usable[number] - usable[1 - number], f"not aligned in the {name} set")
@@ -139,7 +139,7 @@ class MotionConsensus(
             "global_difference_px": apart.whole,
             "local_difference": apart.local * movie,
             "dimmed_resolution": dimmed_by(apart.both * movie),
-            "agreement_resolution": agreement,
+            "sums_resolution": agreement,
             "signal_ratio": alike.stronger,
             "alignment": {"better": better, "first": 1, "second": 2}[self.keep],
             "agree": agree,
@@ -172,7 +172,7 @@ class MotionConsensus(
             "motion_difference",
             "global_difference",
             "local_difference",
-            "agreement_resolution",
+            "sums_resolution",
             "alignment",
         )
         worst = rows.row(0, named=True)
@@ -186,7 +186,7 @@ class MotionConsensus(
                 caption="Root mean square distance of displacements over frames and places, one count a movie.",
             ),
             Histogram(
-                title="Agreement of sums", values=rows["agreement_resolution"].to_list(), label="Å",
+                title="Agreement of sums", values=rows["sums_resolution"].to_list(), label="Å",
                 caption="Resolution to which the ring correlation of the two sums stays above 0.5; their noise is the same.",
             ),
             LinePlot(
