@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from toy_project import find_toys
 
+from cryoloom.app.runs import WORKER
 from cryoloom.app.session import Project, Run, create_project, open_project
 from cryoloom.engine import execution, launch
 from cryoloom.engine.processes import marked
@@ -166,7 +167,7 @@ def test_of_many_starters_one_wins(project: Project) -> None:
     def start() -> None:
         ready.wait()
         try:
-            launch.start(run.folder, project.worker_command(), threads=1)
+            launch.start(run.folder, WORKER, threads=1)
             outcomes.append("started")
         except WrongUse as error:
             outcomes.append(error.code)

@@ -78,7 +78,7 @@ def export(tmp_path: Path) -> Path:
 
 def test_a_folder_of_groups_can_be_used_at_once(export, tmp_path):
     project = create_project(tmp_path / "project")
-    done = import_workflow(project, export)
+    done = project.import_workflow(export)
     assert done.results and done.counts == {"groups": 5, "imports": 4, "placeholders": 1}
     assert sorted(run.protocol for run in project.carry_out(threads=1)) == [
         "import.coordinates", "import.micrographs", "import.particles", "import.volume",

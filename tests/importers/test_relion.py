@@ -92,7 +92,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_what_jobs_gave_can_be_used_at_once(root, tmp_path):
     project = create_project(tmp_path / "project")
-    done = import_workflow(project, root)
+    done = project.import_workflow(root)
     assert done.results and done.counts == {
         "jobs": 6, "imports": 4, "placeholders": 2, "files imported": 4, "files left aside": 4, "edges": 5,
     }  # fmt: skip

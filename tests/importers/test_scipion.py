@@ -78,7 +78,7 @@ def all_there(path: Path, project: Project) -> None:
 def test_real_files_arrive_whole(test_data, tmp_path):
     for number, path in enumerate(real_files(test_data)):
         project = create_project(tmp_path / str(number))
-        done = import_workflow(project, path)
+        done = project.import_workflow(path)
         all_there(path, project)
         assert done.counts["nodes"] == len(plain(path)) == done.counts["placeholders"] + done.counts["nodes with a protocol here"]
 

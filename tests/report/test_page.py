@@ -79,6 +79,11 @@ def test_the_page_is_self_contained_and_escapes_text():
     assert not re.search(r"(?:src|href)=\"(?!data:|#)", re.sub(r"xlink:href=\"#[^\"]*\"", "", page))
 
 
+def test_code_in_a_description_stands_as_code():
+    page = render("", "", "", [], [Section("s", "Step", about="Reads ``.map`` with a<b, or `ids`; it's plain.")])
+    assert "Reads <code>.map</code> with a&lt;b, or <code>ids</code>; it&#x27;s plain." in page
+
+
 def test_surface_of_a_ball_is_a_disc_lit_from_the_upper_left():
     picture = shaded_surface(BALL, 2.0, 64)
     grey = picture.mean(axis=2)

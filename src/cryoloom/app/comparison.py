@@ -1,22 +1,21 @@
 """Two runs side by side: what was asked, what came out, which rows, which numbers, which resolution."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from cryoloom.app.outputs import OutputRef
+from cryoloom.app.references import find_run
 from cryoloom.app.runs import Run
 from cryoloom.engine.identity import differences
-
-if TYPE_CHECKING:
-    from cryoloom.app.session import Project
+from cryoloom.engine.project import ProjectFolder
 
 SHELLS = 6
 """Shells, evenly spread, of which both curves of an FSC are told."""
 
 
-def compare(project: "Project", first: "str | Run", second: "str | Run") -> dict[str, Any]:
+def compare(project: ProjectFolder, first: "str | Run", second: "str | Run") -> dict[str, Any]:
     """Return what sets two runs apart.
 
     Returns
@@ -25,9 +24,9 @@ def compare(project: "Project", first: "str | Run", second: "str | Run") -> dict
         ``runs``: both ids; ``asked``: in words, what differs of protocol, parameters, inputs and seed; ``parameters``, ``summary`` and
         ``spent``: the values that differ, ``[first, second]``; ``outputs``: output name to what `compare_outputs` says, or to who lacks it.
     """
-    a, b = project.find(first), project.find(second)
+    a, b = find_run(project, first), find_run(project, second)
     asked = [f"the protocol is {b.protocol}, was {a.protocol}"] if a.protocol != b.protocol else []
-    asked += differences(project.folder.work(b.folder), project.folder.work(a.folder))
+    asked += differences(project.work(b.folder), project.work(a.folder))
     mine, yours = ({output.name: output for output in run.outputs} if run.folder.published() else {} for run in (a, b))
     outputs: dict[str, Any] = {}
     for name in {**mine, **yours}:

@@ -1,24 +1,23 @@
 """Which outputs of a project an input of a protocol can take."""
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryoloom.app import catalogue, references
 from cryoloom.app.forms import kinds_of, names_of
 from cryoloom.app.outputs import OutputRef
+from cryoloom.app.runs import all_runs
 from cryoloom.app.suggest import did_you_mean, folded
+from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import WrongUse
 from cryoloom.tables.dataset import dataset_kind
-
-if TYPE_CHECKING:
-    from cryoloom.app.session import Project
 
 GIVES = {State.DRAFT, *ACTIVE}
 """States of runs whose outputs can be taken later."""
 
 
-def compatible(project: "Project", protocol: str, name: str) -> list[OutputRef]:
+def compatible(project: ProjectFolder, protocol: str, name: str) -> list[OutputRef]:
     """Return the outputs that the input `name` of a protocol takes, last made first.
 
     Of runs that have not finished, those are named that they may come to give. Columns that an input demands are looked for when the
@@ -37,7 +36,7 @@ def compatible(project: "Project", protocol: str, name: str) -> list[OutputRef]:
     kinds = kinds_of(declared.model_fields[field])
     may_give = cache(lambda protocol: references.may_give(protocol, kinds))
     found: list[OutputRef] = []
-    for run in reversed(project.runs()):
+    for run in reversed(all_runs(project)):
         if not may_give(run.protocol):
             continue
         heads = run.folder.heads()

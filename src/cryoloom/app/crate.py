@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from cryoloom import files
 from cryoloom.app import catalogue
 from cryoloom.app.outputs import OutputRef
+from cryoloom.app.references import find_output
 from cryoloom.app.runs import Run
 from cryoloom.data.literature import paper
 from cryoloom.engine.folder import RunFolder
-from cryoloom.engine.project import in_order
+from cryoloom.engine.project import ProjectFolder, in_order
 from cryoloom.engine.provenance import whole_hashes
 from cryoloom.engine.state import State
 from cryoloom.spec import CryoloomError, WrongUse
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from rocrate.model.entity import Entity
     from rocrate.model.file import File
     from rocrate.rocrate import ROCrate
-
-    from cryoloom.app.session import Project
 
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
@@ -42,7 +41,7 @@ DONE = "http://schema.org/CompletedActionStatus"
 HOME = "https://pypi.org/project/cryoloom/"
 
 
-def write_crate(project: "Project", path: Path, *, data: Iterable["str | OutputRef"] = (), licence: str = "") -> Path:
+def write_crate(project: ProjectFolder, path: Path, *, data: Iterable["str | OutputRef"] = (), licence: str = "") -> Path:
     """Write the crate of a project's finished runs to the ZIP file `path` and return it.
 
     Parameters
@@ -57,10 +56,10 @@ def write_crate(project: "Project", path: Path, *, data: Iterable["str | OutputR
     WrongUse
         ``nothing-finished``.
     """
-    runs = [Run(project, folder) for folder in in_order(project.folder.runs()) if folder.is_state(State.FINISHED)]
+    runs = [Run(folder) for folder in in_order(project.runs()) if folder.is_state(State.FINISHED)]
     if not runs:
-        raise WrongUse("nothing-finished", f"Nothing has finished in {project.root}.", "Run something first.")
-    wanted = [project.output(each) for each in data]
+        raise WrongUse("nothing-finished", f"Nothing has finished in {project.path}.", "Run something first.")
+    wanted = [find_output(project, each) for each in data]
     with tempfile.TemporaryDirectory() as folder, files.writing(path) as temporary:
         _Crate(project, runs, Path(folder), licence).filled(wanted).write_zip(temporary)
     return path
@@ -69,10 +68,11 @@ def write_crate(project: "Project", path: Path, *, data: Iterable["str | OutputR
 class _Crate:
     """The crate while it is being made."""
 
-    def __init__(self, project: "Project", runs: list[Run], folder: Path, licence: str) -> None:
+    def __init__(self, project: ProjectFolder, runs: list[Run], folder: Path, licence: str) -> None:
         from rocrate.rocrate import ROCrate
 
-        self.project, self.runs, self.folder = project, runs, folder
+        self.root, self.runs, self.folder = project.path, runs, folder
+        self.name, self.uuid = project.record["name"], project.record["uuid"]
         self.crate: ROCrate = ROCrate(version="1.1")
         self.licence = licence
         self.outputs: dict[str, Entity] = {}
@@ -107,8 +107,8 @@ class _Crate:
 
     def _about(self) -> None:
         crate, root = self.crate, self.crate.root_dataset
-        crate.name = self.project.name
-        crate.description = f"How the results of the cryo-EM project {self.project.name} were made: {len(self.runs)} runs of cryoloom."
+        crate.name = self.name
+        crate.description = f"How the results of the cryo-EM project {self.name} were made: {len(self.runs)} runs of cryoloom."
         crate.datePublished = datetime.now(UTC)
         url = self.licence or "#no-licence-stated"
         text = (
@@ -157,11 +157,11 @@ class _Crate:
             for run in self.runs
         ]
         language = self._add(f"{HOME}#runs", "ComputerLanguage", name="cryoloom runs", url=HOME)
-        name = f"Workflow of {self.project.name}"
+        name = f"Workflow of {self.name}"
         kinds = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
         content = {"cryoloom": version("cryoloom"), "runs": recipe}
         workflow = self._file(
-            "workflow.json", content, name=name, programmingLanguage=language, url=HOME, version=self.project.uuid, **{"@type": kinds}
+            "workflow.json", content, name=name, programmingLanguage=language, url=HOME, version=self.uuid, **{"@type": kinds}
         )
         workflow["conformsTo"] = {"@id": "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"}
         self.crate.mainEntity = workflow
@@ -235,7 +235,7 @@ class _Crate:
     def _sources(self, run: Run) -> list["Entity"]:
         """Return the files that a first step brought in, by name and hash."""
         listed = {entry["path"]: entry for output in run.outputs for entry in output.manifest["files"]}
-        whole = whole_hashes(self.project.folder, run.id, listed.values())
+        whole = whole_hashes(run.project, run.id, listed.values())
         return [
             self._add(
                 f"#{path}",
@@ -256,7 +256,7 @@ class _Crate:
             if entity in last:
                 self.roles[name].append(f"#workflow/{entity.id}")
         return self._add(
-            "#whole", "CreateAction", name=f"All of {self.project.name}", description="All runs, first to last.", instrument=workflow, result=last,
+            "#whole", "CreateAction", name=f"All of {self.name}", description="All runs, first to last.", instrument=workflow, result=last,
             startTime=min(began for began, _ in spans), endTime=max(ended for _, ended in spans),
             actionStatus=DONE,
         )  # fmt: skip
@@ -268,7 +268,7 @@ class _Crate:
         parts = []
         for entry in listed:
             told = {"contentSize": str(entry["size"]), "identifier": _identifier(entry, None)}
-            parts.append(self._held(self.project.root / entry["path"], f"data/{entry['path']}", told))
+            parts.append(self._held(self.root / entry["path"], f"data/{entry['path']}", told))
         self.outputs[str(output)]["mentions"] = _alone(parts)
 
 

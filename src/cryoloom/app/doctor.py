@@ -16,13 +16,19 @@ class Check:
     found: str
 
 
+def processors() -> int:
+    """Return how many this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def examine() -> list[Check]:
     """Look at everything; nothing is changed."""
     import psutil
 
     memory = psutil.virtual_memory().total / 2**30
     free = shutil.disk_usage(".").free / 2**30
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = processors()
     checks = [
         Check("cryoloom", True, f"{version('cryoloom')} on Python {platform.python_version()}"),
         Check("cores", cores >= 2, f"{cores}"),

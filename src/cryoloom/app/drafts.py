@@ -1,31 +1,28 @@
 """Drafts and interrupted runs, carried out in the order in which they rest on each other."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from cryoloom.app.runs import Observer, Run
+from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.provenance import ancestry
 from cryoloom.engine.state import State
 from cryoloom.spec import Failure
 
-if TYPE_CHECKING:
-    from cryoloom.app.session import Project
 
-
-def unfinished(project: "Project", runs: Sequence[Run]) -> list[Run]:
+def unfinished(project: ProjectFolder, runs: Sequence[Run]) -> list[Run]:
     """Return which of `runs`, and of those they rest on, can be started now or after others of the list: drafts and interrupted ones.
 
     Left out is what needs somebody's decision, and what rests on that.
     """
     startable = {State.DRAFT, State.FAILED, State.STOPPED, State.LOST}
-    ordered = {above.id: above for each in runs for above in ancestry(project.folder, each.id)}
+    ordered = {above.id: above for each in runs for above in ancestry(project, each.id)}
     coming: dict[str, bool] = {}
     found = []
     for name, folder in ordered.items():
         state = folder.standing().state
         coming[name] = state is not State.NEEDS_YOU and all(coming[reference["run"]] for reference in folder.references())
         if state in startable and coming[name]:
-            found.append(Run(project, folder))
+            found.append(Run(folder))
     return found
 
 

@@ -5,8 +5,14 @@ from pathlib import Path
 from cryoloom.app.outputs import OutputRef
 from cryoloom.app.session import Project
 from cryoloom.files import make_folder
-from cryoloom.formats.exchange import format_named
+from cryoloom.formats.exchange import format_named, formats
 from cryoloom.spec import Failure, WrongUse
+
+
+def format_names() -> list[str]:
+    """Return the formats that can be written, each with its kind of set where it has files for one alone."""
+    kinds = {each.name: ", ".join(each.writers) for each in formats().values() if each.writers}
+    return [name if "," in written or written == "*" else f"{name} ({written})" for name, written in kinds.items()]
 
 
 def export(project: Project, name: str, directory: Path, format_name: str) -> list[Path]:

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from cryoloom.app.outputs import register_kinds
-from cryoloom.app.runs import Run
+from cryoloom.app.references import find_run
+from cryoloom.app.runs import Run, all_runs
 from cryoloom.engine import cleaning
 from cryoloom.engine.cleaning import Cleaned, Purpose
+from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.state import State
 from cryoloom.spec import WrongUse
-
-if TYPE_CHECKING:
-    from cryoloom.app.session import Project
 
 
 @dataclass
@@ -36,17 +34,17 @@ class Cleaning:
         return sum(each.size for each in self.runs.values())
 
 
-def use(project: "Project") -> list[dict[str, object]]:
+def use(project: ProjectFolder) -> list[dict[str, object]]:
     """Return, run by run, the bytes of its files by purpose: ``record``, ``final``, ``diagnostic``, ``intermediate``."""
     rows: list[dict[str, object]] = []
-    for run in project.runs():
+    for run in all_runs(project):
         register_kinds(run)
         rows.append({"run": run.id, "protocol": run.protocol, "label": run.label, **cleaning.use(run.folder)})
     return rows
 
 
 def clean(
-    project: "Project", names: Iterable["str | Run"] = (), *, keep: str = "final", dry: bool = False, also_needed: bool = False
+    project: ProjectFolder, names: Iterable["str | Run"] = (), *, keep: str = "final", dry: bool = False, also_needed: bool = False
 ) -> Cleaning:
     """Remove the files of finished runs that are worth less than `keep`.
 
@@ -70,16 +68,16 @@ def clean(
     allowed = [str(purpose) for purpose in (Purpose.DIAGNOSTIC, Purpose.FINAL, Purpose.RECORD)]
     if keep not in allowed:
         raise WrongUse("bad-purpose", f"--keep {keep}: not a class of files.", f"Use {', '.join(allowed)}.")
-    chosen = [project.find(name) for name in names]
+    chosen = [find_run(project, name) for name in names]
     for run in chosen:
         if run.state is not State.FINISHED:
             raise WrongUse("run-unfinished", f"{run.id} is {run.state}; what it has is needed to go on.", "Resume it, or delete it.")
-    chosen = chosen or [run for run in project.runs() if run.state is State.FINISHED]
+    chosen = chosen or [run for run in all_runs(project) if run.state is State.FINISHED]
     for run in chosen:
         register_kinds(run)
     found = Cleaning({run.id: cleaning.clean(run.folder, Purpose(keep), dry=True) for run in chosen})
     for run_id, would in found.runs.items():
-        if Purpose.FINAL in would.files and (below := project.folder.below([run_id])):
+        if Purpose.FINAL in would.files and (below := project.below([run_id])):
             found.needed[run_id] = [run.id for run in below]
     if dry:
         return found

@@ -2,20 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryoloom.app import references
 from cryoloom.app.drafts import unfinished
+from cryoloom.app.labels import free_label
 from cryoloom.app.outputs import OutputRef
-from cryoloom.app.runs import Run
+from cryoloom.app.preparation import prepare
+from cryoloom.app.runs import Run, all_runs
 from cryoloom.engine import launch
 from cryoloom.engine.folder import RunFolder
-from cryoloom.engine.project import in_order
+from cryoloom.engine.project import ProjectFolder, in_order
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import WrongUse
-
-if TYPE_CHECKING:
-    from cryoloom.app.session import Project
 
 BY_HAND = "ids"
 """Parameter that holds items somebody chose: among the items of another set it means others."""
@@ -38,7 +37,7 @@ class Copied:
 
 
 def copy(
-    project: "Project",
+    project: ProjectFolder,
     names: Iterable["str | Run"],
     *,
     changes: Mapping[str, Mapping[str, Any]] | None = None,
@@ -67,10 +66,10 @@ def copy(
         ``nothing-to-replace``, ``which-input``, ``run-placeholder``;
         and whatever is wrong with a value or an input, as for a new run. Copies made before it stay.
     """
-    chosen = [project.find(name).folder for name in names]
+    chosen = [references.find_run(project, name).folder for name in names]
     ids = list(dict.fromkeys(run.id for run in chosen))
-    runs = in_order([*{run.id: run for run in chosen}.values(), *(project.folder.below(ids) if below else ())])
-    if strange := [run.id for run in runs if Run(project, run).placeholder]:
+    runs = in_order([*{run.id: run for run in chosen}.values(), *(project.below(ids) if below else ())])
+    if strange := [run.id for run in runs if Run(run).placeholder]:
         message = f"{', '.join(strange)} stand for steps of another program that nothing here does."
         raise WrongUse("run-placeholder", message, "Copy the runs around them, --onto other outputs.")
     replaced = _replacements(project, runs, onto)
@@ -87,7 +86,7 @@ def copy(
 
 
 def _copy_of(
-    project: "Project",
+    project: ProjectFolder,
     run: RunFolder,
     made: Mapping[str, Run],
     replaced: Mapping[str, OutputRef],
@@ -99,39 +98,33 @@ def _copy_of(
         if reference["run"] in made:
             return made[reference["run"]].outputs[reference["output"]]
         name = f"{reference['run']}.{reference['output']}"
-        return replaced.get(name) or project.output(name)
+        return replaced.get(name) or references.find_output(project, name)
 
     inputs = {
         name: [moved(each) for each in given] if isinstance(given, list) else moved(given) for name, given in run.record["inputs"].items()
     }
     values = {**run.record["parameters"], **inputs}
     labels = run.labels()
-    return project.prepare(
+    return prepare(
+        project,
         run.record["protocol"],
         values | dict(changed),
-        name=_free_label(project, labels[0]) if labels else "",
+        name=free_label(project, labels[0]) if labels else "",
         seed=run.record["seed"] if seed is None else seed,
         afresh=anew,
     )
 
 
-def _free_label(project: "Project", label: str) -> str:
-    taken = {name for run in project.runs() for name in run.labels}
-    stem, dash, number = label.rpartition("-")
-    stem, first = (stem, int(number)) if dash and number.isdigit() else (label, 1)
-    return next(name for count in range(first + 1, first + 2 + len(taken)) if (name := f"{stem}-{count}") not in taken)
-
-
-def _replacements(project: "Project", runs: list[RunFolder], onto: Any) -> dict[str, OutputRef]:
+def _replacements(project: ProjectFolder, runs: list[RunFolder], onto: Any) -> dict[str, OutputRef]:
     """Return old outputs, by name, and what takes their place."""
     if isinstance(onto, Mapping):
-        return {str(project.output(old)): project.output(new) for old, new in onto.items()}
+        return {str(references.find_output(project, old)): references.find_output(project, new) for old, new in onto.items()}
     own = {run.id for run in runs}
     outside = dict.fromkeys((each["run"], each["output"]) for run in runs for each in run.references() if each["run"] not in own)
-    olds = [project.output(f"{run}.{name}") for run, name in outside]
+    olds = [references.find_output(project, f"{run}.{name}") for run, name in outside]
     found: dict[str, OutputRef] = {}
     for each in onto:
-        new = project.output(each)
+        new = references.find_output(project, each)
         same = [old for old in olds if references.kind_of(old) is references.kind_of(new)]
         if len(same) != 1:
             kind = references.kind_of(new).kind
@@ -144,17 +137,17 @@ def _replacements(project: "Project", runs: list[RunFolder], onto: Any) -> dict[
 
 
 def start(
-    project: "Project", names: Iterable["str | Run"] = (), *, threads: int | None = None, target: str = "", nodes: int = 0
+    project: ProjectFolder, names: Iterable["str | Run"] = (), *, threads: int | None = None, target: str = "", nodes: int = 0
 ) -> list[Run]:
     """Start drafts, and the drafts that they wait for; all drafts of the project when none is named. Return those started.
 
     Left out is what rests on a run that needs somebody's decision.
     """
-    wanted = [project.find(name) for name in names] or project.runs()
+    wanted = [references.find_run(project, name) for name in names] or all_runs(project)
     return [run.start(threads=threads, target=target, nodes=nodes) for run in unfinished(project, wanted) if run.state is State.DRAFT]
 
 
-def delete(project: "Project", name: "str | Run", *, with_dependents: bool = False) -> list[Run]:
+def delete(project: ProjectFolder, name: "str | Run", *, with_dependents: bool = False) -> list[Run]:
     """Move a run, and on request all that depends on it, to the trash; return what was moved, last steps first.
 
     Raises
@@ -162,26 +155,26 @@ def delete(project: "Project", name: "str | Run", *, with_dependents: bool = Fal
     WrongUse
         ``run-active``, before anything is moved; ``run-needed``: other runs take its outputs.
     """
-    run = project.find(name)
-    below = project.folder.below([run.id]) if with_dependents else []
-    doomed = [*(Run(project, folder) for folder in reversed(below)), run]
+    run = references.find_run(project, name)
+    below = project.below([run.id]) if with_dependents else []
+    doomed = [*(Run(folder) for folder in reversed(below)), run]
     if active := [f"{each.id} is {each.state}" for each in doomed if each.state in ACTIVE]:
         raise WrongUse("run-active", f"{', '.join(active)}.", "Stop it first.")
     for each in doomed:
         launch.settle(each.folder)
-        project.folder.delete(each.id)
+        project.delete(each.id)
     return doomed
 
 
-def restore(project: "Project", run_id: str, *, with_dependents: bool = False) -> list[Run]:
+def restore(project: ProjectFolder, run_id: str, *, with_dependents: bool = False) -> list[Run]:
     """Bring a run back from the trash, and on request what is there and depends on it; return what was moved, first steps first."""
-    back = [Run(project, project.folder.restore(run_id))]
+    back = [Run(project.restore(run_id))]
     if not with_dependents:
         return back
     there = {run.id for run in back}
-    for deleted in in_order(project.folder.trash()):
+    for deleted in in_order(project.trash()):
         needed = {reference["run"] for reference in deleted.references()}
-        if needed & there and needed <= {run.id for run in project.folder.runs()}:
-            back.append(Run(project, project.folder.restore(deleted.id)))
+        if needed & there and needed <= {run.id for run in project.runs()}:
+            back.append(Run(project.restore(deleted.id)))
             there.add(deleted.id)
     return back

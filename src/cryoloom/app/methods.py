@@ -2,18 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from cryoloom.app import catalogue, forms, references
+from cryoloom.app import catalogue, references
 from cryoloom.app.outputs import OutputRef
-from cryoloom.app.runs import Run
+from cryoloom.app.runs import Run, all_runs, looked_back
 from cryoloom.data.literature import Paper, paper
+from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.provenance import ancestry
 from cryoloom.engine.state import State
 from cryoloom.spec import CryoloomError, WrongUse
-
-if TYPE_CHECKING:
-    from cryoloom.app.session import Project
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Methods:
         return "\n\n".join(each.bibtex for each in sorted(self.papers, key=lambda each: each.key))
 
 
-def methods(project: "Project", output: "str | OutputRef | None" = None) -> Methods:
+def methods(project: ProjectFolder, output: "str | OutputRef | None" = None) -> Methods:
     """Return the methods section of all that an output rests on; without one, of the run that was finished last.
 
     Raises
@@ -51,7 +48,7 @@ def methods(project: "Project", output: "str | OutputRef | None" = None) -> Meth
     WrongUse
         ``nothing-finished``, or as `Project.output`.
     """
-    steps = [Run(project, folder) for folder in ancestry(project.folder, _last(project, output).id)]
+    steps = [Run(folder) for folder in ancestry(project, _last(project, output).id)]
     cited: dict[str, Paper] = {}
     sentences = [_cited(sentence_of(run), _papers(run), cited) for run in steps if run.state is State.FINISHED]
     told = " ".join(dict.fromkeys(sentence for sentence in sentences if sentence))
@@ -61,33 +58,33 @@ def methods(project: "Project", output: "str | OutputRef | None" = None) -> Meth
     return Methods(f"{made} {told}".strip(), tuple(cited.values()))
 
 
-def _last(project: "Project", output: "str | OutputRef | None") -> Run:
+def _last(project: ProjectFolder, output: "str | OutputRef | None") -> Run:
     if isinstance(output, OutputRef):
         return output.run
     if output:
-        return project.find(output) if references.names_run(project, output) else project.output(output).run
-    finished = [run for run in project.runs() if run.state is State.FINISHED]
+        return (
+            references.find_run(project, output) if references.names_run(project, output) else references.find_output(project, output).run
+        )
+    finished = [run for run in all_runs(project) if run.state is State.FINISHED]
     if not finished:
-        raise WrongUse("nothing-finished", f"Nothing has finished in {project.root}.", "Run something first.")
+        raise WrongUse("nothing-finished", f"Nothing has finished in {project.path}.", "Run something first.")
     return finished[-1]
 
 
 def sentence_of(run: Run) -> str:
     """Return what a paper says of a run; of a protocol that says nothing, what differs from its defaults and its numbers."""
     try:
-        protocol = catalogue.protocol(run.protocol)
-        built = forms.build(protocol, run.parameters, references.open_inputs(run.project, protocol, run.inputs))
+        built, made = looked_back(run)
     except CryoloomError as error:
         return f"({run.id}, {run.protocol}, cannot be told: {error.message})"
-    made = {output.name: output.dataset for output in run.outputs}
-    told = built.methods(protocol.outputs.of_named(made))
+    told = built.methods(made)
     if told:
         return " ".join(told.split())
-    defaults = {name: field.default for name, field in protocol.parameters().items()}
+    defaults = {name: field.default for name, field in built.parameters().items()}
     changed = [f"{name} {value}" for name, value in run.parameters.items() if value != defaults[name] and (value or defaults[name])]
     given = f" with {', '.join(changed)}" if changed else ""
     numbers = ", ".join(f"{label} {value}" for label, value in run.summary.items())
-    return f"{protocol.id} was run{given}{f': {numbers}' if numbers else ''}."
+    return f"{built.id} was run{given}{f': {numbers}' if numbers else ''}."
 
 
 def _papers(run: Run) -> Iterable[Paper]:

@@ -10,12 +10,14 @@ from cryoloom.report.panels import ImageGrid, MapSlices, Notice, TableView
 from cryoloom.spec import CryoloomError, Panel
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from cryoloom.app.images import Images
     from cryoloom.app.outputs import OutputRef
     from cryoloom.app.runs import Run
-    from cryoloom.app.session import Project
 
 RUNS = 100
 """Runs in the table of a project."""
@@ -23,9 +25,8 @@ SHOWN, READ = 8, 256 << 20
 """Images drawn of a set: so many, or as many as take so many bytes, and one at least."""
 
 
-def project_html(project: "Project") -> str:
-    """Draw its last runs with their states, and their outputs with the number of rows."""
-    everything = project.runs()
+def project_html(name: str, place: "Path", everything: "Sequence[Run]") -> str:
+    """Draw a project's last runs with their states, and their outputs with the number of rows."""
     runs = everything[-RUNS:]
     columns = {
         "run": [run.id for run in runs],
@@ -36,7 +37,7 @@ def project_html(project: "Project") -> str:
     }
     caption = f"The last {len(runs)} of them." if len(runs) < len(everything) else ""
     table = TableView(title="", columns=columns, limit=RUNS, caption=caption)
-    return _card(project.name, f"{project.root} · {len(everything)} runs", [table] if runs else [])
+    return _card(name, f"{place} · {len(everything)} runs", [table] if runs else [])
 
 
 def outputs_html(run: "Run") -> str:

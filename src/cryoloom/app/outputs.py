@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cryoloom.data  # noqa: F401 (makes its kinds of sets known)
+from cryoloom.app import catalogue
 from cryoloom.app.suggest import did_you_mean
 from cryoloom.engine.provenance import manifest_of
 from cryoloom.spec import WrongUse
@@ -32,8 +33,6 @@ def register_kinds(run: "Run") -> None:
     WrongUse
         ``unknown-protocol``: it came from a plugin that is not installed.
     """
-    from cryoloom.app import catalogue
-
     if not all(known_kind(head["kind"]) for head in (run.folder.heads() or {}).values()):
         catalogue.protocol(run.protocol)
 

@@ -3,23 +3,23 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryoloom import files
 from cryoloom.app.forms import build, check_parameters, names_of, parsed, refuse_hints, sort_values, unit_of
+from cryoloom.app.labels import label_of
 from cryoloom.app.lifecycle import BY_HAND
 from cryoloom.app.outputs import OutputRef
+from cryoloom.app.preparation import prepare
+from cryoloom.app.references import find_output
 from cryoloom.app.runs import Run
 from cryoloom.app.suggest import did_you_mean, folded
-from cryoloom.engine.folder import RUN_ID
 from cryoloom.engine.identity import Work
+from cryoloom.engine.project import ProjectFolder
 from cryoloom.spec import CryoloomError, Protocol, WrongUse
 from cryoloom.spec.param import extra_of
 from cryoloom.spec.paths import absolute
 from cryoloom.spec.workflow import Asked, Node, Value, Workflow
-
-if TYPE_CHECKING:
-    from cryoloom.app.session import Project
 
 Find = Callable[[str], type[Protocol] | None]
 
@@ -43,7 +43,7 @@ class Planted:
     messages: list[str] = field(default_factory=list)
 
 
-def plant(project: "Project", workflow: Workflow, given: Mapping[str, str], *, find: Find) -> Planted:
+def plant(project: ProjectFolder, workflow: Workflow, given: Mapping[str, str], *, find: Find) -> Planted:
     """Make a draft of every node; one that cannot be started yet says what it needs, and none is lost.
 
     Raises
@@ -62,7 +62,7 @@ def check(workflow: Workflow, given: Mapping[str, str], *, find: Find) -> None:
 class _Planting:
     """What is known of nodes while their runs are made."""
 
-    project: "Project"
+    project: ProjectFolder
 
     def __init__(self, workflow: Workflow, given: Mapping[str, str], find: Find) -> None:
         self.nodes = {node.id: node for node in workflow.nodes}
@@ -151,10 +151,10 @@ class _Planting:
 
     # -- what is made -------------------------------------------------------------------------------------------
 
-    def plant(self, project: "Project") -> Planted:
+    def plant(self, project: ProjectFolder) -> Planted:
         """Make the runs."""
         self.project = project
-        own = {node: {name: project.output(text) for name, text in each.items()} for node, each in self.ours.items()}
+        own = {node: {name: find_output(project, text) for name, text in each.items()} for node, each in self.ours.items()}
         for node, circular in _in_order(self.nodes):
             protocol = self.protocols[node.id]
             needs = {name: why for name, why in node.needs.items() if name or not protocol}
@@ -195,11 +195,11 @@ class _Planting:
             if required and not any(name in need.split("|") for need in needs):
                 needs[name] = f"has to be given ({(told.description or '').partition('.')[0]})"
         if not needs and not any(source in self.stuck for _, source, _ in node.sources()):
-            before = {run.id for run in self.project.folder.runs()}
+            before = {run.id for run in self.project.runs()}
             given = {name: [_name(each) for each in _listed(reference)] for name, reference in inputs.items()}
             try:
-                run = self.project.prepare(
-                    protocol.id, {**values, **given}, name=label_of(node.label), seed=node.seed, again=node.origin is not None
+                run = prepare(
+                    self.project, protocol.id, {**values, **given}, name=label_of(node.label), seed=node.seed, again=node.origin is not None
                 )
             except CryoloomError as error:
                 needs[""] = error.message.removeprefix(f"{protocol.id}: ").rstrip(".")
@@ -218,11 +218,11 @@ class _Planting:
     ) -> Run:
         """Make a run that cannot be started as things stand."""
         self.stuck.add(node.id)
-        folder = self.project.folder
-        content = {name: folder.content(reference) for name, reference in inputs.items()}
+        project = self.project
+        content = {name: project.content(reference) for name, reference in inputs.items()}
         work = Work(protocol, number or node.version or 1, values, content, node.seed)
-        run = folder.new_run(work, inputs, label=label_of(node.label), why=f"node {node.id} of an imported workflow", needs=needs)
-        return Run(self.project, run)
+        run = project.new_run(work, inputs, label=label_of(node.label), why=f"node {node.id} of an imported workflow", needs=needs)
+        return Run(run)
 
     def _inputs(self, node: Node, circular: set[str], needs: dict[str, str], own: Mapping[str, OutputRef]) -> dict[str, Any]:
         """Return the inputs as ``run.json`` keeps them; what cannot be resolved is added to `needs`."""
@@ -272,12 +272,6 @@ def _name(reference: Mapping[str, Any]) -> str:
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def label_of(text: str) -> str:
-    """Return `text` as it may name a run."""
-    label = " ".join("".join(letter if letter.isprintable() and letter != "/" else " " for letter in text).split())[:100].strip()
-    return "" if RUN_ID.fullmatch(label) else label
 
 
 def _in_order(nodes: Mapping[str, Node]) -> Iterable[tuple[Node, set[str]]]:

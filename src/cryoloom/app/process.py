@@ -133,7 +133,14 @@ def _refuse_values(plan: Plan) -> None:
 
 
 def process(
-    project: Project, plan: Plan, *, threads: int, target: str = "", nodes: int = 0, resuming: bool = False, observe: Observer | None = None
+    project: Project,
+    plan: Plan,
+    *,
+    threads: int | None = None,
+    target: str = "",
+    nodes: int = 0,
+    resuming: bool = False,
+    observe: Observer | None = None,
 ) -> Iterator[Step]:
     """Carry out `plan`, yielding each step as it finishes; if `resuming`, with the movies of the last session, ended or not.
 
@@ -152,7 +159,7 @@ def process(
 class _Chain:
     project: Project
     plan: Plan
-    threads: int
+    threads: int | None
     target: str
     nodes: int
     resuming: bool

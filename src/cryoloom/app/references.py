@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 from pydantic.fields import FieldInfo
@@ -10,10 +10,11 @@ from pydantic.fields import FieldInfo
 from cryoloom.app import catalogue
 from cryoloom.app.forms import kinds_of
 from cryoloom.app.outputs import OutputRef, register_kinds
-from cryoloom.app.runs import Run
+from cryoloom.app.runs import Run, all_runs
 from cryoloom.app.suggest import did_you_mean
 from cryoloom.engine.cleaning import is_hollow
 from cryoloom.engine.folder import RUN_ID
+from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.provenance import ancestry
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import Protocol, WrongUse
@@ -21,39 +22,34 @@ from cryoloom.spec.param import extra_of
 from cryoloom.tables import Dataset
 from cryoloom.tables.dataset import dataset_kind
 
-if TYPE_CHECKING:
-    from cryoloom.app.session import Project
 
-
-def find_run(project: "Project", name: Any) -> Run:
+def find_run(project: ProjectFolder, name: Any) -> Run:
     """Return the run that an id or a unique label names."""
     if isinstance(name, Run):
         return name
     if RUN_ID.fullmatch(name):
-        return Run(project, project.folder.run(name))
-    bearers = [run for run in project.runs() if name in run.labels]
+        return Run(project.run(name))
+    bearers = [run for run in project.runs() if name in run.labels()]
     if len(bearers) > 1:
         ids = ", ".join(run.id for run in bearers)
         raise WrongUse("ambiguous-label", f"Several runs are called {name!r}: {ids}.", "Use the id.")
     if not bearers:
-        known = [label for run in project.runs() for label in (run.id, *run.labels)]
+        known = [label for run in project.runs() for label in (run.id, *run.labels())]
         cure = did_you_mean(name, known) or "`cryoloom status` lists the runs."
-        raise WrongUse("unknown-run", f"There is no run {name!r} in {project.root}.", cure)
-    return bearers[0]
+        raise WrongUse("unknown-run", f"There is no run {name!r} in {project.path}.", cure)
+    return Run(bearers[0])
 
 
-def names_run(project: "Project", name: Any) -> bool:
+def names_run(project: ProjectFolder, name: Any) -> bool:
     """Return whether `name` is a run's id or label rather than an output's name."""
-    return isinstance(name, str) and (RUN_ID.fullmatch(name) is not None or any(name in run.labels for run in project.runs()))
+    return isinstance(name, str) and (RUN_ID.fullmatch(name) is not None or any(name in run.labels() for run in project.runs()))
 
 
-def find_output(project: "Project", name: "str | OutputRef | Run", kinds: tuple[type[Dataset], ...] = ()) -> OutputRef:
+def find_output(project: ProjectFolder, name: "str | OutputRef | Run", kinds: tuple[type[Dataset], ...] = ()) -> OutputRef:
     """Return the output ``RUN.OUTPUT``; of a bare ``RUN``, its only output (of one of `kinds`)."""
     if isinstance(name, OutputRef):
-        if name.run.project.root != project.root:
-            raise WrongUse(
-                "other-project", f"{name} belongs to the project {name.run.project.root}.", "Export it there and import it here."
-            )
+        if name.run.folder.root != project.path:
+            raise WrongUse("other-project", f"{name} belongs to the project {name.run.folder.root}.", "Export it there and import it here.")
         return name
     if isinstance(name, Run) or names_run(project, name):
         run = find_run(project, name)
@@ -84,7 +80,7 @@ def find_output(project: "Project", name: "str | OutputRef | Run", kinds: tuple[
     return run.outputs[output]
 
 
-def resolve_inputs(project: "Project", protocol: type[Protocol], wanted: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_inputs(project: ProjectFolder, protocol: type[Protocol], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Return the inputs as ``run.json`` keeps them: ``{run, output, hash}``, or a list of them for an input of several sets.
 
     Raises
@@ -111,7 +107,7 @@ def _split(given: Any) -> list[Any]:
     return [part.strip() for part in given.split(",")] if isinstance(given, str) else [given]
 
 
-def _reference(project: "Project", protocol: type[Protocol], name: str, field: FieldInfo, given: Any) -> dict[str, Any]:
+def _reference(project: ProjectFolder, protocol: type[Protocol], name: str, field: FieldInfo, given: Any) -> dict[str, Any]:
     kinds = kinds_of(field)
     output = find_output(project, given, kinds)
     state = output.run.state
@@ -150,7 +146,7 @@ def _reference(project: "Project", protocol: type[Protocol], name: str, field: F
 
 def _cleaned_away(output: OutputRef) -> str:
     """Return the run whose cleaned files the rows of an output name; an empty text when there is none."""
-    hollow = {run.id for run in ancestry(output.run.project.folder, output.run.id) if is_hollow(run)}
+    hollow = {run.id for run in ancestry(output.run.project, output.run.id) if is_hollow(run)}
     if not hollow:
         return ""
     items = output.items
@@ -164,9 +160,12 @@ def _columns(output: OutputRef) -> list[str]:
     return output.to_polars().columns
 
 
-def _offers(project: "Project", kinds: tuple[type[Dataset], ...]) -> str:
+def _offers(project: ProjectFolder, kinds: tuple[type[Dataset], ...]) -> str:
     found = [
-        str(output) + (f" ({run.label})" if run.label else "") for run in project.runs() for output in run.outputs if _fits(output, kinds)
+        str(output) + (f" ({run.label})" if run.label else "")
+        for run in all_runs(project)
+        for output in run.outputs
+        if _fits(output, kinds)
     ]
     return f"Use {', '.join(found[-8:])}." if found else ""
 
@@ -203,10 +202,10 @@ def kind_of(output: OutputRef) -> type[Dataset]:
     return (declared[output.name] if annotation is None else kinds_of(FieldInfo(annotation=annotation)))[0]
 
 
-def open_inputs(project: "Project", protocol: type[Protocol], taken: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sets that references name."""
+def open_inputs(project: ProjectFolder, taken: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sets that inputs name, as ``run.json`` keeps them."""
 
     def opened(reference: Mapping[str, Any]) -> Dataset:
-        return Run(project, project.folder.run(reference["run"])).outputs[reference["output"]].dataset
+        return Run(project.run(reference["run"])).outputs[reference["output"]].dataset
 
     return {name: tuple(map(opened, given)) if isinstance(given, list) else opened(given) for name, given in taken.items()}

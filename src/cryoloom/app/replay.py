@@ -4,17 +4,17 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryoloom.app.outputs import OutputRef
+from cryoloom.app.preparation import prepare
+from cryoloom.app.references import find_output
 from cryoloom.app.runs import Observer, Run
 from cryoloom.engine import environment
-from cryoloom.engine.provenance import ancestry
+from cryoloom.engine.project import ProjectFolder
+from cryoloom.engine.provenance import ancestry, verify
 from cryoloom.engine.state import State
 from cryoloom.spec import WrongUse
-
-if TYPE_CHECKING:
-    from cryoloom.app.session import Project
 
 ARRIVALS = "arrivals.json"
 """What a watching run has taken, in the order in which it came: part of its input, though no file says so."""
@@ -62,7 +62,7 @@ class Replay:
 
 
 def replay(
-    project: "Project",
+    project: ProjectFolder,
     output: "str | OutputRef",
     target: Path,
     *,
@@ -88,14 +88,13 @@ def replay(
     Failure
         A step fails.
     """
-    from cryoloom.app.session import create_project, open_project
-
-    name = output.run.id if isinstance(output, OutputRef) else project.output(output).run.id
-    there = open_project(target) if (target / "project.json").exists() else create_project(target, f"{project.name}, done again")
-    done = Replay(there.root)
+    name = output.run.id if isinstance(output, OutputRef) else find_output(project, output).run.id
+    known = (target / "project.json").exists()
+    there = ProjectFolder(target) if known else ProjectFolder.create(target, f"{project.record['name']}, done again")
+    done = Replay(there.path)
     apart: dict[str, Step] = {}
-    for folder in ancestry(project.folder, name):
-        old = Run(project, folder)
+    for folder in ancestry(project, name):
+        old = Run(folder)
         new = _done_again(there, old, threads, on_event)
         step = _compared(old, new, apart)
         if not step.ok:
@@ -106,26 +105,26 @@ def replay(
     return done
 
 
-def _done_again(there: "Project", old: Run, threads: int | None, on_event: Observer | None) -> Run:
+def _done_again(there: ProjectFolder, old: Run, threads: int | None, on_event: Observer | None) -> Run:
     run = _made(there, old)
     if run.state is not State.FINISHED:
         run.resume(threads=threads, wait=False)
     return run.wait(on_event)
 
 
-def _made(there: "Project", old: Run) -> Run:
+def _made(there: ProjectFolder, old: Run) -> Run:
     """Return the run of the same id in the new project, made unless it is there."""
-    known = {folder.id: folder for folder in there.folder.runs()}
+    known = {folder.id: folder for folder in there.runs()}
     if old.id not in known:
         inputs = {name: _names(given) for name, given in old.inputs.items()}
-        made = there.prepare(old.protocol, {**old.parameters, **inputs}, seed=old.seed, name=old.label, run_id=old.id)
+        made = prepare(there, old.protocol, {**old.parameters, **inputs}, seed=old.seed, name=old.label, run_id=old.id)
         if old.folder.record.get("streams"):
             _tell_the_end(old, made)
         return made
-    run = Run(there, known[old.id])
+    run = Run(known[old.id])
     if (run.protocol, run.seed) != (old.protocol, old.seed):
         raise WrongUse(
-            "other-replay", f"{there.root} holds other runs than a replay of {old.project.root} would.", "Choose another folder with -o."
+            "other-replay", f"{there.path} holds other runs than a replay of {old.folder.root} would.", "Choose another folder with -o."
         )
     return run
 
@@ -184,7 +183,7 @@ def _causes(old: Run, new: Run, apart: Mapping[str, Step]) -> list[str]:
         causes.append(f"the method's version is {other['version']}, was {record['version']}")
     now = other["parameters"]
     causes += [f"{name} is {now.get(name)}, was {value}" for name, value in record["parameters"].items() if now.get(name) != value]
-    if old.project.folder.work(old.folder).fingerprint != new.project.folder.work(new.folder).fingerprint:
+    if old.project.work(old.folder).fingerprint != new.project.work(new.folder).fingerprint:
         causes.append("the files read from outside the project have changed")
     mine, yours = new.environment, old.environment
     if mine and yours:
@@ -192,6 +191,6 @@ def _causes(old: Run, new: Run, apart: Mapping[str, Step]) -> list[str]:
         causes += [f"another {program}" for program, digest in yours["programs"].items() if mine["programs"].get(program) != digest]
     if causes:
         return causes
-    if not old.project.verify(old).ok:
+    if not verify(old.project, old.id).ok:
         return [f"files of {old.id} are not as they were made: `cryoloom verify` names them"]
     return ["nothing known: the step does not give the same bits twice"]

@@ -8,10 +8,11 @@ from typing import Any
 import polars as pl
 
 import cryoloom
-from cryoloom.app import catalogue, forms, references
+from cryoloom.app import catalogue
 from cryoloom.app.findings import Facts, findings
-from cryoloom.app.session import Project, Run
+from cryoloom.app.runs import Run, all_runs, looked_back
 from cryoloom.engine.cleaning import cleaned_files
+from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.provenance import ancestry
 from cryoloom.files import replacing
 from cryoloom.report.html import Section, fragment, render
@@ -21,19 +22,19 @@ from cryoloom.spec import CryoloomError, Panel
 REPORT_FILE = "report.html"
 
 
-def write_report(project: Project, path: Path | None = None, run: Run | None = None) -> Path:
+def write_report(project: ProjectFolder, path: Path | None = None, run: Run | None = None) -> Path:
     """Write one self-contained HTML page for `project`, or for one `run` of it, and return its path.
 
     `path` defaults to ``report.html`` in the project.
     """
-    path = path or project.root / REPORT_FILE
-    runs = [run] if run else [known for known in project.runs() if known.state == "finished"]
+    path = path or project.path / REPORT_FILE
+    runs = [run] if run else [known for known in all_runs(project) if known.state == "finished"]
     latest = {known.protocol: known for known in runs}
     overview: list[Panel] = []
     if run is None:
         facts = gather(latest)
         overview = [*findings(facts), *_funnel(latest), *_first_picture(latest)]
-    page = render(project.name, headline(latest), _about(runs), overview, [_section(known, panels_of(known)) for known in runs])
+    page = render(project.record["name"], headline(latest), _about(runs), overview, [_section(known, panels_of(known)) for known in runs])
     with replacing(path) as handle:
         handle.write(page.encode())
     return path
@@ -143,13 +144,11 @@ def _first_picture(latest: Mapping[str, Run]) -> list[Panel]:
 
 def panels_of(run: Run) -> list[Panel]:
     """Return what "Analyze results" of a finished run shows."""
-    protocol = catalogue.protocol(run.protocol)
-    built = forms.build(protocol, run.parameters, references.open_inputs(run.project, protocol, run.inputs))
-    made = {output.name: output.dataset for output in run.outputs}
+    built, made = looked_back(run)
     try:
-        return built.report(protocol.outputs.of_named(made))
+        return built.report(made)
     except (FileNotFoundError, CryoloomError):
-        cleaned = [folder.id for folder in ancestry(run.project.folder, run.id) if cleaned_files(folder)]
+        cleaned = [folder.id for folder in ancestry(run.project, run.id) if cleaned_files(folder)]
         if not cleaned:
             raise
         return [Notice(level="advice", text=f"The pictures are gone: files of {', '.join(cleaned)} were cleaned away to save room.")]
@@ -213,4 +212,6 @@ def _named(given: dict[str, Any] | list[dict[str, Any]]) -> str:
 
 
 def _about(runs: list[Run]) -> str:
-    return f"{len(runs)} runs, cryoloom {cryoloom.__version__}. Every figure is drawn from the project's own tables; parameters stand under each step."
+    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    told = "Every figure is drawn from the project's own tables; parameters stand under each step."
+    return f"{count}, cryoloom {cryoloom.__version__}. {told}"

@@ -1,23 +1,31 @@
 """A run, as scripts, the command line and the browser see it."""
 
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cryoloom.app import catalogue, forms
+from cryoloom.app.doctor import processors
+from cryoloom.app.labels import check_label
 from cryoloom.app.outputs import Outputs
 from cryoloom.engine import annotations, launch
 from cryoloom.engine.cleaning import cleaned_files, is_hollow
 from cryoloom.engine.environment import environment_of
 from cryoloom.engine.events import EventReader, append_line
 from cryoloom.engine.folder import RunFolder
+from cryoloom.engine.inputs import open_inputs
+from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.state import ACTIVE, State
-from cryoloom.spec import CryoloomError, Failure, WrongUse
+from cryoloom.spec import CryoloomError, Failure, Protocol, WrongUse
 
 if TYPE_CHECKING:
     import polars as pl
 
     from cryoloom.app.report import RunReport
-    from cryoloom.app.session import Project
+
+WORKER = (sys.executable, "-P", "-m", "cryoloom.app.worker")
+"""The command of a run process, less the run's folder."""
 
 Observer = Callable[["Run", dict[str, Any]], None]
 """Called with every event of a run while it works."""
@@ -32,9 +40,8 @@ class Run:
         Whether `Project.run` found it instead of computing it.
     """
 
-    def __init__(self, project: "Project", folder: RunFolder, *, reused: bool = False) -> None:
-        self.project, self.folder, self.reused = project, folder, reused
-        self.id = folder.id
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder, self.id, self.reused = folder, folder.id, False
 
     def __repr__(self) -> str:
         return f"<run {self.id} {self.protocol}: {self.state}>"
@@ -46,6 +53,11 @@ class Run:
         return hash(self.folder.path)
 
     # -- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def project(self) -> ProjectFolder:
+        """Return the folder of its project."""
+        return ProjectFolder(self.folder.root)
 
     @property
     def protocol(self) -> str:
@@ -89,7 +101,7 @@ class Run:
 
     def rename(self, label: str) -> None:
         """Give it a name to show; it answers to the old ones too."""
-        self.project.check_label(label)
+        check_label(label)
         append_line(self.folder.path / "labels.jsonl", {"label": label, "show": True})
 
     @property
@@ -117,7 +129,7 @@ class Run:
     def tag(self, *names: str) -> None:
         """Put tags on it."""
         for name in names:
-            self.project.check_label(name)
+            check_label(name)
             annotations.tag(self.folder, name)
 
     def untag(self, *names: str) -> None:
@@ -146,8 +158,6 @@ class Run:
 
     def declared_outputs(self) -> tuple[str, ...]:
         """Return the names its protocol may give outputs."""
-        from cryoloom.app import catalogue
-
         if self.placeholder:
             return ()
         return tuple(catalogue.protocol(self.protocol).gives(self.parameters))
@@ -272,7 +282,7 @@ class Run:
 
     def start(self, *, threads: int | None = None, target: str = "", nodes: int = 0) -> "Run":
         """Start it, or start it again where it was left, here (``local``) or on `nodes` of the cluster (``slurm``); returns at once."""
-        launch.start(self.folder, self.project.worker_command(), threads=threads or self._threads(), target=target, nodes=nodes)
+        launch.start(self.folder, WORKER, threads=threads or self._threads(), target=target, nodes=nodes)
         return self
 
     def resume(
@@ -330,7 +340,7 @@ class Run:
     def _threads(self) -> int:
         attempt = self.folder.attempt()
         known = self.folder.of_attempt("claim", attempt) or self.folder.of_attempt("launch", attempt)
-        return known["threads"] if known else self.project.default_threads()
+        return known["threads"] if known else processors()
 
     def brief(self) -> dict[str, Any]:
         """Return what a line of a list says of it; a project may have thousands."""
@@ -377,3 +387,16 @@ class Run:
             "spent": self.spent,
             "progress": self.progress() if standing.state in ACTIVE else None,
         }
+
+
+def all_runs(project: ProjectFolder) -> list[Run]:
+    """Return all runs of a project, first made first."""
+    return [Run(folder) for folder in project.runs()]
+
+
+def looked_back(run: Run) -> tuple[Protocol, Any]:
+    """Return a finished run's protocol, with its parameters and inputs, and what it returned: what tells of a run begins with both."""
+    protocol = catalogue.protocol(run.protocol)
+    inputs, _ = open_inputs(run.folder, catalogue.protocol)
+    built = forms.build(protocol, run.parameters, inputs)
+    return built, protocol.outputs.of_named({output.name: output.dataset for output in run.outputs})

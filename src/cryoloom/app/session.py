@@ -1,28 +1,31 @@
 """Every verb that command line, browser and notebook share. Plain data in and out; no state but the project's folder."""
 
-import json
-import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cryoloom.app import catalogue, compatibility, forms, housekeeping, lifecycle, references, sets
+from cryoloom.app import (
+    comparison,
+    compatibility,
+    crate,
+    drafts,
+    housekeeping,
+    lifecycle,
+    methods,
+    preparation,
+    references,
+    replay,
+    sets,
+    workflow,
+)
+from cryoloom.app.methods import Methods
 from cryoloom.app.outputs import OutputRef, register_kinds
-from cryoloom.app.runs import Observer, Run
-from cryoloom.engine.cleaning import is_hollow
-from cryoloom.engine.events import append_line
-from cryoloom.engine.folder import RUN_ID, RunFolder
-from cryoloom.engine.identity import Work, explain
+from cryoloom.app.replay import Replay, Step
+from cryoloom.app.runs import Observer, Run, all_runs
 from cryoloom.engine.project import ProjectFolder, disk_use
 from cryoloom.engine.provenance import Verification, ancestry, trace, verify
 from cryoloom.engine.state import ACTIVE, State
-from cryoloom.spec import Protocol, WrongUse
-
-if TYPE_CHECKING:
-    from cryoloom.app.methods import Methods
-    from cryoloom.app.replay import Replay, Step
-    from cryoloom.app.workflow import Import
+from cryoloom.spec import WrongUse
 
 __all__ = ["Observer", "OutputRef", "Project", "Run", "create_project", "list_projects", "open_project"]
 
@@ -55,7 +58,7 @@ class Project:
     def _repr_html_(self) -> str:
         from cryoloom.app.notebook import project_html
 
-        return project_html(self)
+        return project_html(self.name, self.root, self.runs())
 
     # -- the project itself -------------------------------------------------------------------------------------
 
@@ -105,7 +108,7 @@ class Project:
 
     def runs(self) -> list[Run]:
         """Return all runs, first made first."""
-        return [Run(self, folder) for folder in self.folder.runs()]
+        return all_runs(self.folder)
 
     def find(self, name: "str | Run") -> Run:
         """Return the run of an id or a label.
@@ -115,11 +118,11 @@ class Project:
         WrongUse
             ``unknown-run``; ``ambiguous-label``: several runs bear it.
         """
-        return references.find_run(self, name)
+        return references.find_run(self.folder, name)
 
     def output(self, name: "str | OutputRef | Run") -> OutputRef:
         """Return the output ``RUN.OUTPUT``, or the only output of ``RUN``."""
-        return references.find_output(self, name)
+        return references.find_output(self.folder, name)
 
     def run(
         self,
@@ -197,84 +200,23 @@ class Project:
         With `again` it is a new one always; with `afresh` that takes over no items of earlier runs; with `run_id` it has this id.
         Of several processes that ask for the same work at the same moment one makes the run, and all get it.
         """
-        if name:
-            self.check_label(name)
-        found = catalogue.protocol(protocol)
-        work, inputs, advice = self._work(found, {**(values or {}), **more}, seed)
-
-        def new() -> RunFolder:
-            return self.folder.new_run(
-                work, inputs, label=name, why=self._explain(work), advice=advice, run_id=run_id, afresh=afresh, streams=bool(found.streams)
-            )
-
-        if again or afresh or run_id:
-            return Run(self, new())
-        same = self._same(work)
-        if same is None:
-            with self.folder.making(work):
-                same = self._same(work)
-                if same is None:
-                    return Run(self, new())
-        if name and name not in same.labels():
-            append_line(same.path / "labels.jsonl", {"label": name, "show": not same.labels()})
-        return Run(self, same)
-
-    def _same(self, work: Work) -> RunFolder | None:
-        """Return the run to take instead of a new one; one whose files were cleaned away, or that has ended its watch, gives nothing new."""
-        watching = catalogue.protocol(work.protocol).model_construct(**work.parameters).expects_more(0.0)
-        alike = [run for run in self.folder.same_work(work) if not is_hollow(run) and not (watching and run.published())]
-        return min(alike, key=_preference, default=None)
+        given = {**(values or {}), **more}
+        return preparation.prepare(self.folder, protocol, given, name=name, seed=seed, again=again, afresh=afresh, run_id=run_id)
 
     def explain(self, protocol: str, values: Mapping[str, Any] | None = None, *, seed: int = 0, **more: Any) -> str:
         """Return why a run with these values would be computed, or which run has done it already."""
-        work, _, _ = self._work(catalogue.protocol(protocol), {**(values or {}), **more}, seed)
-        return self._explain(work)
-
-    def _explain(self, work: Work) -> str:
-        alike = [run for run in self.folder.runs() if run.record["protocol"] == work.protocol]
-        if hollow := next((run.id for run in self.folder.same_work(work) if is_hollow(run)), None):
-            return f"same as {hollow}, whose files were cleaned away"
-        return explain(work, [(run.id, self.folder.work(run)) for run in alike])
-
-    def _work(self, protocol: type[Protocol], values: Mapping[str, Any], seed: int) -> tuple[Work, dict[str, Any], list[str]]:
-        given, wanted = forms.sort_values(protocol, values)
-        taken = references.resolve_inputs(self, protocol, wanted)
-        if all(reference["hash"] for each in taken.values() for reference in (each if isinstance(each, list) else [each])):
-            built = forms.build(protocol, given, references.open_inputs(self, protocol, taken))
-            advice, fingerprint, parameters = forms.refuse_hints(built), _fingerprint(built), built.parameter_values()
-        else:  # the run itself will check what depends on inputs that are still being made
-            advice, fingerprint, parameters = [], None, forms.check_parameters(protocol, given)
-        content = {name: self.folder.content(each) for name, each in taken.items()}
-        return Work(protocol.id, protocol.version, parameters, content, seed, fingerprint), taken, advice
-
-    def worker_command(self) -> Sequence[str]:
-        """Return the command of a run process, less the run's folder."""
-        return (sys.executable, "-P", "-m", "cryoloom.app.worker")
-
-    def default_threads(self) -> int:
-        """Return the processors that this process may use."""
-        affinity = getattr(os, "sched_getaffinity", None)
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-    def check_label(self, label: str) -> None:
-        """Raise `WrongUse` when `label` could be mistaken for something else."""
-        if RUN_ID.fullmatch(label) or label != label.strip() or not label.isprintable() or "/" in label or len(label) > 100:
-            raise WrongUse("bad-label", f"{label!r} cannot name a run.", "Use up to 100 letters, digits, spaces, - or _, not like r001.")
+        return preparation.why(self.folder, protocol, {**(values or {}), **more}, seed=seed)
 
     # -- workflows ----------------------------------------------------------------------------------------------
 
     def export_workflow(self, path: str | Path | None = None, *, run: "str | Run" = "", format_name: str = "cryoloom") -> str:
         """Return its workflow (that of one run with `run`) as text, written to `path` if there is one."""
-        from cryoloom.app import workflow
-
         run_id = self.find(run).id if run else ""
-        return workflow.export_workflow(self, Path(path) if path else None, run_id=run_id, format_name=format_name)
+        return workflow.export_workflow(self.folder, Path(path) if path else None, run_id=run_id, format_name=format_name)
 
-    def import_workflow(self, path: str | Path, given: Mapping[str, str] | None = None) -> "Import":
+    def import_workflow(self, path: str | Path, given: Mapping[str, str] | None = None) -> workflow.Import:
         """Make drafts of a workflow of ours or of another program; `carry_out` runs them."""
-        from cryoloom.app import workflow
-
-        return workflow.import_workflow(self, Path(path), given)
+        return workflow.import_workflow(self.folder, Path(path), given)
 
     def carry_out(
         self,
@@ -286,17 +228,14 @@ class Project:
         on_event: Observer | None = None,
     ) -> Iterator[Run]:
         """Carry out, one after the other, all drafts and interrupted runs, or those among `runs` and what they rest on."""
-        from cryoloom.app import drafts
-
-        return drafts.carry_out(
-            drafts.unfinished(self, self.runs() if runs is None else runs), threads=threads, target=target, nodes=nodes, on_event=on_event
-        )
+        todo = drafts.unfinished(self.folder, self.runs() if runs is None else runs)
+        return drafts.carry_out(todo, threads=threads, target=target, nodes=nodes, on_event=on_event)
 
     # -- runs from runs ------------------------------------------------------------------------------------------
 
     def restart(self, name: "str | Run") -> Run:
         """Make a run anew, as a draft of a new id, although the same work has been done."""
-        return lifecycle.copy(self, [name]).runs[self.find(name).id]
+        return lifecycle.copy(self.folder, [name]).runs[self.find(name).id]
 
     def copy_runs(
         self,
@@ -309,35 +248,33 @@ class Project:
     ) -> lifecycle.Copied:
         """Make drafts like these runs, `values` changed in the named ones; see `cryoloom.app.lifecycle.copy`."""
         named = {self.find(name).id: values for name in names} if values else {}
-        return lifecycle.copy(self, names, changes={**named, **(changes or {})}, onto=onto, below=below, seed=seed)
+        return lifecycle.copy(self.folder, names, changes={**named, **(changes or {})}, onto=onto, below=below, seed=seed)
 
     def start_drafts(self, *names: "str | Run", threads: int | None = None, target: str = "", nodes: int = 0) -> list[Run]:
         """Start drafts, all without a name, and the drafts that they wait for."""
-        return lifecycle.start(self, names, threads=threads, target=target, nodes=nodes)
+        return lifecycle.start(self.folder, names, threads=threads, target=target, nodes=nodes)
 
     def compatible(self, protocol: str, name: str) -> list[OutputRef]:
         """Return the outputs that the input `name` of a protocol takes, last made first."""
-        return compatibility.compatible(self, protocol, name)
+        return compatibility.compatible(self.folder, protocol, name)
 
     def compare(self, first: "str | Run", second: "str | Run") -> dict[str, Any]:
         """Return what sets two runs apart; see `cryoloom.app.comparison.compare`."""
-        from cryoloom.app.comparison import compare
-
-        return compare(self, first, second)
+        return comparison.compare(self.folder, first, second)
 
     def room(self) -> list[dict[str, Any]]:
         """Return the bytes of every run's files by what they are for."""
-        return housekeeping.use(self)
+        return housekeeping.use(self.folder)
 
     def clean(self, *names: "str | Run", keep: str = "final", dry: bool = False, also_needed: bool = False) -> housekeeping.Cleaning:
         """Remove files of finished runs that are worth less than `keep`; see `cryoloom.app.housekeeping.clean`."""
-        return housekeeping.clean(self, names, keep=keep, dry=dry, also_needed=also_needed)
+        return housekeeping.clean(self.folder, names, keep=keep, dry=dry, also_needed=also_needed)
 
     # -- sets ---------------------------------------------------------------------------------------------------
 
     def preview(self, protocol: str, values: Mapping[str, Any] | None = None, **more: Any) -> dict[str, int | float | str]:
         """Return what a run with these values would give, as far as that can be told; no run is made. See `app.sets.preview`."""
-        return sets.preview(self, protocol, {**(values or {}), **more})
+        return sets.preview(self.folder, protocol, {**(values or {}), **more})
 
     def page(self, output: "str | OutputRef | Run", **wanted: Any) -> dict[str, Any]:
         """Return some rows of an output, sorted and filtered, as plain data. See `app.sets.page`."""
@@ -349,14 +286,14 @@ class Project:
         """Return every step an output rests on, first to last, with parameters, seeds and versions, and the files it began with."""
         found = self.output(output)
         for step in ancestry(self.folder, found.run.id):
-            register_kinds(Run(self, step))
+            register_kinds(Run(step))
         return trace(self.folder, found.run.id, found.name)
 
     def verify(self, output: "str | OutputRef | Run") -> Verification:
         """Hash again every file that an output, or all outputs of a run, rests on; linked files are followed out of the project."""
         name = None
-        if isinstance(output, Run) or references.names_run(self, output):
-            run = references.find_run(self, output)
+        if isinstance(output, Run) or references.names_run(self.folder, output):
+            run = references.find_run(self.folder, output)
         else:
             found = self.output(output)
             run, name = found.run, found.name
@@ -369,34 +306,28 @@ class Project:
         *,
         threads: int | None = None,
         on_event: Observer | None = None,
-        on_step: "Callable[[Step], None] | None" = None,
-    ) -> "Replay":
+        on_step: Callable[[Step], None] | None = None,
+    ) -> Replay:
         """Do again in a new project all that an output rests on, and compare; see `cryoloom.app.replay.replay`."""
-        from cryoloom.app.replay import replay
+        return replay.replay(self.folder, output, Path(target), threads=threads, on_event=on_event, on_step=on_step)
 
-        return replay(self, output, Path(target), threads=threads, on_event=on_event, on_step=on_step)
-
-    def methods(self, output: "str | OutputRef | None" = None) -> "Methods":
+    def methods(self, output: "str | OutputRef | None" = None) -> Methods:
         """Return the methods section of all that an output, by default of the run finished last, rests on."""
-        from cryoloom.app.methods import methods
-
-        return methods(self, output)
+        return methods.methods(self.folder, output)
 
     def crate(self, path: str | Path, *, data: "Iterable[str | OutputRef]" = (), licence: str = "") -> Path:
         """Write the project's history as a Workflow Run RO-Crate, a ZIP file; see `cryoloom.app.crate.write_crate`."""
-        from cryoloom.app.crate import write_crate
-
-        return write_crate(self, Path(path), data=data, licence=licence)
+        return crate.write_crate(self.folder, Path(path), data=data, licence=licence)
 
     # -- trash --------------------------------------------------------------------------------------------------
 
     def delete(self, name: "str | Run", *, with_dependents: bool = False) -> list[Run]:
         """Move a run, and on request all that depends on it, to the trash; return what was moved, last steps first."""
-        return lifecycle.delete(self, name, with_dependents=with_dependents)
+        return lifecycle.delete(self.folder, name, with_dependents=with_dependents)
 
     def restore(self, run_id: str, *, with_dependents: bool = False) -> Run:
         """Bring a run back from the trash, and on request what is there and depends on it."""
-        return lifecycle.restore(self, run_id, with_dependents=with_dependents)[0]
+        return lifecycle.restore(self.folder, run_id, with_dependents=with_dependents)[0]
 
     def trash(self) -> list[str]:
         """Return the ids of deleted runs."""
@@ -405,20 +336,3 @@ class Project:
     def empty_trash(self) -> int:
         """Remove deleted runs for good; return the bytes that were freed."""
         return self.folder.empty_trash()
-
-
-def _preference(run: RunFolder) -> int:
-    # of several runs of equal identity: a finished one, else one at work, else one that can be resumed
-    state = run.standing().state
-    return 0 if state is State.FINISHED else 1 if state in ACTIVE else 2
-
-
-def _fingerprint(protocol: Protocol) -> Any:
-    """Return a protocol's fingerprint as it will come back from ``run.json``, or it would never compare equal again."""
-    if protocol.expects_more(0.0):
-        return None  # nobody knows yet
-    try:
-        return json.loads(json.dumps(protocol.fingerprint()))
-    except OSError as error:
-        where = error.filename or "a file"
-        raise WrongUse("file-missing", f"{protocol.id}: {where} cannot be read: {error.strerror}.", "Check the path.") from error

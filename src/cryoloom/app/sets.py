@@ -4,21 +4,19 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from cryoloom.app import catalogue, forms, references
+from cryoloom.app.outputs import OutputRef
 from cryoloom.app.suggest import did_you_mean
 from cryoloom.data import canonical_name, column_named
+from cryoloom.engine.project import ProjectFolder
 from cryoloom.spec import WrongUse
 from cryoloom.tables import Dataset
 from cryoloom.tables.expression import columns_used, parse_rule
 from cryoloom.tables.storage import limited
-
-if TYPE_CHECKING:
-    from cryoloom.app.outputs import OutputRef
-    from cryoloom.app.session import Project
 
 KEPT_BYTES = 512 << 20
 """Memory that columns read for pages may hold, over all tables of this process."""
@@ -27,7 +25,7 @@ KEPT_ORDERS = 8
 """Orders of rows that are kept for each table: a page turned, or a column added, sorts nothing again."""
 
 
-def preview(project: "Project", protocol_id: str, values: Mapping[str, Any]) -> dict[str, int | float | str]:
+def preview(project: ProjectFolder, protocol_id: str, values: Mapping[str, Any]) -> dict[str, int | float | str]:
     """Return what a run with these values would give, label to value, as far as its protocol can tell; nothing is made.
 
     Raises
@@ -42,13 +40,13 @@ def preview(project: "Project", protocol_id: str, values: Mapping[str, Any]) -> 
         for each in reference if isinstance(reference, list) else [reference]:
             if not each["hash"]:
                 raise WrongUse("input-not-there", f"{protocol.id}: input {name} is still being made by {each['run']}.", "Wait for it.")
-    built = forms.build(protocol, given, references.open_inputs(project, protocol, taken))
+    built = forms.build(protocol, given, references.open_inputs(project, taken))
     forms.refuse_hints(built)
     return dict(built.preview())
 
 
 def page(
-    output: "OutputRef",
+    output: OutputRef,
     *,
     columns: Sequence[str] = (),
     where: str = "",
@@ -91,7 +89,7 @@ def page(
 
 
 def _page(
-    output: "OutputRef", table: "_Table", columns: Sequence[str], where: str, sort: str, descending: bool, offset: int, limit: int
+    output: OutputRef, table: "_Table", columns: Sequence[str], where: str, sort: str, descending: bool, offset: int, limit: int
 ) -> dict[str, Any]:
     names = [table.name(each) for each in columns] or [name for name, kind in table.schema.items() if not kind.is_nested()]
     order = table.order(where.strip(), table.name(sort) if sort else "", descending)
@@ -188,7 +186,7 @@ _TABLES: OrderedDict[tuple[str, str], _Table] = OrderedDict()
 """Tables by project and hash of content, the one used last at the end. Outputs never change, so what is kept here is never wrong."""
 
 
-def _table(output: "OutputRef") -> _Table:
+def _table(output: OutputRef) -> _Table:
     key = (str(output.run.folder.root), output.hash)
     if key not in _TABLES:
         dataset = output.dataset

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,15 +17,12 @@ from cryoloom.app.forms import unit_of
 from cryoloom.app.planting import Planted, check, plant
 from cryoloom.engine import annotations
 from cryoloom.engine.folder import RunFolder
-from cryoloom.engine.project import in_order
+from cryoloom.engine.project import ProjectFolder, in_order
 from cryoloom.engine.provenance import ancestry
 from cryoloom.importers import importers
 from cryoloom.spec import Protocol, WrongUse
 from cryoloom.spec.param import extra_of
 from cryoloom.spec.workflow import SCHEMA, Asked, Node, Origin, Reading, Value, Workflow
-
-if TYPE_CHECKING:
-    from cryoloom.app.session import Project
 
 OWN = "cryoloom"
 
@@ -33,14 +30,14 @@ OWN = "cryoloom"
 # -- out --------------------------------------------------------------------------------------------------------
 
 
-def document(project: "Project", run_id: str = "") -> Workflow:
+def document(project: ProjectFolder, run_id: str = "") -> Workflow:
     """Return the workflow of a project, or of a run and all that it rests on.
 
     Paths outside the project, which parameters of imports hold, become inputs of the workflow, with the present path as their default.
     """
-    folders = ancestry(project.folder, run_id) if run_id else in_order(project.folder.runs())
+    folders = ancestry(project, run_id) if run_id else in_order(project.runs())
     workflow = Workflow(
-        name=project.name,
+        name=project.record["name"],
         program=f"{OWN} {version('cryoloom')}",
         notes=[note["text"] for note in project.notes()],
         nodes=[_node(folder) for folder in folders],
@@ -145,7 +142,7 @@ def _node_json(node: Node) -> dict[str, Any]:
     return {**head, **rest, "parameters": parameters, "inputs": node.inputs}
 
 
-def export_workflow(project: "Project", path: Path | None = None, *, run_id: str = "", format_name: str = OWN) -> str:
+def export_workflow(project: ProjectFolder, path: Path | None = None, *, run_id: str = "", format_name: str = OWN) -> str:
     """Return a project's workflow as text, and write it to `path` if there is one.
 
     Parameters
@@ -177,11 +174,11 @@ def _writer(program: str) -> ModuleType:
     return writers[program]
 
 
-def _records(project: "Project", workflow: Workflow, program: str) -> list[Any]:
+def _records(project: ProjectFolder, workflow: Workflow, program: str) -> list[Any]:
     """Return what that program wrote, in its order: of the last file, should several have been imported."""
     origins = [node.origin for node in workflow.nodes if node.origin and node.origin.program == program]
     if not origins:
-        raise WrongUse("nothing-to-export", f"{project.root} holds nothing that was imported from {program}.", "Leave out --format.")
+        raise WrongUse("nothing-to-export", f"{project.path} holds nothing that was imported from {program}.", "Leave out --format.")
     return [origin.record for origin in sorted(origins, key=lambda each: each.position) if origin.source == origins[-1].source]
 
 
@@ -209,7 +206,7 @@ class Import:
     results: bool = False
 
 
-def import_workflow(project: "Project | None", path: Path, given: Mapping[str, str] | None = None) -> Import:
+def import_workflow(project: ProjectFolder | None, path: Path, given: Mapping[str, str] | None = None) -> Import:
     """Read a workflow and make a draft of every node.
 
     Parameters

@@ -87,9 +87,7 @@ def see_through(project: Any, plan: Any, threads: int, target: str, nodes: int, 
     latest: dict[str, Any] = {}
     began = time.monotonic()
     with ProgressView(silent=as_json) as view:
-        for step in chain(
-            project, plan, threads=threads or len(os.sched_getaffinity(0)), target=target, nodes=nodes, resuming=resuming, observe=view
-        ):
+        for step in chain(project, plan, threads=threads or None, target=target, nodes=nodes, resuming=resuming, observe=view):
             run, reused = step.run, step.reused
             latest[run.protocol] = run
             runs.append(
@@ -102,7 +100,7 @@ def see_through(project: Any, plan: Any, threads: int, target: str, nodes: int, 
     path = project.root / "report.html"
     nothing_done = all(entry["reused"] for entry in runs)
     if not nothing_done or not path.exists():
-        write_report(project, path)
+        write_report(project.folder, path)
     sharpened = latest.get("postprocess.sharpen")
     resolution = sharpened.outputs.fsc.meta["resolution"] if sharpened else None
     if as_json:

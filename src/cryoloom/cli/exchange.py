@@ -1,9 +1,10 @@
 """``export``, ``report`` and ``doctor``: what leaves a project, and whether this machine is fit."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from cryoloom.cli.options import Json, ProjectFolder
 from cryoloom.cli.printing import say, say_json
@@ -11,17 +12,26 @@ from cryoloom.cli.printing import say, say_json
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (export, report, doctor):
+    app.command(cls=_Export)(export)
+    for command in (report, doctor):
         app.command()(command)
+
+
+class _Export(TyperCommand):
+    """Its help ends with the formats there are, those of plugins too, which takes a moment to find out."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        from cryoloom.app.export import format_names
+
+        formatter.write_paragraph()
+        formatter.write_text(f"Formats: {', '.join(format_names())}.")
 
 
 def export(
     project: ProjectFolder,
     output: Annotated[str, typer.Argument(metavar="RUN.OUTPUT|all", help="One output, or all of the finished runs.")],
     directory: Annotated[Path, typer.Argument(help="Where to write.")],
-    format_: Annotated[
-        str, typer.Option("--format", help="relion, relion-3.0, xmipp, cryosparc, parquet; coordinates also eman-box, eman-json, cryolo.")
-    ] = "relion",
+    format_: Annotated[str, typer.Option("--format", help="One of the formats below.")] = "relion",
     as_json: Json = False,
 ) -> None:
     """Write outputs as files of another program.
@@ -52,7 +62,7 @@ def report(
     from cryoloom.app.session import open_project
 
     opened = open_project(project)
-    say(str(write_report(opened, output, opened.find(run) if run else None)))
+    say(str(write_report(opened.folder, output, opened.find(run) if run else None)))
 
 
 def doctor(as_json: Json = False) -> None:

@@ -64,7 +64,7 @@ def import_workflow(
 
     given = dict(_pair(text) for text in set_ or [])
     opened = None if dry_run else _opened(Path(project), file, given)
-    done = read_in(opened, file, given)
+    done = opened.import_workflow(file, given) if opened else read_in(None, file, given)
     if done.planted and (done.results if run is None else run):
         carry_out(opened, list(done.planted.runs.values()), threads, silent=as_json)
     if as_json:

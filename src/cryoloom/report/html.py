@@ -1,5 +1,6 @@
 """The self-contained report page, one HTML file, and its sections as fragments for a notebook: no script, nothing loaded from elsewhere."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -56,11 +57,16 @@ def _section(section: Section) -> str:
         f'<details><summary>Parameters and inputs</summary><table class="rows"><tbody>{rows}</tbody></table></details>' if rows else ""
     )
     anchor = f' id="{section.anchor}"' if section.anchor else ""
-    about = f'<p class="about">{escape(section.about)}</p>' if section.about else ""
+    about = f'<p class="about">{_prose(section.about)}</p>' if section.about else ""
     return (
         f"<section{anchor}><h2>{escape(section.title)}<small>{escape(section.subtitle)}</small></h2>"
         f'{about}<dl class="numbers">{numbers}</dl>{warnings}<div class="panels">{panels}</div>{details}</section>'
     )
+
+
+def _prose(text: str) -> str:
+    """Return a docstring's words; what stands in backquotes there is code."""
+    return re.sub(r"(``?)(.+?)\1", r"<code>\2</code>", escape(text))
 
 
 def _panel(panel: Panel) -> str:
