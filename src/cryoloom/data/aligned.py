@@ -26,6 +26,6 @@ def micrographs_of(
     items = items.rename({"movie_name": "micrograph_name"}).join(rows, on="id", how="left", maintain_order="left")
     items = items.with_columns(pl.col("width").fill_null(0), pl.col("height").fill_null(0), pl.col("micrograph_path").fill_null(""))
     optics = [{**group, "movie_pixel_size": group["pixel_size"], "pixel_size": group["pixel_size"] * ratio} for group in movies.optics]
-    gain = {name: value for name, value in movies.meta.items() if name.startswith(("gain", "defects"))}
+    gain = {name: value for name, value in movies.meta.items() if name.startswith(("gain", "dark", "defects"))}
     micrographs = Micrographs(items, root, optics=optics, meta={**gain, "first_frame": first_frame, "binning": ratio})
     return micrographs.disable(dict(failed)) if failed else micrographs

@@ -1,4 +1,4 @@
-"""The frames of a movie of a set, ready for alignment: those asked for, the gain reference applied, bad pixels filled."""
+"""The frames of a movie of a set, ready for alignment: those asked for, dark and gain references applied, bad pixels filled."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ def prepared_frames(item: Item, meta: Mapping[str, Any], first: int, last: int, 
     Parameters
     ----------
     meta
-        Of the set of movies: its ``gain_path`` and ``defects_path`` are used.
+        Of the set of movies: its ``gain_path``, ``dark_path`` and ``defects_path`` are used.
     region
         The part of the frames that is wanted; None: all.
 
@@ -42,9 +42,10 @@ def prepared_frames(item: Item, meta: Mapping[str, Any], first: int, last: int, 
         asked = f"{first} to {last or 'the last'}"
         raise Failure("frame-range", f"{name} has {movie.frames} frames; {asked} were asked for.", "Change first_frame or last_frame.")
     gain = read_mrc(item.root / meta["gain_path"]).data.astype(np.float32) if meta.get("gain_path") else None
+    dark = read_mrc(item.root / meta["dark_path"]).data.astype(np.float32) if meta.get("dark_path") else None
     defects = read_mrc(item.root / meta["defects_path"]).data != 0 if meta.get("defects_path") else None
     shape = (movie.height, movie.width)
-    for what, image in (("gain", gain), ("defects", defects)):
+    for what, image in (("gain", gain), ("dark", dark), ("defects", defects)):
         if image is not None and image.shape != shape:
             raise Failure("detector-shape", f"{name} is {shape[1]} × {shape[0]} px, the {what} {image.shape[1]} × {image.shape[0]}.")
     x, y, width, height = region or (0, 0, movie.width, movie.height)
@@ -56,7 +57,8 @@ def prepared_frames(item: Item, meta: Mapping[str, Any], first: int, last: int, 
     inside = (slice(y, y + height), slice(x, x + width))
 
     def read(number: int) -> Any:
-        return movie.raw(start + number, start + number + 1)[0][inside]
+        raw = movie.raw(start + number, start + number + 1)[0][inside]
+        return raw if dark is None else raw.astype(np.float32) - dark[inside]
 
     try:
         return Frames(
