@@ -1,7 +1,10 @@
 """Names people meant: compared without case, hyphens and underscores."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
+
+FAR = 0.1
+"""Names that are so much less alike than the nearest one are not what was meant."""
 
 
 def folded(name: str) -> str:
@@ -13,7 +16,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return "Did you mean a or b?", or the known names when none is near and they are few, or nothing."""
     names = list(dict.fromkeys(known))
     back = {folded(each): each for each in names}
-    near = [back[match] for match in get_close_matches(folded(name), list(back), n=3, cutoff=0.6)]
+    matches = get_close_matches(folded(name), list(back), n=3, cutoff=0.6)
+    alike = [SequenceMatcher(None, match, folded(name)).ratio() for match in matches]
+    near = [back[match] for match, ratio in zip(matches, alike, strict=True) if ratio > alike[0] - FAR]
     near = near or [each for each in names if folded(name) in folded(each)][:3]
     if near:
         return f"Did you mean {' or '.join(near)}?"

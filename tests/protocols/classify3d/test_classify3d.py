@@ -70,7 +70,6 @@ def sorted_set(two_states):
 
     particles, maps, true = two_states
     job = CheckpointJob(particles.root / "runs/fixed", particles.root)
-    job.folder.mkdir(parents=True)
     return Classify3D(particles=particles, reference=maps[0], classes=2, align=False, **SETTINGS).run(job), true, maps
 
 
