@@ -1,13 +1,24 @@
-"""What every alignment of movies asks for: which frames, which part of them, how they are summed; declared once."""
+"""What every alignment of movies asks for and gives: which frames, which part of them, how they are summed; declared once."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import polars as pl
 from pydantic import BeforeValidator
 
+from cryoloom.data.aligned import micrographs_of
 from cryoloom.data.identity import other_items
-from cryoloom.spec import Failure, Hint, Item, Param
+from cryoloom.data.kinds import Micrographs
+from cryoloom.spec import Failure, Hint, Item, Job, Outputs, Param
 from cryoloom.units import Angstrom, Pixels
+
+
+@dataclass(frozen=True)
+class Aligned(Outputs):
+    """One micrograph a movie."""
+
+    micrographs: Micrographs
 
 
 def _words(**words: str) -> BeforeValidator:
@@ -107,6 +118,13 @@ def movies_with_alignment(form: Any) -> Any:
     return form.movies.with_columns(form.alignment.enabled().select("id", "shift_x", "shift_y", "first_frame"))
 
 
+def exposure_aligned(form: Any, item: Item) -> Any:
+    """Return the exposure by which the frames of a movie count for its alignment."""
+    from cryoloom.numerics.motion.correct import Exposure
+
+    return Exposure(item["pixel_size"], item["voltage"], item.row.get("dose_per_frame") if form.dose_aligning else None)
+
+
 def region(form: Any) -> tuple[int, int, int, int] | None:
     """Return first column and row, columns and rows of the part of the frames that is wanted; None: all."""
     return (form.crop_x, form.crop_y, form.crop_width, form.crop_height) if form.crop_width else None
@@ -145,8 +163,6 @@ def known_motion(form: Any, item: Item, count: int) -> Any:
 
 def warn_of(job: Any, form: Any, rows: Any) -> None:
     """Say what looks wrong in the rows of aligned movies."""
-    import polars as pl
-
     quiet = rows.filter(~pl.col("motion_sure") & (pl.col("shift_x").list.len() > 1)).height
     if quiet:
         job.warn(f"{quiet} movies show no motion above their noise and were summed as they are.")
@@ -158,3 +174,38 @@ def warn_of(job: Any, form: Any, rows: Any) -> None:
         job.warn(f"{spoilt} movies have more than 1 % bad pixels: is the gain reference the right one?")
     if "gain_path" not in form.movies.meta and any(group.get("eer_grouping") for group in form.movies.optics):
         job.warn("EER movies are never gain-corrected, and these were imported without a gain reference: its pattern is in every sum.")
+
+
+def aligned(form: Any, job: Job) -> Aligned:
+    """Align every movie by the form's own `align`, and return the micrographs."""
+    from cryoloom.numerics.particles.extract import exact_ratio
+
+    result = job.map(form.model_copy(update={"alignment": None}).align, movies_with_alignment(form))
+    warn_of(job, form, result.rows)
+    ratio = float(exact_ratio(form.bin_factor))
+    return Aligned(micrographs_of(form.movies, result.rows, result.failed, root=job.root, first_frame=form.first_frame, ratio=ratio))
+
+
+def summary(out: Aligned) -> dict[str, Any]:
+    """Return the headline numbers."""
+    good = out.micrographs.enabled()
+    return {
+        "micrographs": good.height,
+        "failed": len(out.micrographs) - good.height,
+        "median motion (Å)": round(_median_motion(good), 1),
+        "with local motion": good["motion_model"].is_not_null().sum(),
+        "dose-weighted": "yes" if good["weighted_path"].is_not_null().any() else "no",
+        "pixel size (Å)": round(out.micrographs.optics[0]["pixel_size"], 4),
+    }
+
+
+def methods(out: Aligned, how: str) -> str:
+    """Return what a paper says; `how` is what motion was corrected by."""
+    good = out.micrographs.enabled()
+    weighted = "with" if good["weighted_path"].is_not_null().any() else "without"
+    told = f"Beam-induced motion was corrected by {how}, and frames were summed {weighted} dose weighting."
+    return f"{told} The median motion of {good.height} micrographs was {_median_motion(good):.1f} Å."
+
+
+def _median_motion(rows: pl.DataFrame) -> float:
+    return float(rows["motion_total"].median() or 0)  # pyright: ignore[reportArgumentType]

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cryoloom.data import movie_alignment
 from cryoloom.formats.mrc import write_mrc
 from cryoloom.spec import Item
+from cryoloom.tables import Hashed
 
 if TYPE_CHECKING:
-    from cryoloom.numerics.motion.correct import Exposure
+    from cryoloom.numerics.motion.correct import Exposure, Motion
     from cryoloom.numerics.motion.field import Field
     from cryoloom.numerics.motion.frames import Frames, Part
 
@@ -20,9 +22,41 @@ EARLY_DOSE = 4.0
 """e/Å² after which motion counts as late."""
 
 
-def write_sums(
-    item: Item, frames: "Frames | Part", field: "Field", exposure: "Exposure", *, ratio: Fraction, halves: bool = False
-) -> dict[str, Any]:
+def aligned_row(form: Any, item: Item, frames: "Frames", motion: "Motion") -> dict[str, Any]:
+    """Sum the frames of a movie as the form of its alignment asks for, moved back by the motion found, and return its row.
+
+    Parameters
+    ----------
+    form
+        Has the fields that `data.movie_alignment` declares.
+    frames
+        All that were aligned.
+    """
+    from cryoloom.numerics.motion.correct import Exposure
+    from cryoloom.numerics.motion.frames import Part
+    from cryoloom.numerics.particles.extract import exact_ratio
+
+    dose, numbers = item.row.get("dose_per_frame"), movie_alignment.summed(form, item, frames.count)
+    exposure = Exposure(item["pixel_size"], item["voltage"])
+    if form.dose_weighting == "yes" or (form.dose_weighting == "auto" and dose is not None):
+        before = (item.row.get("pre_exposure") or 0.0) + (form.first_frame - 1 + numbers.start) * (dose or 0.0)
+        exposure = Exposure(item["pixel_size"], item["voltage"], dose, before)
+    part, field = Part(frames, numbers), motion.field.of_frames(numbers)
+    return {
+        **_write_sums(item, part, field, exposure, ratio=exact_ratio(form.bin_factor), halves=form.halves),
+        **_motion_columns(motion.field, item["pixel_size"], dose),
+        "crop_x": form.crop_x,
+        "crop_y": form.crop_y,
+        "first_frame": form.first_frame,
+        "motion_error": float(motion.error) if np.isfinite(motion.error) else None,
+        "motion_sure": motion.sure,
+        "bad_pixels": frames.bad_pixels,
+        # all of the file has just been read: it is at hand, as it was not when it was imported
+        "movie_blake3": Hashed.of(item.file("movie_path")).blake3,
+    }
+
+
+def _write_sums(item: Item, frames: "Part", field: "Field", exposure: "Exposure", *, ratio: Fraction, halves: bool) -> dict[str, Any]:
     """Write the sums of `frames` moved back by `field`, and return the columns that name them.
 
     Parameters
@@ -52,7 +86,7 @@ def write_sums(
     return {**columns, "width": width, "height": height}
 
 
-def motion_columns(field: "Field", pixel_size: float, dose_per_frame: float | None) -> dict[str, Any]:
+def _motion_columns(field: "Field", pixel_size: float, dose_per_frame: float | None) -> dict[str, Any]:
     """Return the columns that tell a motion: shifts with RELION's sign, its polynomial, and lengths in Å."""
     from cryoloom.numerics.motion.field import relion_polynomial
 

@@ -1,29 +1,21 @@
 """motion.correlation: align the frames of each movie, as a whole and in patches, and sum them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from cryoloom.data import Micrographs, Movies
 from cryoloom.data import movie_alignment as form
-from cryoloom.data.aligned import micrographs_of
-from cryoloom.spec import Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
-from cryoloom.tables import Hashed
+from cryoloom.spec import Hint, Input, Item, Job, Panel, Param, Protocol
 
 MOST_GROUPS = 60
 """Groups of frames that are aligned by default."""
-
-
-@dataclass(frozen=True)
-class Aligned(Outputs):
-    micrographs: Micrographs
 
 
 class Correlation(
     Protocol,
     id="motion.correlation",
     version=3,
-    outputs=Aligned,
+    outputs=form.Aligned,
     cite=("10.1038/nmeth.4193", "10.1107/S205225251801463X", "10.7554/eLife.06980"),
     aliases=("ProtRelionMotioncor", "ProtMotionCorr"),
     streams="movies",
@@ -67,75 +59,37 @@ class Correlation(
         if self.patches == 2:
             yield Hint("patches", "2 patches cannot carry a smooth field; use 1 or at least 3", fix=0)
 
-    def run(self, job: Job) -> Aligned:
-        from cryoloom.numerics.particles.extract import exact_ratio
-
-        result = job.map(self.model_copy(update={"alignment": None}).align, form.movies_with_alignment(self))
-        form.warn_of(job, self, result.rows)
-        ratio = float(exact_ratio(self.bin_factor))
-        return Aligned(micrographs_of(self.movies, result.rows, result.failed, root=job.root, first_frame=self.first_frame, ratio=ratio))
+    def run(self, job: Job) -> form.Aligned:
+        return form.aligned(self, job)
 
     def align(self, item: Item) -> Mapping[str, Any]:
         """Align and sum one movie."""
-        import numpy as np
         import torch
 
-        from cryoloom.formats.aligned_sums import motion_columns, write_sums
+        from cryoloom.formats.aligned_sums import aligned_row
         from cryoloom.formats.movie_frames import prepared_frames
-        from cryoloom.numerics.motion.correct import Exposure, estimate_motion
-        from cryoloom.numerics.motion.frames import Part
-        from cryoloom.numerics.particles.extract import exact_ratio
+        from cryoloom.numerics.motion.correct import estimate_motion
 
         torch.set_num_threads(1)
         frames = prepared_frames(item, self.movies.meta, self.first_frame, self.last_frame, form.region(self))
-        numbers = form.summed(self, item, frames.count)
-        dose, pixel_size = item.row.get("dose_per_frame"), item["pixel_size"]
-        undosed = Exposure(pixel_size, item["voltage"])
         motion = estimate_motion(
             frames,
-            Exposure(pixel_size, item["voltage"], dose) if self.dose_aligning else undosed,
-            reach=self.max_shift / pixel_size,
+            form.exposure_aligned(self, item),
+            reach=self.max_shift / item["pixel_size"],
             grid=(self.patches, self.patches) if self.patches else None,
             group=self.group_size or -(-frames.count // MOST_GROUPS),
             start=form.known_motion(self, item, frames.count),
         )
-        before = (item.row.get("pre_exposure") or 0.0) + (self.first_frame - 1 + numbers.start) * (dose or 0.0)
-        weigh = self.dose_weighting == "yes" or (self.dose_weighting == "auto" and dose is not None)
-        summed = Exposure(pixel_size, item["voltage"], dose, before) if weigh else undosed
-        part, field = Part(frames, numbers), motion.field.of_frames(numbers)
-        return {
-            **write_sums(item, part, field, summed, ratio=exact_ratio(self.bin_factor), halves=self.halves),
-            **motion_columns(motion.field, pixel_size, dose),
-            "crop_x": self.crop_x,
-            "crop_y": self.crop_y,
-            "first_frame": self.first_frame,
-            "motion_error": float(motion.error) if np.isfinite(motion.error) else None,
-            "motion_sure": motion.sure,
-            "bad_pixels": frames.bad_pixels,
-            # all of the file has just been read: it is at hand, as it was not when it was imported
-            "movie_blake3": Hashed.of(item.file("movie_path")).blake3,
-        }
+        return aligned_row(self, item, frames, motion)
 
-    def summary(self, out: Aligned) -> Mapping[str, Any]:
-        good = out.micrographs.enabled()
-        return {
-            "micrographs": good.height,
-            "failed": len(out.micrographs) - good.height,
-            "median motion (Å)": round(float(good["motion_total"].median() or 0), 1),  # pyright: ignore[reportArgumentType]
-            "with local motion": good["motion_model"].is_not_null().sum(),
-            "dose-weighted": "yes" if good["weighted_path"].is_not_null().any() else "no",
-            "pixel size (Å)": round(out.micrographs.optics[0]["pixel_size"], 4),
-        }
+    def summary(self, out: form.Aligned) -> Mapping[str, Any]:
+        return form.summary(out)
 
-    def methods(self, out: Aligned) -> str:
-        good = out.micrographs.enabled()
-        local = int(good["motion_model"].is_not_null().sum())
-        weighted = bool(good["weighted_path"].is_not_null().any())
-        told = f"Beam-induced motion was corrected by cross-correlation of frames, {f'in {local} movies also of patches' if local else 'whole frames only'}, "
-        told += f"and frames were summed{' with dose weighting' if weighted else ' without dose weighting'}."
-        return f"{told} The median motion of {good.height} micrographs was {float(good['motion_total'].median() or 0):.1f} Å."  # pyright: ignore[reportArgumentType]
+    def methods(self, out: form.Aligned) -> str:
+        local = int(out.micrographs.enabled()["motion_model"].is_not_null().sum())
+        return form.methods(out, "cross-correlation of frames, " + (f"in {local} movies also of patches" if local else "whole frames only"))
 
-    def report(self, out: Aligned) -> list[Panel]:
+    def report(self, out: form.Aligned) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
         from cryoloom.report.motion import SPECTRA, field_arrows, lengths, outliers, spectra, trajectories
 
