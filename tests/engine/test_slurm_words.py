@@ -1,9 +1,12 @@
 """What Slurm writes into a job's log, and what the site's file may hold; no Slurm needed."""
 
 import json
+import time
+from dataclasses import replace
 
 import pytest
 
+from cryoloom import files
 from cryoloom.engine import folder, slurm
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.processes import ProcessId
@@ -85,3 +88,15 @@ def test_the_sites_file_is_read_anew_only_when_it_has_changed(tmp_path, monkeypa
     assert read_site(tmp_path) is read_site(tmp_path)
     (tmp_path / "cluster.toml").write_text("poll = 7.5")
     assert read_site(tmp_path).poll == 7.5
+
+
+@pytest.mark.parametrize(("changes", "job"), [({}, Life.ALIVE), ({"job": "5"}, Life.DEAD), ({"by": "dead"}, Life.DEAD)])
+def test_an_attempt_on_its_way_to_the_queue_is_not_gone_from_it(tmp_path, monkeypatch, changes, job):
+    monkeypatch.setattr(slurm, "queue", lambda poll: (time.time(), {}))
+    me = ProcessId.current()
+    launch = {"job_name": "job", "t": time.time() - 1, "by": me.to_json(), **changes}
+    if launch["by"] == "dead":
+        launch["by"] = replace(me, started=me.started - 1).to_json()
+    files.write_json(tmp_path / "run.json", {"protocol": "x", "inputs": {}})
+    files.write_json(tmp_path / "launch.1.json", launch)
+    assert RunFolder(tmp_path).facts().job is job

@@ -72,6 +72,14 @@ def _brief(path: str, _inode: int, _size: int, _changed: int) -> dict[str, dict[
     return {"outputs": heads, "failed_items": published["failed_items"]}
 
 
+def _submitting(launch: Mapping[str, Any]) -> bool:
+    """Return whether somebody is about to hand an attempt to a cluster: the job has no number yet, and its submitter lives."""
+    if "job" in launch:
+        return False
+    by = ProcessId.from_json(dict(launch["by"]))
+    return by.alive if by.here else time.time() - launch["t"] < SILENCE
+
+
 class RunFolder:
     """One run on disk. Holds no state: every call looks at the files."""
 
@@ -194,8 +202,8 @@ class RunFolder:
             return None, None
         seen = slurm.queue(read_site(self.root).poll)
         job = seen[1].get(launch["job_name"]) if seen else None
-        # No answer is no news, and neither is one from before the submission.
-        gone = seen is not None and job is None and launch["t"] < seen[0]
+        # No answer is no news, and neither is one from before the submission, or while it is under way.
+        gone = seen is not None and job is None and launch["t"] < seen[0] and not _submitting(launch)
         return Life.DEAD if gone else Life.ALIVE, job
 
     def _ended(self, attempt: int) -> bool:
