@@ -1,21 +1,19 @@
 """Movies to map: the whole chain from one set of arguments, every default chosen from the data and recorded in the runs."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from cryoloom.app import catalogue, choices, forms
-from cryoloom.app.session import Project, Run, create_project, open_project
+from cryoloom.app.runs import Observer, Run
+from cryoloom.app.session import Project, create_project, open_project
 from cryoloom.app.suggest import did_you_mean
 from cryoloom.engine.state import ACTIVE
 from cryoloom.files import read_json, write_json
 from cryoloom.spec import Failure, WrongUse
 
 PLAN_FILE = "process.json"
-
-Observer = Callable[[Run, dict[str, Any]], None]
-"""Called with every event of a run while it works."""
 
 STEPS = (
     "import.movies",

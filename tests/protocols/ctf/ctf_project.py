@@ -1,41 +1,11 @@
-"""A project of simulated micrographs, and a job that runs protocols on it without the engine."""
-
-from dataclasses import dataclass, field
-from pathlib import Path
+"""A project of simulated micrographs."""
 
 import polars as pl
 
 from cryoloom.data import Micrographs
 from cryoloom.formats.mrc import write_mrc
-from cryoloom.spec import Item, MapResult
 
 PIXEL_SIZE = 2.4
-
-
-@dataclass
-class LoopJob:
-    """A job that maps in a plain loop."""
-
-    folder: Path
-    root: Path
-    seed: int = 0
-    threads: int = 1
-    warnings: list[str] = field(default_factory=list)
-
-    def map(self, function, items, *, name="items"):
-        rows, failed = [], {}
-        for row in items.enabled().iter_rows(named=True):
-            try:
-                result = function(Item(row, self.root, self.folder, 0))
-            except Exception as error:  # noqa: BLE001 (as the engine does)
-                failed[row["id"]] = str(error)
-                continue
-            plain = {key: value.relative_to(self.root).as_posix() if isinstance(value, Path) else value for key, value in result.items()}
-            rows.append({"id": row["id"], **plain})
-        return MapResult(pl.DataFrame(rows, infer_schema_length=None), failed)
-
-    def warn(self, message):
-        self.warnings.append(message)
 
 
 def registered(root, images, **group):

@@ -1,7 +1,8 @@
 import numpy as np
 import polars as pl
 import pytest
-from ctf_project import PIXEL_SIZE, LoopJob, registered
+from ctf_project import PIXEL_SIZE, registered
+from plain_job import PlainJob
 from pydantic import ValidationError
 from thon_micrographs import Optics, Truth, micrograph
 
@@ -30,7 +31,7 @@ def project(tmp_path_factory):
 def run(project):
     folder = project.root / "runs" / "r001"
     folder.mkdir(parents=True)
-    job = LoopJob(folder, project.root)
+    job = PlainJob(folder, project.root)
     protocol = CTFEstimate(micrographs=project)
     return protocol, job, protocol.run(job)
 
@@ -70,7 +71,7 @@ def test_some_are_fitted_anew_and_the_rest_is_kept(run, project):
     folder.mkdir(exist_ok=True)
     chosen = CTFEstimate(micrographs=project, ctfs=earlier, recompute="id in (3, 6)", max_defocus=18000)
     assert list(chosen.check()) == [] and chosen.preview() == {"fitted anew": 1, "kept": 5}
-    found = chosen.run(LoopJob(folder, project.root)).ctfs
+    found = chosen.run(PlainJob(folder, project.root)).ctfs
     assert found.items["id"].to_list() == [1, 2, 3, 4, 5, 6]
     same = found.items["id"] != 3
     assert found.items.filter(same).drop("enabled").equals(earlier.items.filter(same).drop("enabled"), null_equal=True)
@@ -78,7 +79,7 @@ def test_some_are_fitted_anew_and_the_rest_is_kept(run, project):
     assert found.optics == earlier.optics
     listed = CTFEstimate(micrographs=project.select([1, 2]), ctfs=earlier.select([2, 3]))
     assert listed.preview() == {"fitted anew": 2, "kept": 1}
-    assert listed.run(LoopJob(folder, project.root)).ctfs.items["id"].to_list() == [1, 2, 3]
+    assert listed.run(PlainJob(folder, project.root)).ctfs.items["id"].to_list() == [1, 2, 3]
 
 
 def test_earlier_ctfs_must_be_of_the_same_micrographs(run, project):
@@ -98,7 +99,7 @@ def test_faint_rings_keep_their_micrograph_and_are_told(run, project, monkeypatc
     one = project.select(project.items["id"].head(1))
     folder = project.root / f"runs/faint-{low_res:g}"
     folder.mkdir()
-    job = LoopJob(folder, project.root)
+    job = PlainJob(folder, project.root)
     out = CTFEstimate(micrographs=one, low_res=low_res).run(job)
     assert out.ctfs.items["enabled"].all() and "faint" not in out.ctfs.items.columns
     coarse = low_res if low_res > 1 else PIXEL_SIZE / low_res
@@ -186,6 +187,6 @@ def test_defaults_pass_and_a_limit_asked_for_beyond_nyquist_is_told(project, run
     assert list(CTFEstimate(micrographs=project).check()) == []
     assert not any("Nyquist" in warning for warning in run[1].warnings)
     one = registered(tmp_path / "p", {1: micrograph((400, 400), Truth(12000, 12000), Optics(pixel_size=PIXEL_SIZE), 1)})
-    job = LoopJob(tmp_path / "p", tmp_path / "p")
+    job = PlainJob(tmp_path / "p", tmp_path / "p")
     CTFEstimate(micrographs=one, high_res=3.0).run(job)
     assert any("Nyquist" in warning for warning in job.warnings)

@@ -1,7 +1,8 @@
 import numpy as np
 import polars as pl
 import pytest
-from ctf_project import PIXEL_SIZE, LoopJob, registered
+from ctf_project import PIXEL_SIZE, registered
+from plain_job import PlainJob
 from thon_micrographs import Optics, Truth, micrograph
 
 from cryoloom.data import CTFs
@@ -37,7 +38,7 @@ def priors(project, factor=1.05, ids=(1, 2, 3, 5)):
 def run_of(project, name, **values):
     folder = project.root / "runs" / name
     folder.mkdir(parents=True)
-    job = LoopJob(folder, project.root)
+    job = PlainJob(folder, project.root)
     protocol = CTFRefine(micrographs=project, **values)
     assert not [hint for hint in protocol.check() if hint.error]
     return protocol, job, protocol.run(job)
