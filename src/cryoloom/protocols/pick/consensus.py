@@ -1,0 +1,241 @@
+"""pick.consensus: positions that several pickers agree on, each looked at by networks that tell particles from everything else."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import polars as pl
+
+from cryoloom.data import Coordinates, Micrographs
+from cryoloom.data.identity import new_id_space
+from cryoloom.data.picks import micrographs_of, on_micrographs, pick_rows, picked_on
+from cryoloom.report.panels import Histogram, TableView
+from cryoloom.report.picks import picks_panel
+from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
+from cryoloom.tables import Dataset
+
+UNLIKE = 1.2
+"""Diameters whose ratio is above this are not of one particle."""
+
+
+@dataclass(frozen=True)
+class Agreed(Outputs):
+    """What is kept comes last, for the last set of a kind is what an export of everything writes."""
+
+    candidates: Coordinates
+    coordinates: Coordinates
+
+
+class PickConsensus(
+    Protocol,
+    id="pick.consensus",
+    outputs=Agreed,
+    cite=("10.1107/S2052252518014392",),
+    aliases=("XmippProtScreenDeepConsensus", "XmippProtConsensusPicking"),
+):
+    """Gather the positions of several pickers into one of each particle, and score each by who found it and what it looks like.
+
+    Networks that come with cryoloom, trained on simulated micrographs, look at every position. How much a picker's vote counts is learned from
+    all positions together: one that brings much junk counts for little. Positions below the threshold stay in `candidates`.
+    """
+
+    coordinates: tuple[Coordinates, ...] = Input(
+        "Coordinates", many=True, aliases=("inputCoordinates",),
+        help="Positions of several pickers on the same micrographs; repeat the flag. With one set positions are only looked at.",
+    )  # fmt: skip
+    micrographs: Micrographs | None = Input(
+        "Micrographs", optional=True, help="To look at, if others than those that were picked on: other sums, or another size."
+    )
+    by: Literal["network", "votes"] = Param(
+        "Score by", "network",
+        help="network: by looks and votes together, a probability. votes: by the share of the pickers that found it; micrographs are not read.",
+    )  # fmt: skip
+    threshold: float = Param(
+        "Least score", 0.5, ge=-1, le=1, when="by == 'network'",
+        help="Positions of a lower score are left out; -1 keeps all. 0.75 gives purer sets; too high loses rare views.",
+    )  # fmt: skip
+    votes: int | None = Param(
+        "Least votes", None, ge=1, aliases=("consensus",),
+        help="Pickers that must have found it. Empty: one by network, all by votes. Too many keeps only what is easy.",
+    )  # fmt: skip
+    radius: float = Param(
+        "Radius", 0.25, gt=0, le=1, advanced=True, aliases=("consensusRadius",),
+        help="Positions of different pickers within this many diameters are one particle. Too large joins neighbours.",
+    )  # fmt: skip
+    diameter: float | None = Param(
+        "Particle diameter", None, gt=0, advanced=True, help="In Å; empty takes that of the coordinates. Wrong, everything looks like junk."
+    )
+
+    def check(self) -> Iterator[Hint]:
+        if not self.coordinates:
+            yield Hint("coordinates", "is empty: give the positions of at least one picker")
+            return
+        tables = [each.stored for each in self.coordinates]
+        if any(table is not None and table in tables[:number] for number, table in enumerate(tables)):
+            yield Hint("coordinates", "hold one set twice, which agrees with itself: give each once")
+        if self.votes is not None and self.votes > len(self.coordinates):
+            yield Hint("votes", f"are more than the {len(self.coordinates)} sets", fix=len(self.coordinates))
+        if self._diameter is None:
+            yield Hint("diameter", "is not told by the coordinates: give it in Å")
+        elif self.diameter is None and (told := self._diameters) and max(told) > UNLIKE * min(told):
+            yield Hint("diameter", f"differs between the sets, {min(told):g} to {max(told):g} Å: say which", fix=self._diameter)
+        if self._field is None:
+            yield Hint("micrographs", "are needed: the coordinates do not say which files they were picked on")
+        elif all(_names(each).isdisjoint(self._names) for each in self.coordinates):
+            yield Hint("micrographs", "are not those of the coordinates: no name of one occurs in the other")
+
+    @property
+    def _diameters(self) -> list[float]:
+        return [float(each.meta["diameter"]) for each in self.coordinates if each.meta.get("diameter")]
+
+    @property
+    def _diameter(self) -> float | None:
+        """Å; that of the first set that tells one, if none was given."""
+        return self.diameter or next(iter(self._diameters), None)
+
+    @cached_property
+    def _field(self) -> Dataset | None:
+        """Return the micrographs to look at, with the file in ``micrograph_path``."""
+        if self.micrographs is None:
+            return micrographs_of(self.coordinates)
+        return Dataset(picked_on(self.micrographs), self.micrographs.root, optics=self.micrographs.optics)
+
+    @property
+    def _names(self) -> set[str]:
+        return set() if self._field is None else set(self._field.items["micrograph_name"])
+
+    def run(self, job: Job) -> Agreed:
+        field = self._field
+        assert field is not None and self._diameter is not None  # `check` has seen to it
+        work = self._work(job, field)
+        alone = self.model_copy(update={"coordinates": (), "micrographs": None, "diameter": self._diameter})
+        result = job.map(alone.gather, Dataset(work, job.root, optics=field.optics), name="micrographs")
+        rows = self._scored(result.rows.sort("id"), field)
+        least = self.votes or (1 if self.by == "network" else len(self.coordinates))
+        kept = rows.filter(pl.col("votes") >= least)
+        if self.by == "network":
+            kept = kept.filter(pl.col("score") >= self.threshold)
+        if kept.is_empty():
+            job.warn(f"None of {rows.height} positions is kept: are the sets of one kind of particle, and the diameter right?")
+        meta = {"diameter": self._diameter, "pickers": len(self.coordinates), "id_space": new_id_space(rows)}
+        parts = {name: Coordinates(part, job.root, optics=field.optics, meta=meta) for name, part in (("candidates", rows), ("coordinates", kept))}
+        return Agreed(**parts)
+
+    def _work(self, job: Job, field: Dataset) -> pl.DataFrame:
+        """Return the micrographs with the positions of all pickers on them: lists ``x``, ``y`` and whose each is, ``picker``."""
+        parts = [on_micrographs(each, field).select("micrograph_id", "x", "y", picker=pl.lit(number)) for number, each in enumerate(self.coordinates)]
+        for number, (part, each) in enumerate(zip(parts, self.coordinates, strict=True), 1):
+            if lost := each.enabled().height - part.height:
+                job.warn(f"{lost} positions of set {number} lie on micrographs that are not looked at; they are left out.")
+        lists = pl.concat(parts).group_by("micrograph_id", maintain_order=True).agg("x", "y", "picker")
+        if lists.is_empty():
+            raise Failure("no-coordinates", "pick.consensus: no position lies on these micrographs.", "Give the micrographs that were picked on.")
+        return field.items.join(lists, left_on="id", right_on="micrograph_id", how="inner", maintain_order="left").sort("id")
+
+    def gather(self, item: Item) -> Mapping[str, Any]:
+        """Gather the positions on one micrograph, and look at each."""
+        import numpy as np
+
+        from cryoloom.numerics.picking.groups import group_picks
+
+        places = np.column_stack([item["x"], item["y"]])
+        picker = np.asarray(item["picker"])
+        groups = group_picks([places[picker == number] for number in range(int(picker.max()) + 1)], self.radius * self.diameter / item["pixel_size"])
+        found = [sum(1 << number for number, index in enumerate(of_one) if index >= 0) for of_one in groups.members.tolist()]
+        told = {"x": groups.x.tolist(), "y": groups.y.tolist(), "found": found}
+        if self.by == "votes":
+            return told
+        logits = self._looked_at(item, groups.x, groups.y)
+        return {**told, "odds": logits.mean(axis=0).tolist(), "spread": logits.std(axis=0).tolist()}
+
+    def _looked_at(self, item: Item, x: Any, y: Any) -> Any:
+        """Return the networks' logits ``(members, n)`` of positions on a micrograph."""
+        import numpy as np
+        import torch
+
+        from cryoloom.formats.mrc import read_mrc
+        from cryoloom.numerics.learn.scorer import GRAIN, shipped_scorer
+        from cryoloom.numerics.picking.scene import reduce_micrograph
+
+        torch.set_num_threads(1)
+        image = np.squeeze(read_mrc(item.file("micrograph_path")).data)
+        scene = reduce_micrograph(image, item["pixel_size"], self.diameter, dark=item.row.get("contrast") != "bright", grain=GRAIN)
+        places = (torch.from_numpy(values / scale) for values, scale in zip((x, y), scene.scale[::-1], strict=True))
+        return shipped_scorer().scores(scene.pixels, *places).numpy().astype(np.float64)
+
+    def _scored(self, rows: pl.DataFrame, field: Dataset) -> pl.DataFrame:
+        """Return one row a gathered position of the micrographs `rows`, with its votes and score."""
+        import numpy as np
+
+        from cryoloom.numerics.picking.votes import particle_probability
+
+        pickers = len(self.coordinates)
+        found = np.concatenate([np.asarray(values, dtype=np.int64) for values in rows["found"]])
+        voted = (found[:, None] >> np.arange(pickers)) & 1 == 1
+        votes = voted.sum(axis=1)
+        columns: dict[str, Any] = {"votes": votes, "score": votes / pickers}
+        if self.by == "network":
+            odds, spread = (np.concatenate([np.asarray(values) for values in rows[name]]) for name in ("odds", "spread"))
+            columns["deep_score"] = 1.0 / (1.0 + np.exp(-odds))
+            columns["deep_spread"] = spread
+            columns["score"] = particle_probability(voted, odds)
+        columns["found_by"] = [",".join(str(number + 1) for number in np.flatnonzero(each)) for each in voted]
+        about = {row["id"]: row for row in field.items.iter_rows(named=True)}
+        frames, start = [], 0
+        for row in rows.iter_rows(named=True):
+            mine = slice(start, start + len(row["x"]))
+            start = mine.stop
+            told = {name: values[mine] for name, values in columns.items()}
+            frames.append(pick_rows(about[row["id"]], self._diameter, x=row["x"], y=row["y"], **told))
+        return pl.concat(frames)
+
+    # -- in words and pictures ----------------------------------------------------------------------------------
+
+    def summary(self, out: Agreed) -> Mapping[str, Any]:
+        return {
+            "positions of all pickers": sum(each.enabled().height for each in self.coordinates),
+            "different ones": len(out.candidates),
+            "kept": len(out.coordinates),
+            **{f"found by {votes}": count for votes, count in _by_votes(out.candidates.items)},
+        }
+
+    def methods(self, out: Agreed) -> str:
+        how = (
+            f"scored by votes and by networks trained on simulated micrographs, and kept from a probability of {self.threshold:g} on"
+            if self.by == "network"
+            else f"kept if at least {self.votes or len(self.coordinates)} of them agreed"
+        )
+        return (
+            f"The positions of {len(self.coordinates)} pickers were gathered within {self.radius:g} particle diameters and {how}: "
+            f"{len(out.coordinates)} of {len(out.candidates)} positions."
+        )
+
+    def report(self, out: Agreed) -> list[Panel]:
+        rows, kept = out.candidates.items, set(out.coordinates.items["id"])
+        panels: list[Panel] = [*picks_panel(out.coordinates)]
+        if self.by == "network":
+            panels.append(
+                Histogram(title="Score", values=rows["score"].to_list(), label="probability of being a particle", marks={"kept from": self.threshold})
+            )
+        shares = []
+        for number in range(1, len(self.coordinates) + 1):
+            mine = rows.filter(pl.col("found_by").str.split(",").list.contains(str(number)))["id"]
+            alone = rows.filter(pl.col("found_by") == str(number)).height
+            shares.append((number, len(mine), alone, sum(1 for each in mine if each in kept)))
+        names = ("set", "positions", "found by it alone", "kept")
+        table = {name: [share[place] for share in shares] for place, name in enumerate(names)}
+        who = rows.group_by("found_by").len().sort("len", descending=True)
+        return [
+            *panels,
+            TableView(title="Pickers", columns=table),
+            TableView(title="Who found what", columns={"sets": who["found_by"].to_list(), "positions": who["len"].to_list()}),
+        ]
+
+
+def _names(coordinates: Coordinates) -> set[str]:
+    return set(coordinates.items["micrograph_name"])
+
+
+def _by_votes(rows: pl.DataFrame) -> list[tuple[int, int]]:
+    return sorted(rows.group_by("votes").len().iter_rows(), reverse=True)
