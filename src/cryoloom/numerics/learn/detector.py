@@ -1,0 +1,81 @@
+"""The network of pick.deep: a residual encoder, and a decoder that gives back the places.
+
+For each cell of 4 px it answers whether a particle's centre lies in it, where in the cell, and how large the particle is.
+
+Objects as points (Zhou, Wang & Krähenbühl 2019), so that nothing need be known of the box. Normalisation is by running averages
+(batch normalisation): unlike group normalisation, the answer at one place then does not depend on how much of the micrograph is looked at.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+GRAIN = 24.0
+"""Pixels across the particle in the images that it is shown."""
+
+CELL = 4
+"""Pixels a side of the cells it answers for."""
+
+WIDTHS = (16, 32, 64, 128)
+"""Channels at 1/2, 1/4, 1/8 and 1/16 of the resolution."""
+
+RARE = 0.01
+"""Confidence that an untrained network has in every cell."""
+
+
+class Detector(nn.Module):
+    """Maps levelled images ``(n, 1, h, w)``, sides multiples of 16, to ``(n, 4, h / 4, w / 4)``: see `forward`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        fine, low, middle, deep = WIDTHS
+        self.stem = _Convolution(1, fine, size=5, stride=2)
+        self.fine = _Residual(fine, fine)
+        self.low = nn.Sequential(_Residual(fine, low, stride=2), _Residual(low, low))
+        self.middle = nn.Sequential(_Residual(low, middle, stride=2), _Residual(middle, middle))
+        self.deep = nn.Sequential(_Residual(middle, deep, stride=2), _Residual(deep, deep))
+        self.deep_to_middle = _Convolution(deep, middle, size=1)
+        self.joined_middle = _Convolution(middle, middle)
+        self.middle_to_low = _Convolution(middle, low, size=1)
+        self.joined_low = _Convolution(low, low)
+        self.head = _Convolution(low, low)
+        self.answers = nn.Conv2d(low, 4, 1)
+        nn.init.zeros_(self.answers.weight)
+        nn.init.constant_(self.answers.bias, 0.0)
+        nn.init.constant_(self.answers.bias[:1], float(torch.logit(torch.tensor(RARE))))
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return, per cell: logit of the confidence; x and y of the centre from that of the cell, in cells; log diameter over `GRAIN`."""
+        low = self.low(self.fine(self.stem(images)))
+        middle = self.middle(low)
+        deep = self.deep(middle)
+        middle = self.joined_middle(middle + _doubled(self.deep_to_middle(deep)))
+        low = self.joined_low(low + _doubled(self.middle_to_low(middle)))
+        return self.answers(self.head(low))
+
+    def confidence(self, logits: Tensor) -> Tensor:
+        """Return the probability of a particle that `logits` mean: they were calibrated on particles never trained on."""
+        return torch.sigmoid(self.calibration[0] * logits + self.calibration[1])
+
+
+class _Convolution(nn.Sequential):
+    def __init__(self, before: int, after: int, *, size: int = 3, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(before, after, size, stride, size // 2, bias=False), nn.BatchNorm2d(after, momentum=0.02), nn.ReLU(inplace=True)
+        )
+
+
+class _Residual(nn.Module):
+    def __init__(self, before: int, after: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.first = _Convolution(before, after, stride=stride)
+        self.second = nn.Sequential(nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after, momentum=0.02))
+        self.shortcut = nn.Identity() if before == after and stride == 1 else nn.Conv2d(before, after, 1, stride, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return functional.relu(self.second(self.first(images)) + self.shortcut(images))
+
+
+def _doubled(images: Tensor) -> Tensor:
+    return functional.interpolate(images, scale_factor=2, mode="nearest")
