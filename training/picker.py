@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cryoloom.numerics.learn.augment import crop_and_turn, vary
 from cryoloom.numerics.learn.detector import GRAIN, Detector
-from cryoloom.numerics.learn.fit import Fit, Targets, targets
+from cryoloom.numerics.learn.fit import Fit, Targets, loss, targets
 from cryoloom.numerics.learn.levelling import level
 from cryoloom.numerics.learn.weights import read_weights, write_weights
 from training.judge import average_precision, calibrate, found, validation
@@ -51,7 +51,7 @@ def train(drawn: Drawn, path: Path, *, steps: int, batch: int = 8, rate: float =
     """Train for `steps` steps; every so often judge the mean network and write it to `path`, and return it in the end."""
     torch.manual_seed(seed)
     network = Detector().to(memory_format=torch.channels_last)
-    fit, batches = Fit(network, steps=steps, rate=rate), Batches(drawn, batch, seed)
+    fit, batches = Fit(network, loss, steps=steps, rate=rate), Batches(drawn, batch, seed)
     scenes, began, losses = validation(48), time.monotonic(), []
     for step in range(1, steps + 1):
         losses.append(fit.step(*batches.next()))

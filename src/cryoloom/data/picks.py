@@ -76,6 +76,7 @@ def on_micrographs(coordinates: Coordinates, micrographs: Dataset) -> pl.DataFra
     rows = coordinates.items if "enabled" not in coordinates.schema else coordinates.items.filter(pl.col("enabled").fill_null(True))
     rows = rows.rename({"optics_group": "_group"}).drop("micrograph_id").join(pl.DataFrame(theirs), on="_group", maintain_order="left")
     rows = rows.join(about, on="micrograph_name", maintain_order="left").with_columns(
-        ((pl.col(axis) * pl.col("_pixel") + pl.col(f"_{axis}") - pl.col(f"_own_{axis}")) / pl.col("_own_pixel")).alias(axis) for axis in "xy"
+        ((pl.col(axis) * pl.col("_pixel") + pl.col(f"_{axis}") - pl.col(f"_own_{axis}")) / pl.col("_own_pixel")).alias(axis)
+        for axis in "xy"
     )
     return rows.select(coordinates.items.columns)

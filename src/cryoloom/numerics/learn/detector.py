@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cryoloom.numerics.learn.blocks import Convolution, Residual
+
 GRAIN = 24.0
 """Pixels across the particle in the images that it is shown."""
 
@@ -29,16 +31,16 @@ class Detector(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         fine, low, middle, deep = WIDTHS
-        self.stem = _Convolution(1, fine, size=5, stride=2)
-        self.fine = _Residual(fine, fine)
-        self.low = nn.Sequential(_Residual(fine, low, stride=2), _Residual(low, low))
-        self.middle = nn.Sequential(_Residual(low, middle, stride=2), _Residual(middle, middle))
-        self.deep = nn.Sequential(_Residual(middle, deep, stride=2), _Residual(deep, deep))
-        self.deep_to_middle = _Convolution(deep, middle, size=1)
-        self.joined_middle = _Convolution(middle, middle)
-        self.middle_to_low = _Convolution(middle, low, size=1)
-        self.joined_low = _Convolution(low, low)
-        self.head = _Convolution(low, low)
+        self.stem = Convolution(1, fine, size=5, stride=2)
+        self.fine = Residual(fine, fine)
+        self.low = nn.Sequential(Residual(fine, low, stride=2), Residual(low, low))
+        self.middle = nn.Sequential(Residual(low, middle, stride=2), Residual(middle, middle))
+        self.deep = nn.Sequential(Residual(middle, deep, stride=2), Residual(deep, deep))
+        self.deep_to_middle = Convolution(deep, middle, size=1)
+        self.joined_middle = Convolution(middle, middle)
+        self.middle_to_low = Convolution(middle, low, size=1)
+        self.joined_low = Convolution(low, low)
+        self.head = Convolution(low, low)
         self.answers = nn.Conv2d(low, 4, 1)
         nn.init.zeros_(self.answers.weight)
         nn.init.constant_(self.answers.bias, 0.0)
@@ -57,24 +59,6 @@ class Detector(nn.Module):
     def confidence(self, logits: Tensor) -> Tensor:
         """Return the probability of a particle that `logits` mean: they were calibrated on particles never trained on."""
         return torch.sigmoid(self.calibration[0] * logits + self.calibration[1])
-
-
-class _Convolution(nn.Sequential):
-    def __init__(self, before: int, after: int, *, size: int = 3, stride: int = 1) -> None:
-        super().__init__(
-            nn.Conv2d(before, after, size, stride, size // 2, bias=False), nn.BatchNorm2d(after, momentum=0.02), nn.ReLU(inplace=True)
-        )
-
-
-class _Residual(nn.Module):
-    def __init__(self, before: int, after: int, *, stride: int = 1) -> None:
-        super().__init__()
-        self.first = _Convolution(before, after, stride=stride)
-        self.second = nn.Sequential(nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after, momentum=0.02))
-        self.shortcut = nn.Identity() if before == after and stride == 1 else nn.Conv2d(before, after, 1, stride, bias=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return functional.relu(self.second(self.first(images)) + self.shortcut(images))
 
 
 def _doubled(images: Tensor) -> Tensor:

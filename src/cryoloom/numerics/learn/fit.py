@@ -6,13 +6,15 @@ they are to one. Places and sizes are wanted of cells with a centre only.
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cryoloom.numerics.learn.detector import CELL, GRAIN, Detector
+from cryoloom.numerics.learn.detector import CELL, GRAIN
 
 FOCUS, NEAR = 2.0, 4.0
 """Exponents of the focal loss: of the confidence, and of the penalty's reduction near a centre."""
@@ -96,17 +98,25 @@ def loss(answers: Tensor, wanted: Targets) -> Tensor:
 
 
 class Fit:
-    """A detector under training: AdamW, a rate that rises quickly and falls as a cosine, and the running mean of the weights."""
+    """A network under training: AdamW, a rate that rises quickly and falls as a cosine, and the running mean of the weights.
 
-    def __init__(self, network: Detector, *, steps: int, rate: float, memory: float = 0.998) -> None:
-        self.network, self.steps, self.rate, self.memory = network, steps, rate, memory
+    Parameters
+    ----------
+    loss
+        How wrong the network's answers are, given what was wanted.
+    """
+
+    def __init__(
+        self, network: nn.Module, loss: Callable[[Tensor, Any], Tensor], *, steps: int, rate: float, memory: float = 0.998
+    ) -> None:
+        self.network, self.loss, self.steps, self.rate, self.memory = network, loss, steps, rate, memory
         self.mean = copy.deepcopy(network).requires_grad_(False).eval()
         kernels = [values for values in network.parameters() if values.ndim == 4]
         others = [values for values in network.parameters() if values.ndim != 4]
         self.optimiser = torch.optim.AdamW([{"params": kernels, "weight_decay": 1e-2}, {"params": others, "weight_decay": 0.0}], lr=rate)
         self.taken = 0
 
-    def step(self, images: Tensor, wanted: Targets) -> float:
+    def step(self, images: Tensor, wanted: Any) -> float:
         """Take one step on levelled `images` ``(n, h, w)``; return the loss before it."""
         self.network.train()
         rise = min(1.0, (self.taken + 1) / max(1.0, 0.05 * self.steps))
@@ -114,7 +124,7 @@ class Fit:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
-        wrong = loss(self.network(images[:, None].contiguous(memory_format=torch.channels_last)), wanted)
+        wrong = self.loss(self.network(images[:, None].contiguous(memory_format=torch.channels_last)), wanted)
         wrong.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimiser.step()

@@ -4,11 +4,14 @@ Several small networks, trained from different beginnings, answer together; how 
 what surrounds it, so that an edge, a heap or a neighbour nearer than a particle can be told.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 
 from cryoloom.numerics.learn.blocks import Convolution, Residual
 from cryoloom.numerics.learn.levelling import level
+from cryoloom.numerics.learn.weights import read_weights, shipped_weights
 
 GRAIN = 24.0
 """Pixels across the particle in the micrographs that positions are cut from."""
@@ -63,6 +66,14 @@ class Ensemble(nn.Module):
         squares = cut_squares(level(image[None], GRAIN)[0], x, y)
         batches = [self(_filled(batch)[:, None])[:, : len(batch)] for batch in squares.split(BATCH)]
         return torch.cat(batches, dim=1) if batches else torch.zeros(MEMBERS, 0)
+
+
+@cache
+def shipped_scorer() -> Ensemble:
+    """Return the networks that come with cryoloom."""
+    ensemble = Ensemble()
+    read_weights(ensemble, shipped_weights("consensus"))
+    return ensemble.eval()
 
 
 def cut_squares(image: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -119,18 +119,26 @@ class PickConsensus(
         if kept.is_empty():
             job.warn(f"None of {rows.height} positions is kept: are the sets of one kind of particle, and the diameter right?")
         meta = {"diameter": self._diameter, "pickers": len(self.coordinates), "id_space": new_id_space(rows)}
-        parts = {name: Coordinates(part, job.root, optics=field.optics, meta=meta) for name, part in (("candidates", rows), ("coordinates", kept))}
+        parts = {
+            name: Coordinates(part, job.root, optics=field.optics, meta=meta)
+            for name, part in (("candidates", rows), ("coordinates", kept))
+        }
         return Agreed(**parts)
 
     def _work(self, job: Job, field: Dataset) -> pl.DataFrame:
         """Return the micrographs with the positions of all pickers on them: lists ``x``, ``y`` and whose each is, ``picker``."""
-        parts = [on_micrographs(each, field).select("micrograph_id", "x", "y", picker=pl.lit(number)) for number, each in enumerate(self.coordinates)]
+        parts = [
+            on_micrographs(each, field).select("micrograph_id", "x", "y", picker=pl.lit(number))
+            for number, each in enumerate(self.coordinates)
+        ]
         for number, (part, each) in enumerate(zip(parts, self.coordinates, strict=True), 1):
             if lost := each.enabled().height - part.height:
                 job.warn(f"{lost} positions of set {number} lie on micrographs that are not looked at; they are left out.")
         lists = pl.concat(parts).group_by("micrograph_id", maintain_order=True).agg("x", "y", "picker")
         if lists.is_empty():
-            raise Failure("no-coordinates", "pick.consensus: no position lies on these micrographs.", "Give the micrographs that were picked on.")
+            raise Failure(
+                "no-coordinates", "pick.consensus: no position lies on these micrographs.", "Give the micrographs that were picked on."
+            )
         return field.items.join(lists, left_on="id", right_on="micrograph_id", how="inner", maintain_order="left").sort("id")
 
     def gather(self, item: Item) -> Mapping[str, Any]:
@@ -141,7 +149,9 @@ class PickConsensus(
 
         places = np.column_stack([item["x"], item["y"]])
         picker = np.asarray(item["picker"])
-        groups = group_picks([places[picker == number] for number in range(int(picker.max()) + 1)], self.radius * self.diameter / item["pixel_size"])
+        groups = group_picks(
+            [places[picker == number] for number in range(int(picker.max()) + 1)], self.radius * self.diameter / item["pixel_size"]
+        )
         found = [sum(1 << number for number, index in enumerate(of_one) if index >= 0) for of_one in groups.members.tolist()]
         told = {"x": groups.x.tolist(), "y": groups.y.tolist(), "found": found}
         if self.by == "votes":
@@ -216,7 +226,12 @@ class PickConsensus(
         panels: list[Panel] = [*picks_panel(out.coordinates)]
         if self.by == "network":
             panels.append(
-                Histogram(title="Score", values=rows["score"].to_list(), label="probability of being a particle", marks={"kept from": self.threshold})
+                Histogram(
+                    title="Score",
+                    values=rows["score"].to_list(),
+                    label="probability of being a particle",
+                    marks={"kept from": self.threshold},
+                )
             )
         shares = []
         for number in range(1, len(self.coordinates) + 1):
