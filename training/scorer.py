@@ -21,7 +21,7 @@ from torch.nn import functional
 from cryoloom.numerics.learn.augment import vary
 from cryoloom.numerics.learn.fit import Fit
 from cryoloom.numerics.learn.levelling import level
-from cryoloom.numerics.learn.scorer import GRAIN, MEMBERS, SIDE, Ensemble, Scorer, cut_squares
+from cryoloom.numerics.learn.scorer import GRAIN, MEMBERS, Ensemble, Scorer, cut_squares
 from cryoloom.numerics.learn.weights import write_weights
 from cryoloom.numerics.picking.peaks import find_peaks
 from training.shards import Drawn, read_shards

@@ -99,7 +99,8 @@ class PickConsensus(
         """Return the micrographs to look at, with the file in ``micrograph_path``."""
         if self.micrographs is None:
             return micrographs_of(self.coordinates)
-        return Dataset(picked_on(self.micrographs), self.micrographs.root, optics=self.micrographs.optics)
+        rows = picked_on(self.micrographs.items.filter("enabled"))
+        return Dataset(rows, self.micrographs.root, optics=self.micrographs.optics)
 
     @property
     def _names(self) -> set[str]:
