@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 from torch import Tensor
-from torch.nn import functional
 
 from cryoloom.numerics.learn.augment import vary
 from cryoloom.numerics.learn.fit import Fit
 from cryoloom.numerics.learn.levelling import level
 from cryoloom.numerics.learn.scorer import GRAIN, MEMBERS, Ensemble, Scorer, cut_squares
+from cryoloom.numerics.learn.scorer_fit import calibrate, loss, turned
 from cryoloom.numerics.learn.weights import write_weights
 from cryoloom.numerics.picking.peaks import find_peaks
 from training.shards import Drawn, read_shards
@@ -31,7 +31,6 @@ CENTRED, ASTRAY = 0.12, 0.3
 """Diameters: positions nearer than the one to a centre are right, farther than the other wrong; between them nothing is asked."""
 SCENES, POSITIONS = 4, 24
 """Of a step: scenes, and positions of each, half of them right where there are enough."""
-SMOOTHING = 0.02
 
 Array = NDArray[np.float64]
 
@@ -92,25 +91,9 @@ def batch(examples: Examples, rng: np.random.Generator, *, varied: bool = True) 
     for image, index in zip(images, chosen, strict=True):
         places, labels = examples.draw(int(index), POSITIONS, rng)
         cut = cut_squares(image, torch.from_numpy(places[:, 0]), torch.from_numpy(places[:, 1]))
-        squares.append(_turned(cut, rng))
+        squares.append(turned(cut, rng))
         right.append(torch.from_numpy(labels))
     return torch.cat(squares), torch.cat(right)
-
-
-def _turned(squares: Tensor, rng: np.random.Generator) -> Tensor:
-    """Turn all squares of a scene alike about their centre pixel, and mirror them; the first row and column are no part of that and wrap around."""
-    if rng.random() < 0.5:
-        squares = squares.flip(2).roll(1, 2)
-    if rng.random() < 0.5:
-        squares = squares.flip(1).roll(1, 1)
-    return squares.transpose(1, 2) if rng.random() < 0.5 else squares
-
-
-def loss(logits: Tensor, right: Tensor) -> Tensor:
-    """Return the cross-entropy of smoothed labels, right and wrong ones weighing the same."""
-    weight = torch.where(right > 0.5, 0.5 / right.sum().clamp(min=1.0), 0.5 / (1.0 - right).sum().clamp(min=1.0))
-    wanted = right * (1.0 - 2.0 * SMOOTHING) + SMOOTHING
-    return (functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * weight).sum()
 
 
 def fitted(examples: Examples, seed: int, steps: int) -> Scorer:
@@ -134,22 +117,6 @@ def answers(ensemble: Ensemble, examples: Examples, batches: int) -> tuple[Tenso
     with torch.no_grad():
         found = [(ensemble(squares[:, None]), right) for squares, right in (batch(examples, rng, varied=False) for _ in range(batches))]
     return torch.cat([logits for logits, _ in found], dim=1), torch.cat([right for _, right in found])
-
-
-def calibrate(ensemble: Ensemble, logits: Tensor, right: Tensor) -> None:
-    """Set scale and offset of the logits by which their mean over members is most likely."""
-    values = torch.zeros(2, requires_grad=True)
-    optimiser = torch.optim.LBFGS([values], max_iter=50)
-    mean = logits.mean(dim=0)
-
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        wrong = functional.binary_cross_entropy_with_logits(values[0].exp() * mean + values[1], right)
-        wrong.backward()
-        return wrong
-
-    optimiser.step(closure)
-    ensemble.calibration.copy_(torch.stack([values[0].exp(), values[1]]).detach())
 
 
 def separation(logits: NDArray[np.float32], right: NDArray[np.float32]) -> float:

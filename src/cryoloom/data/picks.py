@@ -1,9 +1,11 @@
 """Picked positions: the columns all pickers write, and positions brought onto the micrographs that a step works on."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import polars as pl
+from blake3 import blake3
 
 from cryoloom.data.identity import coordinate_scales
 from cryoloom.data.kinds import Coordinates
@@ -78,3 +80,11 @@ def on_micrographs(coordinates: Coordinates, micrographs: Dataset) -> pl.DataFra
         for axis in "xy"
     )
     return rows.select(coordinates.items.columns)
+
+
+def model_file(model: Dataset | None, root: Path) -> tuple[str | None, str]:
+    """Return path and content of what a picker has learned, for items to be done again when it is another; nothing without a model."""
+    if model is None:
+        return None, ""
+    path = model.items["model_path"][0]
+    return path, blake3((root / path).read_bytes()).hexdigest()

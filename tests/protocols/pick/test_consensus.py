@@ -80,8 +80,8 @@ def test_votes_alone_take_what_all_found(field, sets):
     assert judged(field, out.coordinates).precision > 0.93
     two = run(field, sets, by="votes", votes=2)[1].coordinates
     assert judged(field, two).recall > judged(field, out.coordinates).recall + 0.1
-    assert set(out.candidates.items["found_by"].unique()) == {"1", "2", "3", "1,2", "1,3", "2,3", "1,2,3"}
-    assert len(out.candidates) < sum(map(len, sets)) and protocol.summary(out)["kept"] == len(out.coordinates)
+    assert set(out.all_coordinates.items["found_by"].unique()) == {"1", "2", "3", "1,2", "1,3", "2,3", "1,2,3"}
+    assert len(out.all_coordinates) < sum(map(len, sets)) and protocol.summary(out)["kept"] == len(out.coordinates)
     assert len(protocol.report(out)) == 3 and "3 pickers" in protocol.methods(out)
 
 
@@ -89,12 +89,12 @@ def test_networks_and_votes_are_better_than_any_picker(field, sets):
     protocol, out, _ = run(field, sets)
     ours = judged(field, out.coordinates)
     assert ours.f1 > max(judged(field, each).f1 for each in sets) + 0.1 and ours.precision > 0.92 and ours.recall > 0.9
-    assert out.candidates.items["score"].is_between(0, 1).all() and out.coordinates.items["score"].min() >= 0.5
-    assert (out.candidates.items["deep_spread"] >= 0).all() and len(protocol.report(out)) == 4
+    assert out.all_coordinates.items["score"].is_between(0, 1).all() and out.coordinates.items["score"].min() >= 0.5
+    assert (out.all_coordinates.items["deep_spread"] >= 0).all() and len(protocol.report(out)) == 4
 
 
 def test_the_order_of_the_sets_does_not_matter(field, sets):
-    one, two = run(field, sets)[1].candidates.items, run(field, sets[::-1])[1].candidates.items
+    one, two = run(field, sets)[1].all_coordinates.items, run(field, sets[::-1])[1].all_coordinates.items
     assert one.drop("found_by").equals(two.drop("found_by"))
 
 
@@ -106,7 +106,7 @@ def test_sets_of_other_sampling_are_brought_together(field, sets):
 
 def test_one_set_is_only_looked_at(field, sets):
     out = run(field, sets[:1])[1]
-    assert len(out.candidates) == len(sets[0])
+    assert len(out.all_coordinates) == len(sets[0])
     assert judged(field, out.coordinates).precision > judged(field, sets[0]).precision + 0.2
 
 

@@ -4,7 +4,8 @@ Several small networks, trained from different beginnings, answer together; how 
 what surrounds it, so that an edge, a heap or a neighbour nearer than a particle can be told.
 """
 
-from functools import cache
+from functools import lru_cache
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -68,11 +69,11 @@ class Ensemble(nn.Module):
         return torch.cat(batches, dim=1) if batches else torch.zeros(MEMBERS, 0)
 
 
-@cache
-def shipped_scorer() -> Ensemble:
-    """Return the networks that come with cryoloom."""
+@lru_cache(maxsize=2)
+def read_scorer(path: Path | None) -> Ensemble:
+    """Return the networks whose weights are at `path`; None: those that come with cryoloom. They are shared: copy them before training."""
     ensemble = Ensemble()
-    read_weights(ensemble, shipped_weights("consensus"))
+    read_weights(ensemble, path or shipped_weights("consensus"))
     return ensemble.eval()
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 Map = NDArray[np.float32]
 Index = NDArray[np.int64]
@@ -49,3 +50,14 @@ def _vertex(before: Map, centre: Map, after: Map) -> Array:
     curvature = np.asarray(before, dtype=np.float64) - 2.0 * centre + after
     slope = 0.5 * (np.asarray(before, dtype=np.float64) - after)
     return np.clip(np.divide(slope, curvature, out=np.zeros_like(slope), where=curvature < 0), -0.5, 0.5)
+
+
+def far_places(taken: Array, size: tuple[int, int], distance: float, count: int, rng: np.random.Generator) -> Array:
+    """Draw up to `count` places ``(n, 2)`` x, y on an image of `size` (width, height), at least `distance` px from all `taken` ``(m, 2)``.
+
+    Where there is little room fewer are found: each place is tried a few times only.
+    """
+    drawn = rng.uniform(0.0, 1.0, (8 * count, 2)) * (np.asarray(size) - 1)
+    if len(taken):
+        drawn = drawn[cKDTree(taken).query(drawn)[0] >= distance]
+    return drawn[:count]

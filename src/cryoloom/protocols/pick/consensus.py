@@ -3,28 +3,37 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import polars as pl
 
-from cryoloom.data import Coordinates, Micrographs
+from cryoloom.data import Coordinates, Micrographs, PickingModel
 from cryoloom.data.identity import new_id_space
-from cryoloom.data.picks import micrographs_of, on_micrographs, pick_rows, picked_on
-from cryoloom.report.panels import Histogram, TableView
+from cryoloom.data.picks import micrographs_of, model_file, on_micrographs, pick_rows, picked_on
+from cryoloom.report.panels import Histogram, LinePlot, Series, TableView
 from cryoloom.report.picks import picks_panel
 from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
 from cryoloom.tables import Dataset
+from cryoloom.units import Angstrom
+
+if TYPE_CHECKING:
+    from cryoloom.numerics.picking.scene import Scene
 
 UNLIKE = 1.2
 """Diameters whose ratio is above this are not of one particle."""
+
+FEWEST, MOST = 640, 5000
+"""Agreed positions that must be there to learn from, and that are learned from at the most."""
 
 
 @dataclass(frozen=True)
 class Agreed(Outputs):
     """What is kept comes last, for the last set of a kind is what an export of everything writes."""
 
-    candidates: Coordinates
+    all_coordinates: Coordinates
     coordinates: Coordinates
+    model: PickingModel | None = None
 
 
 class PickConsensus(
@@ -37,7 +46,7 @@ class PickConsensus(
     """Gather the positions of several pickers into one of each particle, and score each by who found it and what it looks like.
 
     Networks that come with cryoloom, trained on simulated micrographs, look at every position. How much a picker's vote counts is learned from
-    all positions together: one that brings much junk counts for little. Positions below the threshold stay in `candidates`.
+    all positions together: one that brings much junk counts for little. Positions below the threshold stay in `all_coordinates`.
     """
 
     coordinates: tuple[Coordinates, ...] = Input(
@@ -46,6 +55,12 @@ class PickConsensus(
     )  # fmt: skip
     micrographs: Micrographs | None = Input(
         "Micrographs", optional=True, help="To look at, if others than those that were picked on: other sums, or another size."
+    )
+    model: PickingModel | None = Input(
+        "Networks",
+        optional=True,
+        aliases=("continueRun",),
+        help="Of an earlier pick.consensus that learned, in place of those that come with cryoloom.",
     )
     by: Literal["network", "votes"] = Param(
         "Score by", "network",
@@ -63,9 +78,22 @@ class PickConsensus(
         "Radius", 0.25, gt=0, le=1, advanced=True, aliases=("consensusRadius",),
         help="Positions of different pickers within this many diameters are one particle. Too large joins neighbours.",
     )  # fmt: skip
-    diameter: float | None = Param(
-        "Particle diameter", None, gt=0, advanced=True, help="In Å; empty takes that of the coordinates. Wrong, everything looks like junk."
+    diameter: Angstrom | None = Param(
+        "Particle diameter", None, gt=0, advanced=True, help="Empty takes that of the coordinates. Wrong, everything looks like junk."
     )
+    train: bool = Param(
+        "Learn from these sets", False, when="by == 'network'", group="Learning",
+        help="What at least two pickers agree on is learned as particles, places without any pick as others, before positions are scored. For particles "
+        "and ice unlike the simulated ones. The networks are an output that other runs can use.",
+    )  # fmt: skip
+    train_steps: int = Param(
+        "Steps", 400, ge=1, when="train", group="Learning", advanced=True, aliases=("nEpochs",),
+        help="Of 96 positions each. Too few change little; too many learn the mistakes that pickers share.",
+    )  # fmt: skip
+    train_rate: float = Param(
+        "Learning rate", 5e-4, gt=0, le=0.1, when="train", group="Learning", advanced=True, aliases=("learningRate",),
+        help="The highest; it rises and falls. Too high forgets what the networks knew.",
+    )  # fmt: skip
 
     def check(self) -> Iterator[Hint]:
         if not self.coordinates:
@@ -80,6 +108,10 @@ class PickConsensus(
             yield Hint("diameter", "is not told by the coordinates: give it in Å")
         elif self.diameter is None and (told := self._diameters) and max(told) > UNLIKE * min(told):
             yield Hint("diameter", f"differs between the sets, {min(told):g} to {max(told):g} Å: say which", fix=self._diameter)
+        if self.model is not None and self.model.meta.get("picker") != self.id:
+            yield Hint("model", "was not learned by pick.consensus: give the networks of one of its runs, or none")
+        if self.train and self.by == "network" and len(self.coordinates) < 2:
+            yield Hint("train", "needs at least two pickers to agree", fix=False)
         if self._field is None:
             yield Hint("micrographs", "are needed: the coordinates do not say which files they were picked on")
         elif all(_names(each).isdisjoint(self._names) for each in self.coordinates):
@@ -110,9 +142,19 @@ class PickConsensus(
         field = self._field
         assert field is not None and self._diameter is not None  # `check` has seen to it
         work = self._work(job, field)
-        alone = self.model_copy(update={"coordinates": (), "micrographs": None, "diameter": self._diameter})
-        result = job.map(alone.gather, Dataset(work, job.root, optics=field.optics), name="micrographs")
-        rows = self._scored(result.rows.sort("id"), field)
+        alone = self.model_copy(update={"coordinates": (), "micrographs": None, "model": None, "diameter": self._diameter})
+        rows = job.map(alone.gather, Dataset(work, job.root, optics=field.optics), name="positions").rows.sort("id")
+        model = self._learned(job, alone, rows, field) if self.train and self.by == "network" else None
+        if self.by == "network":
+            path, content = model_file(model or self.model, job.root)
+            told = (
+                rows.select("id", "x", "y")
+                .join(field.items, on="id")
+                .with_columns(model_path=pl.lit(path, pl.String), model_content=pl.lit(content))
+            )
+            looks = job.map(alone.look, Dataset(told, job.root, optics=field.optics), name="looks").rows
+            rows = rows.join(looks, on="id").sort("id")
+        rows = self._scored(rows, field)
         least = self.votes or (1 if self.by == "network" else len(self.coordinates))
         kept = rows.filter(pl.col("votes") >= least)
         if self.by == "network":
@@ -120,11 +162,8 @@ class PickConsensus(
         if kept.is_empty():
             job.warn(f"None of {rows.height} positions is kept: are the sets of one kind of particle, and the diameter right?")
         meta = {"diameter": self._diameter, "pickers": len(self.coordinates), "id_space": new_id_space(rows)}
-        parts = {
-            name: Coordinates(part, job.root, optics=field.optics, meta=meta)
-            for name, part in (("candidates", rows), ("coordinates", kept))
-        }
-        return Agreed(**parts)
+        both = (Coordinates(part, job.root, optics=field.optics, meta=meta) for part in (rows, kept))
+        return Agreed(*both, model=model)
 
     def _work(self, job: Job, field: Dataset) -> pl.DataFrame:
         """Return the micrographs with the positions of all pickers on them: lists ``x``, ``y`` and whose each is, ``picker``."""
@@ -143,7 +182,7 @@ class PickConsensus(
         return field.items.join(lists, left_on="id", right_on="micrograph_id", how="inner", maintain_order="left").sort("id")
 
     def gather(self, item: Item) -> Mapping[str, Any]:
-        """Gather the positions on one micrograph, and look at each."""
+        """Gather the positions on one micrograph: ``found`` has bit n set if picker n found it."""
         import numpy as np
 
         from cryoloom.numerics.picking.groups import group_picks
@@ -154,26 +193,93 @@ class PickConsensus(
             [places[picker == number] for number in range(int(picker.max()) + 1)], self.radius * self.diameter / item["pixel_size"]
         )
         found = [sum(1 << number for number, index in enumerate(of_one) if index >= 0) for of_one in groups.members.tolist()]
-        told = {"x": groups.x.tolist(), "y": groups.y.tolist(), "found": found}
-        if self.by == "votes":
-            return told
-        logits = self._looked_at(item, groups.x, groups.y)
-        return {**told, "odds": logits.mean(axis=0).tolist(), "spread": logits.std(axis=0).tolist()}
+        return {"x": groups.x.tolist(), "y": groups.y.tolist(), "found": found}
 
-    def _looked_at(self, item: Item, x: Any, y: Any) -> Any:
-        """Return the networks' logits ``(members, n)`` of positions on a micrograph."""
+    def look(self, item: Item) -> Mapping[str, Any]:
+        """Look at the positions on one micrograph: mean of the networks' logits, and how far they differ."""
+        import torch
+
+        from cryoloom.numerics.learn.scorer import read_scorer
+
+        torch.set_num_threads(1)
+        scene = self._scene(item.file("micrograph_path"), item["pixel_size"], dark=item.row.get("contrast") != "bright")
+        places = (torch.tensor(item[axis], dtype=torch.float64) / scale for axis, scale in zip("xy", scene.scale[::-1], strict=True))
+        logits = read_scorer(item.file("model_path") if item["model_path"] else None).scores(scene.pixels, *places)
+        return {"odds": logits.mean(dim=0).tolist(), "spread": logits.std(dim=0, unbiased=False).tolist()}
+
+    def _scene(self, path: Path, pixel_size: float, *, dark: bool) -> "Scene":
+        import numpy as np
+
+        from cryoloom.formats.mrc import read_mrc
+        from cryoloom.numerics.learn.scorer import GRAIN
+        from cryoloom.numerics.picking.scene import reduce_micrograph
+
+        try:
+            return reduce_micrograph(np.squeeze(read_mrc(path).data), pixel_size, self.diameter or 0.0, dark=dark, grain=GRAIN)
+        except ValueError as problem:
+            raise Failure("diameter-too-large", f"{path.name}: {problem}.", "Give the diameter in Å.") from problem
+
+    def _learned(self, job: Job, alone: Self, rows: pl.DataFrame, field: Dataset) -> PickingModel:
+        """Train the networks on what at least two pickers agree on."""
+        import numpy as np
+
+        agreed = [[number.bit_count() > 1 for number in found] for found in rows["found"]]
+        count = sum(map(sum, agreed))
+        if count < FEWEST:
+            raise Failure(
+                "too-few-agree", f"pick.consensus: the pickers agree on {count} positions; {FEWEST} are needed to learn from.",
+                "Score with the networks that come with cryoloom: leave --train out.",
+            )  # fmt: skip
+        # Of micrographs in a random order, as many as it takes.
+        order = np.random.default_rng(job.seed).permutation(rows.height)
+        enough = np.searchsorted(np.cumsum([sum(agreed[place]) for place in order]), MOST) + 1
+        chosen = sorted(order[:enough].tolist())
+        told = (
+            rows[chosen]
+            .with_columns(agreed=pl.Series([agreed[place] for place in chosen]))
+            .join(field.items, on="id", maintain_order="left")
+        )
+        sizes = {group["optics_group"]: float(group["pixel_size"]) for group in field.optics}
+        dark = {group["optics_group"]: group.get("contrast") != "bright" for group in field.optics}
+        told = told.with_columns(pixel_size=pl.col("optics_group").replace_strict(sizes), dark=pl.col("optics_group").replace_strict(dark))
+        path, content = model_file(self.model, job.root)
+        lists = {name: [told[name].to_list()] for name in ("micrograph_path", "pixel_size", "dark", "x", "y", "agreed")}
+        item = {"id": [1], **lists, "model_content": [content], "enabled": [True], "fail_reason": [""]}
+        work = pl.DataFrame(item).rename({"micrograph_path": "images"}).with_columns(model_path=pl.lit(path, pl.String))
+        learned = job.map(alone.learn, Dataset(work, job.root), name="networks").rows
+        meta = {"picker": self.id, "diameter": self._diameter, "agreed": count, "losses": learned["losses"][0].to_list()}
+        return PickingModel(learned.select("id", "model_path"), job.root, meta=meta)
+
+    def learn(self, item: Item) -> Mapping[str, Any]:
+        """Train the networks on the micrographs of the one item."""
+        import copy
+
         import numpy as np
         import torch
 
-        from cryoloom.formats.mrc import read_mrc
-        from cryoloom.numerics.learn.scorer import GRAIN, shipped_scorer
-        from cryoloom.numerics.picking.scene import reduce_micrograph
+        from cryoloom.numerics.learn.levelling import level
+        from cryoloom.numerics.learn.scorer import GRAIN, cut_squares, read_scorer
+        from cryoloom.numerics.learn.scorer_fit import tune
+        from cryoloom.numerics.learn.weights import write_weights
+        from cryoloom.numerics.picking.peaks import far_places
 
         torch.set_num_threads(1)
-        image = np.squeeze(read_mrc(item.file("micrograph_path")).data)
-        scene = reduce_micrograph(image, item["pixel_size"], self.diameter, dark=item.row.get("contrast") != "bright", grain=GRAIN)
-        places = (torch.from_numpy(values / scale) for values, scale in zip((x, y), scene.scale[::-1], strict=True))
-        return shipped_scorer().scores(scene.pixels, *places).numpy().astype(np.float64)
+        rng = np.random.default_rng(item.seed)
+        right, wrong = [], []
+        lists = (item[name] for name in ("images", "pixel_size", "dark", "x", "y", "agreed"))
+        for image, size, dark, x, y, agreed in zip(*lists, strict=True):
+            scene = self._scene(item.root / image, size, dark=dark)
+            places = np.stack([np.asarray(x) / scene.scale[1], np.asarray(y) / scene.scale[0]], axis=1)
+            here = places[np.asarray(agreed, dtype=bool)]
+            away = far_places(places, scene.pixels.shape[::-1], 0.75 * GRAIN, len(here), rng)
+            levelled = level(scene.pixels[None], GRAIN)[0]
+            for kind, chosen in ((right, here), (wrong, away)):
+                kind.append(cut_squares(levelled, *map(torch.from_numpy, chosen.T)))
+        networks = copy.deepcopy(read_scorer(item.file("model_path") if item["model_path"] else None))
+        losses = tune(networks, torch.cat(right), torch.cat(wrong), steps=self.train_steps, rate=self.train_rate, seed=item.seed)
+        path = item.output("_networks.npz")
+        write_weights(networks, path)
+        return {"model_path": path, "losses": losses}
 
     def _scored(self, rows: pl.DataFrame, field: Dataset) -> pl.DataFrame:
         """Return one row a gathered position of the micrographs `rows`, with its votes and score."""
@@ -206,9 +312,9 @@ class PickConsensus(
     def summary(self, out: Agreed) -> Mapping[str, Any]:
         return {
             "positions of all pickers": sum(each.enabled().height for each in self.coordinates),
-            "different ones": len(out.candidates),
+            "different ones": len(out.all_coordinates),
             "kept": len(out.coordinates),
-            **{f"found by {votes}": count for votes, count in _by_votes(out.candidates.items)},
+            **{f"found by {votes}": count for votes, count in _by_votes(out.all_coordinates.items)},
         }
 
     def methods(self, out: Agreed) -> str:
@@ -219,12 +325,19 @@ class PickConsensus(
         )
         return (
             f"The positions of {len(self.coordinates)} pickers were gathered within {self.radius:g} particle diameters and {how}: "
-            f"{len(out.coordinates)} of {len(out.candidates)} positions."
+            f"{len(out.coordinates)} of {len(out.all_coordinates)} positions."
         )
 
     def report(self, out: Agreed) -> list[Panel]:
-        rows, kept = out.candidates.items, set(out.coordinates.items["id"])
+        rows, kept = out.all_coordinates.items, set(out.coordinates.items["id"])
         panels: list[Panel] = [*picks_panel(out.coordinates)]
+        if out.model is not None:
+            losses = out.model.meta["losses"]
+            panels.append(
+                LinePlot(
+                    title="Learning", series=[Series("loss", list(range(1, len(losses) + 1)), losses)], x_label="step", y_label="mean loss"
+                )
+            )
         if self.by == "network":
             panels.append(
                 Histogram(
