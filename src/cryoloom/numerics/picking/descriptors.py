@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cryoloom.numerics.fourier.grids import radius_2d
 from cryoloom.numerics.picking.blob import FEATURES, BlobMap, Blobs
-from cryoloom.numerics.picking.scene import GRAIN, Scene
+from cryoloom.numerics.picking.scene import FINEST, GRAIN, Scene, reduce_micrograph
 
 Array = NDArray[np.float64]
 
@@ -50,10 +50,9 @@ class Grain:
     diameter: float
 
     @classmethod
-    def of(cls, scene: Scene) -> "Grain":
-        """Return the grain of a scene's own pixels, not below a `GRAIN`-th of the diameter."""
-        diameter = scene.diameter * scene.pixel_size
-        return cls(max(scene.pixel_size, diameter / GRAIN), diameter)
+    def fitting(cls, diameter: float, pixel_size: float) -> "Grain":
+        """Return the grain for a particle of `diameter` Å on micrographs of `pixel_size` Å."""
+        return cls(max(diameter / GRAIN, FINEST, pixel_size), diameter)
 
     @property
     def rings(self) -> NDArray[np.float32]:
@@ -126,6 +125,17 @@ class View:
         self._map = BlobMap(scene)
         self.candidates: Blobs = self._map.blobs(border)
         self._channels = _channels(scene.pixels, scene.pixel_size / grain.size)
+
+    @classmethod
+    def of(cls, image: NDArray[np.generic], pixel_size: float, grain: Grain, *, bright: bool = False, border: float = 0.3) -> "View":
+        """Return the view of a micrograph ``(h, w)`` of `pixel_size` Å whose particles are dark, or `bright`.
+
+        Raises
+        ------
+        ValueError
+            If the particle's diameter is above half the short side.
+        """
+        return cls(reduce_micrograph(image, pixel_size, grain.diameter, dark=not bright), grain, border=border)
 
     def describe(self, x: Array, y: Array) -> Descriptors:
         """Describe places ``(n,)``, px of the micrograph."""

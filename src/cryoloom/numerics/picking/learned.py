@@ -1,17 +1,18 @@
-"""Picking as somebody showed it: examples from marks on a few micrographs, a model made of them, and the picks of a model.
+"""Picking as somebody showed it: examples from lessons on a few micrographs, a model made of them, and the picks of a model.
 
 After Abrishami et al. (2013), doi:10.1093/bioinformatics/btt429. What is other here, and why: docs/decisions/0026.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cryoloom.numerics.picking.descriptors import REACH, Descriptors, Grain, View
 from cryoloom.numerics.picking.features import Bases
-from cryoloom.numerics.picking.kernel_machine import KernelMachine
+from cryoloom.numerics.picking.kernel_machine import KernelMachine, precision_recall
 from cryoloom.numerics.picking.selection import best_apart
 
 Array = NDArray[np.float64]
@@ -32,7 +33,7 @@ class TooFew(ValueError):
 
 
 @dataclass(frozen=True)
-class Marks:
+class Lesson:
     """What somebody marked on a micrograph, px.
 
     Attributes
@@ -46,6 +47,13 @@ class Marks:
     picks: Array
     rejected: Array
     region: tuple[float, float, float, float] | None = None
+
+    @classmethod
+    def of_json(cls, told: Mapping[str, Any]) -> "Lesson":
+        """Return a lesson from lists of places ``picks`` and ``rejected``, and ``region``."""
+        picks, rejected = (np.array(told[name], dtype=np.float64).reshape(-1, 2) for name in ("picks", "rejected"))
+        region = told.get("region")
+        return cls(picks, rejected, tuple(region) if region else None)
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,18 @@ class Model:
         """Return the probability ``(n,)`` that each described place is a particle."""
         return self.machine.probabilities(self.machine.margins(self.bases.features(described)))
 
+    def estimates(self, least: float = 0.5) -> dict[str, float]:
+        """Return the precision and the recall of picks of the score `least` or more, each example judged by a model that was not shown it."""
+        chosen = self.machine.probabilities(self.machine.left_out) >= least
+        hits = (self.share * (chosen & self.positive)).sum()
+        precision = hits / max((self.share * chosen).sum(), 1e-12)
+        return {"precision": round(float(precision), 4), "recall": round(float(hits / (self.share * self.positive).sum()), 4)}
+
+    def curve(self) -> tuple[Array, Array, Array]:
+        """Return scores, falling, with the precision and the recall of picks down to each, judged as those of `estimates`."""
+        margins, precision, recall = precision_recall(self.machine.left_out, self.positive, self.share)
+        return self.machine.probabilities(margins), precision, recall
+
 
 @dataclass(frozen=True)
 class Picks:
@@ -140,8 +160,8 @@ def pick(view: View, model: Model, *, least: float, distance: float, share: floa
     return Picks(x[best], y[best], score[best])
 
 
-def examples_of(view: View, marks: Marks, diameter: float, *, seed: int) -> Examples:
-    """Return what `marks` teach on the micrograph of `view`.
+def examples_of(view: View, lesson: Lesson, diameter: float, *, seed: int) -> Examples:
+    """Return what a lesson teaches on the micrograph of `view`.
 
     Parameters
     ----------
@@ -149,16 +169,17 @@ def examples_of(view: View, marks: Marks, diameter: float, *, seed: int) -> Exam
         Of the particle, px of the micrograph.
     """
     candidates = np.stack([view.candidates.x, view.candidates.y], axis=1)
-    picks = _on_candidates(marks.picks, candidates, SAME * diameter)
-    known = np.concatenate([marks.picks, picks, marks.rejected])
-    background = _apart(_inside(candidates, marks.region), known, SAME * diameter)
+    picks = _on_candidates(lesson.picks, candidates, SAME * diameter)
+    rejected = _apart(lesson.rejected, lesson.picks, SAME * diameter)  # somebody may have had second thoughts
+    known = np.concatenate([lesson.picks, picks, rejected])
+    background = _apart(_inside(candidates, lesson.region), known, SAME * diameter)
     wanted = max(FEWEST, round(PER_PICK * len(picks)))
     rng = np.random.default_rng(seed)
     drawn = rng.permutation(len(background))[:wanted]
-    grid = _apart(_grid(view, marks.region, diameter), np.concatenate([known, background]), SAME * diameter)
+    grid = _apart(_grid(view, lesson.region, diameter), np.concatenate([known, background]), SAME * diameter)
     more = rng.permutation(len(grid))[: wanted - len(drawn)]
-    places = np.concatenate([picks, marks.rejected, background[drawn], grid[more]])
-    counts = (len(picks), len(marks.rejected), len(drawn), len(more))
+    places = np.concatenate([picks, rejected, background[drawn], grid[more]])
+    counts = (len(picks), len(rejected), len(drawn), len(more))
     return Examples(
         places=places,
         described=view.describe(places[:, 0], places[:, 1]),
