@@ -107,6 +107,22 @@ class PickingSession:
         """Return the particle's diameter, Å."""
         return self.marks.diameter
 
+    @property
+    def model(self) -> "Model":
+        """Return the model that autopicks; one that an earlier session had is learned again.
+
+        Raises
+        ------
+        WrongUse
+            ``not-trained``.
+        """
+        if self._model is None:
+            if not self._edits.trained:
+                raise WrongUse("not-trained", "There is no model yet.", "Pick at least 10 particles, then train.")
+            self.train()
+        assert self._model is not None
+        return self._model
+
     def box_size(self, micrograph: int) -> int:
         """Return the side of a box on a micrograph, px."""
         return round(BOX * self.diameter / self._row(micrograph)["pixel_size"])
@@ -249,7 +265,7 @@ class PickingSession:
         if sheet.look is Look.CORRECTED:
             raise WrongUse("corrected", f"{row['micrograph_name']} has been accepted.", "Reopen it first.")
         across = self.diameter / row["pixel_size"]
-        found = pick(self._view(micrograph), self._trained(), least=0.0, distance=DISTANCE * across, share=self._share)
+        found = pick(self._view(micrograph), self.model, least=0.0, distance=DISTANCE * across, share=self._share)
         fixed = np.array([(each.x, each.y) for each in (*sheet.rejected, *(p for p in sheet.picks if p.score is None))]).reshape(-1, 2)
         places = np.stack([found.x, found.y], axis=1)
         free = (np.linalg.norm(places[:, None] - fixed[None], axis=2) > 0.5 * DISTANCE * across).all(axis=1)
@@ -343,11 +359,3 @@ class PickingSession:
             examples = examples_of(self._view(micrograph), Lesson.of_json(lesson), across, seed=micrograph)
             known = self._examples[micrograph] = (told, examples)
         return known[1]
-
-    def _trained(self) -> "Model":
-        if self._model is None:
-            if not self._edits.trained:
-                raise WrongUse("not-trained", "There is no model yet.", "Pick at least 10 particles, then train.")
-            self.train()
-        assert self._model is not None
-        return self._model

@@ -6,7 +6,7 @@ over angles: the same numbers up to an orthogonal transform, but no more of them
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cryoloom.numerics.fourier.grids import radius_2d
+from cryoloom.numerics.fourier.transforms import shift_images
 from cryoloom.numerics.picking.blob import FEATURES, BlobMap, Blobs
 from cryoloom.numerics.picking.scene import FINEST, GRAIN, Scene, reduce_micrograph
 
@@ -110,6 +111,8 @@ class Descriptors:
 class View:
     """A micrograph made ready to be described anywhere.
 
+    The scene's pixels are moved so that they lie evenly about the micrograph's middle: one turned by 90° gives the same pixels, turned.
+
     Parameters
     ----------
     scene
@@ -121,10 +124,14 @@ class View:
     """
 
     def __init__(self, scene: Scene, grain: Grain, *, border: float = 0.3) -> None:
-        self.scene, self.grain = scene, grain
-        self._map = BlobMap(scene)
-        self.candidates: Blobs = self._map.blobs(border)
-        self._channels = _channels(scene.pixels, scene.pixel_size / grain.size)
+        self.grain = grain
+        self._first = tuple((scale - 1.0) / 2.0 for scale in scene.scale)
+        away = torch.tensor([-first / scale for first, scale in zip(self._first[::-1], scene.scale[::-1], strict=True)])
+        self.scene = replace(scene, pixels=shift_images(scene.pixels, away))
+        self._map = BlobMap(self.scene)
+        found = self._map.blobs(border)
+        self.candidates: Blobs = replace(found, x=found.x + self._first[1], y=found.y + self._first[0])
+        self._channels = _channels(self.scene.pixels, scene.pixel_size / grain.size)
 
     @classmethod
     def of(cls, image: NDArray[np.generic], pixel_size: float, grain: Grain, *, bright: bool = False, border: float = 0.3) -> "View":
@@ -139,6 +146,7 @@ class View:
 
     def describe(self, x: Array, y: Array) -> Descriptors:
         """Describe places ``(n,)``, px of the micrograph."""
+        x, y = np.asarray(x) - self._first[1], np.asarray(y) - self._first[0]
         scale_y, scale_x = self.scene.scale
         places = torch.from_numpy(np.stack([x / scale_x, y / scale_y], axis=-1).astype(np.float32).reshape(-1, 2))
         if not len(places):
