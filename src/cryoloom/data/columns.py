@@ -148,6 +148,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("origin_x", "Å", "added to the image to centre the particle", "rlnOriginXAngst", "shiftX"),
     Column("origin_y", "Å", "added to the image to centre the particle", "rlnOriginYAngst", "shiftY"),
     Column("flip", "", "whether the image is mirrored along x before anything else; in 2D only", "", "flip"),
+    Column("picking_state", "", "how far the picks of the micrograph were looked at", "", "pickingMicrographState"),
     Column("class_id", "", "class, from 1", "rlnClassNumber", "ref"),
     Column("half_set", "", "independent half, 1 or 2", "rlnRandomSubset", "", "alignments3D/split"),
     Column("max_probability", "", "largest weight of one pose", "rlnMaxValueProbDistribution"),

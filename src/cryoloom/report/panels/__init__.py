@@ -1,6 +1,7 @@
 """The kinds of panels a report is made of: data and limits first, drawing beside it."""
 
 from cryoloom.report.panels.angular_distribution import AngularDistribution
+from cryoloom.report.panels.bars import Bars
 from cryoloom.report.panels.flow_arrows import FlowArrows
 from cryoloom.report.panels.funnel import Funnel
 from cryoloom.report.panels.histogram import Histogram
@@ -15,6 +16,7 @@ from cryoloom.report.panels.trajectory import Trajectory
 
 __all__ = [
     "AngularDistribution",
+    "Bars",
     "FlowArrows",
     "Funnel",
     "Histogram",
