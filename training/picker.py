@@ -14,7 +14,7 @@ from cryoloom.numerics.learn.detector import GRAIN, Detector
 from cryoloom.numerics.learn.fit import Fit, Targets, targets
 from cryoloom.numerics.learn.levelling import level
 from cryoloom.numerics.learn.weights import read_weights, write_weights
-from training.judge import average_precision, calibrate, found, validation
+from training.judge import calibrate, judge, validation
 from training.shards import Drawn, read_shards, write_shards
 
 CROP, RIM = 160, 16
@@ -56,8 +56,7 @@ def train(drawn: Drawn, path: Path, *, steps: int, batch: int = 8, rate: float =
     for step in range(1, steps + 1):
         losses.append(fit.step(*batches.next()))
         if step % every == 0 or step == steps:
-            precision = average_precision(found(scenes, fit.mean))
-            say(f"{step:6d} steps {time.monotonic() - began:6.0f} s  loss {np.mean(losses):.3f}  AUPRC {precision:.3f}")
+            say(f"{step:6d} steps {time.monotonic() - began:6.0f} s  loss {np.mean(losses):.3f}  {judge(scenes, fit.mean)}")
             losses.clear()
             write_weights(fit.mean, path)
     return fit.mean
@@ -87,7 +86,7 @@ def main() -> None:
     else:
         network = Detector()
         read_weights(network, arguments.weights)
-        say(calibrate(network, validation(160)))
+        say(str(calibrate(network, validation(160))))
         write_weights(network, arguments.weights)
 
 
