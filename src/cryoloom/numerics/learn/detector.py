@@ -6,6 +6,8 @@ Objects as points (Zhou, Wang & Krähenbühl 2019), so that nothing need be know
 (batch normalisation): unlike group normalisation, the answer at one place then does not depend on how much of the micrograph is looked at.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -53,6 +55,11 @@ class Detector(nn.Module):
         middle = self.joined_middle(middle + _doubled(self.deep_to_middle(deep)))
         low = self.joined_low(low + _doubled(self.middle_to_low(middle)))
         return self.answers(self.head(low))
+
+    def encoder(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters of what comes before the decoder."""
+        for part in (self.stem, self.fine, self.low, self.middle, self.deep):
+            yield from part.parameters()
 
     def confidence(self, logits: Tensor) -> Tensor:
         """Return the probability of a particle that `logits` mean: they were calibrated on particles never trained on."""

@@ -96,10 +96,20 @@ def loss(answers: Tensor, wanted: Targets) -> Tensor:
 
 
 class Fit:
-    """A detector under training: AdamW, a rate that rises quickly and falls as a cosine, and the running mean of the weights."""
+    """A detector under training: AdamW, a rate that rises quickly and falls as a cosine, and the running mean of the weights.
 
-    def __init__(self, network: Detector, *, steps: int, rate: float, memory: float = 0.998) -> None:
-        self.network, self.steps, self.rate, self.memory = network, steps, rate, memory
+    Parameters
+    ----------
+    rate
+        The highest learning rate.
+    memory
+        Share of the running mean that a step leaves.
+    settled
+        The network knows its trade: averages of the normalisation stay, and for the first third of the steps the encoder does, too.
+    """
+
+    def __init__(self, network: Detector, *, steps: int, rate: float, memory: float = 0.998, settled: bool = False) -> None:
+        self.network, self.steps, self.rate, self.memory, self.settled = network, steps, rate, memory, settled
         self.mean = copy.deepcopy(network).requires_grad_(False).eval()
         kernels = [values for values in network.parameters() if values.ndim == 4]
         others = [values for values in network.parameters() if values.ndim != 4]
@@ -108,7 +118,9 @@ class Fit:
 
     def step(self, images: Tensor, wanted: Targets) -> float:
         """Take one step on levelled `images` ``(n, h, w)``; return the loss before it."""
-        self.network.train()
+        self.network.train(not self.settled)
+        for values in self.network.encoder():
+            values.requires_grad_(not (self.settled and self.taken < self.steps / 3))
         rise = min(1.0, (self.taken + 1) / max(1.0, 0.05 * self.steps))
         rate = self.rate * rise * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, self.taken / self.steps))))
         for group in self.optimiser.param_groups:
