@@ -50,6 +50,10 @@ class Coordinates(Dataset, kind="coordinates", required=("micrograph_id", "micro
     """Particle centres in px of the micrographs they were picked on; meta: ``diameter`` (Å)."""
 
 
+class PickingModel(Dataset, kind="picking_model", required=("model_path",)):
+    """What a picker has learned, one row; meta: ``diameter`` (Å), ``box_size`` (px) and ``pixel_size`` of the micrographs it was learned on."""
+
+
 class Particles(Dataset, kind="particles", required=("micrograph_id", "stack_path", "stack_index", "optics_group")):
     """Boxed particles: image ``stack_index`` (from 0) of ``stack_path``; ``id`` is the coordinate's.
 
