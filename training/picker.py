@@ -27,11 +27,13 @@ def examples_of(drawn: Drawn) -> list[Example]:
     return [Example(*each) for each in zip(images, torch.from_numpy(drawn.ignored), places, strict=True)]
 
 
-def train(drawn: Drawn, path: Path, *, steps: int, batch: int = 8, rate: float = 3e-3, seed: int = 1, every: int = 250) -> Detector:
+def train(
+    drawn: Drawn, path: Path, *, steps: int, batch: int = 8, rate: float = 3e-3, seed: int = 1, every: int = 250, coarse: bool = False
+) -> Detector:
     """Train for `steps` steps; every so often judge the mean network and write it to `path`, and return it in the end."""
     torch.manual_seed(seed)
     network = Detector().to(memory_format=torch.channels_last)
-    fit, batches = Fit(network, steps=steps, rate=rate), Batches(examples_of(drawn), batch, seed)
+    fit, batches = Fit(network, steps=steps, rate=rate, coarse=coarse), Batches(examples_of(drawn), batch, seed)
     scenes, began, losses = validation(48), time.monotonic(), []
     for step in range(1, steps + 1):
         losses.append(fit.step(*batches.next()))
@@ -56,13 +58,14 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=Path("pick-deep.npz"))
     parser.add_argument("--shards", type=int, default=48, help="files of 64 scenes")
     parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--bfloat16", action="store_true", help="twice as fast on processors that have it")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.action == "draw":
         write_shards(arguments.folder, 0, arguments.shards)
     elif arguments.action == "train":
-        train(read_shards(arguments.folder), arguments.weights, steps=arguments.steps)
+        train(read_shards(arguments.folder), arguments.weights, steps=arguments.steps, coarse=arguments.bfloat16)
     else:
         network = Detector()
         read_weights(network, arguments.weights)

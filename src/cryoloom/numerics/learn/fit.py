@@ -106,15 +106,19 @@ class Fit:
         Share of the running mean that a step leaves.
     settled
         The network knows its trade: averages of the normalisation stay, and for the first third of the steps the encoder does, too.
+    coarse
+        Convolutions in bfloat16: twice as fast on processors that have it.
     """
 
-    def __init__(self, network: Detector, *, steps: int, rate: float, memory: float = 0.998, settled: bool = False) -> None:
+    def __init__(
+        self, network: Detector, *, steps: int, rate: float, memory: float = 0.998, settled: bool = False, coarse: bool = False
+    ) -> None:
         self.network, self.steps, self.rate, self.memory, self.settled = network, steps, rate, memory, settled
         self.mean = copy.deepcopy(network).requires_grad_(False).eval()
         kernels = [values for values in network.parameters() if values.ndim == 4]
         others = [values for values in network.parameters() if values.ndim != 4]
         self.optimiser = torch.optim.AdamW([{"params": kernels, "weight_decay": 1e-2}, {"params": others, "weight_decay": 0.0}], lr=rate)
-        self.taken = 0
+        self.taken, self.coarse = 0, coarse
 
     def step(self, images: Tensor, wanted: Targets) -> float:
         """Take one step on levelled `images` ``(n, h, w)``; return the loss before it."""
@@ -126,7 +130,9 @@ class Fit:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
-        wrong = loss(self.network(images[:, None].contiguous(memory_format=torch.channels_last)), wanted)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.coarse):
+            answers = self.network(images[:, None].contiguous(memory_format=torch.channels_last))
+        wrong = loss(answers, wanted)
         wrong.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimiser.step()

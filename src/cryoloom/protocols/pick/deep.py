@@ -67,7 +67,7 @@ class DeepPick(
         help="Topaz runs its own pretrained network with the command `topaz`, which must be installed. It knows no diameter but the spacing of picks.",
     )  # fmt: skip
     diameter: Angstrom = Param(
-        "Particle diameter", gt=0, wizard="particle-size", aliases=("boxSize", "particle_diameter"),
+        "Particle diameter", gt=0, wizard="particle-size", aliases=("particle_diameter",),
         help="Of the particle's longest view. A fifth off costs little; half or twice finds parts, or pairs.",
     )  # fmt: skip
     threshold: float = Param(
