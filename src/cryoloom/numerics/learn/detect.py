@@ -38,6 +38,11 @@ class Detections:
     diameter: Array
     confidence: Array
 
+    @property
+    def sure(self) -> int:
+        """How many are more likely than not."""
+        return int(np.count_nonzero(self.confidence > 0.5))
+
 
 def detect(scene: Scene, network: Detector, *, least: float, distance: float = 0.6, border: float = 0.0) -> Detections:
     """Return all particles of `scene` that are at least as likely as `least`.

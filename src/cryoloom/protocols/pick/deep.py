@@ -177,11 +177,11 @@ class DeepPick(
         scene = self._scene(_image_path(item), item["pixel_size"], item["micrograph_name"])
         network = _network(item.file("model_path") if item["model_path"] else None)
         found = detect(scene, network, least=LISTED, distance=self.distance, border=self.border)
-        # Where so few particles are seen that they are hardly the right ones, the other contrast is tried.
+        # Where hardly any particle is sure, the other contrast is tried.
         inverted = False
-        if found.confidence.sum() < 0.02 * scene.pixels.numel() / scene.diameter**2:
+        if found.sure < 0.05 * scene.pixels.numel() / scene.diameter**2:
             other = detect(scene.inverted(), network, least=LISTED, distance=self.distance, border=self.border)
-            inverted = bool(other.confidence.sum() > 3.0 * found.confidence.sum() + 3.0)
+            inverted = other.sure > 3 * found.sure + 3
         places = {"x": found.x.tolist(), "y": found.y.tolist(), "score": found.confidence.tolist()}
         return {**places, "diameter": (found.diameter * item["pixel_size"]).tolist(), "inverted": inverted}
 
