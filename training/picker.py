@@ -1,63 +1,45 @@
 """Train the network of pick.deep, from nothing but seeds: `python -m training.picker draw`, then `train`, then `calibrate`."""
 
 import argparse
+import itertools
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from cryoloom.numerics.learn.augment import crop_and_turn, vary
+from cryoloom.numerics.learn.batches import Batches, Example
 from cryoloom.numerics.learn.detector import GRAIN, Detector
-from cryoloom.numerics.learn.fit import Fit, Targets, loss, targets
+from cryoloom.numerics.learn.detector_loss import loss
+from cryoloom.numerics.learn.fit import Fit
 from cryoloom.numerics.learn.levelling import level
 from cryoloom.numerics.learn.weights import read_weights, write_weights
-from training.judge import average_precision, calibrate, found, validation
+from training.judge import calibrate, judge, validation
 from training.shards import Drawn, read_shards, write_shards
 
-CROP, RIM = 160, 16
-"""Pixels a side of what the network is shown in training, and what is cut off around it after filters that wrap around."""
+
+def examples_of(drawn: Drawn) -> list[Example]:
+    """Return drawn scenes as the network will see them."""
+    parts = np.array_split(drawn.images, max(1, len(drawn.images) // 64))
+    images = torch.cat([level(torch.from_numpy(part), GRAIN).half() for part in parts])
+    edges = np.searchsorted(drawn.places[:, 0], np.arange(len(drawn.images) + 1))
+    places = [torch.from_numpy(drawn.places[start:end, 1:]) for start, end in itertools.pairwise(edges)]
+    return [Example(*each) for each in zip(images, torch.from_numpy(drawn.ignored), places, strict=True)]
 
 
-class Batches:
-    """Random batches of augmented crops of drawn scenes: `next` gives the same sequence for a seed."""
-
-    def __init__(self, drawn: Drawn, size: int, seed: int) -> None:
-        self.size, self.rng = size, np.random.default_rng(seed)
-        self.images = torch.cat(
-            [level(torch.from_numpy(part), GRAIN).half() for part in np.array_split(drawn.images, max(1, len(drawn.images) // 64))]
-        )
-        self.ignored = torch.from_numpy(drawn.ignored)
-        order = np.searchsorted(drawn.places[:, 0], np.arange(len(drawn.images) + 1))
-        self.places = [torch.from_numpy(drawn.places[start:end, 1:]) for start, end in zip(order[:-1], order[1:], strict=True)]
-
-    def next(self) -> tuple[Tensor, Targets]:
-        """Return levelled images ``(size, CROP, CROP)`` and what they should be answered."""
-        images, ignored, places = [], [], []
-        for index in range(self.size):
-            scene = int(self.rng.integers(len(self.images)))
-            image, mask, truth = crop_and_turn(self.images[scene], self.ignored[scene], self.places[scene], CROP + 2 * RIM, self.rng)
-            images.append(image)
-            ignored.append(mask)
-            places.append(torch.cat([torch.full((len(truth), 1), float(index)), truth - torch.tensor([RIM, RIM, 0.0])], dim=1))
-        varied = level(vary(torch.stack(images), self.rng), GRAIN)
-        inner = slice(RIM, RIM + CROP)
-        return varied[:, inner, inner], targets(torch.cat(places).float(), torch.stack(ignored)[:, inner, inner])
-
-
-def train(drawn: Drawn, path: Path, *, steps: int, batch: int = 8, rate: float = 3e-3, seed: int = 1, every: int = 250) -> Detector:
+def train(
+    drawn: Drawn, path: Path, *, steps: int, batch: int = 8, rate: float = 3e-3, seed: int = 1, every: int = 250, coarse: bool = False
+) -> Detector:
     """Train for `steps` steps; every so often judge the mean network and write it to `path`, and return it in the end."""
     torch.manual_seed(seed)
     network = Detector().to(memory_format=torch.channels_last)
-    fit, batches = Fit(network, loss, steps=steps, rate=rate), Batches(drawn, batch, seed)
+    fit, batches = Fit(network, loss, steps=steps, rate=rate, coarse=coarse), Batches(examples_of(drawn), batch, seed)
     scenes, began, losses = validation(48), time.monotonic(), []
     for step in range(1, steps + 1):
         losses.append(fit.step(*batches.next()))
         if step % every == 0 or step == steps:
-            precision = average_precision(found(scenes, fit.mean))
-            say(f"{step:6d} steps {time.monotonic() - began:6.0f} s  loss {np.mean(losses):.3f}  AUPRC {precision:.3f}")
+            say(f"{step:6d} steps {time.monotonic() - began:6.0f} s  loss {np.mean(losses):.3f}  {judge(scenes, fit.mean)}")
             losses.clear()
             write_weights(fit.mean, path)
     return fit.mean
@@ -77,17 +59,18 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=Path("pick-deep.npz"))
     parser.add_argument("--shards", type=int, default=48, help="files of 64 scenes")
     parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--bfloat16", action="store_true", help="twice as fast on processors that have it")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.action == "draw":
         write_shards(arguments.folder, 0, arguments.shards)
     elif arguments.action == "train":
-        train(read_shards(arguments.folder), arguments.weights, steps=arguments.steps)
+        train(read_shards(arguments.folder), arguments.weights, steps=arguments.steps, coarse=arguments.bfloat16)
     else:
         network = Detector()
         read_weights(network, arguments.weights)
-        say(calibrate(network, validation(160)))
+        say(str(calibrate(network, validation(160))))
         write_weights(network, arguments.weights)
 
 

@@ -26,7 +26,7 @@ from cryoloom.numerics.learn.weights import write_weights
 from cryoloom.numerics.picking.peaks import find_peaks
 from training.shards import Drawn, read_shards
 
-SHIPPED = Path(__file__).parents[1] / "src/cryoloom/numerics/learn/models/consensus.npz"
+SHIPPED = Path(__file__).parents[1] / "src/cryoloom/numerics/learn/models/pick-consensus.npz"
 CENTRED, ASTRAY = 0.12, 0.3
 """Diameters: positions nearer than the one to a centre are right, farther than the other wrong; between them nothing is asked."""
 SCENES, POSITIONS = 4, 24

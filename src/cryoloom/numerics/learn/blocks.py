@@ -1,7 +1,17 @@
 """What the networks are built of."""
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+class Fittable(nn.Module):
+    """A network whose encoder can rest while what follows it learns."""
+
+    def encoder(self) -> Iterator[nn.Parameter]:
+        """Yield the encoder's parameters."""
+        raise NotImplementedError
 
 
 class Convolution(nn.Sequential):

@@ -17,6 +17,9 @@ Array = NDArray[np.float64]
 STRIDE = 16
 """Images have sides that are multiples of this."""
 
+BAND, REACH = 1024, 160
+"""Rows that are looked at in one go, and how far around an answer the network looks at the most; multiples of `STRIDE`."""
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -34,6 +37,11 @@ class Detections:
     y: Array
     diameter: Array
     confidence: Array
+
+    @property
+    def sure(self) -> int:
+        """How many are more likely than not."""
+        return int(np.count_nonzero(self.confidence > 0.5))
 
 
 def detect(scene: Scene, network: Detector, *, least: float, distance: float = 0.6, border: float = 0.0) -> Detections:
@@ -66,12 +74,18 @@ def detect(scene: Scene, network: Detector, *, least: float, distance: float = 0
 
 
 def _answers(scene: Scene, network: Detector) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the confidence ``(h, w)`` and all answers ``(4, h, w)`` in cells, of the cells that lie in the micrograph."""
+    """Return the confidence ``(h, w)`` and all answers ``(4, h, w)`` in cells, of the cells that lie in the micrograph.
+
+    Large micrographs are looked at in bands, so that memory stays bounded.
+    """
     height, width = scene.pixels.shape
     levelled = level(scene.pixels[None], scene.diameter)[None]
     padded = functional.pad(levelled, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
+    bands = []
     with torch.inference_mode():
-        answers = network.eval()(padded.contiguous(memory_format=torch.channels_last))[0]
-        confidence = network.confidence(answers[0])
-    cells = (slice(0, -(-height // CELL)), slice(0, -(-width // CELL)))
-    return confidence[cells].numpy(), answers[:, cells[0], cells[1]].numpy()
+        for top in range(0, padded.shape[2], BAND):
+            first, last = max(0, top - REACH), min(top + BAND, padded.shape[2])
+            seen = padded[:, :, first : last + REACH].contiguous(memory_format=torch.channels_last)
+            bands.append(network.eval()(seen)[0, :, (top - first) // CELL : (last - first) // CELL])
+        answers = torch.cat(bands, dim=1)[:, : -(-height // CELL), : -(-width // CELL)]
+        return network.confidence(answers[0]).numpy(), answers.numpy()

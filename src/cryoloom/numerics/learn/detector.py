@@ -6,11 +6,13 @@ Objects as points (Zhou, Wang & Krähenbühl 2019), so that nothing need be know
 (batch normalisation): unlike group normalisation, the answer at one place then does not depend on how much of the micrograph is looked at.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cryoloom.numerics.learn.blocks import Convolution, Residual
+from cryoloom.numerics.learn.blocks import Convolution, Fittable, Residual
 
 GRAIN = 24.0
 """Pixels across the particle in the images that it is shown."""
@@ -25,7 +27,7 @@ RARE = 0.01
 """Confidence that an untrained network has in every cell."""
 
 
-class Detector(nn.Module):
+class Detector(Fittable):
     """Maps levelled images ``(n, 1, h, w)``, sides multiples of 16, to ``(n, 4, h / 4, w / 4)``: see `forward`."""
 
     def __init__(self) -> None:
@@ -55,6 +57,11 @@ class Detector(nn.Module):
         middle = self.joined_middle(middle + _doubled(self.deep_to_middle(deep)))
         low = self.joined_low(low + _doubled(self.middle_to_low(middle)))
         return self.answers(self.head(low))
+
+    def encoder(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters of what comes before the decoder."""
+        for part in (self.stem, self.fine, self.low, self.middle, self.deep):
+            yield from part.parameters()
 
     def confidence(self, logits: Tensor) -> Tensor:
         """Return the probability of a particle that `logits` mean: they were calibrated on particles never trained on."""

@@ -4,13 +4,14 @@ Several small networks, trained from different beginnings, answer together; how 
 what surrounds it, so that an edge, a heap or a neighbour nearer than a particle can be told.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from cryoloom.numerics.learn.blocks import Convolution, Residual
+from cryoloom.numerics.learn.blocks import Convolution, Fittable, Residual
 from cryoloom.numerics.learn.levelling import level
 from cryoloom.numerics.learn.weights import read_weights, shipped_weights
 
@@ -26,7 +27,7 @@ MEMBERS = 3
 BATCH = 256
 
 
-class Scorer(nn.Module):
+class Scorer(Fittable):
     """One network: squares ``(n, 1, SIDE, SIDE)`` of a levelled micrograph to logits ``(n,)``."""
 
     def __init__(self) -> None:
@@ -42,6 +43,10 @@ class Scorer(nn.Module):
         middle = seen.shape[-1] // 2
         centre = seen[:, :, middle - 1 : middle + 1, middle - 1 : middle + 1].mean(dim=(2, 3))
         return self.answer(torch.cat([centre, seen.mean(dim=(2, 3)), seen.amax(dim=(2, 3))], dim=1))[:, 0]
+
+    def encoder(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters of the convolutions."""
+        return self.features.parameters()
 
 
 class Ensemble(nn.Module):
@@ -73,7 +78,7 @@ class Ensemble(nn.Module):
 def read_scorer(path: Path | None) -> Ensemble:
     """Return the networks whose weights are at `path`; None: those that come with cryoloom. They are shared: copy them before training."""
     ensemble = Ensemble()
-    read_weights(ensemble, path or shipped_weights("consensus"))
+    read_weights(ensemble, path or shipped_weights("pick-consensus"))
     return ensemble.eval()
 
 

@@ -66,7 +66,7 @@ def tune(ensemble: Ensemble, agreed: Tensor, others: Tensor, *, steps: int, rate
     losses = np.zeros(steps)
     for number, member in enumerate(ensemble.members):
         right, wrong = kept[0][1], kept[1][1]
-        fit = Fit(member, loss, steps=steps, rate=rate)
+        fit = Fit(member, loss, steps=steps, rate=rate, memory=0.98, settled=True)
         for step in range(steps):
             if step == steps // 2:
                 right = right[_fitting(fit, right)]
