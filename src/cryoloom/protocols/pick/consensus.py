@@ -78,6 +78,10 @@ class PickConsensus(
         "Radius", 0.25, gt=0, le=1, advanced=True, aliases=("consensusRadius",),
         help="Positions of different pickers within this many diameters are one particle. Too large joins neighbours.",
     )  # fmt: skip
+    distance: float = Param(
+        "Least distance", 0.5, ge=0, le=2, advanced=True,
+        help="Between kept positions, in diameters; of two that are nearer the less likely one goes. Too small keeps a particle twice.",
+    )  # fmt: skip
     diameter: Angstrom | None = Param(
         "Particle diameter", None, gt=0, advanced=True, help="Empty takes that of the coordinates. Wrong, everything looks like junk."
     )
@@ -159,6 +163,7 @@ class PickConsensus(
         kept = rows.filter(pl.col("votes") >= least)
         if self.by == "network":
             kept = kept.filter(pl.col("score") >= self.threshold)
+        kept = self._apart(kept, field)
         if kept.is_empty():
             job.warn(f"None of {rows.height} positions is kept: are the sets of one kind of particle, and the diameter right?")
         meta = {"diameter": self._diameter, "pickers": len(self.coordinates), "id_space": new_id_space(rows)}
@@ -306,6 +311,21 @@ class PickConsensus(
             told = {name: values[mine] for name, values in columns.items()}
             frames.append(pick_rows(about[row["id"]], self._diameter, x=row["x"], y=row["y"], **told))
         return pl.concat(frames)
+
+    def _apart(self, rows: pl.DataFrame, field: Dataset) -> pl.DataFrame:
+        """Return the rows without those nearer than `distance` to a likelier one on the same micrograph."""
+        import numpy as np
+
+        from cryoloom.numerics.picking.peaks import keep_apart
+
+        sizes = {group["optics_group"]: float(group["pixel_size"]) for group in field.optics}
+        frames = []
+        for mine in rows.partition_by("micrograph_id", maintain_order=True):
+            order = np.lexsort((-mine["votes"].to_numpy(), -mine["score"].to_numpy()))
+            distance = self.distance * (self._diameter or 0.0) / sizes[mine["optics_group"][0]]
+            alive = keep_apart(mine["x"].to_numpy()[order], mine["y"].to_numpy()[order], distance)
+            frames.append(mine[np.sort(order[alive])])
+        return pl.concat(frames) if frames else rows
 
     # -- in words and pictures ----------------------------------------------------------------------------------
 
