@@ -146,3 +146,22 @@ def test_an_empty_picker_stops_with_its_reason(field, sets):
     nothing = Coordinates(sets[0].items.head(0), sets[0].root, optics=OPTICS, meta=sets[0].meta)
     with pytest.raises(Failure, match="no position lies"):
         PickConsensus(coordinates=(nothing,), micrographs=field[0]).run(PlainJob(field[0].root, field[0].root))
+
+
+def test_networks_learn_from_agreement_and_can_be_used_again(field, sets, monkeypatch):
+    monkeypatch.setattr("cryoloom.protocols.pick.consensus.FEWEST", 100)
+    protocol, out, _ = run(field, sets, train=True, train_steps=12)
+    assert out.model is not None and out.model.meta["picker"] == "pick.consensus" and out.model.meta["agreed"] > 100
+    losses = out.model.meta["losses"]
+    assert len(losses) == 12 and np.mean(losses[-4:]) < np.mean(losses[:4])
+    assert judged(field, out.coordinates).f1 > 0.9 and len(protocol.report(out)) == 5
+    again = run(field, sets, model=out.model)[1]
+    assert again.all_coordinates.items.equals(out.all_coordinates.items)
+    assert not again.all_coordinates.items["deep_score"].equals(run(field, sets)[1].all_coordinates.items["deep_score"])
+    other = type(out.model)(out.model.items, out.model.root, meta={"picker": "pick.deep"})
+    assert any(hint.parameter == "model" for hint in PickConsensus(coordinates=sets, model=other).check())
+
+
+def test_too_little_agreement_is_not_learned_from(field, sets):
+    with pytest.raises(Failure, match="640 are needed"):
+        run(field, sets, train=True)
