@@ -75,7 +75,7 @@ class Conversion:
                 self.outside += sum(pointer.run not in self.ids for pointer in each)
 
     def _pointers(self, name: str, value: Any, protocol: type[Protocol] | None) -> list[Pointer]:
-        if name in HEAD:
+        if name in HEAD or (name in MANAGEMENT and name != "_prerequisites"):
             return []
         declared = protocol is not None and _input(name, protocol) is not None
         return pointers(name, value, self.ids, declared=declared)
@@ -123,10 +123,13 @@ class Conversion:
 
     def _inputs(self, step: Step) -> None:
         assert step.protocol
+        together: dict[str, list[Pointer]] = {}
         for name, found in step.pointers.items():
             ours = _input(name, step.protocol)
-            if ours and ours not in step.inputs:
-                self.connect(step, ours, found)
+            if ours and (ours not in together or extra_of(step.protocol.model_fields[ours]).get("many")):
+                together.setdefault(ours, []).extend(found)
+        for ours, found in together.items():
+            self.connect(step, ours, found)
 
     def connect(self, step: Step, ours: str, found: list[Pointer]) -> None:
         """Make pointers an input of a step."""
@@ -163,7 +166,8 @@ class Conversion:
         """Yield the names that may tell the kind of an output: its own, and what a step that keeps the kind of its sets took."""
         seen: set[str] = set()
         while True:
-            yield _stem_and_number(pointer.output)[0]
+            yield _said(pointer.output)
+            yield _said(str(step.record.get("outputClassName") or ""))
             seen.add(step.id)
             taken = [found for name, found in step.pointers.items() if step.protocol and _input(name, step.protocol) == "items"]
             if not taken or taken[0][0].run not in self.steps.keys() - seen:
@@ -307,6 +311,12 @@ def _stem_and_number(name: str) -> tuple[str, int]:
     """Return the name of an output without the number at its end, and that number, 0 where there is none."""
     stem = name.rstrip("0123456789")
     return stem.lower(), int(name[len(stem) :] or 0)
+
+
+def _said(name: str) -> str:
+    """Return what the name of an output says of its kind; averages and maps of classes are with the classes here."""
+    stem = _stem_and_number(name)[0]
+    return "classes" if stem.endswith(("averages", "representatives")) else stem
 
 
 def _binning(step: Step) -> float:

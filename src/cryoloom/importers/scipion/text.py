@@ -17,6 +17,7 @@ TYPES = {0: "text", 1: "boolean", 2: "path", 3: "integer", 4: "number", 5: "path
 
 _PERCENT = re.compile(r"%(?:\((\w+)\)s|%)")
 _FIELD = re.compile(r"~(?P<title>[^~|\n]*)\|(?P<default>[^~|\n]*)\|(?P<type>[0-6])(?:\|(?P<alias>[^~|\n]*))?~")
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+|"')
 _YES_NO = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
 
 
@@ -68,11 +69,39 @@ def read_text(path: Path, given: dict[str, str]) -> Template:
         for name in template.inputs:
             given.pop(name, None)
     try:
-        records = json.loads(text, parse_constant=_refuse_constant)
+        records = _loaded(text, template)
     except (ValueError, RecursionError) as error:
         raise WrongUse("scipion-invalid", f"{path}: not JSON: {error}.", "Export the workflow again.") from error
     template.records = _checked(records, path)
     return template
+
+
+def _loaded(text: str, template: Template) -> Any:
+    """Return what JSON says; templates written by hand have a comma too many or too few, which can mean one thing only."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        wrong = error
+    mended = _with_commas(text)
+    try:
+        records = json.loads(mended, parse_constant=_refuse_constant)
+    except ValueError:
+        raise wrong from None  # what the mended text lacks would be told of a place that is not in the file
+    template.messages.append(f"Its JSON has a comma too many or lacks one ({wrong}); it was read as if that were right.")
+    return records
+
+
+def _with_commas(text: str) -> str:
+    """Return JSON with a comma between any two things that follow one another, and none before a closing bracket."""
+    tokens = _TOKEN.findall(text)
+    kept: list[str] = []
+    for token in tokens:
+        if token in "]}" and kept and kept[-1] == ",":
+            kept.pop()
+        elif token not in ",:]}" and kept and kept[-1] not in ",:[{":
+            kept.append(",")
+        kept.append(token)
+    return " ".join(kept)
 
 
 def _refuse_constant(name: str) -> None:
@@ -133,11 +162,21 @@ def _filled(match: re.Match[str], quoted: bool, given: dict[str, str], template:
     title, default, kind = match["title"], match["default"], int(match["type"])
     if quoted:
         title, default = _unescaped(title), _unescaped(default)
-    name = match["alias"] or re.sub(r"\W+", "_", title).strip("_")
+    name = _name_of(match["alias"] or re.sub(r"\W+", "_", title).strip("_"), title, template)
     value = _typed(given.get(name, default), kind, name)
     asked = Asked(type=TYPES[kind], label=title, default=value)  # pyright: ignore[reportArgumentType] (one of its words)
-    template.inputs.setdefault(name, asked)  # several fields may bear one alias: what is given for it goes to all
+    template.inputs.setdefault(name, asked)  # a field may stand in several places: what is given for it goes to all
     return value
+
+
+def _name_of(alias: str, title: str, template: Template) -> str:
+    """Return what a field is given by: its alias, numbered where a field of another title bears that already."""
+    number = 1
+    while True:
+        name = alias if number == 1 else f"{alias}_{number}"
+        if name not in template.inputs or template.inputs[name].label == title:
+            return name
+        number += 1
 
 
 def _unescaped(text: str) -> str:
