@@ -140,15 +140,44 @@ def _screening(step: Step, whole: Conversion) -> None:
         step.parameters["max_astigmatism"] = UNSCREENED
     elif absolute:
         step.parameters["max_astigmatism"] = absolute
-    for each in whole.above(step):
-        if each is not step and "micrographs" not in step.inputs and (found := each.pointers.get("inputMicrographs")):
-            whole.connect(step, "micrographs", found[:1])
+    _where_missing("inputCTF")(step, whole)
 
 
 def _gaussian(step: Step, whole: Conversion) -> None:
     box, pixel_size = step.number("boxSize"), whole.pixel_size(step)
     if box and pixel_size:
         step.parameters["diameter"] = box * pixel_size
+
+
+def _micrographs_behind(name: str) -> Callable[[Step, Conversion], None]:
+    """Take the micrographs that what a pointer parameter names was made of; Scipion's sets bring them with them."""
+
+    def take(step: Step, whole: Conversion) -> None:
+        named = step.pointers.get(name, [])
+        source = whole.steps.get(named[0].run) if named else None
+        for each in whole.above(source) if source else ():
+            if found := each.pointers.get("inputMicrographs") or each.pointers.get("inputMics"):
+                whole.connect(step, "micrographs", found[:1])
+                return
+
+    return take
+
+
+def _where_missing(name: str) -> Callable[[Step, Conversion], None]:
+    """Do so if no micrographs are named."""
+    return lambda step, whole: None if "micrographs" in step.inputs else _micrographs_behind(name)(step, whole)
+
+
+def _votes(step: Step, whole: Conversion) -> None:
+    """Read how many pickers must agree, -1 for all of them."""
+    votes = step.number("consensus")
+    if votes is not None and step.has("votes"):
+        step.parameters["votes"] = int(votes) if votes > 0 else max(1, len(step.pointers.get("inputCoordinates", [])))
+        if step.has("by"):
+            step.parameters["by"] = "votes"
+    if "consensusRadius" in step.pointers:
+        step.used.add("consensusRadius")
+        step.needs["radius"] = f"is bound to {step.record['consensusRadius']} of the old project"
 
 
 def _extract(step: Step, whole: Conversion) -> None:
@@ -162,12 +191,7 @@ def _extract(step: Step, whole: Conversion) -> None:
         return
     if "micsSource" in step.record:
         step.used.add("micsSource")
-    coordinates = step.pointers.get("inputCoordinates", [])
-    source = whole.steps.get(coordinates[0].run) if coordinates else None
-    for each in whole.above(source) if source else ():
-        if found := each.pointers.get("inputMicrographs") or each.pointers.get("inputMics"):
-            whole.connect(step, "micrographs", found[:1])
-            return
+    _micrographs_behind("inputCoordinates")(step, whole)
 
 
 def _relion_extract(step: Step, whole: Conversion) -> None:
@@ -274,6 +298,8 @@ BY_PROTOCOL: Mapping[str, Callable[[Step, Conversion], None]] = {
     "ctf.refine": _band,
     "ctf.consensus": _screening,
     "particles.extract": _extract,
+    "pick.learned": _where_missing("xmippParticlePicking"),
+    "pick.clean": _where_missing("inputCoordinates"),
 }
 BY_CLASS: Mapping[str, Callable[[Step, Conversion], None]] = {
     "SparxGaussianProtPicking": _gaussian,
@@ -286,6 +312,7 @@ BY_CLASS: Mapping[str, Callable[[Step, Conversion], None]] = {
     **dict.fromkeys(CRYOSPARC_3D, _cryosparc_3d),
     "ProtRelionPostprocess": _sharpen,
     "ProtRelionCreateMask3D": _mask,
+    "XmippProtConsensusPicking": _votes,
     "ProtUserSubSet": _user_subset,
     "ProtRelionSelectClasses2D": _class_ranker,
     "ProtRelionMotioncor": _frames_summed,

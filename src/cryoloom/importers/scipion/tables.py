@@ -238,6 +238,9 @@ PARAMETERS: Mapping[str, tuple[str, Converter]] = {
 LEFT: Mapping[str, frozenset[str]] = {
     "ProtRelionAutopickLoG": frozenset({"threshold", "boxSize"}),
     "SparxGaussianProtPicking": frozenset({"boxSize", "lowerThreshold", "threshold"}),
+    "TopazProtPicking": frozenset({"threshold", "boxSize"}),
+    "SphireProtCRYOLOPicking": frozenset({"boxSize"}),
+    "XmippProtConsensusPicking": frozenset({"consensus", "consensusRadius", "mode"}),
     "ProtRelionCreateMask3D": frozenset({"initialLowPassFilterA"}),
     "XmippProtCreateMask3D": frozenset({"geo", "doSymmetrize", "doMorphological", "removeSmall"}),
     "ProtRelionExtractParticles": frozenset({"boxSize"}),
