@@ -158,12 +158,19 @@ def microscope() -> str:
     """Return a template with the slips that published ones have: a comma too few, a comma too many, one name for two fields."""
     text = json.dumps([
         movies(95, filesPath="~Movie's folder|%(HOME)s|2|moviesPath~", filesPattern="~files pattern|*.tif|2|moviesPath~", fileTimeout="30",
-               magnification="~Magnification|50000|3|mag~", dosePerFrame="~Dose per frame|1.0|4|dose~"),
+               magnification="~Magnification|50000|3|mag~", doseInitial="~Dose|0.0|4|dose~",
+               dosePerFrame="~Dose|1.0|4|dose~"),
         step("smartscopeConnection", 60, inputMovies="95.outputMovies", sessionName="~Session|''|0|sessionName~", refreshTime=240),
         step("ProtMotionCorr", 159, inputMovies="60.MoviesSS", alignFrame0=1, alignFrameN=60, gpuList="0, 1", gainRot=1, gainFlip=1),
         step("CistemProtCTFFind", 3, inputMicrographs="159.outputMicrographs", _queueParams='["default", {}]', runMode="3"),
         step("XmippProtCTFConsensus", 3841, inputCTF="3.outputCTF", useAstigmatism=True, astigmatism="~astigmatism|0.1|4|astigmatism~",
              useAstigmatismPercentage=False, astigmatismPer=0.1, useDefocus=True, minDefocus="~min|4000.0|4|min~", useResolution=False),
+        step("ProtSubSet", 286, inputFullSet="60.MoviesSS", chooseAtRandom=False, nElements=2, selectIds=True, range="1-150", setOperation=0),
+        step("XmippProtExtractParticles", 925, inputCoordinates="713.outputCoordinates", inputMicrographs="159.outputMicrographs", boxSize=300,
+             doResize=True, resizeOption=1, downFactor=1.0, resizeDim=100, resizeSamplingRate=1.0, boxSizeForced=-1, downsampleType=0),
+        step("XmippProtExtractParticles", 926, inputCoordinates="713.outputCoordinates", inputMicrographs="159.outputMicrographs", boxSize=300,
+             doResize=True, resizeOption=0, downFactor=1.0, resizeDim=100, resizeSamplingRate=1.8),
+        step("SphireProtCRYOLOPicking", 713, inputMicrographs="159.outputMicrographs", boxSize=0),
         step("smartscopeFeedbackFilter", 5233, inputProtocol="60.", inputGrids="60.Grids", micsPassFilter="3841.outputMicrographs"),
         step("provideCalculations", 20520, CTFCalculated="3.outputCTF", movieSmartscope="60.MoviesSS"),
     ], indent=1)  # fmt: skip

@@ -10,7 +10,7 @@ from scipion_flows import FLOWS
 from cryoloom.app.forms import check_parameters
 from cryoloom.app.session import create_project
 from cryoloom.app.workflow import import_workflow, known
-from cryoloom.importers.scipion.tables import CLASSES, CRYOSPARC_3D
+from cryoloom.importers.scipion.tables import CLASSES, CRYOSPARC_3D, INSTEAD
 
 
 def nodes_of(folder: Path, name: str):
@@ -76,7 +76,8 @@ STAND_INS = {"path": "/f", "pattern": ["/f"], "mask_diameter": 100.0, "box_size"
 def test_every_step_that_there_is_a_protocol_for_gets_it_with_a_form_that_is_right(name, tmp_path):
     for node in nodes_of(tmp_path, name).values():
         assert node.origin
-        ours = known(CLASSES.get(node.origin.name, ""))
+        switch, other = INSTEAD.get(node.origin.name, ("", ""))
+        ours = known(other if node.origin.record.get(switch) else CLASSES.get(node.origin.name, ""))
         assert node.protocol == (ours.id if ours else f"scipion:{node.origin.name}")
         if ours:
             check_parameters(ours, {each: value for each, value in STAND_INS.items() if each in ours.parameters()} | values(node))
@@ -128,7 +129,16 @@ def test_fields_of_one_name_and_commas(tmp_path):
     record = movies.origin and movies.origin.record
     assert record and record["filesPath"] == "/other" and record["filesPattern"] == "*.tif", "the pattern is no folder"
     assert done.workflow.inputs["moviesPath_2"].label == "files pattern" and any("comma" in each for each in done.messages)
+    assert (done.workflow.inputs["dose"].default, done.workflow.inputs["dose_2"].default) == (1, 0)
     assert nodes["3"].inputs == {"micrographs": "159.micrographs"}, "runMode is no run"
+
+
+def test_listed_rows_and_boxes_made_smaller_afterwards(tmp_path):
+    nodes = nodes_of(tmp_path, "microscope.json.template")
+    listed = values(nodes["286"])
+    assert nodes["286"].protocol == "sets.select" and (listed["mode"], listed["ids"]) == ("ids", ["1-150"])
+    by_box, by_pixel_size = values(nodes["925"]), values(nodes["926"])
+    assert (by_box["box_size"], by_box["bin"]) == (100, 3) and (by_pixel_size["box_size"], by_pixel_size["bin"]) == (150, 2)
 
 
 def test_other_packages(tmp_path):

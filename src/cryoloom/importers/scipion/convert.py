@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from cryoloom.importers.scipion.pointers import Pointer, pointers
-from cryoloom.importers.scipion.tables import CLASSES, INPUTS, LEFT, LIKE, MANAGEMENT, OFFERS, PARAMETERS, SKIP
+from cryoloom.importers.scipion.tables import CLASSES, INPUTS, INSTEAD, LEFT, LIKE, MANAGEMENT, OFFERS, PARAMETERS, SKIP, is_on
 from cryoloom.spec import Protocol
 from cryoloom.spec.param import extra_of
 from cryoloom.spec.workflow import Node, Origin, Value
@@ -65,7 +65,7 @@ class Conversion:
         self.steps: dict[str, Step] = {}
         self.edges = self.outside = 0
         for record in records:
-            protocol = _protocol(record["object.className"], find)
+            protocol = _protocol(record, find)
             step = Step(
                 record, protocol, {name: found for name, value in record.items() if (found := self._pointers(name, value, protocol))}
             )
@@ -257,7 +257,11 @@ class Conversion:
         }
 
 
-def _protocol(name: str, find: Find) -> type[Protocol] | None:
+def _protocol(record: dict[str, Any], find: Find) -> type[Protocol] | None:
+    name = record["object.className"]
+    switch, other = INSTEAD.get(name, ("", ""))
+    if is_on(record.get(switch)):
+        return find(other)
     if name in CLASSES:
         return find(CLASSES[name])
     protocol = find(name)

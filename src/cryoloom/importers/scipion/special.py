@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 from cryoloom.importers.scipion.convert import Conversion, Step, joined
 from cryoloom.importers.scipion.pointers import Pointer
-from cryoloom.importers.scipion.tables import CRYOSPARC_3D, PARAMETERS
+from cryoloom.importers.scipion.tables import CRYOSPARC_3D, PARAMETERS, is_on
 
 
 def finish(step: Step, whole: Conversion) -> None:
@@ -106,7 +106,7 @@ def _band(step: Step, whole: Conversion) -> None:
             step.parameters[ours] = round(pixel_size * (step.number("ctfDownFactor") or 1.0) / value, 3)
         elif value:
             step.needs[ours] = f"is {value:g} cycles a pixel, of a pixel size that the file does not tell"
-    if str(step.record.get("fixAstig")).lower() in ("false", "0"):
+    if not is_on(step.record.get("fixAstig", True)):
         step.parameters["astigmatism"] = 0.0
     step.used |= {"fixAstig"} & step.record.keys()
     largest = step.number("maxPhaseShift")
@@ -122,8 +122,8 @@ UNSCREENED = 1e6
 
 def _screening(step: Step, whole: Conversion) -> None:
     """Read the limits that are in use, and find the micrographs, which Scipion's sets of CTFs bring with them."""
-    on = {name: str(step.record.get(name, True)).lower() in ("true", "1") for name in ("useDefocus", "useAstigmatism", "useResolution")}
-    share = str(step.record.get("useAstigmatismPercentage")).lower() in ("true", "1")
+    on = {name: is_on(step.record.get(name, True)) for name in ("useDefocus", "useAstigmatism", "useResolution")}
+    share = is_on(step.record.get("useAstigmatismPercentage"))
     step.used |= {*on, "useAstigmatismPercentage"} & step.record.keys()
     for name, ours in (("minDefocus", "min_defocus"), ("maxDefocus", "max_defocus"), ("resolution", "max_resolution")):
         value = step.number(name)
@@ -185,6 +185,8 @@ def _extract(step: Step, whole: Conversion) -> None:
     if step.record.get("doNormalize") is False:
         step.parameters["normalisation"] = "none"
     step.used |= {"doNormalize", "downsampleType"} & step.record.keys()
+    if "doResize" in step.record:
+        _resized(step, whole)
     if "box_size" not in step.parameters and (step.number("boxSize") or 0) < 0:
         step.needs["box_size"] = "was left to the size that particles were picked with"
     if "micrographs" in step.inputs and step.record.get("micsSource", 1):
@@ -192,6 +194,26 @@ def _extract(step: Step, whole: Conversion) -> None:
     if "micsSource" in step.record:
         step.used.add("micsSource")
     _micrographs_behind("inputCoordinates")(step, whole)
+
+
+def _resized(step: Step, whole: Conversion) -> None:
+    """Read a box in px of the micrographs and what it is made of afterwards: a pixel size, a box, or a factor."""
+    step.used |= {"doResize", "resizeOption"} & step.record.keys()
+    step.parameters.pop("bin", None)
+    if not is_on(step.record["doResize"]):
+        return
+    box, option, pixel_size = step.number("boxSize") or 0, step.number("resizeOption"), whole.pixel_size(step)
+    side, sampling = step.number("resizeDim"), step.number("resizeSamplingRate")
+    if option == 1 and side and box > 0:
+        step.parameters |= {"box_size": int(side), "bin": box / side}
+        return
+    factor = step.number("downFactor") if option == 2 else sampling / pixel_size if option == 0 and sampling and pixel_size else None
+    if factor is None:
+        step.needs["bin"] = f"was told by a box of {side:g} px" if option == 1 and side else "was told by a pixel size"
+        return
+    step.parameters["bin"] = factor
+    if box > 0:
+        step.parameters["box_size"] = 2 * round(box / factor / 2)
 
 
 def _relion_extract(step: Step, whole: Conversion) -> None:
@@ -203,7 +225,7 @@ def _relion_extract(step: Step, whole: Conversion) -> None:
     box, scaled = step.number("boxSize"), step.number("rescaledSize")
     if not box or box <= 0:
         return
-    rescale = str(step.record.get("doRescale")).lower() in ("true", "1") and scaled
+    rescale = is_on(step.record.get("doRescale")) and scaled
     step.used.add("doRescale")
     step.parameters["box_size"] = int(scaled if rescale and scaled else box)
     if rescale and scaled:
@@ -253,7 +275,7 @@ def _cryosparc_2d(step: Step, whole: Conversion) -> None:
 
 
 def _sharpen(step: Step, whole: Conversion) -> None:
-    if str(step.record.get("doAutoBfactor", True)).lower() in ("true", "1"):
+    if is_on(step.record.get("doAutoBfactor", True)):
         step.parameters.pop("b_factor", None)
     else:
         low = step.number("lowRes")
@@ -274,6 +296,13 @@ def _class_ranker(step: Step, whole: Conversion) -> None:
     for run in [each.run for each in step.pointers.get("inputProtocol", [])][:1]:
         whole.connect(step, "items", [Pointer(run, "outputParticles")])
         whole.connect(step, "classes", [Pointer(run, "outputClasses")])
+
+
+def _subset_by_ids(step: Step, whole: Conversion) -> None:
+    """Take the rows that are listed."""
+    step.used |= {"selectIds"} & step.record.keys()
+    if step.has("mode"):
+        step.parameters["mode"] = "ids"
 
 
 def _user_subset(step: Step, whole: Conversion) -> None:
@@ -313,6 +342,7 @@ BY_CLASS: Mapping[str, Callable[[Step, Conversion], None]] = {
     "ProtRelionPostprocess": _sharpen,
     "ProtRelionCreateMask3D": _mask,
     "XmippProtConsensusPicking": _votes,
+    "ProtSubSet": _subset_by_ids,
     "ProtUserSubSet": _user_subset,
     "ProtRelionSelectClasses2D": _class_ranker,
     "ProtRelionMotioncor": _frames_summed,

@@ -86,6 +86,9 @@ CLASSES: Mapping[str, str] = {
 }
 """Class to protocol, also to those that this version may not have: such a node is a placeholder until it has."""
 
+INSTEAD: Mapping[str, tuple[str, str]] = {"ProtSubSet": ("selectIds", "sets.select")}
+"""Class to the parameter that, being on, makes it another protocol, and that."""
+
 CRYOSPARC_3D = (
     "ProtCryoSparcInitialModel",
     "ProtCryoSparcRefine3D",
@@ -164,6 +167,11 @@ def _yes_no(value: Any) -> Any:
     return words.get(str(value).strip().lower(), value)
 
 
+def is_on(value: Any) -> bool:
+    """Return whether a parameter is on; templates write that in several ways."""
+    return _yes_no(value) is True
+
+
 def _choice(yes: Any, no: Any) -> Converter:
     return lambda value: yes if _yes_no(value) is True else no
 
@@ -175,6 +183,10 @@ def _angstrom_of_defocus(value: Any) -> float:
 
 def _symmetry(value: Any) -> str:
     return str(value).strip().upper()
+
+
+def _listed(value: Any) -> list[str]:
+    return [each.strip() for each in str(value).split(",") if each.strip()]
 
 
 def _patches(value: Any) -> int:
@@ -230,6 +242,7 @@ PARAMETERS: Mapping[str, tuple[str, Converter]] = {
     "dosePerFrame": ("dose_per_frame", _unless(0)),
     "voltage": ("voltage", float),
     "magnification": ("magnification", _unless(0)),
+    "range": ("ids", _listed),
     "copyAlignment": ("poses", _choice("given", SKIP)),
     "alignmentAsPriors": ("poses", _choice("prior", SKIP)),
 }

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,14 @@ class Template:
         The lines before the list.
     inputs
         The fields, by alias.
+    fields
+        Their titles and defaults, as written.
     """
 
     records: list[dict[str, Any]]
     description: str = ""
     inputs: dict[str, Asked] = field(default_factory=dict)
+    fields: dict[str, tuple[str, str]] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
 
 
@@ -162,21 +166,19 @@ def _filled(match: re.Match[str], quoted: bool, given: dict[str, str], template:
     title, default, kind = match["title"], match["default"], int(match["type"])
     if quoted:
         title, default = _unescaped(title), _unescaped(default)
-    name = _name_of(match["alias"] or re.sub(r"\W+", "_", title).strip("_"), title, template)
+    name = _name_of(match["alias"] or re.sub(r"\W+", "_", title).strip("_"), (title, default), template)
     value = _typed(given.get(name, default), kind, name)
     asked = Asked(type=TYPES[kind], label=title, default=value)  # pyright: ignore[reportArgumentType] (one of its words)
     template.inputs.setdefault(name, asked)  # a field may stand in several places: what is given for it goes to all
     return value
 
 
-def _name_of(alias: str, title: str, template: Template) -> str:
-    """Return what a field is given by: its alias, numbered where a field of another title bears that already."""
-    number = 1
-    while True:
-        name = alias if number == 1 else f"{alias}_{number}"
-        if name not in template.inputs or template.inputs[name].label == title:
-            return name
-        number += 1
+def _name_of(alias: str, written: tuple[str, str], template: Template) -> str:
+    """Return what a field is given by: its alias, numbered where a field of another title or default bears that already."""
+    names = (alias if number == 1 else f"{alias}_{number}" for number in count(1))
+    name = next(each for each in names if template.fields.get(each, written) == written)
+    template.fields[name] = written
+    return name
 
 
 def _unescaped(text: str) -> str:
