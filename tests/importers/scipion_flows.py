@@ -226,7 +226,7 @@ def packages() -> str:
         step("ProtImportParticles", 20, filesPath="/d/p.star"),
         step("ProtCryoSparcInitialModel", 21, inputParticles="20.outputParticles", abinit_K=2, abinit_max_res=10.0, symmetryGroup=0,
              symmetryOrder=1, abinit_minisize_init=90, abinit_minisize=300, abinit_nonneg=True),
-        step("ProtCryoSparc3DHomogeneousRefine", 22, inputParticles="20.outputParticles", referenceVolume="21.outputVolume", refMask=None,
+        step("ProtCryoSparc3DHomogeneousRefine", 22, inputParticles="20.outputParticles", referenceVolume="21.outputVolumes.2", refMask=None,
              symmetryGroup=1, symmetryOrder=2, refine_res_init=30),
         step("ProtCryoSparcNewNonUniformRefine3D", 23, inputParticles="20.outputParticles", referenceVolume="22.outputVolume",
              refMask="24.outputMask", symmetryGroup=5, symmetryOrder=1),

@@ -147,7 +147,8 @@ def test_other_packages(tmp_path):
     assert (motion["first_frame"], motion["last_frame"], motion["group_size"]) == (2, 20, 2) and "first_summed" not in motion
     first = values(nodes["21"])
     assert (first["classes"], first["resolution"], first["symmetry"], first["first_batch"]) == (2, 10, "C1", 90)
-    assert values(nodes["22"])["symmetry"] == "D2" and nodes["22"].inputs["reference"] == "21.volume"
+    second = values(nodes["22"])
+    assert second["symmetry"] == "D2" and (nodes["22"].inputs["reference"], second["reference_class"]) == ("21.classes", 2)
     assert "symmetry" in nodes["23"].needs and nodes["23"].inputs["mask"] == "24.mask"
     assert nodes["24"].inputs == {"volume": "22.volume", "other": "21.volume"} and values(nodes["24"])["operation"] == "and-not"
     assert set(CRYOSPARC_3D) <= CLASSES.keys()

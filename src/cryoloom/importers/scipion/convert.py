@@ -154,6 +154,8 @@ class Conversion:
             return f"{pointer.run}.{pointer.output}".rstrip(".")
         outputs = {name: tuple(_kinds(annotation)) for name, annotation in _gives(step).items()}
         fitting = [name for name, kinds in outputs.items() if not wanted or any(issubclass(kind, wanted) for kind in kinds)]
+        if pointer.item and "classes" in fitting:
+            return f"{pointer.run}.classes"  # one of several maps is one of the classes here
         number = _stem_and_number(pointer.output)[1]
         split = {name: _stem_and_number(name) for name in fitting or outputs}
         for told in self._said_of_kind(pointer, step):
