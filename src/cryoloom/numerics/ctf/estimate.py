@@ -20,8 +20,9 @@ from cryoloom.numerics.ctf.spectrum import ICE_PIXEL, Array, Spectrum, fine_spec
 BACKGROUND = 5
 """Splines of the background over the band."""
 
-USABLE = 0.86
-"""Part of Nyquist's frequency that is fitted: beyond it interpolation of moved frames has damped the spectrum along x and y."""
+USABLE, USABLE_ICE = 0.86, 0.93
+"""Part of Nyquist's frequency that is fitted: beyond it interpolation of moved frames has damped the spectrum along x and y. The other where
+the ring of ice is in the spectrum, which carries the strongest rings there are and must not be cut through."""
 
 LEAST_GAIN, CLEAR_GAIN = 20.0, 30.0
 """Log-likelihood that rings must gain to be believed, and to tell how far a fit holds: of 150 spectra of noise none gained 15."""
@@ -160,7 +161,8 @@ def estimate_from_spectrum(
 ) -> Estimate:
     """Estimate the CTF behind an amplitude spectrum, from the `fine` one of the same image if there is one, near `prior` if there is one."""
     measured, spectrum = spectrum, without_spikes(spectrum)
-    low, high = 1 / settings.low_res, min(1 / settings.high_res, USABLE * 0.5 / spectrum.pixel_size)
+    usable = USABLE if spectrum.pixel_size > ICE_PIXEL else USABLE_ICE
+    low, high = 1 / settings.low_res, min(1 / settings.high_res, usable * 0.5 / spectrum.pixel_size)
     # Lines of detector and readout lie along the axes; a fine spectrum confines them.
     cross = max(2, spectrum.window // 50)
     if fine is None:
