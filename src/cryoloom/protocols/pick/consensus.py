@@ -349,8 +349,10 @@ class PickConsensus(
         )
 
     def report(self, out: Agreed) -> list[Panel]:
+        from cryoloom.formats.mrc import read_mrc
+
         rows, kept = out.all_coordinates.items, set(out.coordinates.items["id"])
-        panels: list[Panel] = [*picks_panel(out.coordinates)]
+        panels: list[Panel] = [*picks_panel(out.coordinates, read_mrc)]
         if out.model is not None:
             losses = out.model.meta["losses"]
             panels.append(
