@@ -183,7 +183,10 @@ def aligned(form: Any, job: Job) -> Aligned:
     result = job.map(form.model_copy(update={"alignment": None}).align, movies_with_alignment(form))
     warn_of(job, form, result.rows)
     ratio = float(exact_ratio(form.bin_factor))
-    return Aligned(micrographs_of(form.movies, result.rows, result.failed, root=job.root, first_frame=form.first_frame, ratio=ratio))
+    start = (region(form) or (0, 0))[:2]
+    return Aligned(
+        micrographs_of(form.movies, result.rows, result.failed, root=job.root, first_frame=form.first_frame, ratio=ratio, start=start)
+    )
 
 
 def summary(out: Aligned) -> dict[str, Any]:

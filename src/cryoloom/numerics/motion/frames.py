@@ -154,7 +154,8 @@ def outliers(total: Image, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return np.zeros_like(known)
     middle = float(np.median(good))
     spread = 1.4826 * float(np.median(np.abs(good - middle)))
-    return (np.abs(total - np.float32(middle)) > HOT * max(spread, 1e-12)) & ~known
+    far = HOT * max(spread, 1e-12)
+    return ((total > np.float32(middle + far)) | (total < np.float32(middle - far))) & ~known
 
 
 class _Neighbours:
@@ -175,11 +176,11 @@ class _Neighbours:
             else:
                 lonely.append(place)
                 choices.append(choices[0])
-        everywhere = np.flatnonzero(~bad)
+        everywhere = np.flatnonzero(~bad) if lonely else choices[0]
         self._counts = np.array([len(one) for one in choices[1:]], dtype=np.int64)
         self._starts = np.cumsum(self._counts) - self._counts
         self._starts[lonely], self._counts[lonely] = self._counts.sum(), len(everywhere)
-        self._choices = np.concatenate([*choices, everywhere]) if lonely else np.concatenate(choices)
+        self._choices = np.concatenate([*choices, everywhere])
 
     def fill(self, frame: Image, rng: np.random.Generator) -> None:
         """Replace bad pixels by good ones drawn from around them: never by a constant, to which correlations would lock."""

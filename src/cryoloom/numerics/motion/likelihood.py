@@ -156,14 +156,13 @@ def static_share(spectra: Spectra, motion: Tensor, moved: Tensor, unmoved: Tenso
     radius = spectra.radius
     pairs = pair_weights(spectra.fade)
     coherent, doubly, unfaded = (torch.zeros_like(radius) for _ in range(3))
-    for f in range(len(motion)):
-        apart = (motion[f] - motion).to(torch.float64).norm(dim=1)
-        both = spectra.fade[f] * spectra.fade
-        both[f] = 0
+    for f in range(1, len(motion)):  # with those before: every pair once, and counted twice
+        apart = (motion[f] - motion[:f]).to(torch.float64).norm(dim=1)
+        both = spectra.fade[f] * spectra.fade[:f]
         overlap = torch.from_numpy(j0(2 * math.pi * (apart[:, None] * radius).numpy()))
-        coherent += (both * overlap).sum(0)
-        doubly += (both.square() * overlap).sum(0)
-        unfaded += both.sum(0)
+        coherent += 2 * (both * overlap).sum(0)
+        doubly += 2 * (both.square() * overlap).sum(0)
+        unfaded += 2 * both.sum(0)
     coherent, doubly, unfaded = coherent / pairs, doubly / pairs, unfaded / pairs
     # moved = signal + coherent·static, unmoved = doubly·signal + unfaded·static
     told = unfaded - doubly * coherent
@@ -213,10 +212,12 @@ def static_slope(rings: Law, fade: Tensor, motion: Tensor) -> Tensor:
     if not bool((strength > 0).any()):
         return gradient
     turn = 2 * math.pi * rings.radius
-    for f in range(len(motion)):
-        apart = motion[f].to(torch.float64) - motion.to(torch.float64)
+    for f in range(1, len(motion)):
+        apart = (motion[f] - motion[:f]).to(torch.float64)
         distance = apart.norm(dim=1)
         bend = torch.from_numpy(j1((distance[:, None] * turn).numpy()))
-        pull = -2 * (strength * turn * fade[f] * fade * bend).sum(1)
-        gradient[f] = (pull[:, None] * apart / distance.clamp_min(1e-9)[:, None]).sum(0)
+        pull = -2 * (strength * turn * fade[f] * fade[:f] * bend).sum(1)
+        force = pull[:, None] * apart / distance.clamp_min(1e-9)[:, None]
+        gradient[f] += force.sum(0)
+        gradient[:f] -= force
     return gradient
