@@ -163,7 +163,10 @@ def known_motion(form: Any, item: Item, count: int) -> Any:
 
 def warn_of(job: Any, form: Any, rows: Any) -> None:
     """Say what looks wrong in the rows of aligned movies."""
-    quiet = rows.filter(~pl.col("motion_sure") & (pl.col("shift_x").list.len() > 1)).height
+    refused = rows.filter("motion_refused").height
+    if refused:
+        job.warn(f"{refused} movies agree less when moved back by the motion found than as recorded; it was refused, and they were summed as they are.")
+    quiet = rows.filter(~pl.col("motion_sure") & ~pl.col("motion_refused") & (pl.col("shift_x").list.len() > 1)).height
     if quiet:
         job.warn(f"{quiet} movies show no motion above their noise and were summed as they are.")
     single = rows.filter(pl.col("shift_x").list.len() == 1).height

@@ -81,7 +81,11 @@ def outliers(rows: pl.DataFrame, pixel_size: float) -> Panel:
             if steps.max(initial=0) > JUMP
             else "",
             f"moved {row['motion_total']:.1f} Å, the median {middle:.1f} Å" if row["motion_total"] > middle + FAR * spread else "",
-            "no motion above the noise" if not row["motion_sure"] else "",
+            "the motion found was worse than none, and refused"
+            if row.get("motion_refused")
+            else "no motion above the noise"
+            if not row["motion_sure"]
+            else "",
             f"{row['bad_pixels']} bad pixels" if row["bad_pixels"] > 0.01 * row["width"] * row["height"] else "",
         ]
         if any(reasons):

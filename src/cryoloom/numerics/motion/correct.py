@@ -64,17 +64,20 @@ class Motion:
         Of the motion of whole frames; below `rigid.SURE` none is claimed. Error in px per axis.
     evidence
         Log evidence of local motion; 0 when there is none.
+    refused
+        Whether a motion was found that is worse than none (`rigid.Rigid`), and none is claimed.
     """
 
     field: Field
     confidence: float
     error: float
     evidence: float
+    refused: bool = False
 
     @property
     def sure(self) -> bool:
-        """Return whether frames were found to correlate at all."""
-        return self.confidence >= SURE
+        """Return whether frames were found to correlate, and by a motion that does them good."""
+        return self.confidence >= SURE and not self.refused
 
 
 def frame_spectra(frames: Frames, exposure: Exposure, group: int = 1) -> Spectra:
@@ -133,7 +136,7 @@ def estimate_motion(
     if rigid.error < CERTAIN and min(grid) >= 3:
         local = estimate_local(spectra, rigid, grid)
         field, evidence = local.field, local.evidence
-    return Motion(_of_frames(field, times, frames.count), rigid.confidence, rigid.error, evidence)
+    return Motion(_of_frames(field, times, frames.count), rigid.confidence, rigid.error, evidence, rigid.refused)
 
 
 def sum_frames(frames: Frames | Part, field: Field, exposure: Exposure, *, halves: bool = False) -> Sums:

@@ -4,6 +4,7 @@ A transform of 2048² px is ten milliseconds of arithmetic, and memory that is n
 at a time, and columns are transformed in place.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -51,18 +52,29 @@ class BandTransform:
     """
 
     def __init__(self, window: Tensor, band: Band) -> None:
-        self._window, self._band = window, band
-        columns = (band.kept[1] + 1) // 2
-        self._rows = room(window.shape[0], columns + 8)[:, :columns]  # not a power of two apart, for the cache
+        (height, width), (kept_h, kept_w) = window.shape, band.kept
+        self._window, self._scale = window, kept_h * kept_w / (height * width)
+        columns, high, low = (kept_w + 1) // 2, (kept_h + 1) // 2, (kept_h - 1) // 2
+        self._rows = room(height, columns + 8)[:, :columns]  # not a power of two apart, for the cache
+        self._ends = ((slice(0, high), slice(0, high)), (slice(kept_h - low, kept_h), slice(height - low, height)))
+        self._level = torch.zeros(kept_h, columns, dtype=torch.complex64)
+        self._add(torch.ones_like(window), self._level)
 
     def add(self, frame: Tensor, out: Tensor) -> None:
         """Add the transform of a frame to `out`."""
-        (height, width), (kept_h, kept_w) = frame.shape, self._band.kept
-        high, low = (kept_h + 1) // 2, (kept_h - 1) // 2
-        mean = frame.mean()
-        transform_rows(lambda rows: (frame[rows] - mean).mul_(self._window[rows]), self._rows)
-        scale = kept_h * kept_w / (height * width)
+        out = out[:, : self._rows.shape[1]]
+        out.sub_(self._level, alpha=self._add(frame, out))
+
+    def _add(self, frame: Tensor, out: Tensor) -> float:
+        """Add the transform of a frame whose mean is still in it; return the mean, which is summed up as rows come by."""
+        means = []
+
+        def windowed(rows: slice) -> Tensor:
+            means.append(float(frame[rows].sum()) / frame.numel())
+            return frame[rows] * self._window[rows]
+
+        transform_rows(windowed, self._rows)
         transform_columns(self._rows)
-        columns = self._rows.shape[1]
-        out[:high, :columns].add_(self._rows[:high], alpha=scale)
-        out[kept_h - low :, :columns].add_(self._rows[height - low :], alpha=scale)
+        for kept, whole in self._ends:
+            out[kept].add_(self._rows[whole], alpha=self._scale)
+        return math.fsum(means)

@@ -14,7 +14,7 @@ MOST_GROUPS = 60
 class Correlation(
     Protocol,
     id="motion.correlation",
-    version=3,
+    version=4,
     outputs=form.Aligned,
     cite=("10.1038/nmeth.4193", "10.1107/S205225251801463X", "10.7554/eLife.06980"),
     aliases=("ProtRelionMotioncor", "ProtMotionCorr"),

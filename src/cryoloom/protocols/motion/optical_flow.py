@@ -14,6 +14,7 @@ PLACES = 25
 class OpticalFlow(
     Protocol,
     id="motion.optical_flow",
+    version=2,
     outputs=form.Aligned,
     cite=("10.1016/j.jsb.2015.02.001", "10.1007/3-540-45103-X_50", "10.7554/eLife.06980"),
     aliases=("XmippProtOFAlignment", "ProtMovieAlignment"),
