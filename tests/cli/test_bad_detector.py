@@ -61,7 +61,9 @@ def test_process_takes_a_dark_and_finds_how_the_gain_lies(tmp_path, processing, 
     imported = finished("show", done["project"], "movies")["parameters"]
     assert imported["dark"] == str(tmp_path / "dark.mrc") and imported["gain_orientation"] == "auto"
     refused(2, "project-exists", ["gain_orientation was auto, now given"], *words)
-    refused(2, "project-exists", ["gain_flip was none, now upside-down"], *words, "--gain-orientation", "auto", "--gain-flip", "upside-down")
+    refused(
+        2, "project-exists", ["gain_flip was none, now upside-down"], *words, "--gain-orientation", "auto", "--gain-flip", "upside-down"
+    )
 
 
 def test_a_gain_that_is_not_there_is_no_image_or_is_a_movie(tmp_path, movies, importing, processing, refused, finished, project):

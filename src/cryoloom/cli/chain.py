@@ -34,7 +34,9 @@ def process(
     ] = "given",
     gain_rotation: Annotated[int, typer.Option(help="Degrees clockwise: 0, 90, 180 or 270.")] = 0,
     gain_flip: Annotated[str, typer.Option(help="After the rotation: none, upside-down or left-right.")] = "none",
-    gain_reciprocal: Annotated[bool, typer.Option("--gain-reciprocal", help="Divide by the gain reference instead of multiplying.")] = False,
+    gain_reciprocal: Annotated[
+        bool, typer.Option("--gain-reciprocal", help="Divide by the gain reference instead of multiplying.")
+    ] = False,
     dark: Annotated[Path | None, typer.Option(help="Dark reference, taken off before the gain; lies as the gain does.")] = None,
     defects: Annotated[Path | None, typer.Option(help="Bad pixels: an image, or a text of `x y width height` a line.")] = None,
     dose_per_frame: Annotated[float | None, typer.Option(help="e/Å² per frame; without it nothing is dose-weighted.")] = None,

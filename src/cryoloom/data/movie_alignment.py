@@ -165,7 +165,9 @@ def warn_of(job: Any, form: Any, rows: Any) -> None:
     """Say what looks wrong in the rows of aligned movies."""
     refused = rows.filter("motion_refused").height
     if refused:
-        job.warn(f"{refused} movies agree less when moved back by the motion found than as recorded; it was refused, and they were summed as they are.")
+        job.warn(
+            f"{refused} movies agree less when moved back by the motion found than as recorded; it was refused, and they were summed as they are."
+        )
     quiet = rows.filter(~pl.col("motion_sure") & ~pl.col("motion_refused") & (pl.col("shift_x").list.len() > 1)).height
     if quiet:
         job.warn(f"{quiet} movies show no motion above their noise and were summed as they are.")

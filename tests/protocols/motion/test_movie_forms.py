@@ -109,7 +109,7 @@ def test_places_on_a_region_are_those_of_the_export_and_its_motion_is_not_told(m
     """What is brightest in the sum of a region lies, as RELION reads the export, where it is in the sum that is exported."""
     project, imported = movies
     settings = {"crop_x": 40, "crop_y": 24, "crop_width": 240, "crop_height": 240, "bin_factor": 2}
-    region = project.run("motion.correlation", movies=imported, patches=1, threads=1, **settings).outputs.micrographs
+    region = project.run("motion.correlation", movies=imported, patches=1, threads=1, **settings).outputs.micrographs.dataset
     whole, part = row_of(aligned, "long"), row_of(region, "long")
     size = aligned.optics[0]["pixel_size"]
     assert (region.optics[0]["offset_x"], region.optics[0]["offset_y"]) == (40 * size, 24 * size)
@@ -121,12 +121,12 @@ def test_places_on_a_region_are_those_of_the_export_and_its_motion_is_not_told(m
     def exported(micrographs):
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         for each in (micrographs, picks):
-            export_relion(each, "all", folder, related={"micrographs": micrographs, "movies": imported})
+            export_relion(each, "all", folder, related={"micrographs": micrographs, "movies": imported.dataset})
         row = read_star(folder / "autopick/micrographs/long_autopick.star")[""].row(0, named=True)
         motion = read_star(folder / "corrected_micrographs.star")["micrographs"]
         return row["rlnCoordinateX"], row["rlnCoordinateY"], "rlnMicrographMetadata" in motion.columns
 
     assert exported(region) == (x + 20.0, y + 20.0, False)
-    assert exported(aligned) == (2 * (x + 20.0) + 40, 2 * (y + 20.0) + 24, True)
+    assert exported(aligned.dataset) == (2 * (x + 20.0) + 40, 2 * (y + 20.0) + 24, True)
     box = gaussian_filter(full, 3.0)[2 * y + 64 - 8 : 2 * y + 64 + 9, 2 * x + 80 - 8 : 2 * x + 80 + 9]
     assert np.abs(np.array(np.unravel_index(np.argmax(box), box.shape)) - 8).max() <= 2

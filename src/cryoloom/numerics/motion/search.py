@@ -251,7 +251,9 @@ def _peak(product: Tensor, band: Band, centre: Tensor, reach: float) -> Tensor:
     step = torch.tensor([band.shape[1] / band.kept[1], band.shape[0] / band.kept[0]])
     middle = (centre / step).round().to(torch.int64)
     rows, columns = (_within(kept, full, reach) for kept, full in zip(band.kept, band.shape, strict=True))
-    rows, columns = (torch.remainder(axis + at, kept) for axis, at, kept in zip((rows, columns), (middle[1], middle[0]), band.kept, strict=True))
+    rows, columns = (
+        torch.remainder(axis + at, kept) for axis, at, kept in zip((rows, columns), (middle[1], middle[0]), band.kept, strict=True)
+    )
     near = _correlations(product, band, rows, columns)
     y, x = divmod(int(near.argmax()), len(columns))
     inside = torch.tensor([x - len(columns) // 2 + _vertex(near[y], x), y - len(rows) // 2 + _vertex(near[:, x], y)])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cryoloom.numerics.motion.dose import weights
-from cryoloom.numerics.motion.transforms import inverse, room, transform_columns, transform_rows
+from cryoloom.numerics.motion.transforms import ROWS, inverse, room, transform_columns, transform_rows
 from cryoloom.numerics.motion.warp import reflected
 
 Image = NDArray[np.float32]
@@ -140,6 +140,7 @@ class MovedSums:
         columns = shape[1] // 2 + 1
         self._sums = room(factors.frames.shape[1], shape[0], columns).zero_()
         self._waiting = room(min(TOGETHER, len(factors.frames)), shape[0], columns)
+        self._piece = np.empty((ROWS, shape[1]), np.float32)
         self._moves: list[tuple[int, Tensor]] = []
 
     def add(self, number: int, frame: Tensor, motion: Tensor) -> None:
@@ -151,12 +152,9 @@ class MovedSums:
             self._settle()
         whole = torch.round(motion)
         x, y = int(whole[0]), int(whole[1])
-        piece = np.empty_like(frame.numpy(), shape=(0, 0))
 
         def moved(rows: slice) -> Tensor:
-            nonlocal piece
-            if len(piece) != rows.stop - rows.start:
-                piece = np.empty((rows.stop - rows.start, self._shape[1]), np.float32)
+            piece = self._piece[: rows.stop - rows.start]
             _move(frame.numpy(), x, y, rows.start, piece)
             return torch.from_numpy(piece)
 
