@@ -60,7 +60,7 @@ class Factors:
     frames
         float32 ``(n, r)``; the first column is `share`, and with `halves` so is the last, for the odd frames alone.
     tables
-        What the other columns, and the first, count for in the weighted sum at each frequency, float32 ``(STEPS + 1, r)``; None: no such sum.
+        What the sums by all other columns count for in the weighted sum at each frequency, float32 ``(STEPS + 1, ·)``; None: no such sum.
     """
 
     frames: Tensor
