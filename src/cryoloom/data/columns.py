@@ -128,6 +128,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("flow_path", "", "displacements, px of the movie, at even places of all frames: all of x, then all of y"),
     Column("odd_path", "", "aligned sum of the odd frames, counted from 1"),
     Column("even_path", "", "aligned sum of the even frames"),
+    Column("motion_sure", "", "frames correlate above their noise, and by a motion that is claimed"),
+    Column("motion_refused", "", "moved back by the motion found, frames have less in common than as recorded: none is claimed"),
     Column("crop_x", "px", "first column of the movie that is in the micrograph"),
     Column("crop_y", "px", "first row of the movie that is in the micrograph"),
     Column("motion_difference", "Å", "distance (RMS) of the displacements of two alignments, over frames and places"),

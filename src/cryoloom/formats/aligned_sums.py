@@ -50,6 +50,7 @@ def aligned_row(form: Any, item: Item, frames: "Frames", motion: "Motion") -> di
         "first_frame": form.first_frame,
         "motion_error": float(motion.error) if np.isfinite(motion.error) else None,
         "motion_sure": motion.sure,
+        "motion_refused": motion.refused,
         "bad_pixels": frames.bad_pixels,
         # all of the file has just been read: it is at hand, as it was not when it was imported
         "movie_blake3": Hashed.of(item.file("movie_path")).blake3,
