@@ -177,11 +177,8 @@ class DeepPick(
         scene = self._scene(_image_path(item), item["pixel_size"], item["micrograph_name"])
         network = _network(item.file("model_path") if item["model_path"] else None)
         found = detect(scene, network, least=LISTED, distance=self.distance, border=self.border)
-        # Where hardly any particle is sure, the other contrast is tried.
-        inverted = False
-        if found.sure < 0.05 * scene.pixels.numel() / scene.diameter**2:
-            other = detect(scene.inverted(), network, least=LISTED, distance=self.distance, border=self.border)
-            inverted = other.sure > 3 * found.sure + 3
+        other = detect(scene.inverted(), network, least=LISTED, distance=self.distance, border=self.border)
+        inverted = other.sure > 2 * found.sure + 3
         places = {"x": found.x.tolist(), "y": found.y.tolist(), "score": found.confidence.tolist()}
         return {**places, "diameter": (found.diameter * item["pixel_size"]).tolist(), "inverted": inverted}
 
