@@ -1,5 +1,6 @@
 """How good a detector is on scenes of particles that it never saw, and what its confidence is worth."""
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -12,9 +13,10 @@ from cryoloom.numerics.learn.augment import vary
 from cryoloom.numerics.learn.detect import detect
 from cryoloom.numerics.learn.detector import GRAIN, Detector
 from cryoloom.numerics.learn.levelling import level
+from cryoloom.numerics.learn.tune import picked_example, tune
 from cryoloom.numerics.picking import scene as reduced
 from cryoloom.numerics.picking.matching import agreement, match_points
-from training.scenes import TRAINING, Ranges, Scene, draw_scene
+from training.scenes import SHARED, TRAINING, Ranges, Scene, draw_scene
 from training.species import HELD_OUT
 
 UNSEEN = 10_000_000
@@ -80,11 +82,15 @@ def validation(count: int, *, ranges: Ranges = JUDGED, first: int = UNSEEN) -> l
     return [draw_scene(first + 8 * index + index % 8, ranges=ranges) for index in range(count)]
 
 
+def _reduced(scene: Scene) -> reduced.Scene:
+    return reduced.Scene(torch.from_numpy(scene.image), (1.0, 1.0), scene.pixel_size, scene.diameter)
+
+
 def judge(scenes: list[Scene], network: Detector, *, least: float = 0.01) -> Verdict:
     """Pick all `scenes`, whatever is at least as likely as `least`."""
     found = []
     for scene in scenes:
-        picks = detect(reduced.Scene(torch.from_numpy(scene.image), (1.0, 1.0), scene.pixel_size, scene.diameter), network, least=least)
+        picks = detect(_reduced(scene), network, least=least)
         centres = np.stack([picks.x, picks.y], axis=1)
         columns, rows = np.clip(np.rint(centres).astype(int), 0, len(scene.ignored) - 1).T
         counts = ~scene.ignored[rows, columns]
@@ -121,3 +127,9 @@ def acceptance(network: Detector) -> Iterator[str]:
     yield f"60 to 100 Å, 0.8 µm: {judge(validation(24, ranges=small, first=4 * UNSEEN), network)}"
     nothing = replace(JUDGED, empty=1.0, contaminants=4.0, carbon=0.5)
     yield f"no particles: {judge(validation(48, ranges=nothing, first=5 * UNSEEN), network)}"
+    hard = replace(small, empty=0.0)
+    scenes = [draw_scene(6 * UNSEEN + index, size=384, ranges=hard) for index in range(SHARED)]
+    yield f"one hard species: {judge(scenes[5:], network)}"
+    examples = [picked_example(_reduced(scene), *scene.centres.T) for scene in scenes[:5]]
+    tuned, _ = tune(copy.deepcopy(network), examples, steps=300, rate=5e-4, seed=1)
+    yield f"the same, fine-tuned on five others: {judge(scenes[5:], tuned)}"

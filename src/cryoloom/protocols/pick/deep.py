@@ -1,5 +1,6 @@
 """pick.deep: particles by a network that knows what particles look like in general, or has learned from the user's picks."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,7 +243,11 @@ class DeepPick(
 
     def _by_topaz(self, job: Job, work: Micrographs) -> pl.DataFrame:
         """Have Topaz's pretrained network pick all micrographs, reduced by whole factors; its scores are log odds."""
-        rows = work.to_polars().filter(pl.col("enabled")).sort("id")
+        if shutil.which("topaz") is None:
+            raise Failure(
+                "topaz-missing", "pick.deep: the command topaz is not installed here.", "Install Topaz, or choose the engine native."
+            )
+        rows = work.enabled().sort("id")
         frames = []
         for (size,), mine in rows.group_by("pixel_size", maintain_order=True):
             factor = max(1, round(TOPAZ_PIXEL / float(size)))  # pyright: ignore[reportArgumentType]
