@@ -78,7 +78,7 @@ class Ranges:
     Parameters
     ----------
     families
-        Names of `training.species`.
+        Names of `training.species`; one that is named twice is drawn twice as often.
     diameter
         Å, by its logarithm.
     error
@@ -97,7 +97,7 @@ class Ranges:
         Share of scenes smoothed as publishers and viewers do.
     """
 
-    families: tuple[str, ...] = tuple(FAMILIES)
+    families: tuple[str, ...] = (*FAMILIES, "gas")
     diameter: tuple[float, float] = (80.0, 400.0)
     error: tuple[float, float] = (0.85, 1.2)
     defocus: tuple[float, float] = (8000.0, 35000.0)

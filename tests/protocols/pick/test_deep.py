@@ -2,6 +2,8 @@
 
 import os
 import stat
+import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -202,13 +204,16 @@ class ProgramJob(PlainJob):
 
 
 def test_topaz_picks_where_it_is_installed(scene, tmp_path, monkeypatch):
+    micrographs, _ = scene
+    protocol = DeepPick(micrographs=micrographs, diameter=DIAMETER, engine="topaz")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Failure, match="topaz is not installed"):
+        protocol.run(ProgramJob(micrographs.root / "r10", micrographs.root))
     program = tmp_path / "bin/topaz"
     program.parent.mkdir()
     program.write_text(TOPAZ)
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    micrographs, _ = scene
-    protocol = DeepPick(micrographs=micrographs, diameter=DIAMETER, engine="topaz")
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.defpath}")
     out = protocol.run(ProgramJob(micrographs.root / "r9", micrographs.root))
     assert out.all_coordinates.items.select("micrograph_id", "x", "y").rows() == [(1, 10.0, 20.0), (1, 90.0, 20.0), (3, 30.0, 40.0)]
     assert out.all_coordinates.items["score"].to_list() == pytest.approx([0.9526, 0.1824, 0.5], abs=1e-4)

@@ -1,5 +1,6 @@
 """pick.deep: particles by a network that knows what particles look like in general, or has learned from the user's picks."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,11 +178,8 @@ class DeepPick(
         scene = self._scene(_image_path(item), item["pixel_size"], item["micrograph_name"])
         network = _network(item.file("model_path") if item["model_path"] else None)
         found = detect(scene, network, least=LISTED, distance=self.distance, border=self.border)
-        # Where hardly any particle is sure, the other contrast is tried.
-        inverted = False
-        if found.sure < 0.05 * scene.pixels.numel() / scene.diameter**2:
-            other = detect(scene.inverted(), network, least=LISTED, distance=self.distance, border=self.border)
-            inverted = other.sure > 3 * found.sure + 3
+        other = detect(scene.inverted(), network, least=LISTED, distance=self.distance, border=self.border)
+        inverted = other.sure > 2 * found.sure + 3
         places = {"x": found.x.tolist(), "y": found.y.tolist(), "score": found.confidence.tolist()}
         return {**places, "diameter": (found.diameter * item["pixel_size"]).tolist(), "inverted": inverted}
 
@@ -245,7 +243,11 @@ class DeepPick(
 
     def _by_topaz(self, job: Job, work: Micrographs) -> pl.DataFrame:
         """Have Topaz's pretrained network pick all micrographs, reduced by whole factors; its scores are log odds."""
-        rows = work.to_polars().filter(pl.col("enabled")).sort("id")
+        if shutil.which("topaz") is None:
+            raise Failure(
+                "topaz-missing", "pick.deep: the command topaz is not installed here.", "Install Topaz, or choose the engine native."
+            )
+        rows = work.enabled().sort("id")
         frames = []
         for (size,), mine in rows.group_by("pixel_size", maintain_order=True):
             factor = max(1, round(TOPAZ_PIXEL / float(size)))  # pyright: ignore[reportArgumentType]
