@@ -108,7 +108,7 @@ class PickConsensus(
             yield Hint("coordinates", "hold one set twice, which agrees with itself: give each once")
         if self.votes is not None and self.votes > len(self.coordinates):
             yield Hint("votes", f"are more than the {len(self.coordinates)} sets", fix=len(self.coordinates))
-        if self._diameter is None:
+        if not self._diameter:
             yield Hint("diameter", "is not told by the coordinates: give it in Å")
         elif self.diameter is None and (told := self._diameters) and max(told) > UNLIKE * min(told):
             yield Hint("diameter", f"differs between the sets, {min(told):g} to {max(told):g} Å: say which", fix=self._diameter)
@@ -126,9 +126,9 @@ class PickConsensus(
         return [float(each.meta["diameter"]) for each in self.coordinates if each.meta.get("diameter")]
 
     @property
-    def _diameter(self) -> float | None:
-        """Å; that of the first set that tells one, if none was given."""
-        return self.diameter or next(iter(self._diameters), None)
+    def _diameter(self) -> float:
+        """Å; that of the first set that tells one, if none was given; 0 if none does."""
+        return float(self.diameter or next(iter(self._diameters), 0.0))
 
     @cached_property
     def _field(self) -> Dataset | None:
@@ -144,7 +144,7 @@ class PickConsensus(
 
     def run(self, job: Job) -> Agreed:
         field = self._field
-        assert field is not None and self._diameter is not None  # `check` has seen to it
+        assert field is not None  # `check` has seen to it
         work = self._work(job, field)
         alone = self.model_copy(update={"coordinates": (), "micrographs": None, "model": None, "diameter": self._diameter})
         rows = job.map(alone.gather, Dataset(work, job.root, optics=field.optics), name="positions").rows.sort("id")
@@ -195,7 +195,7 @@ class PickConsensus(
         places = np.column_stack([item["x"], item["y"]])
         picker = np.asarray(item["picker"])
         groups = group_picks(
-            [places[picker == number] for number in range(int(picker.max()) + 1)], self.radius * self.diameter / item["pixel_size"]
+            [places[picker == number] for number in range(int(picker.max()) + 1)], self.radius * self._diameter / item["pixel_size"]
         )
         found = [sum(1 << number for number, index in enumerate(of_one) if index >= 0) for of_one in groups.members.tolist()]
         return {"x": groups.x.tolist(), "y": groups.y.tolist(), "found": found}
@@ -220,7 +220,7 @@ class PickConsensus(
         from cryoloom.numerics.picking.scene import reduce_micrograph
 
         try:
-            return reduce_micrograph(np.squeeze(read_mrc(path).data), pixel_size, self.diameter or 0.0, dark=dark, grain=GRAIN)
+            return reduce_micrograph(np.squeeze(read_mrc(path).data), pixel_size, self._diameter, dark=dark, grain=GRAIN)
         except ValueError as problem:
             raise Failure("diameter-too-large", f"{path.name}: {problem}.", "Give the diameter in Å.") from problem
 
@@ -276,7 +276,7 @@ class PickConsensus(
             scene = self._scene(item.root / image, size, dark=dark)
             places = np.stack([np.asarray(x) / scene.scale[1], np.asarray(y) / scene.scale[0]], axis=1)
             here = places[np.asarray(agreed, dtype=bool)]
-            away = far_places(places, scene.pixels.shape[::-1], 0.75 * GRAIN, len(here), rng)
+            away = far_places(places, (scene.pixels.shape[1], scene.pixels.shape[0]), 0.75 * GRAIN, len(here), rng)
             levelled = level(scene.pixels[None], GRAIN)[0]
             for kind, chosen in ((right, here), (wrong, away)):
                 kind.append(cut_squares(levelled, *map(torch.from_numpy, chosen.T)))
@@ -322,7 +322,7 @@ class PickConsensus(
         frames = []
         for mine in rows.partition_by("micrograph_id", maintain_order=True):
             order = np.lexsort((-mine["votes"].to_numpy(), -mine["score"].to_numpy()))
-            distance = self.distance * (self._diameter or 0.0) / sizes[mine["optics_group"][0]]
+            distance = self.distance * self._diameter / sizes[mine["optics_group"][0]]
             alive = keep_apart(mine["x"].to_numpy()[order], mine["y"].to_numpy()[order], distance)
             frames.append(mine[np.sort(order[alive])])
         return pl.concat(frames) if frames else rows
@@ -349,6 +349,8 @@ class PickConsensus(
         )
 
     def report(self, out: Agreed) -> list[Panel]:
+        from cryoloom.formats.mrc import read_mrc
+
         from cryoloom.formats.mrc import read_mrc
 
         rows, kept = out.all_coordinates.items, set(out.coordinates.items["id"])
