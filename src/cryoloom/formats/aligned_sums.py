@@ -34,7 +34,7 @@ def aligned_row(form: Any, item: Item, frames: "Frames", motion: "Motion") -> di
     """
     from cryoloom.numerics.motion.correct import Exposure
     from cryoloom.numerics.motion.frames import Part
-    from cryoloom.numerics.particles.extract import exact_ratio
+    from cryoloom.numerics.particles.boxes import exact_ratio
 
     dose, numbers = item.row.get("dose_per_frame"), movie_alignment.summed(form, item, frames.count)
     exposure = Exposure(item["pixel_size"], item["voltage"])

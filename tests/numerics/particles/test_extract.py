@@ -5,7 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from cryoloom.numerics.particles.extract import bin_image, cut_boxes, exact_ratio, flip_phases, inside
+from cryoloom.numerics.particles.boxes import exact_ratio
+from cryoloom.numerics.particles.extract import bin_image, cut_boxes, flip_phases, inside
 from cryoloom.numerics.particles.normalise import background, background_radius, normalise, remove_dust
 
 RNG = np.random.default_rng(0)
