@@ -1,10 +1,11 @@
 """Where the particles of a set lie on their micrographs, wherever they were boxed and however alignment moved them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import polars as pl
 
 from cryoloom.data.identity import coordinate_scales
+from cryoloom.data.kinds import Micrographs
 from cryoloom.tables import Dataset
 
 
@@ -40,6 +41,42 @@ def places(dataset: Dataset, key: str = "micrograph_id") -> pl.DataFrame:
     scale = pl.col("optics_group").replace_strict(coordinate_scales(dataset), default=None, return_dtype=pl.Float64)
     scale = scale.fill_null(pl.col("pixel_size")) if "pixel_size" in rows.columns else scale
     return rows.select("id", key=pl.col(key), **place_columns(rows.columns, scale)).drop_nulls()
+
+
+def on_micrographs(
+    rows: pl.DataFrame, scales: Mapping[int, float | None], micrographs: Micrographs, *, centred: bool = True
+) -> pl.DataFrame:
+    """Return where coordinates lie on a set of micrographs, whatever they were picked on; those of other micrographs are left out.
+
+    Parameters
+    ----------
+    rows
+        Coordinates or particles, with the columns of their optics group.
+    scales
+        Å per px of their ``x`` and ``y`` by optics group; where a group does not tell, they are taken for px of these micrographs.
+    centred
+        As in `place_columns`.
+
+    Returns
+    -------
+    DataFrame
+        ``id``; ``micrograph_id``, ``micrograph_name`` and ``optics_group`` of the micrograph; ``x``, ``y`` in its px.
+    """
+    groups = [
+        {"optics_group": group["optics_group"], "scale": float(group["pixel_size"])}
+        | {f"start_{axis}": float(group.get(f"offset_{axis}") or 0.0) for axis in "xy"}
+        for group in micrographs.optics
+    ]
+    own = ["micrograph_name", "optics_group"]
+    here = micrographs.items.select(*own, micrograph_id="id")
+    here = here.join(pl.DataFrame(groups, infer_schema_length=None), on="optics_group", how="left").rename(
+        {name: f"{name}_here" for name in own}
+    )
+    rows = rows.join(here, on="micrograph_id", how="inner", maintain_order="left")
+    scale = pl.col("optics_group").replace_strict(dict(scales), default=None, return_dtype=pl.Float64).fill_null(pl.col("scale"))
+    found = place_columns(rows.columns, scale, centred=centred)
+    centres = {axis: (place - pl.col(f"start_{axis}")) / pl.col("scale") for axis, place in found.items()}
+    return rows.select("id", "micrograph_id", *(pl.col(f"{name}_here").alias(name) for name in own), **centres)
 
 
 def best_apart(dataset: Dataset, distance: float, *, by: str = "", descending: bool = True, within: pl.Series | None = None) -> pl.Series:

@@ -1,10 +1,12 @@
 """The panels of extracted particles: a gallery, mean and deviation, backgrounds, counts, and what was left out."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import polars as pl
 
 from cryoloom.data import Particles
-from cryoloom.formats.stack import read_particles
 from cryoloom.report.panels import Funnel, Histogram, ImageGrid, TableView
 from cryoloom.spec import Panel
 
@@ -14,12 +16,12 @@ AVERAGED = 1000
 """Particles of mean and deviation."""
 
 
-def panels(particles: Particles) -> list[Panel]:
-    """Return all of them; disabled rows have no image and do not count."""
+def panels(particles: Particles, read: Callable[[Any], Any]) -> list[Panel]:
+    """Return all of them; `read` gives the images of rows by their places. Disabled rows have no image and do not count."""
     rows = particles.items.with_row_index("place").filter("enabled")
     some = rows["place"].to_numpy().astype(np.int64)
     shown, averaged = (some[np.linspace(0, len(some) - 1, min(len(some), most)).astype(np.int64)] for most in (SHOWN, AVERAGED))
-    gallery, images = list(read_particles(particles, shown)), read_particles(particles, averaged)
+    gallery, images = list(read(shown)), read(averaged)
     counts = rows.group_by("micrograph_id").len()["len"].cast(pl.Float64).to_list()
     return [
         ImageGrid(title="Particles", images=gallery, size=80, caption=f"{len(gallery)} of {rows.height}, evenly chosen."),

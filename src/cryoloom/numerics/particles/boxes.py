@@ -18,7 +18,7 @@ def fast_box(pixels: float) -> int:
 
 def even_box(pixels: float) -> int:
     """Return the nearest even number, the larger of two."""
-    return 2 * math.floor(pixels / 2 + 0.5)
+    return 2 * math.floor(pixels / 2 + 0.5 + 1e-6)
 
 
 def exact_ratio(factor: float, *, largest: int = 64) -> Fraction:

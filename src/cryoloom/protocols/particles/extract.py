@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, model_validator
 
 from cryoloom.data import Classes2D, Coordinates, CTFs, Micrographs, Particles
 from cryoloom.data.identity import coordinate_scales
-from cryoloom.data.places import mirror, place_columns
+from cryoloom.data.places import mirror, on_micrographs
 from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
 from cryoloom.tables import Dataset
 from cryoloom.units import Angstrom, AngstromPerPixel, Pixels, Sigmas
@@ -32,7 +32,7 @@ Normalisation = Annotated[
 """How images are normalised, also under the names and numbers of Xmipp's form."""
 Resize = Annotated[
     Literal["factor", "dimension", "sampling-rate"],
-    _known_as({"0": "factor", "1": "dimension", "2": "sampling-rate", "dimensions": "dimension", "sampling rate": "sampling-rate"}),
+    _known_as({"0": "sampling-rate", "1": "dimension", "2": "factor", "dimensions": "dimension", "sampling rate": "sampling-rate"}),
 ]
 
 
@@ -123,11 +123,11 @@ class Extract(
         help="Where there are both. Unweighted ones keep the noise of damaged late frames at high resolution.",
     )  # fmt: skip
     recentre: bool = Param(
-        "Recentre aligned particles", True, advanced=True, aliases=("do_recenter",),
+        "Recentre aligned particles", True, advanced=True, aliases=("recenter", "do_recenter"),
         help="Cut particles where alignment found them. Off, the boxes stay where they were, and shifts are kept.",
     )  # fmt: skip
     centre: tuple[Angstrom, Angstrom, Angstrom] | None = Param(
-        "Centre on", None, advanced=True, when="recentre", aliases=("recenter",),
+        "Centre on", None, advanced=True, when="recentre",
         help="x, y, z in Å from the centre of the map, of particles with 3D poses: this point becomes the centre, a subunit for instance. Refine again.",
     )  # fmt: skip
     scores: bool = Param(
@@ -312,20 +312,13 @@ class Extract(
         return Dataset(work, job.root, optics=optics), _without_image(unflipped)
 
     def _placed(self, job: Job) -> pl.DataFrame:
-        """Return ``id``, ``micrograph_id``, name, group, and ``x``, ``y`` (px of the micrographs to cut from) of the enabled coordinates on them."""
-        rows = self.coordinates.enabled()
-        here = self._scales()
-        rows = self._centred(rows).join(here, on="micrograph_id", how="inner", maintain_order="left", suffix="_here")
-        told = coordinate_scales(self.coordinates)
-        unknown = sorted(number for number, scale in told.items() if scale is None)
-        if unknown:
+        """Return the enabled coordinates that lie on the micrographs, in px of these."""
+        scales = coordinate_scales(self.coordinates)
+        if unknown := sorted(number for number, scale in scales.items() if scale is None):
             job.warn(
-                f"Optics groups {unknown} of the {self.coordinates.kind} do not tell what x and y are px of: of these micrographs, it is taken."
+                f"Optics groups {unknown} of the {self.coordinates.kind} do not tell what x and y are px of: taken for px of these micrographs."
             )
-        scale = pl.col("optics_group").replace_strict(told, default=None, return_dtype=pl.Float64).fill_null(pl.col("scale"))
-        found = place_columns(rows.columns, scale, centred=self.recentre)
-        centres = {axis: (place - pl.col(f"start_{axis}")) / pl.col("scale") for axis, place in found.items()}
-        return rows.select("id", "micrograph_id", "micrograph_name_here", "optics_group_here", **centres)
+        return on_micrographs(self._centred(self.coordinates.enabled()), scales, self.micrographs, centred=self.recentre)
 
     def _centred(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the rows with origins that centre what was asked for, instead of what the alignment centred."""
@@ -334,17 +327,6 @@ class Extract(
         from cryoloom.formats.recentred import centred_on
 
         return centred_on(rows, classes=self.classes, point=self.centre)
-
-    def _scales(self) -> pl.DataFrame:
-        """Return name, group, pixel size and offset of the first pixel, Å, of every micrograph to cut from."""
-        groups = [
-            {"optics_group": group["optics_group"], "scale": float(group["pixel_size"])}
-            | {f"start_{axis}": float(group.get(f"offset_{axis}") or 0.0) for axis in "xy"}
-            for group in self.micrographs.optics
-        ]
-        rows = self.micrographs.items.select(pl.col("optics_group", "micrograph_name").name.suffix("_here"), micrograph_id="id")
-        frame = pl.DataFrame(groups, infer_schema_length=None)
-        return rows.join(frame, left_on="optics_group_here", right_on="optics_group", how="left")
 
     def cut(self, item: Item) -> list[dict[str, Any]]:
         """Cut all particles of one micrograph into one stack."""
@@ -421,14 +403,15 @@ class Extract(
         )
 
     def report(self, out: Extracted) -> list[Panel]:
+        from cryoloom.formats.stack import read_particles
         from cryoloom.report.extraction import panels
 
-        return panels(out.particles)
+        return panels(out.particles, lambda places: read_particles(out.particles, places))
 
 
 def _without_image(rows: pl.DataFrame) -> pl.DataFrame:
     """Return rows of particles that cannot be had: disabled, without an image."""
     return rows.select(
-        "id", "micrograph_id", micrograph_name="micrograph_name_here", optics_group="optics_group_here", stack_path=pl.lit(""),
+        "id", "micrograph_id", "micrograph_name", "optics_group", stack_path=pl.lit(""),
         stack_index=pl.lit(-1, pl.Int64), x="x", y="y", origin_x=pl.lit(0.0), origin_y=pl.lit(0.0), enabled=pl.lit(False), fail_reason=pl.lit(NO_CTF),
     )  # fmt: skip
