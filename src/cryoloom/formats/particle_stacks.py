@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cryoloom.formats.mrc import MrcWriter, read_mrc
 from cryoloom.numerics.particles.extract import bin_image, cut_boxes, flip_phases, inside, on_image
 from cryoloom.numerics.particles.normalise import background_level, background_radius, normalise, remove_dust, whole_normalised
-from cryoloom.numerics.particles.scores import gini, local_variance
+from cryoloom.numerics.particles.scores import gini, grid, local_variance
 from cryoloom.spec import Failure, Item
 
 Image = NDArray[np.float32]
@@ -119,10 +119,11 @@ def _micrograph(item: Item, *, weighted: bool) -> Image:
 
 def _scores(image: Image, places: NDArray[np.float64], side: int) -> dict[str, NDArray[np.float64]]:
     """Return the local variance at each place, and the Gini coefficient of all local variances of the micrograph."""
-    variance = local_variance(image, side)
-    x, y = (np.clip(np.rint(places[:, axis]).astype(np.int64), 0, image.shape[1 - axis] - 1) for axis in (0, 1))
-    step = max(1, side // 2)
-    return {"score_by_variance": variance[y, x], "score_by_gini": np.full(len(places), gini(variance[::step, ::step]))}
+    near = np.clip(np.rint(places).astype(np.int64), 0, np.array(image.shape[::-1]) - 1)
+    everywhere = grid((image.shape[0], image.shape[1]), max(1, side // 2))
+    variance = local_variance(image, side, np.concatenate([near, everywhere]))
+    uneven = gini(variance[len(near) :])
+    return {"score_by_variance": variance[: len(near)], "score_by_gini": np.full(len(near), uneven)}
 
 
 def _prepared(image: Image, ratio: Fraction, item: Item, recipe: Recipe) -> Image:

@@ -7,7 +7,7 @@ import pytest
 
 from cryoloom.numerics.particles.boxes import BoxSampling, close_ratio, even_box, fast_box
 from cryoloom.numerics.particles.normalise import remove_dust, whole_normalised
-from cryoloom.numerics.particles.scores import gini, local_variance
+from cryoloom.numerics.particles.scores import gini, grid, local_variance
 
 
 def test_boxes_are_even_and_fast():
@@ -31,10 +31,10 @@ def test_local_variance_is_that_of_the_window():
     image = np.random.default_rng(0).uniform(0, 1, (40, 50)).astype(np.float32)
     low, high = np.percentile(image, [0.1, 99.9])
     scaled = np.clip((image - low) / (high - low), 0, 1)
-    found = local_variance(image, 8)
-    assert found[20, 30] == pytest.approx(scaled[16:24, 26:34].var(), rel=1e-5)
-    assert found[1, 49] == pytest.approx(scaled[0:5, 45:50].var(), rel=1e-5)
-    assert (local_variance(np.full((9, 9), 3.0, np.float32), 4) == 0).all()
+    inner, corner = local_variance(image, 8, np.array([(30, 20), (49, 1)]))
+    assert inner == pytest.approx(scaled[16:24, 26:34].var(), rel=1e-5)
+    assert corner == pytest.approx(scaled[0:5, 45:50].var(), rel=1e-5)
+    assert (local_variance(np.full((9, 9), 3.0, np.float32), 4, grid((9, 9), 2)) == 0).all()
 
 
 def test_gini_by_hand():

@@ -5,7 +5,9 @@ import polars as pl
 import pytest
 
 from cryoloom.data import CTFs, Micrographs
+from cryoloom.formats.relion import export_relion
 from cryoloom.formats.stack import open_stack, read_particles
+from cryoloom.formats.star import read_star
 from cryoloom.numerics.particles.normalise import background, background_radius
 from cryoloom.numerics.simulate.fourier import backward, forward, frequencies
 from cryoloom.numerics.simulate.optics import Defocus, Microscope
@@ -187,3 +189,16 @@ def test_no_ctf_at_all_is_refused_and_a_set_without_one_is_told(make_scene):
     none = CTFs(scene.ctfs.items.filter(pl.lit(False)), scene.ctfs.root, optics=scene.ctfs.optics)
     with pytest.raises(Exception, match="none of 1 coordinates"):
         Extract(coordinates=scene.coordinates, micrographs=scene.micrographs, ctfs=none, box_size=48).run(scene.job)
+
+
+def test_relion_is_told_of_flipped_phases_and_given_float32(make_scene, tmp_path):
+    rng = np.random.default_rng(0)
+    scene = make_scene([rng.standard_normal((120, 120)) for _ in range(2)], [[(60, 60)], [(50, 60)]])
+    ctfs = scene.ctfs.disable({2: "no rings"})
+    protocol = Extract(coordinates=scene.coordinates, micrographs=scene.micrographs, ctfs=ctfs, box_size=48, phase_flip=True, float16=True)
+    export_relion(protocol.run(scene.job).particles, "particles", tmp_path / "out", related={})
+    blocks = read_star(tmp_path / "out" / "particles.star")
+    assert blocks["optics"]["rlnCtfDataArePhaseFlipped"].to_list() == [1]
+    assert blocks["optics"]["rlnCtfDataAreCtfPremultiplied"].to_list() == [0]
+    images = blocks["particles"]["rlnImageName"].to_list()
+    assert len(images) == 1 and open_stack(tmp_path / "out" / images[0].partition("@")[2], 0).dtype == np.float32

@@ -12,17 +12,24 @@ TAILS = (0.1, 99.9)
 """Percentiles that become 0 and 1: hot pixels must not squeeze all others together."""
 
 
-def local_variance(image: Image, side: int) -> Array:
-    """Return the variance of an image scaled to 0 to 1 in the window of `side` px about every pixel, as far as it lies inside, ``(h, w)``."""
+def local_variance(image: Image, side: int, places: NDArray[np.int64]) -> Array:
+    """Return the variance of an image scaled to 0 to 1 in the windows of `side` px about `places` ``(n, 2)``, (x, y), as far as they lie inside."""
     step = max(1, image.size // SAMPLE) | 1
     low, high = np.percentile(image.ravel()[::step], TAILS)
     if high <= low:
-        return np.zeros(image.shape)
-    scaled = np.clip((image - np.float32(low)) / np.float32(high - low), 0, 1).astype(np.float64) - 0.5
-    count = _window_sums(np.ones(image.shape), side)
-    mean = _window_sums(scaled, side) / count
-    scaled *= scaled
-    return np.maximum(_window_sums(scaled, side) / count - mean * mean, 0.0)
+        return np.zeros(len(places))
+    scaled = np.clip((image - np.float32(low)) / np.float32(high - low), 0, 1) - np.float32(0.5)
+    first = places - side // 2
+    corners = [np.clip(edge, 0, image.shape[::-1]) for edge in (first, first + side)]
+    count = np.prod(corners[1] - corners[0], axis=1)
+    mean = _window_sums(scaled, *corners) / count
+    return np.maximum(_window_sums(np.square(scaled, out=scaled), *corners) / count - mean * mean, 0.0)
+
+
+def grid(shape: tuple[int, int], step: int) -> NDArray[np.int64]:
+    """Return places ``(n, 2)``, (x, y), every `step` px over an image of `shape` ``(h, w)``."""
+    y, x = np.meshgrid(*(np.arange(0, size, step) for size in shape), indexing="ij")
+    return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
 def gini(values: Array) -> float:
@@ -35,11 +42,10 @@ def gini(values: Array) -> float:
     return float(2 * (rank * ordered).sum() / (ordered.size * total) - (ordered.size + 1) / ordered.size)
 
 
-def _window_sums(values: Array, side: int) -> Array:
-    """Return the sums over windows of `side` px about every pixel, cut off at the borders."""
-    for axis in (0, 1):
-        size = values.shape[axis]
-        sums = np.concatenate([np.zeros_like(values.take([0], axis)), np.cumsum(values, axis=axis)], axis=axis)
-        place = np.arange(size) - side // 2
-        values = sums.take(np.clip(place + side, 0, size), axis) - sums.take(np.clip(place, 0, size), axis)
-    return values
+def _window_sums(values: Image, low: NDArray[np.int64], high: NDArray[np.int64]) -> Array:
+    """Return the sums over the windows from `low` up to `high` ``(n, 2)``, (x, y), exclusive."""
+    sums = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
+    np.cumsum(values, axis=1, out=sums[1:, 1:])
+    np.cumsum(sums, axis=0, out=sums)
+    (left, top), (right, bottom) = low.T, high.T
+    return sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
