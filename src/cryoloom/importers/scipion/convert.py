@@ -197,6 +197,8 @@ class Conversion:
         for each in self.above(step):
             if each.protocol and each.protocol.id.startswith("import.") and "pixel_size" in each.parameters:
                 return float(each.parameters["pixel_size"]) * factor
+            if each is not step and each.parameters.get("resize") == "sampling-rate" and "pixel_size" in each.parameters:
+                return float(each.parameters["pixel_size"]) * factor
             if each is not step:
                 factor *= _binning(each)
         return None
