@@ -226,11 +226,13 @@ class Extract(
         """Return the box in all units: px cut out, px of the micrographs, Å, and px of what was picked on."""
         if self._unsized():
             return {}
-        told = {}
+        told: dict[str, int | float | str] = {}
         for number, sampling in self._samplings().items():
             picked = coordinate_scales(self.coordinates).get(number)
-            there = f" = {sampling.extent / picked:.4g} px of {picked:.4g} Å (picked on)" if picked else ""
-            told["box" if len(self.micrographs.optics) == 1 else f"box, optics group {number}"] = f"{sampling}{there}"
+            name = "box" if len(self.micrographs.optics) == 1 else f"box, optics group {number}"
+            told[name] = str(sampling)
+            if picked and abs(picked / sampling.pixel_size - 1) > 1e-6:
+                told[name] = f"{sampling} = {sampling.extent / picked:.4g} px of {picked:.4g} Å (picked on)"
         return told
 
     # -- the work -----------------------------------------------------------------------------------------------
