@@ -41,6 +41,15 @@ class Extracted(Outputs):
     particles: Particles
 
 
+@dataclass(frozen=True)
+class _Work:
+    """The micrographs with what is cut from them, rows of particles that cannot be had, and how many others have no place here, and why."""
+
+    micrographs: Dataset
+    unflipped: pl.DataFrame
+    left_out: dict[str, int]
+
+
 class Extract(
     Protocol,
     id="particles.extract",
@@ -59,7 +68,9 @@ class Extract(
         "Coordinates", help="Where the particles are; a set of particles is extracted again at its centres, keeping ids, classes and poses."
     )
     micrographs: Micrographs = Input("Micrographs", help="What to cut from: the dose-weighted sums where there are any.")
-    ctfs: CTFs | None = Input("CTFs", optional=True, help="One a micrograph; micrographs without a believable one are left out.")
+    ctfs: CTFs | None = Input(
+        "CTFs", optional=True, help="One a micrograph; micrographs without a believable one are left out. Empty: particles keep theirs."
+    )
     classes: Classes2D | None = Input(
         "Classes", optional=True,
         help="Class averages of these particles: each particle is centred on the centre of mass of its average. Neighbours in an average pull it.",
@@ -243,26 +254,27 @@ class Extract(
         optics = self._optics()
         if self.background_radius is None and self.normalisation in ("ramp", "background"):
             self._warn_of_small_background(job, optics[0]["box_size"])
-        left: dict[str, int] = {}
-        work, unflipped = self._work(job, optics, left)
-        result = job.map(self.alone().cut, work, name="micrographs")
-        cut = result.rows
+        work = self._work(job, optics)
+        result = job.map(self.alone().cut, work.micrographs, name="micrographs")
+        cut, lost = result.rows, dict(work.left_out)
         if "left_out" in cut.columns:
-            left |= {why: count for why in (BORDER, OUTSIDE) if (count := cut.filter(left_out=why).height)}
+            lost |= {why: cut.filter(left_out=why).height for why in (BORDER, OUTSIDE)}
             cut = cut.filter(left_out="").drop("left_out")
         if cut.is_empty():
+            why = "; ".join(f"{reason}: {count}" for reason, count in lost.items() if count)
             raise Failure(
                 "no-particles",
-                f"particles.extract: none of {len(self.coordinates)} coordinates has its box of {optics[0]['box_size']} px inside a micrograph.",
+                f"particles.extract: none of {len(self.coordinates)} coordinates has its box of {optics[0]['box_size']} px inside a micrograph"
+                f"{f' ({why})' if why else ''}.",
                 "Use a smaller box, or check that coordinates and micrographs belong together.",
             )
-        if result.failed:
-            left["micrograph failed"] = int(work.items.filter(pl.col("id").is_in(list(result.failed)))["particle_ids"].list.len().sum())
+        failed = work.micrographs.items.filter(pl.col("id").is_in(list(result.failed)))
+        lost["micrograph failed"] = int(failed["particle_ids"].list.len().sum())
         particles = self._with_source(cut.with_columns(enabled=pl.lit(True), fail_reason=pl.lit("")))
-        if unflipped.height:
-            particles = pl.concat([particles, self._with_source(unflipped)], how="diagonal_relaxed")
+        if work.unflipped.height:
+            particles = pl.concat([particles, self._with_source(work.unflipped)], how="diagonal_relaxed")
         groups = [{name: value for name, value in group.items() if not name.startswith("bin_")} for group in optics]
-        return Extracted(Particles(particles, job.root, optics=groups, meta=self._meta(cut.height, left, len(result.failed))))
+        return Extracted(Particles(particles, job.root, optics=groups, meta=self._meta(cut.height, lost, len(result.failed))))
 
     def _with_source(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the rows with what their coordinates or particles carried, and the origins in the frame of their poses."""
@@ -274,44 +286,38 @@ class Extract(
         earlier = rows.select("id").join(source.select("id", "origin_x", "origin_y"), on="id", how="left", maintain_order="left")
         return rows.with_columns(pl.col(name) + earlier[name].fill_null(0.0) for name in ("origin_x", "origin_y"))
 
-    def _work(self, job: Job, optics: list[dict[str, Any]], left: dict[str, int]) -> tuple[Dataset, pl.DataFrame]:
+    def _work(self, job: Job, optics: list[dict[str, Any]]) -> _Work:
         """Return the micrographs with their CTF and the coordinates on them, in px of these micrographs, as lists.
 
-        The particles whose micrograph has no CTF to flip by come apart, as disabled rows; `left` is told why others have no place here.
+        Particles whose micrograph has no CTF are left out; where it is needed to flip phases they come apart, as disabled rows.
         """
-        rows = self._placed(job)
-        asked = self.coordinates.enabled().height
-        if rows.is_empty():
+        placed = self._placed(job)
+        if placed.is_empty():
             raise Failure(
                 "no-common-micrographs", "No coordinate lies on one of these micrographs.", "Give the micrographs they were picked on."
             )
-        enabled = self.micrographs.items.filter("enabled").select(micrograph_id="id")
-        usable = rows.join(enabled, on="micrograph_id", how="semi", maintain_order="left")
-        left |= {
-            why: count
-            for why, count in {"micrograph not in the set": asked - rows.height, "micrograph disabled": rows.height - usable.height}.items()
-            if count
+        micrographs = self.micrographs.items.filter("enabled")
+        usable = placed.join(micrographs, left_on="micrograph_id", right_on="id", how="semi", maintain_order="left")
+        lists = usable.group_by("micrograph_id", maintain_order=True).agg(pl.col("id").alias("particle_ids"), "x", "y")
+        work = micrographs.join(lists, left_on="id", right_on="micrograph_id", how="inner", maintain_order="left")
+        lost = {
+            "micrograph not in the set": self.coordinates.enabled().height - placed.height,
+            "micrograph disabled": placed.height - usable.height,
         }
-        lists = (
-            rows.select("micrograph_id", "id", "x", "y").group_by("micrograph_id", maintain_order=True).agg(particle_ids="id", x="x", y="y")
-        )
-        work = self.micrographs.items.join(lists, left_on="id", right_on="micrograph_id", how="inner", maintain_order="left")
         unflipped = usable.clear()
         if self.ctfs is not None:
-            good = self.ctfs.enabled()
-            columns = [name for name in CTF_COLUMNS if name in good.columns]
-            without = work.join(good, left_on="id", right_on="micrograph_id", how="anti").height
-            lost = usable.join(good, on="micrograph_id", how="anti", maintain_order="left")
-            if without:
+            ctfs = self.ctfs.enabled()
+            without = usable.join(ctfs, on="micrograph_id", how="anti", maintain_order="left")
+            if count := without["micrograph_id"].n_unique():
                 fate = "disabled" if self.phase_flip else "left out"
-                job.warn(f"{without} micrographs have no believable CTF; their particles are {fate}.")
+                job.warn(f"{count} micrographs have no believable CTF; their particles are {fate}.")
             if self.phase_flip:
-                unflipped = lost
-            elif lost.height:
-                left["micrograph without CTF"] = lost.height
-            ctf = good.select("micrograph_id", *columns)
+                unflipped = without
+            else:
+                lost["micrograph without CTF"] = without.height
+            ctf = ctfs.select("micrograph_id", *(name for name in CTF_COLUMNS if name in ctfs.columns))
             work = work.join(ctf, left_on="id", right_on="micrograph_id", how="inner", maintain_order="left")
-        return Dataset(work, job.root, optics=optics), _without_image(unflipped)
+        return _Work(Dataset(work, job.root, optics=optics), _without_image(unflipped), lost)
 
     def _placed(self, job: Job) -> pl.DataFrame:
         """Return the enabled coordinates that lie on the micrographs, in px of these."""
@@ -367,10 +373,11 @@ class Extract(
                 f"The corners of a box of {box} px are fewer than {LEAST_BACKGROUND} px: what lies beyond {radius:.1f} px counts as background."
             )
 
-    def _meta(self, count: int, left: dict[str, int], failed: int) -> dict[str, Any]:
+    def _meta(self, count: int, lost: dict[str, int], failed: int) -> dict[str, Any]:
         asked = self.coordinates.enabled().height
         kept = {name: self.coordinates.meta[name] for name in ("diameter", "id_space") if self.coordinates.meta.get(name) is not None}
-        return {"coordinates": asked, "left_out": asked - count, "left_out_by": left, "failed_micrographs": failed, **kept}
+        why = {reason: number for reason, number in lost.items() if number}
+        return {"coordinates": asked, "left_out": asked - count, "left_out_by": why, "failed_micrographs": failed, **kept}
 
     # -- in words -----------------------------------------------------------------------------------------------
 
