@@ -207,13 +207,13 @@ def test_known_steps_run(tmp_path):
 @pytest.mark.parametrize(
     ("form", "meant"),
     [
-        ({"boxSize": 300, "doResize": True, "resizeOption": 0, "downFactor": 3.0, "resizeDim": 0, "resizeSamplingRate": 1.0},
+        ({"boxSize": 300, "doResize": True, "resizeOption": 2, "downFactor": 3.0, "resizeDim": 0, "resizeSamplingRate": 1.0},
          {"box_size": 300, "box_unit": "input-px", "resize": "factor", "bin": 3.0, "scaled_size": None, "pixel_size": None}),
         ({"boxSize": 300, "doResize": True, "resizeOption": 1, "downFactor": 1.0, "resizeDim": 100},
          {"box_unit": "input-px", "resize": "dimension", "bin": 1.0, "scaled_size": 100}),
-        ({"boxSize": 300, "doResize": True, "resizeOption": 2, "resizeSamplingRate": 4.02},
+        ({"boxSize": 300, "doResize": True, "resizeOption": 0, "resizeSamplingRate": 4.02},
          {"box_unit": "input-px", "resize": "sampling-rate", "pixel_size": 4.02}),
-        ({"boxSize": -1, "doResize": False, "resizeOption": 2, "resizeSamplingRate": 4.02, "boxSizeForced": -1, "doEvalVar": True},
+        ({"boxSize": -1, "doResize": False, "resizeOption": 0, "resizeSamplingRate": 4.02, "boxSizeForced": -1, "doEvalVar": True},
          {"box_size": None, "resize": "factor", "bin": 1.0, "pixel_size": None, "forced_size": None, "scores": True, "patch_size": None}),
         ({"boxSize": 100, "downFactor": 3.0, "normType": 0, "doBorders": True},
          {"box_size": 100, "box_unit": "output-px", "bin": 3.0, "normalisation": "image", "fill_borders": True}),

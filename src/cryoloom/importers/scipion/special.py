@@ -199,7 +199,8 @@ def _resized(step: Step) -> None:
     step.used |= {"doResize", "resizeOption", "downFactor", "resizeDim", "resizeSamplingRate"} & step.record.keys()
     step.parameters["box_unit"] = "input-px"
     values = {"factor": "bin", "dimension": "scaled_size", "sampling-rate": "pixel_size"}
-    way = step.parameters.pop("resize", "factor") if is_on(step.record["doResize"]) else ""
+    way = step.parameters.pop("resize", "factor")
+    way = way if is_on(step.record["doResize"]) else ""
     for other in values.keys() - {way}:
         step.parameters.pop(values[other], None)
     if way:
