@@ -1,11 +1,13 @@
 """particles.extract as a run: the same bits whoever works on it, in Python and from the command line, and what an export says of it."""
 
+import shutil
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from cryoloom.app.report import panels_of
-from cryoloom.app.session import create_project
+from cryoloom.app.session import create_project, open_project
 from cryoloom.cli.main import app
 from cryoloom.formats.mrc import write_mrc
 
@@ -27,18 +29,26 @@ def data(tmp_path_factory):
     return folder
 
 
-def extracted(root, data, threads):
-    project = create_project(root)
+@pytest.fixture(scope="module")
+def imported(data, tmp_path_factory):
+    """Return the folder of a project with all that an extraction takes."""
+    project = create_project(tmp_path_factory.mktemp("made") / "project")
     project.run("import.micrographs", pattern=str(data / "*.mrc"), name="mics", threads=1, **ACQUIRED)
     project.run("import.coordinates", micrographs="mics.micrographs", path=str(data / "*.box"), diameter=60.0, name="picks", threads=1)
     project.run("import.ctfs", micrographs="mics.micrographs", path=str(data / "ctf.star"), name="ctfs", threads=1)
+    return project.root
+
+
+def extracted(imported, root, threads):
+    shutil.copytree(imported, root, symlinks=True)
+    project = open_project(root)
     inputs = {"coordinates": "picks.coordinates", "micrographs": "mics.micrographs", "ctfs": "ctfs.ctfs"}
     project.run("particles.extract", bin=1.5, phase_flip=True, scores=True, name="cut", threads=threads, **inputs)
     return project
 
 
-def test_one_worker_and_two_give_the_same_bits(data, tmp_path):
-    one, two = (extracted(tmp_path / f"p{threads}", data, threads) for threads in (1, 2))
+def test_one_worker_and_two_give_the_same_bits(imported, tmp_path):
+    one, two = (extracted(imported, tmp_path / f"p{threads}", threads) for threads in (1, 2))
     outputs = [project.output("cut.particles") for project in (one, two)]
     assert outputs[0].hash == outputs[1].hash and len(outputs[0]) > 20
     assert outputs[0].optics[0]["box_size"] == 32 and one.find("cut").summary["box"].startswith("32 px of 3 Å = 48 px of 2 Å")
