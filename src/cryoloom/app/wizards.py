@@ -8,7 +8,8 @@ import polars as pl
 from cryoloom.data import Coordinates, Micrographs, Particles, thon_rings
 from cryoloom.data.identity import coordinate_scales
 from cryoloom.data.places import on_micrographs
-from cryoloom.numerics.particles.boxes import FAST_BOXES, ROOM, BoxSampling, close_ratio, fast_box
+from cryoloom.numerics.fourier.ratios import exact_ratio
+from cryoloom.numerics.particles.boxes import FAST_BOXES, ROOM, BoxSampling, fast_box
 from cryoloom.spec import WrongUse
 
 INSIDE = 0.9
@@ -117,7 +118,7 @@ def box_size(coordinates: Coordinates | Particles, micrographs: Micrographs, *, 
     if not diameter:
         raise WrongUse("no-diameter", "These coordinates do not tell the diameter they were picked with.", "Give the box yourself.")
     size = float(micrographs.optics[0]["pixel_size"])
-    ratio = close_ratio(bin)
+    ratio = exact_ratio(bin)
     across = diameter / (size * float(ratio))
     choices = tuple(box for box in FAST_BOXES if across <= box <= 4 * across)
     return BoxAdvice(BoxSampling(fast_box(ROOM * across), ratio, size), choices, diameter)

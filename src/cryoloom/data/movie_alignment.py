@@ -178,7 +178,7 @@ def warn_of(job: Any, form: Any, rows: Any) -> None:
 
 def aligned(form: Any, job: Job) -> Aligned:
     """Align every movie by the form's own `align`, and return the micrographs."""
-    from cryoloom.numerics.particles.boxes import exact_ratio
+    from cryoloom.numerics.fourier.ratios import exact_ratio
 
     result = job.map(form.model_copy(update={"alignment": None}).align, movies_with_alignment(form))
     warn_of(job, form, result.rows)

@@ -32,9 +32,9 @@ def aligned_row(form: Any, item: Item, frames: "Frames", motion: "Motion") -> di
     frames
         All that were aligned.
     """
+    from cryoloom.numerics.fourier.ratios import exact_ratio
     from cryoloom.numerics.motion.correct import Exposure
     from cryoloom.numerics.motion.frames import Part
-    from cryoloom.numerics.particles.boxes import exact_ratio
 
     dose, numbers = item.row.get("dose_per_frame"), movie_alignment.summed(form, item, frames.count)
     exposure = Exposure(item["pixel_size"], item["voltage"])

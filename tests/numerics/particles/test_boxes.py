@@ -5,7 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from cryoloom.numerics.particles.boxes import BoxSampling, close_ratio, even_box, fast_box
+from cryoloom.numerics.fourier.ratios import close_ratio
+from cryoloom.numerics.particles.boxes import TOLERANCE, BoxSampling, even_box, fast_box
 from cryoloom.numerics.particles.normalise import remove_dust, whole_normalised
 from cryoloom.numerics.particles.scores import gini, grid, local_variance
 
@@ -17,9 +18,9 @@ def test_boxes_are_even_and_fast():
 
 @pytest.mark.parametrize("factor", [1.0, 1.5, 3.0, 2.0 / 1.34, 1.2345678])
 def test_ratios_are_close_and_simple(factor):
-    ratio = close_ratio(factor)
+    ratio = close_ratio(factor, tolerance=TOLERANCE)
     assert float(ratio) == pytest.approx(factor, rel=1e-6) and ratio.denominator < 1024
-    assert close_ratio(2 / 1.34) == Fraction(100, 67)
+    assert close_ratio(2 / 1.34, tolerance=TOLERANCE) == Fraction(100, 67)
 
 
 def test_a_box_in_all_units():

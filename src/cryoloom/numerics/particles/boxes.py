@@ -7,6 +7,8 @@ from fractions import Fraction
 FAST_BOXES = tuple(sorted(2**a * 3**b * 5**c for a in range(1, 11) for b in range(5) for c in range(4) if 32 <= 2**a * 3**b * 5**c <= 1024))
 """Even sizes whose transforms are fast."""
 
+TOLERANCE = 1e-6
+"""Relative difference between a pixel size asked for and the one that boxes have."""
 ROOM = 1.5
 """Diameters of the particle in a box that leaves its background, and what the CTF spreads, room."""
 
@@ -19,25 +21,6 @@ def fast_box(pixels: float) -> int:
 def even_box(pixels: float) -> int:
     """Return the nearest even number, the larger of two."""
     return 2 * math.floor(pixels / 2 + 0.5 + 1e-6)
-
-
-def exact_ratio(factor: float, *, largest: int = 64) -> Fraction:
-    """Return the fraction nearest to `factor` whose denominator is at most `largest`; binning by it is exact on both axes.
-
-    Raises
-    ------
-    ValueError
-        For a factor below 1.
-    """
-    if factor < 1:
-        raise ValueError(f"micrographs cannot be enlarged: the factor is {factor}")
-    return Fraction(factor).limit_denominator(largest)
-
-
-def close_ratio(factor: float, *, tolerance: float = 1e-6) -> Fraction:
-    """Return the simplest fraction within `tolerance`, relative, of `factor`."""
-    exact = Fraction(factor)
-    return next(near for near in (exact.limit_denominator(1 << power) for power in range(40)) if abs(near / exact - 1) <= tolerance)
 
 
 @dataclass(frozen=True)

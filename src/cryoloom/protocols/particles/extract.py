@@ -214,7 +214,8 @@ class Extract(
 
     def sampling(self, pixel_size: float) -> "BoxSampling":
         """Return the box for micrographs of a pixel size, Å."""
-        from cryoloom.numerics.particles.boxes import ROOM, BoxSampling, close_ratio, even_box, exact_ratio, fast_box
+        from cryoloom.numerics.fourier.ratios import close_ratio, exact_ratio
+        from cryoloom.numerics.particles.boxes import ROOM, TOLERANCE, BoxSampling, even_box, fast_box
 
         extent = {"output-px": None, "input-px": (self.box_size or 0) * pixel_size, "angstrom": self.box_size}[self.box_unit]
         if self.box_size is None:
@@ -222,9 +223,10 @@ class Extract(
         if self.resize == "dimension":
             size = even_box(self.scaled_size or 0)
             taken = (extent or 0.0) / pixel_size
-            ratio = close_ratio((fast_box(taken) if self.box_size is None else taken) / size)
+            ratio = close_ratio((fast_box(taken) if self.box_size is None else taken) / size, tolerance=TOLERANCE)
         else:
-            ratio = exact_ratio(self.bin) if self.resize == "factor" else close_ratio((self.pixel_size or 0.0) / pixel_size)
+            wanted = (self.pixel_size or 0.0) / pixel_size
+            ratio = exact_ratio(self.bin) if self.resize == "factor" else close_ratio(wanted, tolerance=TOLERANCE)
             pixels = self.box_size if extent is None else extent / (pixel_size * float(ratio))
             size = fast_box(pixels or 0) if self.box_size is None else even_box(pixels or 0)
         return BoxSampling(even_box(self.forced_size) if self.forced_size else size, ratio, pixel_size)
