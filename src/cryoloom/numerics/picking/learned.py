@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoloom.numerics.picking.descriptors import REACH, Descriptors, Grain, View
-from cryoloom.numerics.picking.features import Bases
+from cryoloom.numerics.picking.features import STRENGTH, Bases
 from cryoloom.numerics.picking.kernel_machine import KernelMachine, precision_recall
 from cryoloom.numerics.picking.selection import best_apart
 
@@ -23,6 +23,10 @@ GRID = 0.5 * REACH
 """Step of the places that are taken for background where there are too few candidates, diameters."""
 FEWEST, PER_PICK = 30, 2.0
 """Places of background taken from a micrograph: so many for each pick, and these at the least."""
+EMPTY = 15
+"""Places taken from noise of the spectrum of the micrograph: where particles lie dense there is little else that is empty."""
+FAINT = 0.05
+"""Quantile of the detail of the particles shown, by which a faint one is known."""
 MOST = (500, 1000)
 """Most positive and negative examples of a model."""
 LEAST_PICKS = 10
@@ -113,8 +117,14 @@ class Model:
         return cls(grain, bases, machine, positive, share)
 
     def scores(self, described: Descriptors) -> Array:
-        """Return the probability ``(n,)`` that each described place is a particle."""
-        return self.machine.probabilities(self.machine.margins(self.bases.features(described)))
+        """Return the probability ``(n,)`` that each described place is a particle; none is where there is less than half the detail of a faint one.
+
+        The examples say nothing of micrographs that are emptier than theirs.
+        """
+        features = self.bases.features(described)
+        shown = self.machine.vectors[self.positive, STRENGTH] * self.machine.spread[STRENGTH] + self.machine.centre[STRENGTH]
+        faint = float(np.quantile(shown, FAINT)) - float(np.log(2.0))
+        return np.where(features[:, STRENGTH] >= faint, self.machine.probabilities(self.machine.margins(features)), 0.0)
 
     def estimates(self, least: float = 0.5) -> dict[str, float]:
         """Return the precision and the recall of picks of the score `least` or more, each example judged by a model that was not shown it."""
@@ -178,14 +188,19 @@ def examples_of(view: View, lesson: Lesson, diameter: float, *, seed: int) -> Ex
     drawn = rng.permutation(len(background))[:wanted]
     grid = _apart(_grid(view, lesson.region, diameter), np.concatenate([known, background]), SAME * diameter)
     more = rng.permutation(len(grid))[: wanted - len(drawn)]
+    noise = view.noise(seed)
+    empty = np.stack([noise.candidates.x, noise.candidates.y], axis=1)
+    empty = empty[rng.permutation(len(empty))[:EMPTY]]
     places = np.concatenate([picks, rejected, background[drawn], grid[more]])
-    counts = (len(picks), len(rejected), len(drawn), len(more))
+    counts = (len(picks), len(rejected), len(drawn), len(more), len(empty))
     return Examples(
-        places=places,
-        described=view.describe(places[:, 0], places[:, 1]),
-        positive=np.repeat([True, False, False, False], counts),
-        corrected=np.repeat([False, True, False, False], counts),
-        share=np.repeat([1.0, 1.0, len(background) / max(len(drawn), 1), 0.0], counts),
+        places=np.concatenate([places, empty]),
+        described=Descriptors.joined([view.describe(*places.T), noise.describe(*empty.T)]),
+        positive=np.repeat([True, False, False, False, False], counts),
+        corrected=np.repeat([False, True, False, False, False], counts),
+        share=np.repeat(
+            [1.0, 1.0, len(background) / max(len(drawn), 1), 0.0, max(0.5 * len(picks) - len(background), 0.0) / max(len(empty), 1)], counts
+        ),
     )
 
 
