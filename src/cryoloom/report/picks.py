@@ -1,6 +1,6 @@
 """The panels of pickers: where, how sure, how many, and what was picked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,9 @@ def picking_panels(coordinates: Coordinates, read: Reader) -> list[Panel]:
     return [*picks_panel(coordinates, read), *spread, bars, _gallery(_image(coordinates, mine, read), mine, _across(coordinates, mine))]
 
 
-def learning_panel(scores: Sequence[float], precision: Sequence[float], recall: Sequence[float]) -> Panel:
+def learning_panel(scores: NDArray[np.float64], precision: NDArray[np.float64], recall: NDArray[np.float64]) -> Panel:
     """Return how good picks down to each score are: each example is judged by a model that was not shown it."""
-    curves = [Series("precision", list(scores), list(precision)), Series("recall", list(scores), list(recall))]
+    curves = [Series("precision", scores.tolist(), precision.tolist()), Series("recall", scores.tolist(), recall.tolist())]
     caption = "Of the places that the model learned from, each left out in turn; another specimen, or other contaminants, may differ."
     return LinePlot(
         title="Expected by cross-validation", series=curves, x_label="least score", y_label="share", caption=caption, y_range=(0.0, 1.02)

@@ -19,8 +19,8 @@ PAIRS = tuple((i, i) for i in range(BANDS)) + tuple((i, i + step) for step in (1
 """Bands whose angular correlation is taken."""
 COMPONENTS, TURNED = 4, 20
 COUNT = len(PAIRS) * COMPONENTS + TURNED + 2 + len(DECILES) + len(FEATURES)
-STRENGTH = COUNT - len(FEATURES) + FEATURES.index("log_strength")
-"""Column of the features that tells how much detail there is."""
+DETAIL = slice(COUNT - len(FEATURES), COUNT)
+"""Columns of the features that tell of the detail."""
 ENOUGH = 200
 """Particles that the components are made of, at the most."""
 

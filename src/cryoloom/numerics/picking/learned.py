@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoloom.numerics.picking.descriptors import REACH, Descriptors, Grain, View
-from cryoloom.numerics.picking.features import STRENGTH, Bases
+from cryoloom.numerics.picking.features import DETAIL, Bases
 from cryoloom.numerics.picking.kernel_machine import KernelMachine, precision_recall
 from cryoloom.numerics.picking.selection import best_apart
 
@@ -25,8 +25,10 @@ FEWEST, PER_PICK = 30, 2.0
 """Places of background taken from a micrograph: so many for each pick, and these at the least."""
 EMPTY = 15
 """Places taken from noise of the spectrum of the micrograph: where particles lie dense there is little else that is empty."""
-FAINT = 0.05
-"""Quantile of the detail of the particles shown, by which a faint one is known."""
+STRANGE = 5.0
+"""Standard deviations from the detail of the particles shown, beyond which nothing is one."""
+VARIES = np.array([0.1, 0.03])
+"""Standard deviations of `FEATURES` of the detail between micrographs, of which few are shown."""
 MOST = (500, 1000)
 """Most positive and negative examples of a model."""
 LEAST_PICKS = 10
@@ -117,14 +119,19 @@ class Model:
         return cls(grain, bases, machine, positive, share)
 
     def scores(self, described: Descriptors) -> Array:
-        """Return the probability ``(n,)`` that each described place is a particle; none is where there is less than half the detail of a faint one.
+        """Return the probability ``(n,)`` that each described place is a particle; 0 where the detail is like that of no particle shown.
 
-        The examples say nothing of micrographs that are emptier than theirs.
+        What is weaker, stronger or broader (emptier ice, contaminants that no example is of) is nothing that the examples say anything about.
         """
         features = self.bases.features(described)
-        shown = self.machine.vectors[self.positive, STRENGTH] * self.machine.spread[STRENGTH] + self.machine.centre[STRENGTH]
-        faint = float(np.quantile(shown, FAINT)) - float(np.log(2.0))
-        return np.where(features[:, STRENGTH] >= faint, self.machine.probabilities(self.machine.margins(features)), 0.0)
+        return np.where(self._strangeness(features) <= STRANGE, self.machine.probabilities(self.machine.margins(features)), 0.0)
+
+    def _strangeness(self, features: Array) -> Array:
+        """Return how far the detail of places ``(n,)`` is from that of the particles shown, in standard deviations of theirs."""
+        shown = (self.machine.vectors[self.positive] * self.machine.spread + self.machine.centre)[:, DETAIL]
+        away = features[:, DETAIL] - shown.mean(axis=0)
+        spread = np.cov(shown.T) + np.diag(VARIES**2)
+        return np.sqrt(np.einsum("ni,ij,nj->n", away, np.linalg.inv(spread), away))
 
     def estimates(self, least: float = 0.5) -> dict[str, float]:
         """Return the precision and the recall of picks of the score `least` or more, each example judged by a model that was not shown it."""
