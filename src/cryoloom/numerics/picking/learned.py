@@ -29,7 +29,7 @@ STRANGE = 5.0
 """Standard deviations from the detail of the particles shown, beyond which nothing is one."""
 VARIES = np.array([0.1, 0.03])
 """Standard deviations of `FEATURES` of the detail between micrographs, of which few are shown."""
-MOST = (500, 1000)
+MOST = (400, 800)
 """Most positive and negative examples of a model."""
 LEAST_PICKS = 10
 
