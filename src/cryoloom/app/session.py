@@ -26,6 +26,7 @@ from cryoloom.engine.project import ProjectFolder, disk_use
 from cryoloom.engine.provenance import Verification, ancestry, trace, verify
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import WrongUse
+from cryoloom.spec.words import counted
 
 if TYPE_CHECKING:
     from cryoloom.app.picking import PickingSession
@@ -56,7 +57,7 @@ class Project:
         self.root = folder.path
 
     def __repr__(self) -> str:
-        return f"<project {self.name} in {self.root}: {len(self.folder.runs())} runs>"
+        return f"<project {self.name} in {self.root}: {counted(len(self.folder.runs()), 'run')}>"
 
     def _repr_html_(self) -> str:
         from cryoloom.app.notebook import project_html

@@ -19,7 +19,7 @@ FINE = 36
 """Pixels across a box of the gallery."""
 
 Reader = Callable[[Path], Any]
-"""Returns the image ``(h, w)`` in a file."""
+"""Returns the image in a file, its pixels in ``data``."""
 
 
 def picks_panel(coordinates: Coordinates, read: Reader) -> list[Panel]:
@@ -71,7 +71,7 @@ def _typical(coordinates: Coordinates) -> pl.DataFrame:
 
 
 def _image(coordinates: Coordinates, mine: pl.DataFrame, read: Reader) -> NDArray[np.generic]:
-    return np.squeeze(read(coordinates.file(mine["micrograph_path"][0])))
+    return np.squeeze(read(coordinates.file(mine["micrograph_path"][0])).data)
 
 
 def _across(coordinates: Coordinates, mine: pl.DataFrame) -> float:

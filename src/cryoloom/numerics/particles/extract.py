@@ -15,19 +15,6 @@ from cryoloom.numerics.fourier.transforms import crop_rfft2
 Image = NDArray[np.float32]
 
 
-def exact_ratio(factor: float, *, largest: int = 64) -> Fraction:
-    """Return the fraction nearest to `factor` whose denominator is at most `largest`; binning by it is exact on both axes.
-
-    Raises
-    ------
-    ValueError
-        For a factor below 1.
-    """
-    if factor < 1:
-        raise ValueError(f"micrographs cannot be enlarged: the factor is {factor}")
-    return Fraction(factor).limit_denominator(largest)
-
-
 def bin_image(image: Image, ratio: Fraction, transfer: Callable[[tuple[int, int]], Tensor] | None = None) -> Image:
     """Bin a micrograph ``(h, w)`` by `ratio` through Fourier cropping; pixel (0, 0) keeps its place, grey values stay.
 

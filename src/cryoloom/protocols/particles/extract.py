@@ -88,7 +88,7 @@ class Extract(
             )
 
     def run(self, job: Job) -> Extracted:
-        from cryoloom.numerics.particles.extract import exact_ratio
+        from cryoloom.numerics.fourier.ratios import exact_ratio
 
         ratio = exact_ratio(self.bin)
         work = self._work(job)
@@ -157,7 +157,8 @@ class Extract(
 
         from cryoloom.formats.mrc import read_mrc
         from cryoloom.formats.stack import write_stack
-        from cryoloom.numerics.particles.extract import bin_image, cut_boxes, exact_ratio, flip_phases, inside
+        from cryoloom.numerics.fourier.ratios import exact_ratio
+        from cryoloom.numerics.particles.extract import bin_image, cut_boxes, flip_phases, inside
         from cryoloom.numerics.particles.normalise import background_radius, normalise, remove_dust
 
         torch.set_num_threads(1)

@@ -173,7 +173,7 @@ class BlobPick(
         picks = out.coordinates.items
         counts = picks.group_by("micrograph_id", maintain_order=True).len()
         return [
-            *picks_panel(out.coordinates, lambda path: read_mrc(path).data),
+            *picks_panel(out.coordinates, read_mrc),
             Histogram(title="Probability", values=picks["score"].to_list(), label="probability of being a particle"),
             Histogram(title="Picks in a micrograph", values=[float(count) for count in counts["len"]], label="picks", bins=20),
         ]

@@ -173,4 +173,4 @@ class LearnedPick(
     def report(self, out: Picked) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
 
-        return [*picking_panels(out.coordinates, lambda path: read_mrc(path).data), learning_panel(*self._stored().model.curve())]
+        return [*picking_panels(out.coordinates, read_mrc), learning_panel(*self._stored().model.curve())]

@@ -242,6 +242,6 @@ class ManualPick(
 
         model = read_model(out.model.file(out.model.items["model_path"][0])).model if out.model is not None else None
         return [
-            *picking_panels(out.coordinates, lambda path: read_mrc(path).data),
+            *picking_panels(out.coordinates, read_mrc),
             *([learning_panel(*model.curve())] if model is not None else []),
         ]
