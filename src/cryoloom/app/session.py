@@ -290,6 +290,12 @@ class Project:
         """Return some rows of an output, sorted and filtered, as plain data. See `app.sets.page`."""
         return sets.page(self.output(output), **wanted)
 
+    def gallery(self, output: "str | OutputRef | Run", path: str | Path, **wanted: Any) -> Path:
+        """Write a page of the images of an output, sorted by a column; return its path. See `app.gallery.gallery`."""
+        from cryoloom.app.gallery import write_gallery
+
+        return write_gallery(self.output(output), Path(path), **wanted)
+
     # -- where things come from ---------------------------------------------------------------------------------
 
     def trace(self, output: "str | OutputRef") -> dict[str, Any]:

@@ -16,5 +16,10 @@ def exact_ratio(factor: float) -> Fraction:
     """
     if factor < 1:
         raise ValueError(f"micrographs cannot be enlarged: the factor is {factor}")
+    return close_ratio(factor, tolerance=TOLERANCE)
+
+
+def close_ratio(factor: float, *, tolerance: float) -> Fraction:
+    """Return a simple fraction within `tolerance`, relative, of any factor above 0."""
     exact = Fraction(factor)
-    return next(near for near in (exact.limit_denominator(1 << power) for power in range(20)) if abs(near / exact - 1) <= TOLERANCE)
+    return next(near for near in (exact.limit_denominator(1 << power) for power in range(40)) if abs(near / exact - 1) <= tolerance)
