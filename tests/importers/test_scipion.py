@@ -152,7 +152,7 @@ def test_links_go_to_our_outputs(ribosome):
     assert link("28", "micrographs") == "8.micrographs", "those that were picked on"
     assert link("45", "particles") == "44.particles" and link("45", "reference") == "44.classes"
     assert runs["45"].parameters["reference_class"] == 2
-    assert link("18", "xmippParticlePicking") == "16."
+    assert link("18", "model") == "16.model" and link("18", "micrographs") == "14.micrographs"
     monitor = runs["50"].inputs
     assert [name[each["run"]] for each in monitor["inputProtocols"]] == ["2", "11"]
     assert [name[each["run"]] for each in monitor["_prerequisites"]] == ["41", "48"]

@@ -31,7 +31,7 @@ class Edits:
             for pick in sheet.picks:
                 number += 1
                 pick.number = number
-        self._edits: list[Edit] = read_lines(path)
+        self._edits: list[Edit] = [*read_lines(path)]
         self._last = max([number, *(int(edit["last"]) for edit in self._edits if "last" in edit)])
         self.marks = _replayed(start, self._edits)
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from cryoloom import files
 from cryoloom.data.kinds import Coordinates, Micrographs
+from cryoloom.data.picks import on_micrographs, pick_rows, picked_on
 
 MARKS = "marks.json"
 """The file; while it is not there, the run waits for somebody to pick."""
@@ -104,38 +105,30 @@ class Marks:
             What is outside the rectangle about a micrograph's picks was not looked at.
         """
         marks = cls(diameter)
-        for (micrograph,), rows in on_micrographs(coordinates, micrographs).group_by(["micrograph_id"], maintain_order=True):
+        for rows in on_micrographs(coordinates, micrographs).partition_by("micrograph_id", maintain_order=True):
             score = look is Look.REVIEW
             picks = [Pick(row["x"], row["y"], row["score"] if score else None) for row in rows.iter_rows(named=True)]
             sheet = Sheet(look, picks)
             if around:
                 xs, ys = [pick.x for pick in picks], [pick.y for pick in picks]
                 sheet.region = (min(xs), min(ys), max(xs), max(ys))
-            marks.sheets[int(micrograph)] = sheet  # pyright: ignore[reportArgumentType]
+            marks.sheets[int(rows["micrograph_id"][0])] = sheet
         return marks
 
     def rows(self, micrographs: Micrographs, *, rejected: bool = False) -> pl.DataFrame:
         """Return the picks, or what was removed and hidden, as rows of a set of coordinates."""
-        about = {row[0]: row[1:] for row in micrographs.items.select("id", "micrograph_name", "optics_group").iter_rows()}
-        rows = []
+        about = {row["id"]: row for row in picked_on(micrographs.items).iter_rows(named=True)}
+        frames = []
         for micrograph, sheet in sorted(self.sheets.items()):
             listed = [*sheet.rejected, *sheet.hidden(self.least)] if rejected else sheet.standing(self.least)
-            name, group = about[micrograph]
-            rows += [
-                (
-                    (micrograph << 20) + place,
-                    micrograph,
-                    name,
-                    pick.x,
-                    pick.y,
-                    _score(pick, rejected),
-                    self.diameter,
-                    str(sheet.look),
-                    group,
-                )
-                for place, pick in enumerate(listed)
-            ]
-        return pl.DataFrame(rows, schema=ROWS, orient="row")
+            columns = {
+                "x": pl.Series([pick.x for pick in listed], dtype=pl.Float64),
+                "y": pl.Series([pick.y for pick in listed], dtype=pl.Float64),
+                "score": pl.Series([_score(pick, rejected) for pick in listed], dtype=pl.Float64),
+                "picking_state": pl.Series([str(sheet.look)] * len(listed), dtype=pl.String),
+            }
+            frames.append(pick_rows(about[micrograph], self.diameter, **columns))
+        return pl.concat(frames)
 
     def write(self, path: Path) -> None:
         """Write them as one file, which is whole or absent."""
@@ -150,32 +143,6 @@ class Marks:
             return None
         sheets = {int(number): _sheet_of_json(each) for number, each in found["micrographs"].items()}
         return cls(found["diameter"], found["least"], sheets)
-
-
-ROWS = {
-    "id": pl.Int64, "micrograph_id": pl.Int64, "micrograph_name": pl.String, "x": pl.Float64, "y": pl.Float64, "score": pl.Float64,
-    "diameter": pl.Float64, "picking_state": pl.String, "optics_group": pl.Int64,
-}  # fmt: skip
-
-
-def on_micrographs(coordinates: Coordinates, micrographs: Micrographs) -> pl.DataFrame:
-    """Return the enabled rows of `coordinates` whose micrograph is in `micrographs`, with that one's id and group, in its pixels."""
-    theirs = coordinates.enabled()
-    for name in ("offset_x", "offset_y"):
-        theirs = theirs if name in theirs.columns else theirs.with_columns(pl.lit(0.0).alias(name))
-    ours = micrographs.enabled()
-    for name in ("offset_x", "offset_y"):
-        ours = ours if name in ours.columns else ours.with_columns(pl.lit(0.0).alias(name))
-    about = ours.select(
-        "micrograph_name", own_id="id", own_group="optics_group", own_pixel="pixel_size", own_x="offset_x", own_y="offset_y"
-    )
-    rows = theirs.join(about, on="micrograph_name", maintain_order="left")
-    return rows.with_columns(
-        micrograph_id="own_id",
-        optics_group="own_group",
-        x=(pl.col("x") * pl.col("pixel_size") + pl.col("offset_x") - pl.col("own_x")) / pl.col("own_pixel"),
-        y=(pl.col("y") * pl.col("pixel_size") + pl.col("offset_y") - pl.col("own_y")) / pl.col("own_pixel"),
-    ).select(*coordinates.items.columns)
 
 
 def _lesson(picks: list[Pick], rejected: list[Pick], region: Region | None) -> dict[str, Any]:

@@ -144,6 +144,14 @@ class View:
         """
         return cls(reduce_micrograph(image, pixel_size, grain.diameter, dark=not bright), grain, border=border)
 
+    def noise(self, seed: int) -> "View":
+        """Return the view of noise that has the spectrum of this micrograph, and nothing in it."""
+        pixels = self.scene.pixels
+        random = torch.from_numpy(np.random.default_rng(seed).standard_normal(tuple(pixels.shape), dtype=np.float32))
+        phases = torch.fft.rfft2(random)
+        twin = torch.fft.irfft2(torch.fft.rfft2(pixels).abs() * phases / phases.abs().clamp(min=1e-6), s=tuple(pixels.shape))
+        return View(replace(self.scene, pixels=twin), self.grain)
+
     def describe(self, x: Array, y: Array) -> Descriptors:
         """Describe places ``(n,)``, px of the micrograph."""
         x, y = np.asarray(x) - self._first[1], np.asarray(y) - self._first[0]

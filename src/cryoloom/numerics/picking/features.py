@@ -19,6 +19,8 @@ PAIRS = tuple((i, i) for i in range(BANDS)) + tuple((i, i + step) for step in (1
 """Bands whose angular correlation is taken."""
 COMPONENTS, TURNED = 4, 20
 COUNT = len(PAIRS) * COMPONENTS + TURNED + 2 + len(DECILES) + len(FEATURES)
+DETAIL = slice(COUNT - len(FEATURES), COUNT)
+"""Columns of the features that tell of the detail."""
 ENOUGH = 200
 """Particles that the components are made of, at the most."""
 
@@ -75,7 +77,7 @@ def _correlations(places: Descriptors, pair: tuple[int, int]) -> NDArray[np.floa
     found = one * two.conj()
     found[:, :, 1:] *= np.float32(2.0**0.5)
     parts = (found.real,) if pair[0] == pair[1] else (found.real, found.imag)
-    return np.concatenate([part.reshape(len(places), -1) for part in parts], axis=1).astype(np.float32)
+    return np.concatenate([part.reshape(len(places), found.shape[1] * found.shape[2]) for part in parts], axis=1).astype(np.float32)
 
 
 def _principal(rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoloom.numerics.picking.descriptors import REACH, Descriptors, Grain, View
-from cryoloom.numerics.picking.features import Bases
+from cryoloom.numerics.picking.features import DETAIL, Bases
 from cryoloom.numerics.picking.kernel_machine import KernelMachine, precision_recall
 from cryoloom.numerics.picking.selection import best_apart
 
@@ -23,7 +23,13 @@ GRID = 0.5 * REACH
 """Step of the places that are taken for background where there are too few candidates, diameters."""
 FEWEST, PER_PICK = 30, 2.0
 """Places of background taken from a micrograph: so many for each pick, and these at the least."""
-MOST = (500, 1000)
+EMPTY = 15
+"""Places taken from noise of the spectrum of the micrograph: where particles lie dense there is little else that is empty."""
+STRANGE = 5.0
+"""Standard deviations from the detail of the particles shown, beyond which nothing is one."""
+VARIES = np.array([0.1, 0.03])
+"""Standard deviations of `FEATURES` of the detail between micrographs, of which few are shown."""
+MOST = (400, 800)
 """Most positive and negative examples of a model."""
 LEAST_PICKS = 10
 
@@ -113,8 +119,19 @@ class Model:
         return cls(grain, bases, machine, positive, share)
 
     def scores(self, described: Descriptors) -> Array:
-        """Return the probability ``(n,)`` that each described place is a particle."""
-        return self.machine.probabilities(self.machine.margins(self.bases.features(described)))
+        """Return the probability ``(n,)`` that each described place is a particle; 0 where the detail is like that of no particle shown.
+
+        What is weaker, stronger or broader (emptier ice, contaminants that no example is of) is nothing that the examples say anything about.
+        """
+        features = self.bases.features(described)
+        return np.where(self._strangeness(features) <= STRANGE, self.machine.probabilities(self.machine.margins(features)), 0.0)
+
+    def _strangeness(self, features: Array) -> Array:
+        """Return how far the detail of places ``(n,)`` is from that of the particles shown, in standard deviations of theirs."""
+        shown = (self.machine.vectors[self.positive] * self.machine.spread + self.machine.centre)[:, DETAIL]
+        away = features[:, DETAIL] - shown.mean(axis=0)
+        spread = np.cov(shown.T) + np.diag(VARIES**2)
+        return np.sqrt(np.einsum("ni,ij,nj->n", away, np.linalg.inv(spread), away))
 
     def estimates(self, least: float = 0.5) -> dict[str, float]:
         """Return the precision and the recall of picks of the score `least` or more, each example judged by a model that was not shown it."""
@@ -178,14 +195,19 @@ def examples_of(view: View, lesson: Lesson, diameter: float, *, seed: int) -> Ex
     drawn = rng.permutation(len(background))[:wanted]
     grid = _apart(_grid(view, lesson.region, diameter), np.concatenate([known, background]), SAME * diameter)
     more = rng.permutation(len(grid))[: wanted - len(drawn)]
+    noise = view.noise(seed)
+    empty = np.stack([noise.candidates.x, noise.candidates.y], axis=1)
+    empty = empty[rng.permutation(len(empty))[:EMPTY]]
     places = np.concatenate([picks, rejected, background[drawn], grid[more]])
-    counts = (len(picks), len(rejected), len(drawn), len(more))
+    counts = (len(picks), len(rejected), len(drawn), len(more), len(empty))
     return Examples(
-        places=places,
-        described=view.describe(places[:, 0], places[:, 1]),
-        positive=np.repeat([True, False, False, False], counts),
-        corrected=np.repeat([False, True, False, False], counts),
-        share=np.repeat([1.0, 1.0, len(background) / max(len(drawn), 1), 0.0], counts),
+        places=np.concatenate([places, empty]),
+        described=Descriptors.joined([view.describe(*places.T), noise.describe(*empty.T)]),
+        positive=np.repeat([True, False, False, False, False], counts),
+        corrected=np.repeat([False, True, False, False, False], counts),
+        share=np.repeat(
+            [1.0, 1.0, len(background) / max(len(drawn), 1), 0.0, max(0.5 * len(picks) - len(background), 0.0) / max(len(empty), 1)], counts
+        ),
     )
 
 

@@ -10,14 +10,11 @@ import polars as pl
 from cryoloom.data import Coordinates, CTFs, Micrographs, PickingModel
 from cryoloom.data.identity import new_id_space
 from cryoloom.data.picking import BOX
-from cryoloom.report.picking import learning_panel, picking_panels
+from cryoloom.data.picks import pick_rows, picked_on
+from cryoloom.report.picks import learning_panel, picking_panels
 from cryoloom.spec import AbsolutePath, Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
+from cryoloom.tables import Dataset
 from cryoloom.units import Angstrom
-
-PICK = {
-    "id": pl.Int64, "micrograph_id": pl.Int64, "micrograph_name": pl.String, "x": pl.Float64, "y": pl.Float64, "score": pl.Float64,
-    "diameter": pl.Float64, "optics_group": pl.Int64,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,8 +104,15 @@ class LearnedPick(
             raise Failure("no-micrographs", "pick.learned: no micrograph is left to be picked.", "Give micrographs that are not disabled.")
         about = self._stored().about
         form = self.model_copy(update={"micrographs": None, "ctfs": None})
+        work = Dataset(picked_on(work.enabled()), job.root, optics=work.optics)
         rows = job.map(form.picks, work, name="micrographs").rows.sort("id")
-        picks = self._numbered(rows, float(about["diameter"]))
+        rows_of = {row["id"]: row for row in work.items.iter_rows(named=True)}
+        picks = pl.concat(
+            pick_rows(
+                rows_of[row["id"]], about["diameter"], **{name: pl.Series(row[name], dtype=pl.Float64) for name in ("x", "y", "score")}
+            )
+            for row in rows.iter_rows(named=True)
+        )
         meta = {"diameter": float(about["diameter"]), "picked_micrographs": rows.height, "candidates": int(rows["candidates"].sum())}
         meta |= {"box_size": about["box_size"], "learned_from": about["particles"], "id_space": new_id_space(picks)}
         if picks.is_empty():
@@ -126,7 +130,7 @@ class LearnedPick(
 
         torch.set_num_threads(1)
         stored = self._stored()
-        image = np.squeeze(read_mrc(item.file("weighted_path" if item.row.get("weighted_path") else "micrograph_path")).data)
+        image = np.squeeze(read_mrc(item.file("micrograph_path")).data)
         grain = stored.model.grain
         try:
             view = View.of(image, item["pixel_size"], grain, bright=stored.about["bright"], border=self.border)
@@ -147,14 +151,6 @@ class LearnedPick(
         if self.model is None:
             return read_model(Path(self.model_path))
         return read_model(self.model.file(self.model.items["model_path"][0]))
-
-    def _numbered(self, rows: pl.DataFrame, diameter: float) -> pl.DataFrame:
-        """Return the picks of all micrographs, one row each."""
-        about = self.micrographs.items.select("micrograph_name", "optics_group", micrograph_id="id")
-        picks = rows.select("x", "y", "score", micrograph_id="id").with_columns(place=pl.int_ranges(pl.col("x").list.len()))
-        picks = picks.explode("x", "y", "score", "place").drop_nulls("x").join(about, on="micrograph_id", maintain_order="left")
-        numbers = pl.col("micrograph_id") * (1 << 20) + pl.col("place")
-        return picks.with_columns(id=numbers, diameter=pl.lit(diameter)).select(pl.col(name).cast(kind) for name, kind in PICK.items())
 
     def summary(self, out: Picked) -> Mapping[str, Any]:
         count, micrographs = len(out.coordinates), out.coordinates.meta["picked_micrographs"]
@@ -177,5 +173,4 @@ class LearnedPick(
     def report(self, out: Picked) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
 
-        panels = picking_panels(self.micrographs, out.coordinates, lambda path: read_mrc(path).data)
-        return [*panels, learning_panel(*self._stored().model.curve())]
+        return [*picking_panels(out.coordinates, read_mrc), learning_panel(*self._stored().model.curve())]

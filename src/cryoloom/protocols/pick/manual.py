@@ -11,9 +11,11 @@ from pydantic import BeforeValidator
 
 from cryoloom.data import Coordinates, Micrographs, PickingModel
 from cryoloom.data.identity import new_id_space
-from cryoloom.data.picking import BOX, MARKS, Look, Marks, on_micrographs
-from cryoloom.report.picking import learning_panel, picking_panels
+from cryoloom.data.picking import BOX, MARKS, Look, Marks
+from cryoloom.data.picks import on_micrographs, picked_on
+from cryoloom.report.picks import learning_panel, picking_panels
 from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
+from cryoloom.tables import Dataset
 from cryoloom.units import Angstrom, Pixels
 
 MOST = 25
@@ -153,7 +155,10 @@ class ManualPick(
         if self.waits or self.coordinates is None:
             return marks.rows(self.micrographs), ""
         rows = on_micrographs(self.coordinates, self.micrographs)
-        return rows.with_columns(picking_state=pl.lit(str(Look.MANUAL))), str(self.coordinates.meta.get("id_space") or "")
+        files = picked_on(self.micrographs.items).select("micrograph_path", micrograph_id="id")
+        rows = rows.drop("micrograph_path", strict=False).join(files, on="micrograph_id", maintain_order="left")
+        rows = rows.with_columns(picking_state=pl.lit(str(Look.MANUAL)), diameter=pl.lit(marks.diameter))
+        return rows, str(self.coordinates.meta.get("id_space") or "")
 
     def _box(self, marks: Marks) -> int:
         changed = marks.diameter != self.known_diameter()
@@ -169,7 +174,8 @@ class ManualPick(
         lessons = self._lessons(job, marks)
         taught = pl.DataFrame({"id": list(lessons), "lesson": [json.dumps(each) for each in lessons.values()]}, schema=_LESSONS)
         taught = taught.with_columns(grain=pl.lit(grain.size), particle_diameter=pl.lit(grain.diameter))
-        work = self.micrographs.select(taught["id"]).with_columns(taught)
+        marked = picked_on(self.micrographs.enabled()).join(taught, on="id", maintain_order="left")
+        work = Dataset(marked, job.root, optics=self.micrographs.optics)
         paths = job.map(self.alone().describe, work, name="examples").rows.sort("id")["examples_path"] if lessons else []
         try:
             model = Model.trained(grain, [read_examples(job.root / path) for path in paths], seed=job.seed)
@@ -206,7 +212,7 @@ class ManualPick(
         from cryoloom.numerics.picking.learned import Lesson, examples_of
 
         torch.set_num_threads(1)
-        image = np.squeeze(read_mrc(item.file("weighted_path" if item.row.get("weighted_path") else "micrograph_path")).data)
+        image = np.squeeze(read_mrc(item.file("micrograph_path")).data)
         view = View.of(image, item["pixel_size"], Grain(item["grain"], item["particle_diameter"]), bright=self.bright)
         lesson = Lesson.of_json(json.loads(item["lesson"]))
         path = item.output("_examples.npz")
@@ -235,5 +241,7 @@ class ManualPick(
         from cryoloom.formats.picking_model import read_model
 
         model = read_model(out.model.file(out.model.items["model_path"][0])).model if out.model is not None else None
-        panels = picking_panels(self.micrographs, out.coordinates, lambda path: read_mrc(path).data)
-        return [*panels, *([learning_panel(*model.curve())] if model is not None else [])]
+        return [
+            *picking_panels(out.coordinates, read_mrc),
+            *([learning_panel(*model.curve())] if model is not None else []),
+        ]
