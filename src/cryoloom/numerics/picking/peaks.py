@@ -42,10 +42,11 @@ def refine_peaks(score: Map, rows: Index, columns: Index) -> tuple[Array, Array]
     """Return row and column of peaks to a fraction of a pixel, from parabolas through each and its two neighbours along either axis."""
     height, width = score.shape
     y, x = np.clip(rows, 1, height - 2), np.clip(columns, 1, width - 2)
-    return y + _vertex(score[y - 1, x], score[y, x], score[y + 1, x]), x + _vertex(score[y, x - 1], score[y, x], score[y, x + 1])
+    return y + vertex(score[y - 1, x], score[y, x], score[y + 1, x]), x + vertex(score[y, x - 1], score[y, x], score[y, x + 1])
 
 
-def _vertex(before: Map, centre: Map, after: Map) -> Array:
+def vertex(before: NDArray[np.floating], centre: NDArray[np.floating], after: NDArray[np.floating]) -> Array:
+    """Return where the parabola through three samples ``(n,)`` has its top, between -0.5 and 0.5 from the middle one; 0 where it has none."""
     curvature = np.asarray(before, dtype=np.float64) - 2.0 * centre + after
     slope = 0.5 * (np.asarray(before, dtype=np.float64) - after)
     return np.clip(np.divide(slope, curvature, out=np.zeros_like(slope), where=curvature < 0), -0.5, 0.5)
