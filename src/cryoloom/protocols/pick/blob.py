@@ -1,26 +1,30 @@
 """pick.blob: particles by size alone, with a threshold that the data set themselves."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from cryoloom.data import Coordinates, CTFs, Micrographs
-from cryoloom.data.identity import new_id_space
-from cryoloom.report.panels import Histogram, MarkedImage
-from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
+from cryoloom.data import CTFs, Micrographs
+from cryoloom.data.picks import (
+    PICK,
+    Border,
+    Bright,
+    Distance,
+    Most,
+    Picked,
+    Probability,
+    Sighting,
+    coordinates_of,
+    pick_counts,
+    picks_of,
+    pixel_sizes,
+    size_hints,
+    to_be_picked,
+)
+from cryoloom.report.picks import pick_panels
+from cryoloom.spec import Failure, Hint, Input, Item, Job, Panel, Param, Protocol
 from cryoloom.units import Angstrom
-
-PICK = {
-    "id": pl.Int64, "micrograph_id": pl.Int64, "micrograph_name": pl.String, "x": pl.Float64, "y": pl.Float64, "score": pl.Float64,
-    "strength": pl.Float64, "diameter": pl.Float64, "optics_group": pl.Int64,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Picked(Outputs):
-    coordinates: Coordinates
 
 
 class BlobPick(
@@ -45,58 +49,21 @@ class BlobPick(
         "Particle diameter", gt=0, wizard="particle-size", aliases=("LoG_diam_max", "particle_diameter", "boxSize"),
         help="Of the particle's longest view. A quarter off costs a tenth of thin or hollow particles; half or twice finds parts, or pairs.",
     )  # fmt: skip
-    probability: float = Param(
-        "Least probability", 0.5, ge=0, le=1, aliases=("threshold",),
-        help="Picks that are less likely to be particles are left out. Low values bring noise, high ones lose faint particles.",
-    )  # fmt: skip
-    bright: bool = Param(
-        "Bright particles", False, aliases=("invert",),
-        help="Particles are brighter than their surroundings, as in negative stain. Wrong, and what is picked lies between them.",
-    )  # fmt: skip
-    distance: float = Param(
-        "Least distance", 0.6, ge=0.3, le=2, advanced=True, aliases=("min_distance", "minInterparticleDistance"),
-        help="Between picks, in diameters; of two that are nearer the less likely one goes. Too small picks a particle twice.",
-    )  # fmt: skip
-    border: float = Param(
-        "Border", 0.3, ge=0, le=2, advanced=True,
-        help="Centres nearer than this to an edge, in diameters, are left out. Too small picks halves of particles.",
-    )  # fmt: skip
-    most: int | None = Param(
-        "Most per micrograph", None, ge=1, advanced=True, aliases=("max_per_micrograph",),
-        help="Keep at most this many, the likeliest. Empty keeps all; too small a number throws particles away.",
-    )  # fmt: skip
+    probability: Probability
+    bright: Bright
+    distance: Distance
+    border: Border
+    most: Most
 
     def check(self) -> Iterator[Hint]:
-        sizes = self._pixel_sizes()
-        sides = [
-            min(width, height) * sizes[group]
-            for width, height, group in self.micrographs.items.select("width", "height", "optics_group").iter_rows()
-            if width and height
-        ]
-        if sides and self.diameter > min(sides) / 2:
-            yield Hint(
-                "diameter",
-                f"{self.diameter:g} Å is larger than half the micrograph, whose short side is {min(sides):.0f} Å",
-                fix=float(int(min(sides) / 2)),
-            )
+        yield from size_hints(self.diameter, self.micrographs)
 
     def run(self, job: Job) -> Picked:
-        work = self.micrographs
-        if self.ctfs is not None:
-            good = self.ctfs.enabled()["micrograph_id"]
-            work = work.select(good)
-            if without := self.micrographs.enabled().height - work.enabled().height:
-                job.warn(f"{without} micrographs have no believable CTF and were not picked.")
-        if work.enabled().is_empty():
-            raise Failure("no-micrographs", "pick.blob: no micrograph is left to be picked.", "Give micrographs that are not disabled.")
-        result = job.map(self.alone().candidates, work)
-        rows = result.rows.sort("id")
+        work = to_be_picked(self.micrographs, self.ctfs, job, self.id)
+        rows = job.map(self.alone().candidates, work).rows.sort("id")
         picks = self._select(rows)
-        if picks.height < 5 * rows.height:
-            job.warn(f"Only {picks.height} particles in {rows.height} micrographs: is the diameter of {self.diameter:g} Å right?")
-        meta = {"diameter": self.diameter, "candidates": int(rows["x"].list.len().sum()), "picked_micrographs": rows.height}
-        meta["id_space"] = new_id_space(picks)
-        return Picked(Coordinates(picks, job.root, optics=self.micrographs.optics, meta=meta))
+        candidates = int(rows["x"].list.len().sum())
+        return Picked(coordinates_of(picks, self.micrographs, job, self.diameter, rows.height, candidates))
 
     def candidates(self, item: Item) -> Mapping[str, Any]:
         """List the blobs of one micrograph and measure them."""
@@ -136,37 +103,19 @@ class BlobPick(
         x, y, strength = (joined(name) for name in ("x", "y", "strength"))
         features, decoys = (joined(name).reshape(-1, len(FEATURES)) for name in ("features", "decoys"))
         score = particle_probability(features, np.repeat(np.arange(rows.height), counts), decoys)
-        about = {row[0]: row[1:] for row in self.micrographs.items.select("id", "micrograph_name", "optics_group").iter_rows()}
-        sizes = self._pixel_sizes()
-        frames = [pl.DataFrame(schema=PICK)]
+        sizes = pixel_sizes(self.micrographs)
+        groups = dict(self.micrographs.items.select("id", "optics_group").iter_rows())
+        sightings = []
         for micrograph, end, count in zip(rows["id"], np.cumsum(counts), counts, strict=True):
-            name, group = about[micrograph]
             mine = slice(int(end - count), int(end))
-            distance = self.distance * self.diameter / sizes[group]
+            distance = self.distance * self.diameter / sizes[groups[micrograph]]
             best = best_apart(x[mine], y[mine], score[mine], strength[mine], least=self.probability, distance=distance, most=self.most)
-            frame = pl.DataFrame({"x": x[mine][best], "y": y[mine][best], "score": score[mine][best], "strength": strength[mine][best]})
-            frame = frame.with_row_index("place").with_columns(
-                id=(micrograph << 20) + pl.col("place").cast(pl.Int64),
-                micrograph_id=pl.lit(micrograph, pl.Int64),
-                micrograph_name=pl.lit(name),
-                diameter=pl.lit(self.diameter),
-                optics_group=pl.lit(group, pl.Int64),
-            )
-            frames.append(frame.select(*PICK))
-        return pl.concat(frames)
-
-    def _pixel_sizes(self) -> dict[int, float]:
-        return {group["optics_group"]: float(group["pixel_size"]) for group in self.micrographs.optics}
+            columns = {"x": x, "y": y, "score": score, "strength": strength}
+            sightings.append(Sighting(micrograph, {name: values[mine][best] for name, values in columns.items()}))
+        return picks_of(sightings, self.micrographs, self.diameter, PICK)
 
     def summary(self, out: Picked) -> Mapping[str, Any]:
-        count, micrographs = len(out.coordinates), out.coordinates.meta["picked_micrographs"]
-        sure = out.coordinates.items["score"].mean() if count else None
-        return {
-            "particles": count,
-            "micrographs": micrographs,
-            "particles a micrograph": round(count / max(micrographs, 1), 1),
-            "expected share of true picks": None if sure is None else round(float(sure), 3),  # pyright: ignore[reportArgumentType]
-        }
+        return pick_counts(out)
 
     def methods(self, out: Picked) -> str:
         micrographs = out.coordinates.meta["picked_micrographs"]
@@ -178,23 +127,4 @@ class BlobPick(
     def report(self, out: Picked) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
 
-        picks = out.coordinates.items
-        counts = picks.group_by("micrograph_id", maintain_order=True).len().sort("len")
-        panels: list[Panel] = []
-        if counts.height:
-            typical = counts["micrograph_id"][counts.height // 2]
-            row = self.micrographs.items.filter(pl.col("id") == typical).row(0, named=True)
-            mine = picks.filter(pl.col("micrograph_id") == typical)
-            image = read_mrc(self.micrographs.file(row.get("weighted_path") or row["micrograph_path"])).data
-            pixel_size = float(self.micrographs.optics[0]["pixel_size"])
-            panels.append(
-                MarkedImage(
-                    title=f"Picks on {row['micrograph_name']}", image=image, x=mine["x"].to_list(), y=mine["y"].to_list(),
-                    radius=self.diameter / pixel_size / 2, caption="The micrograph with the median number of picks; circles have the diameter given.",
-                )
-            )  # fmt: skip
-        return [
-            *panels,
-            Histogram(title="Probability", values=picks["score"].to_list(), label="probability of being a particle"),
-            Histogram(title="Picks in a micrograph", values=[float(count) for count in counts["len"]], label="picks", bins=20),
-        ]
+        return pick_panels(out.coordinates, self.micrographs, self.diameter, lambda path: read_mrc(path).data)
