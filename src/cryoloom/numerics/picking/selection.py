@@ -15,6 +15,7 @@ from cryoloom.numerics.picking.peaks import keep_apart
 
 Array = NDArray[np.float64]
 
+
 @dataclass(frozen=True)
 class Kind:
     """What is known beforehand of candidates of one kind; features are natural logarithms, the first that of a strength.

@@ -63,7 +63,9 @@ def resampled(images: Images, pixel_size: float, working: float, diameter: float
     side = int(sides[np.argmin(np.abs(np.round(sides * ratio) / (sides * ratio) - 1.0))])
     edge = np.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], axis=1)
     padded = _cropped(images - np.median(edge, axis=1)[:, None, None], side)
-    small = torch.fft.fftshift(resample_images(torch.fft.ifftshift(torch.from_numpy(padded), dim=(-2, -1)), (round(side * ratio),) * 2), dim=(-2, -1))
+    small = torch.fft.fftshift(
+        resample_images(torch.fft.ifftshift(torch.from_numpy(padded), dim=(-2, -1)), (round(side * ratio),) * 2), dim=(-2, -1)
+    )
     centred = shift_images(small, torch.from_numpy(-centres_of_mass(small.numpy(), diameter / working)))
     return masked(_cropped(centred.numpy(), template_box(diameter, working)), diameter / working)
 
@@ -117,9 +119,7 @@ def turned(images: Images, angles: Array) -> Tensor:
         # Where each sample comes from, in samples of the dense image from its middle.
         source = torch.stack([cosine * x + sine * y, -sine * x + cosine * y], dim=-1) * 2.0
         grid = (source + 0.5) / box
-        out[:, number] = torch.nn.functional.grid_sample(
-            fine, grid[None], mode="bicubic", padding_mode="zeros", align_corners=False
-        )[0]
+        out[:, number] = torch.nn.functional.grid_sample(fine, grid[None], mode="bicubic", padding_mode="zeros", align_corners=False)[0]
     return out
 
 

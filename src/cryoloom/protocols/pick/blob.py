@@ -80,6 +80,8 @@ class BlobPick(
             scene = reduce_micrograph(image, item["pixel_size"], self.diameter, dark=not self.bright)
         except ValueError as problem:
             raise Failure("diameter-too-large", f"{item['micrograph_name']}: {problem}.", "Give the diameter in Å.") from problem
+        if not bool(scene.pixels.any()):
+            raise Failure("micrograph-blank", f"{item['micrograph_name']}: all its pixels are the same.", "Leave it out.")
         blobs = find_blobs(scene, border=self.border)
         return {
             "x": blobs.x.tolist(),
