@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cryoloom.numerics.fourier.grids import frequencies_2d
 from cryoloom.numerics.picking.bank import Bank, band, emphasis
-from cryoloom.numerics.picking.peaks import find_peaks, vertex
+from cryoloom.numerics.picking.peaks import find_peaks, overshadowed, vertex
 from cryoloom.numerics.picking.scene import Scene, fast_even
 from cryoloom.numerics.picking.whitening import noise_spectrum
 
@@ -39,6 +39,9 @@ AROUND = 0.3
 
 FAINTEST_POWER = 1e-3
 """Least power of the noise, over its mean: micrographs that were filtered have frequencies without any."""
+
+SHADOW, ECLIPSE = 0.9, 1.7
+"""A match is what a shifted template makes of a particle beside it if that one, within so many diameters, is so many times stronger."""
 
 QUIET = 0.25
 """Quantile of the decoys that is typical of noise, however many of them are halos of ice."""
@@ -99,6 +102,7 @@ def find_matches(scene: Scene, bank: Bank, transfer: Transfer | None, *, border:
     ours, theirs = field.refined(rows, columns, 1.0), field.refined(*other, -1.0)
     level = float(np.quantile(theirs.score if len(theirs.score) else ours.score, QUIET)) if len(ours.score) else 1.0
     order = np.argsort(-ours.score, kind="stable")
+    order = order[~overshadowed(ours.x, ours.y, ours.score, SHADOW * scene.diameter, ECLIPSE)[order]]
     angles = len(bank.angles)
     return Matches(
         x=ours.x[order] * scene.scale[1],

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 Map = NDArray[np.float32]
 Index = NDArray[np.int64]
@@ -36,6 +37,15 @@ def keep_apart(x: Array, y: Array, distance: float) -> NDArray[np.bool_]:
             near = (x[index + 1 :] - x[index]) ** 2 + (y[index + 1 :] - y[index]) ** 2 < distance**2
             alive[index + 1 :] &= ~near
     return alive
+
+
+def overshadowed(x: Array, y: Array, score: Array, distance: float, ratio: float) -> NDArray[np.bool_]:
+    """Return which points ``(n,)`` have another one of more than `ratio` times their score within `distance`."""
+    if not len(x):
+        return np.zeros(0, dtype=bool)
+    points = np.stack([x, y], axis=1)
+    near = cKDTree(points).query_ball_point(points, distance)
+    return np.array([score[others].max() > ratio * score[index] for index, others in enumerate(near)])
 
 
 def refine_peaks(score: Map, rows: Index, columns: Index) -> tuple[Array, Array]:
