@@ -228,7 +228,7 @@ def main(words: list[str]) -> None:
             protocol, *more = given.words
             values = {"micrographs": f"{condition.name}-micrographs.micrographs", "ctfs": f"{condition.name}-ctfs.ctfs"}
             values |= {"diameter": f"{condition.diameter:g}"} | _filled(more, condition)
-            run = project.run(protocol, {key: value for key, value in values.items() if value}, threads=1)
+            run = project.run(protocol, {key: value for key, value in values.items() if value}, threads=1, again=True)
             picks, seconds = run.outputs[given.output].enabled(), f"{run.spent['cpu_seconds'] / MICROGRAPHS:.1f}"
         print(judged(folder / condition.name, condition, picks).line(condition.name, seconds), flush=True)
 

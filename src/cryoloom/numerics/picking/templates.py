@@ -103,7 +103,7 @@ def centres_of_mass(images: Images, diameter: float) -> NDArray[np.float32]:
 
 
 def turned(images: Images, angles: Array) -> Tensor:
-    """Return every image ``(n, b, b)`` turned by every angle in degrees, x towards y: ``(n, angles, b, b)``.
+    """Return every image ``(n, b, b)`` turned by every angle in degrees, y towards x: ``(n, angles, b, b)``.
 
     Bicubic, from samples twice as dense; a projection turned by psi is the projection at psi.
     """
@@ -117,7 +117,7 @@ def turned(images: Images, angles: Array) -> Tensor:
     for number, angle in enumerate(np.deg2rad(angles)):
         cosine, sine = float(np.cos(angle)), float(np.sin(angle))
         # Where each sample comes from, in samples of the dense image from its middle.
-        source = torch.stack([cosine * x + sine * y, -sine * x + cosine * y], dim=-1) * 2.0
+        source = torch.stack([cosine * x - sine * y, sine * x + cosine * y], dim=-1) * 2.0
         grid = (source + 0.5) / box
         out[:, number] = torch.nn.functional.grid_sample(fine, grid[None], mode="bicubic", padding_mode="zeros", align_corners=False)[0]
     return out

@@ -19,7 +19,7 @@ QUIET = 0.3
 def noise_spectrum(pixels: Tensor, diameter: float) -> tuple[Array, Array]:
     """Return frequencies in cycles a px and the noise's mean power a pixel at each; power 0 for an image without noise.
 
-    Tiles overlap by half; in each ring of frequencies the tile at the quantile `QUIET` tells the noise, so its level is a few per cent low.
+    Tiles overlap by half; in each ring of frequencies the tile at the quantile `QUIET` tells the noise, so its level is about a tenth low.
 
     Parameters
     ----------
