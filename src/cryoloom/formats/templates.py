@@ -63,12 +63,16 @@ def template_map(maps: Volume | Classes3D, diameter: float) -> tuple[Images, flo
     return data, size
 
 
-@lru_cache(maxsize=1)
-def bank_of(path: str, step: float) -> "tuple[Bank, float]":
+def bank_of(path: Path, step: float) -> "tuple[Bank, float]":
     """Return the bank of a stack of templates turned in steps of `step` degrees, and their pixel size in Å; made once in a process."""
+    return _bank(path, path.stat().st_mtime_ns, step)
+
+
+@lru_cache(maxsize=1)
+def _bank(path: Path, written: int, step: float) -> "tuple[Bank, float]":
     from cryoloom.numerics.picking.bank import build_bank
 
-    image = read_mrc(Path(path))
+    image = read_mrc(path)
     return build_bank(np.ascontiguousarray(image.data, dtype=np.float32), step), float(image.pixel_size)
 
 

@@ -41,7 +41,7 @@ FAINTEST_POWER = 1e-3
 """Least power of the noise, over its mean: micrographs that were filtered have frequencies without any."""
 
 SHADOW, ECLIPSE = 0.9, 1.7
-"""A match is what a shifted template makes of a particle beside it if that one, within so many diameters, is so many times stronger."""
+"""A maximum is what a shifted template makes of something beside it if that, within so many diameters, is so many times stronger."""
 
 QUIET = 0.25
 """Quantile of the decoys that is typical of noise, however many of them are halos of ice."""
@@ -97,12 +97,16 @@ def find_matches(scene: Scene, bank: Bank, transfer: Transfer | None, *, border:
     apart, margin = CROWD * scene.diameter, border * scene.diameter
     rows, columns = find_peaks(best, 0.0, apart, border=margin)
     own = best[rows, columns] > worst[rows, columns]
-    rows, columns = rows[own], columns[own]
-    other = find_peaks(worst, 0.0, apart, border=margin)
-    ours, theirs = field.refined(rows, columns, 1.0), field.refined(*other, -1.0)
-    level = float(np.quantile(theirs.score if len(theirs.score) else ours.score, QUIET)) if len(ours.score) else 1.0
+    other_rows, other_columns = find_peaks(worst, 0.0, apart, border=margin)
+    others = worst[other_rows, other_columns] > best[other_rows, other_columns]
+    ours = field.refined(rows[own], columns[own], 1.0)
+    theirs = field.refined(other_rows[others], other_columns[others], -1.0)
+    x, y, score = (np.concatenate(both) for both in ((ours.x, theirs.x), (ours.y, theirs.y), (ours.score, theirs.score)))
+    lit = ~overshadowed(x, y, score, SHADOW * scene.diameter, ECLIPSE)
+    decoys = np.flatnonzero(lit[len(ours.x) :])
+    level = float(np.quantile(theirs.score[decoys], QUIET)) if len(decoys) else float(np.quantile(score, QUIET)) if len(score) else 1.0
     order = np.argsort(-ours.score, kind="stable")
-    order = order[~overshadowed(ours.x, ours.y, ours.score, SHADOW * scene.diameter, ECLIPSE)[order]]
+    order = order[lit[order]]
     angles = len(bank.angles)
     return Matches(
         x=ours.x[order] * scene.scale[1],
@@ -111,7 +115,7 @@ def find_matches(scene: Scene, bank: Bank, transfer: Transfer | None, *, border:
         features=ours.features(level)[order],
         view=ours.template[order] // angles,
         psi=bank.angles[ours.template[order] % angles],
-        decoys=theirs.features(level),
+        decoys=theirs.features(level)[decoys],
     )
 
 

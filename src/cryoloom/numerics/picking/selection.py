@@ -41,8 +41,8 @@ class Kind:
 BLOBS = Kind(spread=(0.15, 0.1), widest=0.2, weakest=float(np.log(0.125)), clear=0.15)
 """`blob.FEATURES`: the maxima of white noise alone have a mean of ln 0.10, and one in twenty is above ln 0.125."""
 
-MATCHES = Kind(spread=(0.12, 0.12), widest=0.25, weakest=0.0, clear=0.3)
-"""`matched_filter.FEATURES`: 0 is typical of noise alone, whose best match of thousands is a quarter above."""
+MATCHES = Kind(spread=(0.12, 0.12), widest=0.25, weakest=0.0, clear=0.5)
+"""`matched_filter.FEATURES`: 0 is typical of noise alone; a family made of its best matches has a mean of 0.45 at the most."""
 
 STEP = 0.15
 """Distance in log strength between the places where the family is looked for."""

@@ -170,7 +170,7 @@ class TemplatePick(
         from cryoloom.numerics.picking.scene import resampled_micrograph
 
         torch.set_num_threads(1)
-        bank, working = bank_of(str(item.file("templates_path")), self.psi_step)
+        bank, working = bank_of(item.file("templates_path"), self.psi_step)
         image = np.squeeze(read_mrc(item.file("weighted_path" if item.row.get("weighted_path") else "micrograph_path")).data)
         try:
             scene = resampled_micrograph(image, item["pixel_size"], working, self.diameter, dark=not self.bright)
