@@ -50,7 +50,7 @@ class Picked(Outputs):
 
 @dataclass(frozen=True)
 class Sighting:
-    """Candidates of one micrograph after judgement, as columns of equal length; ``x``, ``y`` (px), ``score`` and ``strength`` among them."""
+    """Candidates of one micrograph after judgement, as columns of equal length; ``x``, ``y`` (px), ``score``, ``strength`` and ``diameter`` (Å) among them."""
 
     micrograph: int
     columns: "Mapping[str, NDArray[np.generic]]"
@@ -92,15 +92,13 @@ def to_be_picked(micrographs: Micrographs, ctfs: CTFs | None, job: Job, protocol
     return work
 
 
-def picks_of(sightings: list[Sighting], micrographs: Micrographs, diameter: float | None, schema: Mapping[str, Any]) -> pl.DataFrame:
-    """Return the table of picks with the columns of `schema`, each micrograph's in the order given; `diameter` in Å unless a column has it."""
+def picks_of(sightings: list[Sighting], micrographs: Micrographs, schema: Mapping[str, Any]) -> pl.DataFrame:
+    """Return the table of picks with the columns of `schema`, each micrograph's in the order given."""
     about = {row[0]: row[1:] for row in micrographs.items.select("id", "micrograph_name", "optics_group").iter_rows()}
     frames = [pl.DataFrame(schema=schema)]
     for sighting in sightings:
         name, group = about[sighting.micrograph]
         frame = pl.DataFrame(dict(sighting.columns)).with_row_index("place")
-        if diameter is not None:
-            frame = frame.with_columns(diameter=pl.lit(diameter))
         frame = frame.with_columns(
             id=(sighting.micrograph << 20) + pl.col("place").cast(pl.Int64),
             micrograph_id=pl.lit(sighting.micrograph, pl.Int64),

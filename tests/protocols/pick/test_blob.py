@@ -104,6 +104,16 @@ def test_empty_micrographs_finish_with_a_warning(tmp_path):
         BlobPick(micrographs=micrographs.disable({1: "bad"}), diameter=DIAMETER).run(job)
 
 
+def test_a_range_of_diameters(scene, picked, tmp_path):
+    micrographs, _, _ = scene
+    protocol = BlobPick(micrographs=micrographs, diameter=110.0, diameter_max=200.0)
+    out = protocol.run(PlainJob(tmp_path, micrographs.root))
+    assert len(out.coordinates) >= 0.9 * len(picked[1].coordinates) and "110 to 200 Å" in protocol.methods(out)
+    assert out.coordinates.items["diameter"].is_between(110.0, 200.0).all()
+    hints = list(BlobPick(micrographs=micrographs, diameter=110.0, diameter_max=90.0).check())
+    assert [(hint.parameter, hint.fix) for hint in hints] == [("diameter_max", 110.0)]
+
+
 def test_hints(scene):
     micrographs, _, _ = scene
     hints = list(BlobPick(micrographs=micrographs, diameter=900.0).check())

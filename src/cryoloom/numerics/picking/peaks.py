@@ -29,12 +29,15 @@ def find_peaks(score: Map, lowest: float, distance: float, *, border: float = 0.
     return rows[inside], columns[inside]
 
 
-def keep_apart(x: Array, y: Array, distance: float) -> NDArray[np.bool_]:
-    """Return which points ``(n,)`` stay when each, in order, removes all later ones within `distance`."""
+def keep_apart(x: Array, y: Array, distance: float | Array) -> NDArray[np.bool_]:
+    """Return which points ``(n,)`` stay when each, in order, removes all later ones within `distance`, the mean of two where each has its own."""
+    distance = np.broadcast_to(distance, x.shape)
     alive = np.ones(len(x), dtype=bool)
     for index in range(len(x)):
         if alive[index]:
-            near = (x[index + 1 :] - x[index]) ** 2 + (y[index + 1 :] - y[index]) ** 2 < distance**2
+            near = (x[index + 1 :] - x[index]) ** 2 + (y[index + 1 :] - y[index]) ** 2 < (
+                0.5 * (distance[index] + distance[index + 1 :])
+            ) ** 2
             alive[index + 1 :] &= ~near
     return alive
 

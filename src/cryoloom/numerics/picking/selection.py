@@ -120,7 +120,7 @@ def _thinned(data: Sample) -> Sample:
 
 
 def best_apart(
-    x: Array, y: Array, probability: Array, strength: Array, *, least: float, distance: float, most: int | None = None
+    x: Array, y: Array, probability: Array, strength: Array, *, least: float, distance: float | Array, most: int | None = None
 ) -> NDArray[np.int64]:
     """Return which candidates ``(n,)`` of one micrograph to keep, the most probable first.
 
@@ -131,11 +131,11 @@ def best_apart(
     least
         Smallest probability.
     distance
-        In px.
+        In px, one for all or one each, of which two take the mean.
     most
         Largest number to keep.
     """
     order = np.lexsort((-strength, -np.round(probability, 3)))
     order = order[(probability[order] >= least) & (probability[order] > 0)]
-    kept = order[keep_apart(x[order], y[order], distance)]
+    kept = order[keep_apart(x[order], y[order], np.broadcast_to(distance, x.shape)[order])]
     return kept[np.lexsort((-strength[kept], -probability[kept]))][:most]

@@ -26,10 +26,13 @@ from cryoloom.report.picks import pick_panels
 from cryoloom.spec import Failure, Hint, Input, Item, Job, Panel, Param, Protocol
 from cryoloom.units import Angstrom
 
+CANDIDATE = ("x", "y", "strength", "features")
+
 
 class BlobPick(
     Protocol,
     id="pick.blob",
+    version=2,
     outputs=Picked,
     cite=("10.1016/j.jsb.2009.01.004", "10.1016/S0304-3991(02)00333-9", "10.1038/nmeth1019"),
     aliases=("ProtRelionAutopickLoG", "SparxGaussianProtPicking"),
@@ -49,6 +52,11 @@ class BlobPick(
         "Particle diameter", gt=0, wizard="particle-size", aliases=("LoG_diam_max", "particle_diameter", "boxSize"),
         help="Of the particle's longest view. A quarter off costs a tenth of thin or hollow particles; half or twice finds parts, or pairs.",
     )  # fmt: skip
+    diameter_max: Angstrom | None = Param(
+        "Largest diameter", None, gt=0, advanced=True,
+        help="For particles of several sizes: blobs are sought from the diameter above to this one, and each kind of particle is told by itself. A wide "
+        "range takes longer and is less sure than the right diameter.",
+    )  # fmt: skip
     probability: Probability
     bright: Bright
     distance: Distance
@@ -57,6 +65,10 @@ class BlobPick(
 
     def check(self) -> Iterator[Hint]:
         yield from size_hints(self.diameter, self.micrographs)
+        if self.diameter_max is not None:
+            yield from size_hints(self.diameter_max, self.micrographs, "diameter_max")
+            if self.diameter_max < self.diameter:
+                yield Hint("diameter_max", f"is below the diameter of {self.diameter:g} Å", fix=self.diameter)
 
     def run(self, job: Job) -> Picked:
         work = to_be_picked(self.micrographs, self.ctfs, job, self.id)
@@ -76,20 +88,25 @@ class BlobPick(
 
         torch.set_num_threads(1)
         image = np.squeeze(read_mrc(item.file("weighted_path" if item.row.get("weighted_path") else "micrograph_path")).data)
-        try:
-            scene = reduce_micrograph(image, item["pixel_size"], self.diameter, dark=not self.bright)
-        except ValueError as problem:
-            raise Failure("diameter-too-large", f"{item['micrograph_name']}: {problem}.", "Give the diameter in Å.") from problem
-        if not bool(scene.pixels.any()):
-            raise Failure("micrograph-blank", f"{item['micrograph_name']}: all its pixels are the same.", "Leave it out.")
-        blobs = find_blobs(scene, border=self.border)
-        return {
-            "x": blobs.x.tolist(),
-            "y": blobs.y.tolist(),
-            "strength": blobs.strength.tolist(),
-            "features": blobs.features.ravel().tolist(),
-            "decoys": blobs.decoys.ravel().tolist(),
-        }
+        lists: dict[str, list[Any]] = {name: [] for name in (*CANDIDATE, "size", "decoys", "decoy_size")}
+        for number, diameter in enumerate(self._diameters()):
+            try:
+                scene = reduce_micrograph(image, item["pixel_size"], diameter, dark=not self.bright)
+            except ValueError as problem:
+                raise Failure("diameter-too-large", f"{item['micrograph_name']}: {problem}.", "Give the diameter in Å.") from problem
+            if not bool(scene.pixels.any()):
+                raise Failure("micrograph-blank", f"{item['micrograph_name']}: all its pixels are the same.", "Leave it out.")
+            blobs = find_blobs(scene, border=self.border)
+            for name in (*CANDIDATE, "decoys"):
+                lists[name] += getattr(blobs, name).ravel().tolist()
+            lists["size"] += [number] * len(blobs.x)
+            lists["decoy_size"] += [number] * len(blobs.decoys)
+        return lists
+
+    def _diameters(self) -> list[float]:
+        from cryoloom.numerics.picking.sizes import diameters_between
+
+        return diameters_between(self.diameter, max(self.diameter, self.diameter_max or 0.0)).tolist()
 
     def _select(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Sort the candidates of all micrographs, `rows`, into particles and others; return the particles."""
@@ -97,6 +114,7 @@ class BlobPick(
 
         from cryoloom.numerics.picking.blob import FEATURES
         from cryoloom.numerics.picking.selection import best_apart, particle_probability
+        from cryoloom.numerics.picking.sizes import Sized, family_probability
 
         def joined(column: str) -> Any:
             return np.concatenate([np.asarray(values, dtype=np.float64) for values in rows[column]])
@@ -104,26 +122,35 @@ class BlobPick(
         counts = rows["x"].list.len().to_numpy()
         x, y, strength = (joined(name) for name in ("x", "y", "strength"))
         features, decoys = (joined(name).reshape(-1, len(FEATURES)) for name in ("features", "decoys"))
-        score = particle_probability(features, np.repeat(np.arange(rows.height), counts), decoys)
-        sizes = pixel_sizes(self.micrographs)
-        groups = dict(self.micrographs.items.select("id", "optics_group").iter_rows())
+        micrograph, size, decoy_size = np.repeat(np.arange(rows.height), counts), joined("size").astype(np.int64), joined("decoy_size")
+        scales, groups = pixel_sizes(self.micrographs), dict(self.micrographs.items.select("id", "optics_group").iter_rows())
+        diameters = np.asarray(self._diameters())
+        diameter = diameters[size]
+        pixels = diameter / np.repeat([scales[groups[each]] for each in rows["id"]], counts)
+        if len(diameters) == 1:
+            score = particle_probability(features, micrograph, decoys)
+        else:
+            apart = [decoys[decoy_size == number] for number in range(len(diameters))]
+            score = family_probability(Sized(x, y, features, micrograph, size, pixels, apart), self.probability)
         sightings = []
-        for micrograph, end, count in zip(rows["id"], np.cumsum(counts), counts, strict=True):
+        for number, end, count in zip(rows["id"], np.cumsum(counts), counts, strict=True):
             mine = slice(int(end - count), int(end))
-            distance = self.distance * self.diameter / sizes[groups[micrograph]]
-            best = best_apart(x[mine], y[mine], score[mine], strength[mine], least=self.probability, distance=distance, most=self.most)
-            columns = {"x": x, "y": y, "score": score, "strength": strength}
-            sightings.append(Sighting(micrograph, {name: values[mine][best] for name, values in columns.items()}))
-        return picks_of(sightings, self.micrographs, self.diameter, PICK)
+            best = best_apart(
+                x[mine], y[mine], score[mine], strength[mine], least=self.probability, distance=self.distance * pixels[mine], most=self.most
+            )
+            columns = {"x": x, "y": y, "score": score, "strength": strength, "diameter": diameter}
+            sightings.append(Sighting(number, {name: values[mine][best] for name, values in columns.items()}))
+        return picks_of(sightings, self.micrographs, PICK)
 
     def summary(self, out: Picked) -> Mapping[str, Any]:
         return pick_counts(out)
 
     def methods(self, out: Picked) -> str:
+        sizes = f"{self.diameter:g} to {self.diameter_max:g}" if self.diameter_max else f"{self.diameter:g}"
         micrographs = out.coordinates.meta["picked_micrographs"]
         return (
-            f"Particles of {self.diameter:g} Å were picked without a reference, where the probability of a particle was at least "
-            f"{self.probability:g}. This gave {len(out.coordinates)} positions in {micrographs} micrographs."
+            f"Particles of {sizes} Å were picked without a reference, where the probability of a particle was at least {self.probability:g}. This gave "
+            f"{len(out.coordinates)} positions in {micrographs} micrographs."
         )
 
     def report(self, out: Picked) -> list[Panel]:

@@ -199,6 +199,7 @@ class TemplatePick(
 
         counts = rows["x"].list.len().to_numpy()
         columns = {name: joined(name) for name in ("x", "y", "strength", "psi")}
+        columns["diameter"] = np.full(len(columns["x"]), self.diameter)
         columns["class_id"] = np.asarray(numbers)[joined("view").astype(np.int64)]
         features, decoys = (joined(name).reshape(-1, len(FEATURES)) for name in ("features", "decoys"))
         columns["score"] = particle_probability(features, np.repeat(np.arange(rows.height), counts), decoys, MATCHES)
@@ -210,7 +211,7 @@ class TemplatePick(
             place = (mine[name] for name in ("x", "y", "score", "strength"))
             best = best_apart(*place, least=self.probability, distance=distance, most=self.most)
             sightings.append(Sighting(micrograph, {name: values[best] for name, values in mine.items()}))
-        return picks_of(sightings, self.micrographs, self.diameter, TEMPLATE_PICK)
+        return picks_of(sightings, self.micrographs, TEMPLATE_PICK)
 
     def summary(self, out: Picked) -> Mapping[str, Any]:
         return {**pick_counts(out), "templates": out.coordinates.meta["templates"]}
