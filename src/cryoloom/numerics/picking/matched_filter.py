@@ -43,9 +43,6 @@ FAINTEST_POWER = 1e-3
 SHADOW, ECLIPSE = 0.9, 1.7
 """A maximum is what a shifted template makes of something beside it if that, within so many diameters, is so many times stronger."""
 
-QUIET = 0.25
-"""Quantile of the decoys that is typical of noise, however many of them are halos of ice."""
-
 PIXELS = 8192
 """Places scored at once."""
 
@@ -59,7 +56,7 @@ class Matches:
     x, y
         ``(n,)`` centre in px of the micrograph.
     strength
-        ``(n,)`` score of the best template over the typical one of noise alone.
+        ``(n,)`` score of the best template in σ of the noise, of which alone some 3 to 5 is typical.
     features
         ``(n, 2)``, see `FEATURES`.
     view, psi
@@ -103,19 +100,17 @@ def find_matches(scene: Scene, bank: Bank, transfer: Transfer | None, *, border:
     theirs = field.refined(other_rows[others], other_columns[others], -1.0)
     x, y, score = (np.concatenate(both) for both in ((ours.x, theirs.x), (ours.y, theirs.y), (ours.score, theirs.score)))
     lit = ~overshadowed(x, y, score, SHADOW * scene.diameter, ECLIPSE)
-    decoys = np.flatnonzero(lit[len(ours.x) :])
-    level = float(np.quantile(theirs.score[decoys], QUIET)) if len(decoys) else float(np.quantile(score, QUIET)) if len(score) else 1.0
     order = np.argsort(-ours.score, kind="stable")
     order = order[lit[order]]
     angles = len(bank.angles)
     return Matches(
         x=ours.x[order] * scene.scale[1],
         y=ours.y[order] * scene.scale[0],
-        strength=ours.score[order] / level,
-        features=ours.features(level)[order],
+        strength=ours.score[order],
+        features=ours.features()[order],
         view=ours.template[order] // angles,
         psi=bank.angles[ours.template[order] % angles],
-        decoys=theirs.features(level)[decoys],
+        decoys=theirs.features()[lit[len(ours.x) :]],
     )
 
 
@@ -129,9 +124,9 @@ class _Peaks:
     template: Index
     energy: Array
 
-    def features(self, level: float) -> Array:
-        """Return `FEATURES`, strengths in units of `level`."""
-        return np.stack([np.log(np.maximum(self.score / level, 1e-3)), np.log(self.energy)], axis=1)
+    def features(self) -> Array:
+        """Return `FEATURES`."""
+        return np.stack([np.log(np.maximum(self.score, 1e-3)), np.log(self.energy)], axis=1)
 
 
 class _Filtered:

@@ -42,7 +42,7 @@ BLOBS = Kind(spread=(0.15, 0.1), widest=0.2, weakest=float(np.log(0.125)), clear
 """`blob.FEATURES`: the maxima of white noise alone have a mean of ln 0.10, and one in twenty is above ln 0.125."""
 
 MATCHES = Kind(spread=(0.12, 0.12), widest=0.25, weakest=0.0, clear=0.5)
-"""`matched_filter.FEATURES`: 0 is typical of noise alone; a family made of its best matches has a mean of 0.45 at the most."""
+"""`matched_filter.FEATURES`: a family made of the best matches of noise alone has a mean 0.45 above the typical ones at the most."""
 
 STEP = 0.15
 """Distance in log strength between the places where the family is looked for."""
@@ -72,7 +72,7 @@ def particle_probability(features: Array, micrograph: NDArray[np.int64], decoys:
     """
     if len(features) < 3:
         return np.zeros(len(features))
-    typical = float(np.quantile(decoys[:, 0], QUIET)) if len(decoys) else float(features[:, 0].min())
+    typical = typical_noise(decoys) if len(decoys) else float(features[:, 0].min())
     weakest = max(typical + kind.clear, kind.weakest)
     data = Sample(features, decoys, micrograph, int(micrograph.max()) + 1, np.array(kind.spread), kind.widest)
     few = _thinned(data)
@@ -90,6 +90,11 @@ def particle_probability(features: Array, micrograph: NDArray[np.int64], decoys:
     # The family's own tail is wider than that of the noise: what is weaker than typical noise must not come back in.
     probability = np.where(features[:, 0] > mixture.noise.mean[0], mixture.posterior(data)[0][0], 0.0)
     return probability if probability.sum() >= 2.0 else np.zeros(len(features))
+
+
+def typical_noise(decoys: Array) -> float:
+    """Return the log strength that is typical of noise alone, by decoys ``(m, k)`` of which some may be halos of contaminants."""
+    return float(np.quantile(decoys[:, 0], QUIET))
 
 
 def _start(data: Sample, place: float, typical: float) -> Mixture | None:

@@ -192,7 +192,7 @@ class TemplatePick(
         import numpy as np
 
         from cryoloom.numerics.picking.matched_filter import FEATURES
-        from cryoloom.numerics.picking.selection import MATCHES, best_apart, particle_probability
+        from cryoloom.numerics.picking.selection import MATCHES, best_apart, particle_probability, typical_noise
 
         def joined(column: str) -> "NDArray[np.float64]":
             return np.concatenate([np.asarray(values, dtype=np.float64) for values in rows[column]])
@@ -203,6 +203,8 @@ class TemplatePick(
         columns["class_id"] = np.asarray(numbers)[joined("view").astype(np.int64)]
         features, decoys = (joined(name).reshape(-1, len(FEATURES)) for name in ("features", "decoys"))
         columns["score"] = particle_probability(features, np.repeat(np.arange(rows.height), counts), decoys, MATCHES)
+        if len(decoys):
+            columns["strength"] /= np.exp(typical_noise(decoys))
         sizes, groups = pixel_sizes(self.micrographs), dict(self.micrographs.items.select("id", "optics_group").iter_rows())
         sightings = []
         for micrograph, end, count in zip(rows["id"], np.cumsum(counts), counts, strict=True):
