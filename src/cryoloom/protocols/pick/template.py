@@ -75,25 +75,25 @@ class TemplatePick(
         help="Of the circle that templates are compared in. Too small cuts them, too large takes in neighbours and noise.",
     )  # fmt: skip
     angular_step: Degrees = Param(
-        "Angular step of views", 20.0, ge=5, le=90, aliases=("angularSampling", "angular_sampling"),
+        "Angular step of views", 20.0, ge=5, le=90,
         help="Between the directions in which a map is projected; 20 gives about 100 views of a particle without symmetry. Finer takes longer.",
     )  # fmt: skip
     psi_step: Degrees = Param(
-        "In-plane step", 10.0, ge=2, le=90, aliases=("inplane_step", "angular_step_in_plane"),
+        "In-plane step", 10.0, ge=2, le=90, aliases=("angularSampling", "psi_sampling"),
         help="Between the turns of each template. Larger ones lose particles that are many times larger than the detail used.",
     )  # fmt: skip
     symmetry: str = Param(
         "Symmetry of the map", "C1", aliases=("symmetryGroup",), help="Point group, axes as in RELION; spares views that are the same."
     )
     lowpass: Angstrom | None = Param(
-        "Low-pass", None, ge=6, le=100, aliases=("lowpassFilterRefs", "lowpass"),
+        "Low-pass", None, ge=6, le=100, aliases=("lowpassFilterRefs",),
         help="Finer detail of templates is ignored. Empty takes a ninth of the diameter, 12 to 25 Å: finer and noise finds itself in the templates, "
         "coarser and ice looks like particles.",
     )  # fmt: skip
     probability: Probability
     bright: Bright
     template_contrast: Literal["auto", "bright", "dark"] = Param(
-        "Particles in the templates are", "auto", advanced=True, aliases=("refsHaveInvertedContrast",),
+        "Particles in the templates are", "auto", advanced=True,
         help="auto looks whether their middle is brighter than their rim. Wrong, and nothing is found.",
     )  # fmt: skip
     whiten: bool = Param(
