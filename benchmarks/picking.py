@@ -130,12 +130,11 @@ def simulate(folder: Path, condition: Condition, seed: int) -> None:
 
 def imported(project: Project, folder: Path, condition: Condition) -> None:
     """Import what `simulate` wrote."""
-    acquisition = {
-        "pixel_size": condition.pixel_size, "voltage": MICROSCOPE.voltage, "cs": MICROSCOPE.cs,
+    values = {
+        "pattern": str(folder / "micrographs/*.mrc"), "pixel_size": condition.pixel_size, "voltage": MICROSCOPE.voltage, "cs": MICROSCOPE.cs,
         "amplitude_contrast": MICROSCOPE.amplitude_contrast,
     }  # fmt: skip
-    pattern = str(folder / "micrographs/*.mrc")
-    micrographs = project.run("import.micrographs", name=f"{condition.name}-micrographs", pattern=pattern, threads=1, **acquisition)
+    micrographs = project.run("import.micrographs", values, name=f"{condition.name}-micrographs", threads=1)
     star = str(folder / "micrographs_ctf.star")
     project.run("import.ctfs", name=f"{condition.name}-ctfs", micrographs=micrographs.outputs.micrographs, path=star, threads=1)
     project.run("import.volume", name=f"{condition.name}-volume", path=str(folder / "truth/volume.mrc"), threads=1)
@@ -182,8 +181,8 @@ def judged(folder: Path, condition: Condition, picks: pl.DataFrame) -> Verdict:
     diameter = condition.diameter / condition.pixel_size
     dirty = micrographs["cryoloomDirt"] != "none"
     parts = [range(len(true)), np.flatnonzero(~dirty.to_numpy()), np.flatnonzero(dirty.to_numpy())]
-    figures = [agreement([found[i] for i in part], [true[i] for i in part], diameter) for part in parts]
-    return Verdict(*figures, on_dirt / max(figures[0].picked, 1))
+    everywhere, clean, dirty_ones = (agreement([found[i] for i in part], [true[i] for i in part], diameter) for part in parts)
+    return Verdict(everywhere, clean, dirty_ones, on_dirt / max(everywhere.picked, 1))
 
 
 def _conditions(folder: Path, names: list[str] | None) -> list[Condition]:
@@ -228,7 +227,7 @@ def main(words: list[str]) -> None:
             protocol, *more = given.words
             values = {"micrographs": f"{condition.name}-micrographs.micrographs", "ctfs": f"{condition.name}-ctfs.ctfs"}
             values |= {"diameter": f"{condition.diameter:g}"} | _filled(more, condition)
-            run = project.run(protocol, {key: value for key, value in values.items() if value}, threads=1)
+            run = project.run(protocol, {key: value for key, value in values.items() if value}, threads=1, again=True)
             picks, seconds = run.outputs[given.output].enabled(), f"{run.spent['cpu_seconds'] / MICROGRAPHS:.1f}"
         print(judged(folder / condition.name, condition, picks).line(condition.name, seconds), flush=True)
 

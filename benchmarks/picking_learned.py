@@ -25,7 +25,7 @@ import cryoloom
 from benchmarks.picking import CONDITIONS, Condition
 from cryoloom.app.picking import PickingSession
 from cryoloom.data import Micrographs
-from cryoloom.data.picking import Marks
+from cryoloom.data.marks import Marks
 from cryoloom.formats.mrc import read_mrc
 from cryoloom.formats.star import read_star
 from cryoloom.numerics.picking.descriptors import Grain, View

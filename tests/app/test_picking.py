@@ -14,7 +14,7 @@ import cryoloom
 from cryoloom.app.picking import PickingSession
 from cryoloom.app.picking_edits import JOURNAL
 from cryoloom.data import Micrographs
-from cryoloom.data.picking import Marks
+from cryoloom.data.marks import Marks
 from cryoloom.formats.mrc import write_mrc
 from cryoloom.spec import Failure, WrongUse
 

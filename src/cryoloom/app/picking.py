@@ -15,7 +15,7 @@ from cryoloom.app import catalogue, forms
 from cryoloom.app.picking_edits import JOURNAL, Edits
 from cryoloom.app.runs import Run
 from cryoloom.data import Micrographs
-from cryoloom.data.picking import BOX, MARKS, Look, Marks, Pick, Region, Sheet
+from cryoloom.data.marks import BOX, MARKS, Look, Marks, Pick, Region, Sheet
 from cryoloom.engine.inputs import open_inputs
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import WrongUse

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cryoloom.data.picking import Look, Marks, Pick, Sheet
+from cryoloom.data.marks import Look, Marks, Pick, Sheet
 from cryoloom.engine.events import append_line, read_lines
 
 JOURNAL = "picking.jsonl"

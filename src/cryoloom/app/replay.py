@@ -10,7 +10,7 @@ from cryoloom.app.outputs import OutputRef
 from cryoloom.app.preparation import prepare
 from cryoloom.app.references import find_output
 from cryoloom.app.runs import Observer, Run
-from cryoloom.data.picking import MARKS
+from cryoloom.data.marks import MARKS
 from cryoloom.engine import environment
 from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.provenance import ancestry, verify

@@ -1,167 +1,93 @@
-"""What somebody marked on micrographs, as the picker leaves it and `pick.manual` reads it: one JSON file in the run's folder."""
+"""What pickers share: parameters that are declared once, the micrographs to work on, the set of picks."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import polars as pl
 
-from cryoloom import files
-from cryoloom.data.kinds import Coordinates, Micrographs
-from cryoloom.data.picks import on_micrographs, pick_rows, picked_on
+from cryoloom.data.identity import new_id_space
+from cryoloom.data.kinds import Coordinates, CTFs, Micrographs
+from cryoloom.data.picks import picked_on
+from cryoloom.spec import Failure, Hint, Job, Outputs, Param
+from cryoloom.tables import Dataset
 
-MARKS = "marks.json"
-"""The file; while it is not there, the run waits for somebody to pick."""
-BOX = 1.5
-"""Side of a box over the particle's diameter."""
-
-Region = tuple[float, float, float, float]
-
-
-class Look(StrEnum):
-    """How far a micrograph has come, in the words that Xmipp's picker has for it."""
-
-    AVAILABLE = "available"
-    """Nothing is on it."""
-    MANUAL = "manual"
-    """Somebody picks."""
-    SUPERVISED = "supervised"
-    """The model has picked, and is being corrected."""
-    REVIEW = "review"
-    """Picks of another run are looked at."""
-    CORRECTED = "corrected"
-    """Somebody has said that the picks are right: everything on it can be learned from."""
-
-
-@dataclass
-class Pick:
-    """A place in px; ``score`` is None if a person picked it. While somebody picks, ``number`` tells it from all others."""
-
-    x: float
-    y: float
-    score: float | None = None
-    number: int = 0
+Probability = Annotated[float, Param(
+    "Least probability", 0.5, ge=0, le=1, aliases=("threshold",),
+    help="Picks that are less likely to be particles are left out. Low values bring noise, high ones lose faint particles.",
+)]  # fmt: skip
+Bright = Annotated[bool, Param(
+    "Bright particles", False, aliases=("invert",),
+    help="Particles are brighter than their surroundings, as in negative stain. Wrong, and what is picked lies between them.",
+)]  # fmt: skip
+Distance = Annotated[float, Param(
+    "Least distance", 0.6, ge=0.3, le=2, advanced=True, aliases=("min_distance", "minInterparticleDistance"),
+    help="Between picks, in diameters; of two that are nearer the less likely one goes. Too small picks a particle twice.",
+)]  # fmt: skip
+Border = Annotated[float, Param(
+    "Border", 0.3, ge=0, le=2, advanced=True,
+    help="Centres nearer than this to an edge, in diameters, are left out. Too small picks halves of particles.",
+)]  # fmt: skip
+Most = Annotated[int | None, Param(
+    "Most per micrograph", None, ge=1, advanced=True, aliases=("max_per_micrograph",),
+    help="Keep at most this many, the likeliest. Empty keeps all; too small a number throws particles away.",
+)]  # fmt: skip
 
 
-@dataclass
-class Sheet:
-    """One micrograph: its picks, those that were removed though the model had picked them, and the region that was picked in whole."""
+@dataclass(frozen=True)
+class Picked(Outputs):
+    """Where the particles are."""
 
-    look: Look = Look.AVAILABLE
-    picks: list[Pick] = field(default_factory=list)
-    rejected: list[Pick] = field(default_factory=list)
-    region: Region | None = None
-
-    def standing(self, least: float) -> list[Pick]:
-        """Return the picks by hand, and those of the model from the score `least` on."""
-        return [pick for pick in self.picks if pick.score is None or pick.score >= least]
-
-    def hidden(self, least: float) -> list[Pick]:
-        """Return the model's picks of lower scores."""
-        return [pick for pick in self.picks if pick.score is not None and pick.score < least]
-
-    def lesson(self, least: float) -> dict[str, Any] | None:
-        """Return what may be learned from it, as JSON: places of particles, of what is none, and where else there are none (None: anywhere).
-
-        Picks of the model count once somebody has accepted them.
-        """
-        if self.look is Look.CORRECTED:
-            return _lesson(self.standing(least), self.rejected, None)
-        if self.look is Look.MANUAL:
-            return _lesson([pick for pick in self.picks if pick.score is None], [], self.region)
-        return None
+    coordinates: Coordinates
 
 
-@dataclass
-class Marks:
-    """All micrographs that somebody has looked at, by their id.
+def size_hints(diameter: float, micrographs: Micrographs, parameter: str = "diameter") -> Iterator[Hint]:
+    """Yield what is wrong with a particle `diameter` (Å): above half the smallest micrograph it cannot be picked."""
+    sizes = micrographs.of_groups("pixel_size")
+    rows = micrographs.items.select("width", "height", "optics_group").iter_rows()
+    sides = [min(width, height) * sizes[group] for width, height, group in rows if width and height]
+    if sides and diameter > min(sides) / 2:
+        yield Hint(
+            parameter,
+            f"{diameter:g} Å is larger than half the micrograph, whose short side is {min(sides):.0f} Å",
+            fix=float(int(min(sides) / 2)),
+        )
 
-    Attributes
-    ----------
-    diameter
-        Of the particle, Å.
-    least
-        Picks of the model of a lower score are hidden and left out.
+
+def to_be_picked(micrographs: Micrographs, ctfs: CTFs | None, job: Job, protocol: str) -> Dataset:
+    """Return the enabled micrographs, with CTFs those with a believable one; ``micrograph_path`` is the file to pick on.
+
+    Raises
+    ------
+    Failure
+        ``no-micrographs`` when none is left.
     """
-
-    diameter: float
-    least: float = 0.5
-    sheets: dict[int, Sheet] = field(default_factory=dict)
-
-    @property
-    def count(self) -> int:
-        """Return the number of picks."""
-        return sum(len(sheet.standing(self.least)) for sheet in self.sheets.values())
-
-    @classmethod
-    def of_coordinates(cls, coordinates: Coordinates, micrographs: Micrographs, diameter: float, *, around: bool, look: Look) -> "Marks":
-        """Return given coordinates as marks on `micrographs`, which are found by name; places are scaled by pixel sizes and offsets.
-
-        Parameters
-        ----------
-        around
-            What is outside the rectangle about a micrograph's picks was not looked at.
-        """
-        marks = cls(diameter)
-        for rows in on_micrographs(coordinates, micrographs).partition_by("micrograph_id", maintain_order=True):
-            score = look is Look.REVIEW
-            picks = [Pick(row["x"], row["y"], row["score"] if score else None) for row in rows.iter_rows(named=True)]
-            sheet = Sheet(look, picks)
-            if around:
-                xs, ys = [pick.x for pick in picks], [pick.y for pick in picks]
-                sheet.region = (min(xs), min(ys), max(xs), max(ys))
-            marks.sheets[int(rows["micrograph_id"][0])] = sheet
-        return marks
-
-    def rows(self, micrographs: Micrographs, *, rejected: bool = False) -> pl.DataFrame:
-        """Return the picks, or what was removed and hidden, as rows of a set of coordinates."""
-        about = {row["id"]: row for row in picked_on(micrographs.items).iter_rows(named=True)}
-        frames = []
-        for micrograph, sheet in sorted(self.sheets.items()):
-            listed = [*sheet.rejected, *sheet.hidden(self.least)] if rejected else sheet.standing(self.least)
-            columns = {
-                "x": pl.Series([pick.x for pick in listed], dtype=pl.Float64),
-                "y": pl.Series([pick.y for pick in listed], dtype=pl.Float64),
-                "score": pl.Series([_score(pick, rejected) for pick in listed], dtype=pl.Float64),
-                "picking_state": pl.Series([str(sheet.look)] * len(listed), dtype=pl.String),
-            }
-            frames.append(pick_rows(about[micrograph], self.diameter, **columns))
-        return pl.concat(frames)
-
-    def write(self, path: Path) -> None:
-        """Write them as one file, which is whole or absent."""
-        sheets = {str(number): _sheet_as_json(sheet) for number, sheet in self.sheets.items()}
-        files.write_json(path, {"diameter": self.diameter, "least": self.least, "micrographs": sheets})
-
-    @classmethod
-    def read(cls, path: Path) -> "Marks | None":
-        """Return what is in a file, None where there is none."""
-        found = files.read_json(path)
-        if found is None:
-            return None
-        sheets = {int(number): _sheet_of_json(each) for number, each in found["micrographs"].items()}
-        return cls(found["diameter"], found["least"], sheets)
+    rows = picked_on(micrographs.items.filter("enabled"))
+    if ctfs is not None:
+        believed = rows.join(ctfs.enabled(), left_on="id", right_on="micrograph_id", how="semi", maintain_order="left")
+        if without := rows.height - believed.height:
+            job.warn(f"{without} micrographs have no believable CTF and were not picked.")
+        rows = believed
+    if rows.is_empty():
+        raise Failure("no-micrographs", f"{protocol}: no micrograph is left to be picked.", "Give micrographs that are not disabled.")
+    return Dataset(rows, micrographs.root, optics=micrographs.optics)
 
 
-def _lesson(picks: list[Pick], rejected: list[Pick], region: Region | None) -> dict[str, Any]:
-    return {"picks": [[pick.x, pick.y] for pick in picks], "rejected": [[pick.x, pick.y] for pick in rejected], "region": region}
+def coordinates_of(picks: pl.DataFrame, micrographs: Micrographs, job: Job, diameter: float, picked: int, candidates: int) -> Coordinates:
+    """Return the set of `picks`, of `candidates` in `picked` micrographs; a warning when they are so few that the diameter (Å) may be wrong."""
+    if picks.height < 5 * picked:
+        job.warn(f"Only {picks.height} particles in {picked} micrographs: is the diameter of {diameter:g} Å right?")
+    meta = {"diameter": diameter, "candidates": candidates, "picked_micrographs": picked, "id_space": new_id_space(picks)}
+    return Coordinates(picks, job.root, optics=micrographs.optics, meta=meta)
 
 
-def _score(pick: Pick, rejected: bool) -> float:
-    return pick.score if pick.score is not None else 0.0 if rejected else 1.0
-
-
-def _sheet_as_json(sheet: Sheet) -> dict[str, Any]:
-    told: dict[str, Any] = {"state": sheet.look, "picks": _lists(sheet.picks), "rejected": _lists(sheet.rejected)}
-    return told if sheet.region is None else {**told, "region": list(sheet.region)}
-
-
-def _lists(picks: Iterable[Pick]) -> list[list[float | None]]:
-    return [[pick.x, pick.y, pick.score] for pick in picks]
-
-
-def _sheet_of_json(told: Mapping[str, Any]) -> Sheet:
-    picks, rejected = ([Pick(*each) for each in told[name]] for name in ("picks", "rejected"))
-    return Sheet(Look(told["state"]), picks, rejected, tuple(told["region"]) if told.get("region") else None)
+def pick_counts(out: Picked) -> dict[str, Any]:
+    """Return the summary of picks."""
+    count, micrographs = len(out.coordinates), out.coordinates.meta["picked_micrographs"]
+    sure = out.coordinates.items["score"].mean() if count else None
+    return {
+        "particles": count,
+        "micrographs": micrographs,
+        "particles a micrograph": round(count / max(micrographs, 1), 1),
+        "expected share of true picks": None if sure is None else round(float(sure), 3),  # pyright: ignore[reportArgumentType]
+    }

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from cryoloom.data import Coordinates
-from cryoloom.data.picking import BOX
+from cryoloom.data.marks import BOX
 from cryoloom.report.panels import Bars, Histogram, ImageGrid, LinePlot, MarkedImage, Series
 from cryoloom.spec import Panel
 

@@ -7,7 +7,7 @@ from blobby_micrographs import Scenery, draw, matched
 from plain_job import PlainJob
 
 from cryoloom.data import Coordinates, Micrographs, PickingModel
-from cryoloom.data.picking import MARKS, Look, Marks, Pick, Sheet
+from cryoloom.data.marks import MARKS, Look, Marks, Pick, Sheet
 from cryoloom.formats.mrc import write_mrc
 from cryoloom.formats.picking_model import NAME, export_model, read_model
 from cryoloom.numerics.fourier.transforms import resample_images

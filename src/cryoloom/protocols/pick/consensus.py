@@ -351,7 +351,6 @@ class PickConsensus(
     def report(self, out: Agreed) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
 
-
         rows, kept = out.all_coordinates.items, set(out.coordinates.items["id"])
         panels: list[Panel] = [*picks_panel(out.coordinates, read_mrc)]
         if out.model is not None:

@@ -9,7 +9,7 @@ import polars as pl
 
 from cryoloom.data import Coordinates, CTFs, Micrographs, PickingModel
 from cryoloom.data.identity import new_id_space
-from cryoloom.data.picking import BOX
+from cryoloom.data.marks import BOX
 from cryoloom.data.picks import pick_rows, picked_on
 from cryoloom.report.picks import learning_panel, picking_panels
 from cryoloom.spec import AbsolutePath, Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol

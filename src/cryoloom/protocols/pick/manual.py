@@ -11,7 +11,7 @@ from pydantic import BeforeValidator
 
 from cryoloom.data import Coordinates, Micrographs, PickingModel
 from cryoloom.data.identity import new_id_space
-from cryoloom.data.picking import BOX, MARKS, Look, Marks
+from cryoloom.data.marks import BOX, MARKS, Look, Marks
 from cryoloom.data.picks import on_micrographs, picked_on
 from cryoloom.report.picks import learning_panel, picking_panels
 from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
