@@ -46,8 +46,7 @@ class Detector(Fittable):
         self.head = Convolution(low, low)
         self.answers = nn.Conv2d(low, 4, 1)
         nn.init.zeros_(self.answers.weight)
-        with torch.no_grad():
-            self.answers.bias.copy_(torch.tensor([math.log(RARE / (1.0 - RARE)), 0.0, 0.0, 0.0]))
+        self.answers.bias = nn.Parameter(torch.tensor([math.log(RARE / (1.0 - RARE)), 0.0, 0.0, 0.0]))
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
 
     def forward(self, images: Tensor) -> Tensor:
