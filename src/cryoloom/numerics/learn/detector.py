@@ -6,6 +6,7 @@ Objects as points (Zhou, Wang & Krähenbühl 2019), so that nothing need be know
 (batch normalisation): unlike group normalisation, the answer at one place then does not depend on how much of the micrograph is looked at.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -43,8 +44,7 @@ class Detector(nn.Module):
         self.head = _Convolution(low, low)
         self.answers = nn.Conv2d(low, 4, 1)
         nn.init.zeros_(self.answers.weight)
-        nn.init.constant_(self.answers.bias, 0.0)
-        nn.init.constant_(self.answers.bias[:1], float(torch.logit(torch.tensor(RARE))))
+        self.answers.bias = nn.Parameter(torch.tensor([math.log(RARE / (1.0 - RARE)), 0.0, 0.0, 0.0]))
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
 
     def forward(self, images: Tensor) -> Tensor:
