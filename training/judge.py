@@ -121,6 +121,8 @@ def acceptance(network: Detector) -> Iterator[str]:
     held_out = validation(64, first=2 * UNSEEN)
     yield f"held out: {judge(held_out, network)}"
     yield f"varied: {judge(varied(held_out), network)}"
+    chains = tuple(family for family in JUDGED.families if family != "gas")
+    yield f"held out, chains: {judge(validation(64, ranges=replace(JUDGED, families=chains), first=7 * UNSEEN), network)}"
     families = validation(24, ranges=replace(JUDGED, families=tuple(HELD_OUT)), first=3 * UNSEEN)
     yield f"family never seen: {judge(families, network)}"
     small = replace(JUDGED, diameter=(60.0, 100.0), defocus=(8000.0, 8001.0))

@@ -132,6 +132,11 @@ class DeepPick(
         if self.coordinates is not None and self._lessons().is_empty():
             yield Hint("coordinates", "hold no pick on any of these micrographs: they are of others, or all disabled")
 
+    def fingerprint(self) -> Any:
+        from cryoloom.numerics.learn.weights import shipped_weights
+
+        return None if self.engine == "topaz" or self.model is not None else _hash(shipped_weights("pick-deep"))
+
     def run(self, job: Job) -> Picked:
         work = self.micrographs
         if self.ctfs is not None:
@@ -146,7 +151,7 @@ class DeepPick(
         else:
             given = model or self.model
             path = given.items["model_path"][0] if given is not None else None
-            content = blake3((job.root / path).read_bytes()).hexdigest() if path else ""  # an item is done again when the model is another
+            content = _hash(job.root / path) if path else self.fingerprint()  # an item is done again when the model is another
             work = work.with_columns(work.items.select("id", model_path=pl.lit(path, pl.String), model_content=pl.lit(content)))
             rows = job.map(self.alone().detections, work).rows.sort("id")
         everything = self._numbered(rows)
@@ -354,6 +359,10 @@ def _with_offsets(items: Dataset) -> pl.DataFrame:
     """Return the enabled rows with ``offset_x`` and ``offset_y``, 0 where they were not recorded."""
     rows = items.enabled()
     return rows.with_columns(pl.lit(0.0).alias(name) for name in ("offset_x", "offset_y") if name not in rows.columns)
+
+
+def _hash(path: Path) -> str:
+    return blake3(path.read_bytes()).hexdigest()
 
 
 def _image_path(item: Item) -> Path:
