@@ -41,13 +41,17 @@ class Scene:
     diameter: float
 
 
-def reduce_micrograph(image: NDArray[np.generic], pixel_size: float, diameter: float, *, dark: bool = True) -> Scene:
+def reduce_micrograph(
+    image: NDArray[np.generic], pixel_size: float, diameter: float, *, dark: bool = True, grain: float | None = None
+) -> Scene:
     """Bring `image` ``(h, w)`` to about `GRAIN` pixels across a particle of `diameter` Å by Fourier cropping, never to pixels below `FINEST`.
 
     Parameters
     ----------
     dark
         Particles are darker than their surroundings.
+    grain
+        Bring it to this many pixels across the particle instead, however fine or coarse they are.
 
     Raises
     ------
@@ -58,8 +62,8 @@ def reduce_micrograph(image: NDArray[np.generic], pixel_size: float, diameter: f
     limit = 0.5 * min(height, width) * pixel_size
     if diameter > limit:
         raise ValueError(f"diameter {diameter:g} Å is above half the short side of the micrograph, {limit:.0f} Å")
-    factor = max(1.0, diameter / pixel_size / GRAIN, FINEST / pixel_size)
-    shape = (_fast_even(height / factor), _fast_even(width / factor)) if factor > 1.0 else (height, width)
+    factor = diameter / pixel_size / grain if grain else max(1.0, diameter / pixel_size / GRAIN, FINEST / pixel_size)
+    shape = (_fast_even(height / factor), _fast_even(width / factor)) if factor != 1.0 else (height, width)
     pixels = resample_images(torch.from_numpy(_clamped(image, -1.0 if dark else 1.0)), shape)
     scale = (height / shape[0], width / shape[1])
     working = pixel_size * (scale[0] * scale[1]) ** 0.5
