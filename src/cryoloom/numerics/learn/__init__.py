@@ -1,0 +1,1 @@
+"""Networks: their layers, and their weights as plain arrays."""
