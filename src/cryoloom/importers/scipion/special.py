@@ -80,11 +80,16 @@ def _gaussian(step: Step, whole: Conversion) -> None:
 
 
 def _extract(step: Step, whole: Conversion) -> None:
-    """Find the micrographs: the ones that were picked on, unless others are named."""
+    """Read whether images are normalised; the micrographs are those that were picked on, unless others are named."""
     if step.record.get("doNormalize") is False:
         step.parameters["normalisation"] = "none"
     if "doNormalize" in step.record:
         step.used.add("doNormalize")
+    _picked_on(step, whole)
+
+
+def _picked_on(step: Step, whole: Conversion) -> None:
+    """Find the micrographs that were picked on, unless others are named."""
     if "micrographs" in step.inputs and step.record.get("micsSource", 1):
         return
     if "micsSource" in step.record:
@@ -172,6 +177,7 @@ BY_PROTOCOL: Mapping[str, Callable[[Step, Conversion], None]] = {
     "ctf.estimate": _band,
     "ctf.refine": _band,
     "particles.extract": _extract,
+    "pick.clean": _picked_on,
 }
 BY_CLASS: Mapping[str, Callable[[Step, Conversion], None]] = {
     "SparxGaussianProtPicking": _gaussian,

@@ -1,14 +1,17 @@
 """What of a micrograph is not ice with particles, and how much of it lies under each pick."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
+from torch import Tensor
 
-from cryoloom.numerics.learn.segmentation import Segmenter
-from cryoloom.numerics.picking.scene import Scene, reduce_micrograph
+from cryoloom.numerics.learn.segmentation import STRIDE, Segmenter
+from cryoloom.numerics.learn.weights import read_weights, shipped_weights
+from cryoloom.numerics.picking.scene import reduce_micrograph
 
 Image = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -29,6 +32,8 @@ class Cover:
 
     Attributes
     ----------
+    pixels
+        ``(h, w)`` float32, the micrograph as the network sees it, particles bright.
     probability
         ``(h, w)`` float32 of being anything but ice and particles, at the working scale.
     scale
@@ -37,6 +42,7 @@ class Cover:
         Whether there is anything in the micrograph, and not nearly all of it is masked.
     """
 
+    pixels: Image
     probability: Image
     scale: tuple[float, float]
     believable: bool
@@ -68,6 +74,14 @@ class Cover:
         return far[np.clip(np.rint(row).astype(int), 0, height - 1), np.clip(np.rint(column).astype(int), 0, width - 1)] / ACROSS
 
 
+@cache
+def cleaner() -> Segmenter:
+    """Return the network that comes with cryoloom."""
+    network = Segmenter()
+    read_weights(network, shipped_weights("cleaner"))
+    return network.eval()
+
+
 def find_cover(image: NDArray[np.generic], pixel_size: float, diameter: float, network: Segmenter, *, dark: bool = True) -> Cover:
     """Return where `image` ``(h, w)`` with particles of `diameter` Å is covered.
 
@@ -77,16 +91,11 @@ def find_cover(image: NDArray[np.generic], pixel_size: float, diameter: float, n
         If the diameter is above half the short side.
     """
     scene = reduce_micrograph(image, pixel_size, diameter, dark=dark, grain=ACROSS)
-    pixels = standardised(scene)
+    pixels = level(scene.pixels.numpy())
     if not pixels.any():
-        return Cover(np.zeros(pixels.shape, dtype=np.float32), scene.scale, believable=False)
-    probability = turned_mean(pixels, network)
-    return Cover(probability, scene.scale, believable=float(probability.mean()) <= UNBELIEVABLE)
-
-
-def standardised(scene: Scene) -> Image:
-    """Return the pixels of a scene with their median at 0 and robust deviation 1, extremes drawn in; zeros where there is no contrast."""
-    return level(scene.pixels.numpy())
+        return Cover(pixels, np.zeros(pixels.shape, dtype=np.float32), scene.scale, believable=False)
+    covered = turned_mean(pixels, network)
+    return Cover(pixels, covered, scene.scale, believable=float(covered.mean()) <= UNBELIEVABLE)
 
 
 def level(pixels: Image) -> Image:
@@ -102,10 +111,13 @@ def level(pixels: Image) -> Image:
 def turned_mean(pixels: Image, network: Segmenter) -> Image:
     """Return the mean of the network's probabilities ``(h, w)`` of `pixels` and of them turned by 90, 180 and 270°, turned back."""
     height, width = pixels.shape
-    step = network.STEP
-    down, across = (-(-(side + 2 * MIRROR) // step) * step - side - MIRROR for side in (height, width))
-    padded = torch.from_numpy(np.pad(pixels, ((MIRROR, down), (MIRROR, across)), mode="symmetric"))
+    below, right = (MIRROR + -(side + 2 * MIRROR) % STRIDE for side in (height, width))
+    padded = torch.from_numpy(np.pad(pixels, ((MIRROR, below), (MIRROR, right)), mode="symmetric"))
+    mean = torch.stack([probability(padded.rot90(turn), network).rot90(-turn) for turn in range(4)]).mean(dim=0)
+    return mean[MIRROR : MIRROR + height, MIRROR : MIRROR + width].numpy().copy()
+
+
+def probability(pixels: Tensor, network: Segmenter) -> Tensor:
+    """Return the network's probability of being covered for one image ``(h, w)`` whose sides are multiples of its stride."""
     with torch.inference_mode():
-        turns = [torch.rot90(network.probability(torch.rot90(padded, turn)), -turn) for turn in range(4)]
-    mean = torch.stack(turns).mean(dim=0)[MIRROR : MIRROR + height, MIRROR : MIRROR + width]
-    return mean.numpy().copy()
+        return torch.sigmoid(network.eval()(pixels[None, None].contiguous(memory_format=torch.channels_last)))[0, 0]
