@@ -3,6 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 from typing import BinaryIO
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -26,11 +27,12 @@ def read_weights(network: nn.Module, source: Path | BinaryIO) -> None:
         If they are not arrays, or not those of this network.
     """
     try:
-        with np.load(source, allow_pickle=False) as stored:
-            if isinstance(stored, np.ndarray):
-                raise ValueError("one array")
+        stored = np.load(source, allow_pickle=False)
+        if isinstance(stored, np.ndarray):
+            raise ValueError("one array")
+        with stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError) as problem:
+    except (OSError, ValueError, EOFError, BadZipFile) as problem:
         raise ValueError(f"no file of weights: {problem}") from problem
     wanted = _state(network)
     if set(arrays) != set(wanted):

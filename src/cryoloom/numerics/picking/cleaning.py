@@ -70,7 +70,7 @@ class Cover:
         column, row = self.at(x, y)
         height, width = self.probability.shape
         masked = self.probability > 0.5
-        far = distance_transform_edt(~masked) if masked.any() else np.full(masked.shape, np.hypot(height, width))
+        far = np.asarray(distance_transform_edt(~masked)) if masked.any() else np.full(masked.shape, np.hypot(height, width))
         return far[np.clip(np.rint(row).astype(int), 0, height - 1), np.clip(np.rint(column).astype(int), 0, width - 1)] / ACROSS
 
 
