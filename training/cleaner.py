@@ -24,9 +24,9 @@ from training.covered import SHARD, read_covered, write_covered
 from training.scenes import CLASSES
 
 FIRST_SEED = 4_000_000
-SHARDS, BATCH, STEPS, PEAK = 24, 6, 1600, 3e-3
+SHARDS, BATCH, STEPS, PEAK = 24, 8, 1600, 3e-3
 """Files of scenes, the last of them for judging; scenes a step, steps, and the highest rate of learning."""
-SMALL = 3.0
+SMALL = 4.0
 """Weight of a pixel of a small contaminant in the loss, one of ice or of a film being 1."""
 FILMS = [CLASSES.index(kind) for kind in ("carbon", *BORDERS)]
 
@@ -38,30 +38,37 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("--steps", type=int, default=STEPS)
+    arguments.add_argument("--start", type=Path, help="weights to go on from")
     arguments.add_argument("--shards", type=int, default=SHARDS)
     given = arguments.parse_args()
     torch.set_num_threads(1)
+    torch.manual_seed(0)
     write_covered(given.folder, FIRST_SEED, given.shards)
     images, classes = read_covered(given.folder)
     pixels, learned = np.stack([level(image.astype(np.float32)) for image in images]), len(images) - SHARD
-    network = train(pixels[:learned], classes[:learned], given.steps, report=lambda step, loss: _tell(f"step {step}: {loss:.4f}"))
+    network = Segmenter()
+    if given.start:
+        read_weights(network, given.start)
+    train(network, pixels[:learned], classes[:learned], given.steps, report=lambda step, loss: _tell(f"step {step}: {loss:.4f}"))
     write_weights(network, given.folder / "cleaner.npz")
     read_weights(network, given.folder / "cleaner.npz")
     _tell(json.dumps(judged(network, pixels[learned:], classes[learned:]), indent=1))
 
 
 def train(
-    pixels: Images, classes: NDArray[np.uint8], steps: int, *, seed: int = 0, batch: int = BATCH, report=lambda step, loss: None
-) -> Segmenter:
-    """Return the network after `steps` steps on scenes of `pixels` ``(n, h, w)`` with what covers them; `report` is told the loss."""
-    torch.manual_seed(seed)
-    network = Segmenter().to(memory_format=torch.channels_last)
+    network: Segmenter, pixels: Images, classes: NDArray[np.uint8], steps: int, *, batch: int = BATCH, report=lambda step, loss: None
+) -> None:
+    """Train `network` for `steps` steps on scenes of `pixels` ``(n, h, w)`` with what covers them; `report` is told the loss."""
+    network.train().to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK, weight_decay=1e-3)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK, total_steps=steps, pct_start=0.15)
     covered, weights = targets(classes)
     mean = 0.0
-    for step, (seen, wanted, weight) in zip(range(1, steps + 1), batches(pixels, covered, weights, batch, seed), strict=False):
-        loss = error(network(seen), wanted, weight)
+    for step, (seen, wanted, weight) in zip(range(1, steps + 1), batches(pixels, covered, weights, batch, seed=steps), strict=False):
+        # Half the time on processors that have the type, and no worse.
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = network(seen)
+        loss = error(logits.float(), wanted, weight)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -69,7 +76,7 @@ def train(
         mean = loss.item() if step == 1 else 0.98 * mean + 0.02 * loss.item()
         if step % 50 == 0 or step in (1, steps):
             report(step, mean)
-    return network.eval()
+    network.eval()
 
 
 def targets(classes: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

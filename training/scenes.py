@@ -185,6 +185,8 @@ class _Field:
         if ranges.borders and rng.random() < ranges.borders:
             kind = BORDERS[int(rng.integers(len(BORDERS)))]
             phase, covered = border(kind, self.light.shape, self.pixel_size, self.microscope, rng, grain=0.12 / self.pixel_size)
+            if kind == "tear":
+                self.background[covered] = 0.0
             self.background += phase
             self.classes[covered] = CLASSES.index(kind)
         for _ in range(int(rng.poisson(area * rng.uniform(0.0, 2.0 * ranges.contaminants)))):
@@ -221,13 +223,14 @@ class _Field:
                 if len(darts) == count:
                     break
         film = np.isin(self.classes, [CLASSES.index(kind) for kind in ("carbon", *BORDERS)])
+        torn = self.classes == CLASSES.index("tear")
         turns = np.linspace(0.0, 2.0 * np.pi, 12, endpoint=False)
         for (x, y), angles in zip(darts, uniform_poses(len(darts), rng), strict=True):
             row, column = round(y) + self.margin, round(x) + self.margin
             rows = np.clip(np.rint(row + radius * np.sin(turns)).astype(int), 0, len(film) - 1)
             columns = np.clip(np.rint(column + radius * np.cos(turns)).astype(int), 0, len(film) - 1)
             filmed = bool(film[rows, columns].any() or film[np.clip(row, 0, len(film) - 1), np.clip(column, 0, len(film) - 1)])
-            if filmed and not on_carbon:
+            if filmed and not on_carbon or torn[np.clip(row, 0, len(film) - 1), np.clip(column, 0, len(film) - 1)]:
                 continue
             off = ((x + self.margin - column) * self.pixel_size, (y + self.margin - row) * self.pixel_size)
             patch = project(self.phantom, pose_matrix(*angles), self.box, self.pixel_size, off)

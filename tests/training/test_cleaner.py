@@ -21,7 +21,9 @@ def scenes():
 def test_a_few_steps_reduce_the_loss(scenes, tmp_path):
     pixels, classes = scenes
     told = []
-    network = train(pixels, classes, 25, batch=4, report=lambda step, loss: told.append(loss))
+    torch.manual_seed(0)
+    network = Segmenter()
+    train(network, pixels, classes, 25, batch=4, report=lambda step, loss: told.append(loss))
     wanted, small = (torch.from_numpy(each.astype(np.float32))[:, None] for each in targets(classes))
     seen = torch.from_numpy(pixels)[:, None]
     with torch.inference_mode():

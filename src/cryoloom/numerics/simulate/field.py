@@ -95,7 +95,8 @@ def draw_specimen(recipe: Recipe, phantoms: list[Phantom], microscope: Microscop
     if recipe.border_fraction and rng.random() < recipe.border_fraction:
         kind = BORDERS[int(rng.integers(len(BORDERS)))]
         phase, beyond = border(kind, shape, pixel_size, microscope, rng, grain=recipe.grain)
-        background += phase
+        background = np.where(beyond, 0.0, background) if kind == "tear" else background
+        background = (background + phase).astype(np.float32)
         covers[beyond] = number_of(kind)
     film = covers > 0
 

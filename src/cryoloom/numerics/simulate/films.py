@@ -21,6 +21,8 @@ def border(
 ) -> tuple[Image, NDArray[np.bool_]]:
     """Return the phase in rad of what lies beyond the border of a hole or of the ice, and where it lies: 8 to 40 % of the field.
 
+    Beyond a tear there is no ice, whose phase is to be 0 there.
+
     Parameters
     ----------
     kind
@@ -37,7 +39,7 @@ def border(
     if kind == "tear":
         # The ice ends in a thicker rim.
         rim = np.exp(-0.5 * (beyond * pixel_size / 60.0) ** 2) * rng.uniform(0.0, 200.0)
-        potential = ICE_POTENTIAL * (rim - rng.uniform(150.0, 400.0) * _slope(beyond, 40.0 / pixel_size))
+        potential = ICE_POTENTIAL * (rim - rng.uniform(300.0, 700.0) * _slope(beyond, 40.0 / pixel_size))
     elif rng.random() < 0.3:
         potential = GOLD_FOIL * _slope(beyond, 15.0 / pixel_size)
     else:
