@@ -1,9 +1,10 @@
-"""pick.clean against truth: its masks, and what it makes of the picks of pick.blob.
+"""pick.clean against truth: its masks, and what it makes of the picks of pick.blob and of a picker that goes by strength alone.
 
 ::
 
     python -m benchmarks.cleaning masks [--seed N] [--repeats N]     simulated micrographs with every kind of contamination
-    python -m benchmarks.cleaning picks DIR [--conditions NAME ...]  DIR as `python -m benchmarks.picking simulate DIR` makes it
+    python -m benchmarks.cleaning picks DIR [--conditions NAME ...]  picks of pick.blob; DIR as `python -m benchmarks.picking simulate DIR` makes it
+    python -m benchmarks.cleaning strong DIR                         all blobs that are as strong as nine tenths of the particles'
 
 A pick is on a contaminant if the pixel at its centre is; it is good if it is within 0.2 diameters of a particle, one to one.
 """
@@ -22,8 +23,11 @@ import cryoloom
 from benchmarks.picking import _conditions
 from cryoloom.formats.mrc import read_mrc
 from cryoloom.formats.star import read_star
+from cryoloom.numerics.picking.blob import find_blobs
 from cryoloom.numerics.picking.cleaning import cleaner, find_cover
 from cryoloom.numerics.picking.matching import match_points
+from cryoloom.numerics.picking.peaks import keep_apart
+from cryoloom.numerics.picking.scene import reduce_micrograph
 from cryoloom.numerics.simulate.contaminants import COVERS
 from cryoloom.numerics.simulate.field import Recipe, draw_specimen, number_of
 from cryoloom.numerics.simulate.movie import micrograph
@@ -32,6 +36,7 @@ from cryoloom.numerics.simulate.phantom import random_phantom
 
 MICROSCOPE = Microscope(300.0, 2.0, 0.1)
 THRESHOLD = 0.75
+HEAD = "| condition | on contaminants | left out | good | left out | on clean micrographs | left out |\n|---|---|---|---|---|---|---|"
 SAMPLES = (("cluster", 110.0, 1.5), ("ring", 160.0, 2.0), ("cluster", 220.0, 2.5), ("rod", 300.0, 3.0))
 """Shape, diameter (Å) and pixel size (Å/px) of the particles; micrographs are 1280 px wide and high."""
 FIELDS = {
@@ -85,15 +90,15 @@ def masks(seed: int, repeats: int) -> None:
         )  # fmt: skip
 
 
-def picks(folder: Path, names: list[str] | None, probability: float) -> None:
+def picks(folder: Path, names: list[str] | None) -> None:
     """Print what is left out of the picks of pick.blob."""
     project = cryoloom.open_project(folder / "project")
-    print("| condition | on contaminants | left out | good | left out | on clean micrographs | left out |\n|---|---|---|---|---|---|---|")
+    print(HEAD)
     sums = np.zeros(6, dtype=int)
     for condition in _conditions(folder, names):
         micrographs = f"{condition.name}-micrographs.micrographs"
         picked = project.run(
-            "pick.blob", micrographs=micrographs, ctfs=f"{condition.name}-ctfs.ctfs", diameter=condition.diameter, probability=probability, threads=1
+            "pick.blob", micrographs=micrographs, ctfs=f"{condition.name}-ctfs.ctfs", diameter=condition.diameter, threads=1
         )  # fmt: skip
         cleaned = project.run("pick.clean", coordinates=picked.outputs.coordinates, micrographs=micrographs, threads=1)
         kept = cleaned.outputs.coordinates.enabled().select("id", kept=pl.lit(True))
@@ -102,6 +107,42 @@ def picks(folder: Path, names: list[str] | None, probability: float) -> None:
         sums += counts
         print(line(condition.name, counts), flush=True)
     print(line("all", sums))
+
+
+def strong(folder: Path, names: list[str] | None) -> None:
+    """Print what is left out of all blobs that are as strong as nine tenths of the particles': contaminants are strong, too."""
+    print(HEAD)
+    sums = np.zeros(6, dtype=int)
+    for condition in _conditions(folder, names):
+        place, diameter = folder / condition.name, condition.diameter / condition.pixel_size
+        rows = []
+        for path in sorted((place / "micrographs").glob("*.mrc")):
+            image = read_mrc(path).data
+            blobs = find_blobs(reduce_micrograph(image, condition.pixel_size, condition.diameter), border=0.3)
+            scores = find_cover(image, condition.pixel_size, condition.diameter, cleaner()).region_scores(blobs.x, blobs.y)
+            apart = np.zeros(len(blobs.x), dtype=bool)
+            order = np.argsort(-blobs.strength)
+            apart[order[keep_apart(blobs.x[order], blobs.y[order], 0.6 * diameter)]] = True
+            frame = pl.DataFrame({"x": blobs.x, "y": blobs.y, "strength": blobs.strength, "kept": ~(scores < THRESHOLD)})
+            rows.append(frame.filter(pl.Series(apart)).with_columns(micrograph_name=pl.lit(path.stem)))
+        table = pl.concat(rows)
+        counts = counted(place, table.filter(pl.col("strength") >= least_strength(place, table, diameter)), diameter)
+        sums += counts
+        print(line(condition.name, counts), flush=True)
+    print(line("all", sums))
+
+
+def least_strength(folder: Path, rows: pl.DataFrame, diameter: float) -> float:
+    """Return the strength that nine tenths of the true particles among the blobs have."""
+    truth = read_star(folder / "truth/particles.star")["particles"]
+    strengths = []
+    for (name,), mine in rows.group_by("micrograph_name"):
+        true = truth.filter(pl.col("rlnMicrographName").str.contains(f"{name}.mrc", literal=True)).select(
+            "rlnCoordinateX", "rlnCoordinateY"
+        )
+        found, _ = match_points(mine.select("x", "y").to_numpy().astype(np.float64), true.to_numpy(), 0.2 * diameter)
+        strengths += mine["strength"].to_numpy()[found].tolist()
+    return float(np.quantile(strengths, 0.1))
 
 
 def counted(folder: Path, rows: pl.DataFrame, diameter: float) -> np.ndarray:
@@ -131,20 +172,19 @@ def line(name: str, counts: np.ndarray) -> str:
 
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("masks", "picks"))
+    parser.add_argument("what", choices=("masks", "picks", "strong"))
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--probability", type=float, default=0.5, help="least of pick.blob; a low one lets more contaminants through")
     parser.add_argument("--conditions", nargs="+")
     given = parser.parse_args(words)
     torch.set_num_threads(1)
     if given.what == "masks":
         masks(given.seed, given.repeats)
     elif given.folder is None:
-        parser.error("picks needs the folder that `python -m benchmarks.picking simulate` made")
+        parser.error(f"{given.what} needs the folder that `python -m benchmarks.picking simulate` made")
     else:
-        picks(given.folder.resolve(), given.conditions, given.probability)
+        picks(given.folder.resolve(), given.conditions) if given.what == "picks" else strong(given.folder.resolve(), given.conditions)
 
 
 if __name__ == "__main__":
