@@ -75,6 +75,7 @@ def masks(seed: int, repeats: int) -> None:
                 there = found if key == "all" else found & (films | ~specimen.contaminated)
                 sums[f"{key} both"].append((there & true).sum())
                 sums[f"{key} either"].append((there | true).sum())
+                sums[f"{key} there"] += [1.0] * true.any()
             good = cover.region_scores(*np.array([(each.x, each.y) for each in specimen.particles]).reshape(-1, 2).T)
             y, x = np.nonzero(specimen.contaminated)
             some = rng.permutation(len(y))[:200]
@@ -83,7 +84,8 @@ def masks(seed: int, repeats: int) -> None:
             turned = find_cover(np.rot90(image).copy(), pixel_size, diameter, cleaner())
             x, y = rng.uniform(0.0, 1279.0, (2, 300))
             sums["turned"] += ((cover.region_scores(x, y) - turned.region_scores(y, 1279.0 - x)) ** 2).tolist()
-        iou = [sum(sums[f"{key} both"]) / max(sum(sums[f"{key} either"]), 1) for key in ("all", "films")]
+        wholes = {key: sum(sums[f"{key} either"]) for key in ("all", "films")}
+        iou = [sum(sums[f"{key} both"]) / whole if name != "clean" and sums[f"{key} there"] else np.nan for key, whole in wholes.items()]
         print(
             f"| {name} | {iou[0]:.3f} | {iou[1]:.3f} | {100 * np.mean(sums['good']):.2f} % | {100 * np.mean(sums['bad'] or [np.nan]):.1f} % | "
             f"{np.sqrt(np.nanmean(sums['turned'])):.4f} | {np.mean(sums['seconds']):.2f} |", flush=True,

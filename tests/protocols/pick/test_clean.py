@@ -8,7 +8,7 @@ from plain_job import PlainJob
 from pydantic import ValidationError
 
 from cryoloom.data import Coordinates, Micrographs
-from cryoloom.formats.mrc import read_mrc, write_mrc
+from cryoloom.formats.mrc import read_mrc, read_mrc_header, write_mrc
 from cryoloom.numerics.learn.segmentation import Segmenter
 from cryoloom.numerics.picking import cleaning
 from cryoloom.numerics.simulate.field import Recipe, draw_specimen
@@ -93,7 +93,7 @@ def test_masks_and_their_report(cleaned):
     rows = {row["id"]: row for row in out.masks.items.iter_rows(named=True)}
     assert rows[1]["covered"] > 0.15 and rows[2]["covered"] < 0.02 and not rows[1]["mask_unreliable"]
     mask = read_mrc(out.masks.file(rows[1]["cover_path"]))
-    assert mask.mode == 0 and mask.data.min() >= 0 and mask.data.max() <= 100
+    assert read_mrc_header(out.masks.file(rows[1]["cover_path"])).mode == 0 and mask.data.min() >= 0 and mask.data.max() <= 100
     assert mask.data.mean() / 100 == pytest.approx(rows[1]["covered"], abs=0.05)
     summary = protocol.summary(out)
     assert summary["coordinates"] == len(out.coordinates) and summary["micrographs"] == 2
