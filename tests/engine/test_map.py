@@ -2,7 +2,9 @@
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,13 @@ import numpy as np
 import polars as pl
 import pytest
 from blake3 import blake3
+from pebble import ProcessExpired
 from toys import Things, called
 
+from cryoloom.engine import fanout
 from cryoloom.engine.events import EventReader, Journal
 from cryoloom.engine.fanout import item_seed
-from cryoloom.engine.item import as_rows
+from cryoloom.engine.item import Ticket, as_rows
 from cryoloom.engine.job import RunJob
 from cryoloom.engine.parts import SHARD, Failed, Parts, write_failure, write_part
 from cryoloom.spec import Failure, Item
@@ -89,11 +93,55 @@ def test_a_worker_that_always_dies_costs_its_item_only_and_is_tried_on_resume(ma
     items = things(tmp_path, [1, 2, 3, 4])
     result = make_job().map(Work(deadly=(2,)), items)
     assert result.rows["id"].to_list() == [1, 3, 4]
-    assert "died 3 times (signal 9)" in result.failed[2]
+    assert "died 5 times (signal 9)" in result.failed[2]
     job = make_job(2)
     result = job.map(Work(), items)
     assert result.rows["id"].to_list() == [1, 2, 3, 4] and not result.failed
-    assert calls(job) == {1: 1, 2: 4, 3: 1, 4: 1}
+    assert calls(job) == {1: 1, 2: 6, 3: 1, 4: 1}
+
+
+def unlucky(item: Item) -> Mapping[str, Any]:
+    """Die four times as item 1, noting how many others are done."""
+    folder = item.folder.parent / "done"
+    folder.mkdir(exist_ok=True)
+    if item.id == 1:
+        with (folder.parent / "others").open("a") as handle:
+            handle.write(f"{len(list(folder.iterdir()))}\n")
+        if len((folder.parent / "others").read_text().split()) < 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+    (folder / str(item.id)).touch()
+    return {}
+
+
+def test_an_item_that_has_died_twice_is_tried_alone_three_times_more(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job()
+    result = job.map(unlucky, things(tmp_path, [1, *range(2, 22)]))
+    assert result.rows.height == 21 and not result.failed
+    counts = np.loadtxt(job.folder / "others", dtype=int)
+    assert len(counts) == 5 and counts[2:].tolist() == [20, 20, 20], "when all others are done"
+
+
+def test_what_kills_every_worker_costs_fewer_tries(make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: Counter[int] = Counter()
+
+    class Doomed:
+        """Workers that die of everything."""
+
+        able, busy, end = True, staticmethod(lambda futures: True), staticmethod(lambda: None)
+
+        def __init__(self, count: int) -> None:
+            self.room = count
+
+        def schedule(self, ticket: Ticket) -> Future[str]:
+            tries[ticket.item.id] += 1
+            future: Future[str] = Future()
+            future.set_exception(ProcessExpired("killed", code=-9))
+            return future
+
+    monkeypatch.setattr(fanout, "OwnWorkers", Doomed)
+    with pytest.raises(Failure, match=r"All 40 items failed: item 1: its worker process died 5 times \(signal 9\)"):
+        make_job().map(Work(), things(tmp_path, [*range(1, 41)]))
+    assert [tries[item] for item in range(1, 41)] == [5] * 3 + [3] * 37
 
 
 def test_when_every_item_fails_the_first_reason_is_named_and_a_resume_tries_again(make_job: MakeJob, tmp_path: Path) -> None:

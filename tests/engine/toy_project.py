@@ -38,7 +38,7 @@ def project(tmp_path: Path) -> Iterator[object]:
 def until() -> Callable[..., None]:
     """Return a function that waits for a condition and says which one never came."""
 
-    def wait(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+    def wait(condition: Callable[[], object], what: str, seconds: float = 120.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:

@@ -32,8 +32,12 @@ from cryoloom.tables.storage import FileRef, TableRef, write_frame
 if TYPE_CHECKING:
     from cryoloom.engine.nodes import Nodes
 
-ATTEMPTS = 3
-"""Times that an item is tried whose worker died, the last time alone; an item that raised is not tried again."""
+ATTEMPTS = 5
+"""Times that an item is tried whose worker died: more than processes killed at random from outside hit one item. One that raised is not tried again."""
+BESIDE = 2
+"""How many of them are beside other items; the others are alone, when all else is done, so that what needs too much memory ends no more workers of others."""
+HOPELESS = 3
+"""Items given up after which each of the others is tried alone once only: so many die of what they are, not by chance."""
 BREAKDOWNS = 3
 """Pools that may break one after the other without any item finished between."""
 STALL = 300.0
@@ -109,6 +113,7 @@ class Fanout:
         self.seeds = [item_seed(seed, name, item) for item in self.ids]
         self.parts = Parts(run / "parts" / name, self.ids)
         self.folder = run / "items" if name == "items" else run / "items" / name
+        self._given_up = 0
 
     def compute(self, journal: Journal, threads: int, nodes: "Nodes | None" = None) -> MapResult:
         """Compute what is not there yet and return the rows of all; with more items than `threads`, on all `nodes`.
@@ -202,7 +207,7 @@ class Fanout:
             return NodeWorkers(nodes, most)
 
         yield from self._work_off(todo[::-1], deaths, function, workers)
-        alone = [position for position in todo if deaths[position] == ATTEMPTS - 1]
+        alone = [position for position in todo if deaths[position] == BESIDE and not self.parts.path(position).exists()]
         yield from self._work_off(alone[::-1], deaths, function, lambda most: workers(1))
         for temporary in (function, rows):
             temporary.unlink(missing_ok=True)
@@ -250,19 +255,20 @@ class Fanout:
             deaths[position] += 1
             if self.parts.path(position).exists():
                 yield position, None  # it died after its work was done
-            elif deaths[position] < ATTEMPTS - 1:
+            elif deaths[position] >= (ATTEMPTS if self._given_up < HOPELESS else BESIDE + 1):
+                self._given_up += 1
+                yield position, self._died(position, deaths[position], death)
+            elif deaths[position] != BESIDE:  # one that has died so often waits until it can be alone
                 waiting.append(position)
-            elif deaths[position] == ATTEMPTS:
-                yield position, self._died(position, death)
         except (RuntimeError, CancelledError):
             waiting.append(position)
         else:
             yield position, Failed(reason) if reason else None
 
-    def _died(self, position: int, death: ProcessExpired) -> Failed:
+    def _died(self, position: int, times: int, death: ProcessExpired) -> Failed:
         code = death.exitcode or 0
         how = f"signal {-code}" if code < 0 else f"code {code}"
-        failed = Failed(f"its worker process died {ATTEMPTS} times ({how}): out of memory, or a fault in native code", crash=True)
+        failed = Failed(f"its worker process died {times} times ({how}): out of memory, or a fault in native code", crash=True)
         write_failure(self.parts.failure_path(position), failed)
         return failed
 

@@ -193,11 +193,20 @@ def test_what_cannot_be_is_refused(scene):
     assert name == "diameter" and "do not tell" in words
     ((name, _),) = hints(threshold=-0.5)
     assert name == "threshold"
-    renamed = micrographs.items.with_columns(micrograph_name=pl.lit("z"))
-    ((name, words),) = hints(micrographs=Micrographs(renamed, micrographs.root, optics=OPTICS))
-    assert name == "micrographs" and "is m1 to these and z to those" in words
-    elsewhere = Micrographs(micrographs.items.with_columns(id=pl.col("id") + 50), micrographs.root, optics=OPTICS)
+    elsewhere = Micrographs(micrographs.items.with_columns(micrograph_name=pl.lit("z")), micrographs.root, optics=OPTICS)
     ((name, words),) = hints(micrographs=elsewhere)
-    assert name == "micrographs" and "none in common" in words
+    assert name == "micrographs" and "not those of the coordinates: none is called m1" in words
     with pytest.raises(Failure, match="No coordinate lies on"):
         CleanPicks(coordinates=coordinates, micrographs=elsewhere).run(PlainJob(micrographs.root / "x", micrographs.root))
+    ((name, words),) = hints(micrographs=None)
+    assert name == "micrographs" and "do not tell the files" in words
+
+
+def test_coordinates_that_tell_their_files_need_no_micrographs(scene, cleaned):
+    micrographs, places, _ = scene
+    coordinates = coordinates_of(micrographs.root, places)
+    told = coordinates.items.with_columns(micrograph_path=pl.format("{}.mrc", "micrograph_name"))
+    protocol = CleanPicks(coordinates=Coordinates(told, micrographs.root, optics=OPTICS, meta=coordinates.meta))
+    assert not list(protocol.check())
+    out = protocol.run(PlainJob(micrographs.root / "told", micrographs.root))
+    assert out.coordinates.ids().to_list() == cleaned[1].coordinates.ids().to_list() and len(protocol.report(out)) == 4

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from cryoloom.importers.scipion.pointers import Pointer, pointers
-from cryoloom.importers.scipion.tables import CLASSES, INPUTS, LEFT, LIKE, MANAGEMENT, OFFERS, PARAMETERS, SKIP
+from cryoloom.importers.scipion.tables import CLASSES, INPUTS, INSTEAD, LEFT, LIKE, MANAGEMENT, OFFERS, PARAMETERS, SKIP, is_on
 from cryoloom.spec import Protocol
 from cryoloom.spec.param import extra_of
 from cryoloom.spec.workflow import Node, Origin, Value
@@ -65,7 +65,7 @@ class Conversion:
         self.steps: dict[str, Step] = {}
         self.edges = self.outside = 0
         for record in records:
-            protocol = _protocol(record["object.className"], find)
+            protocol = _protocol(record, find)
             step = Step(
                 record, protocol, {name: found for name, value in record.items() if (found := self._pointers(name, value, protocol))}
             )
@@ -75,7 +75,7 @@ class Conversion:
                 self.outside += sum(pointer.run not in self.ids for pointer in each)
 
     def _pointers(self, name: str, value: Any, protocol: type[Protocol] | None) -> list[Pointer]:
-        if name in HEAD:
+        if name in HEAD or (name in MANAGEMENT and name != "_prerequisites"):
             return []
         declared = protocol is not None and _input(name, protocol) is not None
         return pointers(name, value, self.ids, declared=declared)
@@ -123,10 +123,13 @@ class Conversion:
 
     def _inputs(self, step: Step) -> None:
         assert step.protocol
+        together: dict[str, list[Pointer]] = {}
         for name, found in step.pointers.items():
             ours = _input(name, step.protocol)
-            if ours and ours not in step.inputs:
-                self.connect(step, ours, found)
+            if ours and (ours not in together or extra_of(step.protocol.model_fields[ours]).get("many")):
+                together.setdefault(ours, []).extend(found)
+        for ours, found in together.items():
+            self.connect(step, ours, found)
 
     def connect(self, step: Step, ours: str, found: list[Pointer]) -> None:
         """Make pointers an input of a step."""
@@ -151,6 +154,8 @@ class Conversion:
             return f"{pointer.run}.{pointer.output}".rstrip(".")
         outputs = {name: tuple(_kinds(annotation)) for name, annotation in _gives(step).items()}
         fitting = [name for name, kinds in outputs.items() if not wanted or any(issubclass(kind, wanted) for kind in kinds)]
+        if pointer.item and "classes" in fitting:
+            return f"{pointer.run}.classes"  # one of several maps is one of the classes here
         number = _stem_and_number(pointer.output)[1]
         split = {name: _stem_and_number(name) for name in fitting or outputs}
         for told in self._said_of_kind(pointer, step):
@@ -163,7 +168,8 @@ class Conversion:
         """Yield the names that may tell the kind of an output: its own, and what a step that keeps the kind of its sets took."""
         seen: set[str] = set()
         while True:
-            yield _stem_and_number(pointer.output)[0]
+            yield _said(pointer.output)
+            yield _said(str(step.record.get("outputClassName") or ""))
             seen.add(step.id)
             taken = [found for name, found in step.pointers.items() if step.protocol and _input(name, step.protocol) == "items"]
             if not taken or taken[0][0].run not in self.steps.keys() - seen:
@@ -253,7 +259,11 @@ class Conversion:
         }
 
 
-def _protocol(name: str, find: Find) -> type[Protocol] | None:
+def _protocol(record: dict[str, Any], find: Find) -> type[Protocol] | None:
+    name = record["object.className"]
+    switch, other = INSTEAD.get(name, ("", ""))
+    if is_on(record.get(switch)):
+        return find(other)
     if name in CLASSES:
         return find(CLASSES[name])
     protocol = find(name)
@@ -307,6 +317,12 @@ def _stem_and_number(name: str) -> tuple[str, int]:
     """Return the name of an output without the number at its end, and that number, 0 where there is none."""
     stem = name.rstrip("0123456789")
     return stem.lower(), int(name[len(stem) :] or 0)
+
+
+def _said(name: str) -> str:
+    """Return what the name of an output says of its kind; averages and maps of classes are with the classes here."""
+    stem = _stem_and_number(name)[0]
+    return "classes" if stem.endswith(("averages", "representatives")) else stem
 
 
 def _binning(step: Step) -> float:

@@ -25,9 +25,11 @@ CLASSES: Mapping[str, str] = {
     "XmippProtFlexAlign": "motion.correlation",
     "XmippProtOFAlignment": "motion.optical_flow",
     "ProtMovieAlignment": "motion.optical_flow",
+    "CistemProtUnblur": "motion.correlation",
     "XmippProtConsensusMovieAlignment": "motion.consensus",
     "CistemProtCTFFind": "ctf.estimate",
     "ProtCTFFind": "ctf.estimate",
+    "ProtGctf": "ctf.estimate",
     "XmippProtCTFMicrographs": "ctf.refine",
     "XmippProtCTFConsensus": "ctf.consensus",
     "XmippProtPreprocessMicrographs": "micrographs.preprocess",
@@ -35,6 +37,7 @@ CLASSES: Mapping[str, str] = {
     "XmippProtParticlePicking": "pick.manual",
     "XmippParticlePickingAutomatic": "pick.learned",
     "SphireProtCRYOLOPicking": "pick.deep",
+    "TopazProtPicking": "pick.deep",
     "ProtRelionAutopickLoG": "pick.blob",
     "SparxGaussianProtPicking": "pick.blob",
     "ProtRelion2Autopick": "pick.template",
@@ -49,6 +52,7 @@ CLASSES: Mapping[str, str] = {
     "ProtRelionClassify2D": "classify2d.em",
     "XmippProtCL2D": "classify2d.hierarchical",
     "ProtUserSubSet": "sets.select",
+    "ProtRelionSelectClasses2D": "sets.select",
     "ProtSubSet": "sets.subset",
     "ProtUnionSet": "sets.join",
     "ProtSplitSet": "sets.split",
@@ -58,15 +62,22 @@ CLASSES: Mapping[str, str] = {
     "ProtRelionInitialModel": "initial.sgd",
     "ProtCryoSparcInitialModel": "initial.sgd",
     "XmippProtCropResizeVolumes": "volumes.resize",
+    "ProtRelionResizeVolume": "volumes.resize",
     "ProtRelionRefine3D": "refine.auto",
     "ProtCryoSparcRefine3D": "refine.auto",
+    "ProtCryoSparc3DHomogeneousRefine": "refine.auto",
+    "ProtCryoSparcNonUniformRefine3D": "refine.auto",
+    "ProtCryoSparcNewNonUniformRefine3D": "refine.auto",
     "ProtRelionClassify3D": "classify3d.em",
     "XmippProtConsensusClasses3D": "classify3d.consensus",
     "XmippProtDeepAlign": "refine.deep_align",
     "XmippProtCompareAngles": "angles.compare",
     "XmippProtReconstructHighRes": "refine.local",
+    "ProtCryoSparcLocalRefine": "refine.local",
+    "ProtCryoSparcNewLocalRefine": "refine.local",
     "ProtRelionCtfRefinement": "refine.ctf",
     "XmippProtMonoRes": "validate.local_resolution",
+    "ProtRelionLocalRes": "validate.local_resolution",
     "XmippProtLocSharp": "postprocess.local_sharpen",
     "XmippProtValidateOverfitting": "validate.overfitting",
     "ProtRelionCreateMask3D": "postprocess.mask",
@@ -74,6 +85,18 @@ CLASSES: Mapping[str, str] = {
     "ProtRelionPostprocess": "postprocess.sharpen",
 }
 """Class to protocol, also to those that this version may not have: such a node is a placeholder until it has."""
+
+INSTEAD: Mapping[str, tuple[str, str]] = {"ProtSubSet": ("selectIds", "sets.select")}
+"""Class to the parameter that, being on, makes it another protocol, and that."""
+
+CRYOSPARC_3D = (
+    "ProtCryoSparcInitialModel",
+    "ProtCryoSparcRefine3D",
+    "ProtCryoSparc3DHomogeneousRefine",
+    "ProtCryoSparcNonUniformRefine3D",
+    "ProtCryoSparcNewNonUniformRefine3D",
+)
+"""Classes that tell a symmetry by kind and order, and mask by the box."""
 
 LIKE: Mapping[str, str] = {
     "motion.optical_flow": "motion.correlation",
@@ -93,16 +116,29 @@ LIKE: Mapping[str, str] = {
 """Protocol to the one that may replace it where it is missing."""
 
 OFFERS: Mapping[str, str] = {
-    "ProtGctf": "ctf.estimate",
     "CryoassessProt2D": "sets.select",
     "CryoassessProtMics": "sets.select",
     "XmippProtTiltAnalysis": "sets.select",
     "XmippProtMovieMaxShift": "sets.select",
-    "TopazProtPicking": "pick.blob",
+    "ProtClassesSelector": "sets.select",
+    "XmippProtEliminateEmptyClasses": "sets.select",
+    "XmippProtEliminateEmptyParticles": "sets.select",
+    "XmippProtScreenParticles": "sets.select",
     "ProtGautomatch": "pick.blob",
     "EmanProtBoxing": "pick.blob",
-    "ProtCryoSparcNonUniformRefine3D": "refine.auto",
+    "EmanProtAutopick": "pick.blob",
+    "CistemProtFindParticles": "pick.blob",
+    "DogPickerProtPicking": "pick.blob",
     "XmippProtCenterParticles": "particles.extract",
+    "ProtExtractCoords": "particles.extract",
+    "XmippProtCL2DAlign": "classify2d.em",
+    "SpiderProtClassifyDiday": "classify2d.em",
+    "SpiderProtClassifyWard": "classify2d.em",
+    "CistemProtRefine2D": "classify2d.em",
+    "XmippProtProjMatch": "refine.auto",
+    "ProtCryoSparc3DClassification": "classify3d.em",
+    "ProtCryoSparcNew3DClassification": "classify3d.em",
+    "ProtCryoSparcSharppening": "postprocess.sharpen",
     "XmippProtCreateMask2D": "postprocess.mask",
 }
 """Classes without a counterpart, and the protocol that may do instead."""
@@ -131,6 +167,11 @@ def _yes_no(value: Any) -> Any:
     return words.get(str(value).strip().lower(), value)
 
 
+def is_on(value: Any) -> bool:
+    """Return whether a parameter is on; templates write that in several ways."""
+    return _yes_no(value) is True
+
+
 def _choice(yes: Any, no: Any) -> Converter:
     return lambda value: yes if _yes_no(value) is True else no
 
@@ -144,6 +185,10 @@ def _symmetry(value: Any) -> str:
     return str(value).strip().upper()
 
 
+def _listed(value: Any) -> list[str]:
+    return [each.strip() for each in str(value).split(",") if each.strip()]
+
+
 def _patches(value: Any) -> int:
     return max(1, int(value))
 
@@ -152,6 +197,10 @@ PARAMETERS: Mapping[str, tuple[str, Converter]] = {
     "samplingRateMode": ("pixel_size_mode", _enumeration("image", "scanner")),
     "gainRot": ("", _enumeration(0, 90, 180, 270)),
     "gainFlip": ("", _enumeration("none", "upside-down", "left-right")),
+    "defectFile": ("defects", str),
+    "defectMap": ("", str),
+    "eerGroup": ("", int),
+    "eerSampling": ("", _enumeration(1, 2)),
     "patchX": ("patches", _patches),
     "doApplyDoseFilter": ("dose_weighting", _choice("yes", "no")),
     "doDW": ("dose_weighting", _choice("yes", "no")),
@@ -162,7 +211,14 @@ PARAMETERS: Mapping[str, tuple[str, Converter]] = {
     "minPhaseShift": ("min_phase_shift", float),
     "maxPhaseShift": ("max_phase_shift", float),
     "stepPhaseShift": ("phase_shift_step", float),
+    "averageDefocus": ("defocus_from", _choice("average", "first")),
+    "doPhShEst": ("find_phase_shift", _yes_no),
+    "phaseShiftL": ("min_phase_shift", float),
+    "phaseShiftH": ("max_phase_shift", float),
+    "phaseShiftS": ("phase_shift_step", float),
+    "groupFrames": ("group_size", int),
     "maxDiameter": ("diameter", _unless(-1, 0)),
+    "boxSize": ("box_size", _unless(-1, 0)),
     "areParticlesWhite": ("bright", _yes_no),
     "normType": ("normalisation", _enumeration("background", "background", "ramp")),
     "backRadius": ("background_radius", _unless(-1, 0)),
@@ -170,7 +226,15 @@ PARAMETERS: Mapping[str, tuple[str, Converter]] = {
     "maskDiameterA": ("mask_diameter", _unless(-1, 0)),
     "initialLowPassFilterA": ("initial_lowpass", _unless(-1, 0)),
     "limitResolEStep": ("max_resolution", _unless(-1, 0)),
+    "abinit_K": ("classes", int),
+    "abinit_max_res": ("resolution", float),
+    "abinit_minisize_init": ("first_batch", _unless(0)),
+    "abinit_minisize": ("last_batch", _unless(0)),
+    "abinit_nonneg": ("positive", _yes_no),
+    "refine_res_init": ("initial_lowpass", _unless(0)),
+    "operation": ("operation", _enumeration("and", "or", "and-not", "or-not")),
     "bfactor": ("b_factor", _unless(0)),
+    "bfactorHighRes": ("fit_high", _unless(-1, 0)),
     "mtf": ("mtf_file", _unless()),
     "origPixelSize": ("detector_pixel_size", _unless(-1, 0)),
     "calibratedPixelSize": ("calibrated_pixel_size", _unless(-1, 0)),
@@ -178,6 +242,7 @@ PARAMETERS: Mapping[str, tuple[str, Converter]] = {
     "dosePerFrame": ("dose_per_frame", _unless(0)),
     "voltage": ("voltage", float),
     "magnification": ("magnification", _unless(0)),
+    "range": ("ids", _listed),
     "copyAlignment": ("poses", _choice("given", SKIP)),
     "alignmentAsPriors": ("poses", _choice("prior", SKIP)),
 }
@@ -186,6 +251,9 @@ PARAMETERS: Mapping[str, tuple[str, Converter]] = {
 LEFT: Mapping[str, frozenset[str]] = {
     "ProtRelionAutopickLoG": frozenset({"threshold", "boxSize"}),
     "SparxGaussianProtPicking": frozenset({"boxSize", "lowerThreshold", "threshold"}),
+    "TopazProtPicking": frozenset({"threshold", "boxSize"}),
+    "SphireProtCRYOLOPicking": frozenset({"boxSize"}),
+    "XmippProtConsensusPicking": frozenset({"consensus", "consensusRadius", "mode"}),
     "ProtRelionCreateMask3D": frozenset({"initialLowPassFilterA"}),
     "XmippProtCreateMask3D": frozenset({"geo", "doSymmetrize", "doMorphological", "removeSmall"}),
     "ProtRelionExtractParticles": frozenset({"boxSize"}),
@@ -195,10 +263,16 @@ LEFT: Mapping[str, frozenset[str]] = {
     "ProtImportAverages": frozenset({"filesPath"}),
     "ProtImportVolumes": frozenset({"filesPath"}),
     "ProtImportCoordinates": frozenset({"filesPath", "filesPattern"}),
+    "ProtRelionMotioncor": frozenset({"sumFrame0", "sumFrameN"}),
+    "ProtMovieAlignment": frozenset({"alignFrame0", "alignFrameN", "sumFrame0", "sumFrameN"}),
     "CistemProtCTFFind": frozenset({"lowRes", "highRes"}),
+    "ProtGctf": frozenset({"lowRes", "highRes"}),
+    "XmippProtCTFMicrographs": frozenset({"lowRes", "highRes"}),
+    "XmippProtCTFConsensus": frozenset({"minDefocus", "maxDefocus", "astigmatism", "resolution"}),
     "ProtCTFFind": frozenset({"lowRes", "highRes"}),
     "ProtRelionClassify2D": frozenset({"numberOfIterations"}),
     "ProtRelionPostprocess": frozenset({"lowRes"}),
+    **dict.fromkeys(CRYOSPARC_3D, frozenset({"symmetryGroup"})),
 }
 """Parameters that the alias of a like name must not take: they mean something else, or `special` converts several of them together."""
 
@@ -220,6 +294,8 @@ INPUTS: Mapping[str, str] = {
     "referenceMask": "mask",
     "solventMask": "mask",
     "inputMask": "mask",
+    "refMask": "mask",
+    "inputVolume2": "other",
     "protRefine": "volume",
 }
 """Pointer parameter to our input; it counts for protocols that have it."""
@@ -236,9 +312,14 @@ MANAGEMENT = frozenset(
         "useGpu",
         "gpuList",
         "doGPU",
+        "doGpu",
         "GPUCore",
+        "GPUIDs",
+        "gpusToUse",
+        "gpuMsg",
     }
     | {"useQueue", "queueParams", "forceSchedule", "streamingWarning", "streamingSleepOnWait", "streamingBatchSize", "compute_lane"}
+    | {"useParallelDisk", "pooledParticles", "allParticlesRam", "scratchDir", "combineItersDisc", "compute_use_ssd", "cacheParticlesSSD"}
     | {"acquisitionWizard", "_prerequisites"}
 )
 """Parameters about where and how a run is carried out: they do not change its result, and are kept without a counterpart."""

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ TYPES = {0: "text", 1: "boolean", 2: "path", 3: "integer", 4: "number", 5: "path
 
 _PERCENT = re.compile(r"%(?:\((\w+)\)s|%)")
 _FIELD = re.compile(r"~(?P<title>[^~|\n]*)\|(?P<default>[^~|\n]*)\|(?P<type>[0-6])(?:\|(?P<alias>[^~|\n]*))?~")
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+|"')
 _YES_NO = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}
 
 
@@ -32,11 +34,14 @@ class Template:
         The lines before the list.
     inputs
         The fields, by alias.
+    fields
+        Their titles and defaults, as written.
     """
 
     records: list[dict[str, Any]]
     description: str = ""
     inputs: dict[str, Asked] = field(default_factory=dict)
+    fields: dict[str, tuple[str, str]] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
 
 
@@ -68,11 +73,39 @@ def read_text(path: Path, given: dict[str, str]) -> Template:
         for name in template.inputs:
             given.pop(name, None)
     try:
-        records = json.loads(text, parse_constant=_refuse_constant)
+        records = _loaded(text, template)
     except (ValueError, RecursionError) as error:
         raise WrongUse("scipion-invalid", f"{path}: not JSON: {error}.", "Export the workflow again.") from error
     template.records = _checked(records, path)
     return template
+
+
+def _loaded(text: str, template: Template) -> Any:
+    """Return what JSON says; templates written by hand have a comma too many or too few, which can mean one thing only."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        wrong = error
+    mended = _with_commas(text)
+    try:
+        records = json.loads(mended, parse_constant=_refuse_constant)
+    except ValueError:
+        raise wrong from None  # what the mended text lacks would be told of a place that is not in the file
+    template.messages.append(f"Its JSON has a comma too many or lacks one ({wrong}); it was read as if that were right.")
+    return records
+
+
+def _with_commas(text: str) -> str:
+    """Return JSON with a comma between any two things that follow one another, and none before a closing bracket."""
+    tokens = _TOKEN.findall(text)
+    kept: list[str] = []
+    for token in tokens:
+        if token in "]}" and kept and kept[-1] == ",":
+            kept.pop()
+        elif token not in ",:]}" and kept and kept[-1] not in ",:[{":
+            kept.append(",")
+        kept.append(token)
+    return " ".join(kept)
 
 
 def _refuse_constant(name: str) -> None:
@@ -133,11 +166,19 @@ def _filled(match: re.Match[str], quoted: bool, given: dict[str, str], template:
     title, default, kind = match["title"], match["default"], int(match["type"])
     if quoted:
         title, default = _unescaped(title), _unescaped(default)
-    name = match["alias"] or re.sub(r"\W+", "_", title).strip("_")
+    name = _name_of(match["alias"] or re.sub(r"\W+", "_", title).strip("_"), (title, default), template)
     value = _typed(given.get(name, default), kind, name)
     asked = Asked(type=TYPES[kind], label=title, default=value)  # pyright: ignore[reportArgumentType] (one of its words)
-    template.inputs.setdefault(name, asked)  # several fields may bear one alias: what is given for it goes to all
+    template.inputs.setdefault(name, asked)  # a field may stand in several places: what is given for it goes to all
     return value
+
+
+def _name_of(alias: str, written: tuple[str, str], template: Template) -> str:
+    """Return what a field is given by: its alias, numbered where a field of another title or default bears that already."""
+    names = (alias if number == 1 else f"{alias}_{number}" for number in count(1))
+    name = next(each for each in names if template.fields.get(each, written) == written)
+    template.fields[name] = written
+    return name
 
 
 def _unescaped(text: str) -> str:

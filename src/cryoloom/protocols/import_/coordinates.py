@@ -8,6 +8,7 @@ import polars as pl
 
 from cryoloom.data import Coordinates, Micrographs, acquisition
 from cryoloom.data.identity import new_id_space
+from cryoloom.data.picks import picked_on
 from cryoloom.formats import sources
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Param, Patterns, Protocol
 from cryoloom.units import Angstrom, AngstromPerPixel
@@ -18,7 +19,7 @@ class Imported(Outputs):
     coordinates: Coordinates
 
 
-class ImportCoordinates(Protocol, id="import.coordinates", outputs=Imported, aliases=("ProtImportCoordinates",)):
+class ImportCoordinates(Protocol, id="import.coordinates", version=2, outputs=Imported, aliases=("ProtImportCoordinates",)):
     """Read particle positions and join them to micrographs by name."""
 
     micrographs: Micrographs = Input("Micrographs", help="The micrographs that the positions lie on; files are matched to them by name.")
@@ -73,7 +74,7 @@ class ImportCoordinates(Protocol, id="import.coordinates", outputs=Imported, ali
             rows = rows.filter(pl.col("score").is_null() | (pl.col("score") >= self.min_score))
         if not rows.height:
             raise Failure("no-coordinates", f"{files[0]}: no position is left.", "Lower the score, or check scale and direction.")
-        first = ["id", "micrograph_id", "micrograph_name", "x", "y", "score", "optics_group"]
+        first = ["id", "micrograph_id", "micrograph_name", "micrograph_path", "x", "y", "score", "optics_group"]
         rows = rows.with_columns(pl.col("score").cast(pl.Float64)).sort("micrograph_id", maintain_order=True)
         items = rows.select(*first, *[name for name in ("psi", "class_id") if name in rows.columns])
         carried = raw.schema.get("id") == pl.Int64 and rows["id"].is_in(raw["id"].implode()).all()
@@ -82,13 +83,15 @@ class ImportCoordinates(Protocol, id="import.coordinates", outputs=Imported, ali
 
     def _placed(self, job: Job, rows: pl.DataFrame) -> pl.DataFrame:
         """Join positions to micrographs, bring them to their scale and direction, and leave out what lies outside."""
-        micrographs = self.micrographs.to_polars()
+        micrographs = picked_on(self.micrographs.to_polars())
         found = sources.micrograph_names(rows["micrograph_file"], micrographs["micrograph_name"], "position")
         if lost := sorted(set(rows["micrograph_file"].unique()) - set(found)):
             job.warn(
                 f"{len(lost)} of {len(lost) + len(found)} micrographs with positions are not in the input, such as {lost[0]}; left out."
             )
-        known = micrographs.select("micrograph_name", "width", "height", "optics_group", "pixel_size", micrograph_id="id")
+        known = micrographs.select(
+            "micrograph_name", "micrograph_path", "width", "height", "optics_group", "pixel_size", micrograph_id="id"
+        )
         rows = rows.with_columns(micrograph_name=pl.col("micrograph_file").replace_strict(found, default=None))
         rows = rows.join(known, on="micrograph_name", maintain_order="left")
         if self.pixel_size is not None:

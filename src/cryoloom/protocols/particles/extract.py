@@ -101,7 +101,7 @@ class Extract(
                 "Use a smaller box, or check that coordinates and micrographs belong together.",
             )
         source = self.coordinates.items
-        kept = source.drop([name for name in cut.columns if name != "id" and name in source.columns])
+        kept = source.drop([name for name in (*cut.columns, "micrograph_path") if name != "id" and name in source.columns])
         particles = cut.join(kept, on="id", how="left", maintain_order="left")
         if "enabled" in particles.columns:
             particles = particles.filter(pl.col("enabled"))

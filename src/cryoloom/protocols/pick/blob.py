@@ -8,14 +8,12 @@ import polars as pl
 
 from cryoloom.data import Coordinates, CTFs, Micrographs
 from cryoloom.data.identity import new_id_space
-from cryoloom.report.panels import Histogram, MarkedImage
+from cryoloom.data.picks import pick_rows, picked_on
+from cryoloom.report.panels import Histogram
+from cryoloom.report.picks import picks_panel
 from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
+from cryoloom.tables import Dataset
 from cryoloom.units import Angstrom
-
-PICK = {
-    "id": pl.Int64, "micrograph_id": pl.Int64, "micrograph_name": pl.String, "x": pl.Float64, "y": pl.Float64, "score": pl.Float64,
-    "strength": pl.Float64, "diameter": pl.Float64, "optics_group": pl.Int64,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,6 +24,7 @@ class Picked(Outputs):
 class BlobPick(
     Protocol,
     id="pick.blob",
+    version=2,
     outputs=Picked,
     cite=("10.1016/j.jsb.2009.01.004", "10.1016/S0304-3991(02)00333-9", "10.1038/nmeth1019"),
     aliases=("ProtRelionAutopickLoG", "SparxGaussianProtPicking"),
@@ -89,9 +88,10 @@ class BlobPick(
                 job.warn(f"{without} micrographs have no believable CTF and were not picked.")
         if work.enabled().is_empty():
             raise Failure("no-micrographs", "pick.blob: no micrograph is left to be picked.", "Give micrographs that are not disabled.")
+        work = Dataset(picked_on(work.enabled()), job.root, optics=work.optics)
         result = job.map(self.alone().candidates, work)
         rows = result.rows.sort("id")
-        picks = self._select(rows)
+        picks = self._select(rows, work.items)
         if picks.height < 5 * rows.height:
             job.warn(f"Only {picks.height} particles in {rows.height} micrographs: is the diameter of {self.diameter:g} Å right?")
         meta = {"diameter": self.diameter, "candidates": int(rows["x"].list.len().sum()), "picked_micrographs": rows.height}
@@ -108,7 +108,7 @@ class BlobPick(
         from cryoloom.numerics.picking.scene import reduce_micrograph
 
         torch.set_num_threads(1)
-        image = np.squeeze(read_mrc(item.file("weighted_path" if item.row.get("weighted_path") else "micrograph_path")).data)
+        image = np.squeeze(read_mrc(item.file("micrograph_path")).data)
         try:
             scene = reduce_micrograph(image, item["pixel_size"], self.diameter, dark=not self.bright)
         except ValueError as problem:
@@ -122,8 +122,8 @@ class BlobPick(
             "decoys": blobs.decoys.ravel().tolist(),
         }
 
-    def _select(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Sort the candidates of all micrographs, `rows`, into particles and others; return the particles."""
+    def _select(self, rows: pl.DataFrame, micrographs: pl.DataFrame) -> pl.DataFrame:
+        """Sort the candidates of all `micrographs`, `rows`, into particles and others; return the particles."""
         import numpy as np
 
         from cryoloom.numerics.picking.blob import FEATURES
@@ -136,23 +136,15 @@ class BlobPick(
         x, y, strength = (joined(name) for name in ("x", "y", "strength"))
         features, decoys = (joined(name).reshape(-1, len(FEATURES)) for name in ("features", "decoys"))
         score = particle_probability(features, np.repeat(np.arange(rows.height), counts), decoys)
-        about = {row[0]: row[1:] for row in self.micrographs.items.select("id", "micrograph_name", "optics_group").iter_rows()}
+        about = {row["id"]: row for row in micrographs.iter_rows(named=True)}
         sizes = self._pixel_sizes()
-        frames = [pl.DataFrame(schema=PICK)]
+        frames = []
         for micrograph, end, count in zip(rows["id"], np.cumsum(counts), counts, strict=True):
-            name, group = about[micrograph]
             mine = slice(int(end - count), int(end))
-            distance = self.distance * self.diameter / sizes[group]
+            distance = self.distance * self.diameter / sizes[about[micrograph]["optics_group"]]
             best = best_apart(x[mine], y[mine], score[mine], strength[mine], least=self.probability, distance=distance, most=self.most)
-            frame = pl.DataFrame({"x": x[mine][best], "y": y[mine][best], "score": score[mine][best], "strength": strength[mine][best]})
-            frame = frame.with_row_index("place").with_columns(
-                id=(micrograph << 20) + pl.col("place").cast(pl.Int64),
-                micrograph_id=pl.lit(micrograph, pl.Int64),
-                micrograph_name=pl.lit(name),
-                diameter=pl.lit(self.diameter),
-                optics_group=pl.lit(group, pl.Int64),
-            )
-            frames.append(frame.select(*PICK))
+            columns = {"x": x[mine][best], "y": y[mine][best], "score": score[mine][best], "strength": strength[mine][best]}
+            frames.append(pick_rows(about[micrograph], self.diameter, **columns))
         return pl.concat(frames)
 
     def _pixel_sizes(self) -> dict[int, float]:
@@ -176,25 +168,10 @@ class BlobPick(
         )
 
     def report(self, out: Picked) -> list[Panel]:
-        from cryoloom.formats.mrc import read_mrc
-
         picks = out.coordinates.items
-        counts = picks.group_by("micrograph_id", maintain_order=True).len().sort("len")
-        panels: list[Panel] = []
-        if counts.height:
-            typical = counts["micrograph_id"][counts.height // 2]
-            row = self.micrographs.items.filter(pl.col("id") == typical).row(0, named=True)
-            mine = picks.filter(pl.col("micrograph_id") == typical)
-            image = read_mrc(self.micrographs.file(row.get("weighted_path") or row["micrograph_path"])).data
-            pixel_size = float(self.micrographs.optics[0]["pixel_size"])
-            panels.append(
-                MarkedImage(
-                    title=f"Picks on {row['micrograph_name']}", image=image, x=mine["x"].to_list(), y=mine["y"].to_list(),
-                    radius=self.diameter / pixel_size / 2, caption="The micrograph with the median number of picks; circles have the diameter given.",
-                )
-            )  # fmt: skip
+        counts = picks.group_by("micrograph_id", maintain_order=True).len()
         return [
-            *panels,
+            *picks_panel(out.coordinates),
             Histogram(title="Probability", values=picks["score"].to_list(), label="probability of being a particle"),
             Histogram(title="Picks in a micrograph", values=[float(count) for count in counts["len"]], label="picks", bins=20),
         ]

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from cryoloom.data import Coordinates, Micrographs
-from cryoloom.data.places import places
+from cryoloom.data.picks import micrographs_of, on_micrographs, picked_on
 from cryoloom.report.panels import Histogram, MaskedImages, TableView
 from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
 from cryoloom.tables import Dataset
@@ -43,9 +44,9 @@ class CleanPicks(
     """
 
     coordinates: Coordinates = Input("Coordinates", help="Picks of any kind; they keep their ids.", aliases=("inputCoordinates",))
-    micrographs: Micrographs = Input(
-        "Micrographs", aliases=("inputMicrographs",),
-        help="Those that were picked on, or the same ones binned, cropped or filtered. The dose-weighted sums are used where there are any.",
+    micrographs: Micrographs | None = Input(
+        "Micrographs", optional=True, aliases=("inputMicrographs",),
+        help="Those that were picked on, or the same ones binned, cropped or filtered; not needed where the coordinates tell their files.",
     )  # fmt: skip
     threshold: float = Param(
         "Least score", 0.75, ge=-1, le=1,
@@ -66,32 +67,29 @@ class CleanPicks(
     def check(self) -> Iterator[Hint]:
         if -1 < self.threshold < 0:
             yield Hint("threshold", f"{self.threshold:g} is neither a score, from 0 to 1, nor -1, which keeps all", fix=0.75)
-        mine = self.coordinates.items.select("micrograph_id", "micrograph_name").unique(maintain_order=True)
-        theirs = self.micrographs.items.select(micrograph_id="id", other_name="micrograph_name")
-        both = mine.join(theirs, on="micrograph_id", how="inner")
-        renamed = both.filter(pl.col("micrograph_name") != pl.col("other_name"))
-        if both.is_empty() and mine.height:
-            yield Hint("micrographs", "are not those of the coordinates: they have none in common")
-        elif renamed.height:
-            number, one, other = renamed.row(0)
-            yield Hint("micrographs", f"are not those of the coordinates: id {number} is {one} to these and {other} to those")
-        diameter, sides = self._diameter(), self._sides()
+        micrographs = self._micrographs()
+        if micrographs is None:
+            yield Hint("micrographs", "are needed: the coordinates do not tell the files they were picked on")
+            return
+        names = set(micrographs.items["micrograph_name"])
+        if len(self.coordinates) and names.isdisjoint(self.coordinates.items["micrograph_name"]):
+            yield Hint("micrographs", f"are not those of the coordinates: none is called {self.coordinates.items['micrograph_name'][0]}")
+        diameter, sides = self._diameter(), _sides(micrographs)
         if diameter is None:
             yield Hint("diameter", "is needed: the coordinates do not tell it")
         elif sides and diameter > min(sides) / 2:
             fix = float(int(min(sides) / 2))
             yield Hint("diameter", f"of {diameter:g} Å is likely too big: the micrographs' short side is {min(sides):.0f} Å", fix=fix)
 
+    def _micrographs(self) -> Dataset | None:
+        """Return what to mask: the micrographs given, or those that the coordinates name."""
+        return self.micrographs if self.micrographs is not None else micrographs_of((self.coordinates,))
+
     def _diameter(self) -> float | None:
         return self.diameter or self.coordinates.meta.get("diameter")
 
-    def _sides(self) -> list[float]:
-        """Return the short sides of the micrographs, Å."""
-        rows = self.micrographs.to_polars().filter((pl.col("width") > 0) & (pl.col("height") > 0))
-        return rows.select(pl.min_horizontal("width", "height") * pl.col("pixel_size")).to_series().to_list()
-
     def run(self, job: Job) -> Cleaned:
-        work = self._work(job)
+        work = self._work(job.root)
         result = job.map(self.alone().score, work, name="micrographs")
         rows = result.rows
         lists = rows.select("particle_ids", good_region_score="scores", mask_distance="distances")
@@ -106,28 +104,33 @@ class CleanPicks(
         )
         kept = scores.filter(pl.lit(self.threshold == KEEP_ALL) | good)["id"]
         dropped = scores.filter(~pl.col("id").is_in(kept.implode()))["id"]
-        masks = self.micrographs.select(rows["id"]).with_columns(rows.drop("particle_ids", "scores", "distances"))
         return Cleaned(
             discarded=scored.select(dropped) if len(dropped) else None,
-            masks=masks.disable(result.failed) if result.failed else masks,
+            masks=self._masks(work, rows).disable(result.failed),
             coordinates=scored.select(kept, threshold=self.threshold),
         )
 
-    def _work(self, job: Job) -> Dataset:
+    def _work(self, root: Path) -> Dataset:
         """Return the micrographs with the coordinates on them, in px of these micrographs, as lists."""
-        optics = self.micrographs.to_polars()
-        start = {axis: pl.col(f"offset_{axis}").fill_null(0.0) if f"offset_{axis}" in optics.columns else pl.lit(0.0) for axis in "xy"}
-        here = optics.select("id", "pixel_size", start_x=start["x"], start_y=start["y"])
-        lying = places(self.coordinates, "micrograph_id").join(here, left_on="key", right_on="id", how="inner", maintain_order="left")
-        if lying.is_empty():
+        micrographs = self._micrographs()
+        assert micrographs is not None
+        rows = on_micrographs(self.coordinates, micrographs).drop_nulls("micrograph_id")
+        lists = rows.group_by("micrograph_id", maintain_order=True).agg(particle_ids="id", x="x", y="y")
+        items = picked_on(micrographs.items)
+        items = items.filter("enabled") if "enabled" in items.columns else items
+        work = items.join(lists, left_on="id", right_on="micrograph_id", how="inner", maintain_order="left")
+        if work.is_empty():
             raise Failure(
                 "no-common-micrographs", "No coordinate lies on one of these micrographs.", "Give the micrographs they were picked on."
             )
-        lists = lying.group_by("key", maintain_order=True).agg(
-            particle_ids="id", **{axis: (pl.col(axis) - pl.col(f"start_{axis}")) / pl.col("pixel_size") for axis in "xy"}
-        )
-        work = self.micrographs.items.join(lists, left_on="id", right_on="key", how="inner", maintain_order="left")
-        return Dataset(work.with_columns(particle_diameter=pl.lit(self._diameter())), job.root, optics=self.micrographs.optics)
+        return Dataset(work.with_columns(particle_diameter=pl.lit(self._diameter())), root, optics=micrographs.optics)
+
+    def _masks(self, work: Dataset, rows: pl.DataFrame) -> Micrographs:
+        """Return the micrographs with their masks."""
+        found = rows.drop("particle_ids", "scores", "distances")
+        items = work.items.select("id", "micrograph_name", "micrograph_path", "optics_group").join(found, on="id", how="left")
+        items = items.with_columns(pl.col("width", "height").fill_null(0), enabled=pl.lit(True), fail_reason=pl.lit(""))
+        return Micrographs(items.sort("id"), work.root, optics=work.optics)
 
     def score(self, item: Item) -> Mapping[str, Any]:
         """Mask one micrograph and score what was picked on it."""
@@ -138,7 +141,7 @@ class CleanPicks(
         from cryoloom.numerics.picking.cleaning import cleaner, find_cover
 
         torch.set_num_threads(1)
-        image = np.squeeze(read_mrc(item.file("weighted_path" if item.row.get("weighted_path") else "micrograph_path")).data)
+        image = np.squeeze(read_mrc(item.file("micrograph_path")).data)
         dark = not (self.bright or item.row.get("contrast") == "bright")
         try:
             cover = find_cover(image, item["pixel_size"], item["particle_diameter"], cleaner(), dark=dark)
@@ -151,6 +154,8 @@ class CleanPicks(
         x, y = np.asarray(item["x"], dtype=np.float64), np.asarray(item["y"], dtype=np.float64)
         return {
             **paths,
+            "width": image.shape[1],
+            "height": image.shape[0],
             "covered": float((cover.probability > 0.5).mean()),
             "mask_unreliable": not cover.believable,
             "particle_ids": item["particle_ids"],
@@ -192,8 +197,8 @@ class CleanPicks(
         columns = {
             "micrograph": rows["micrograph_name"].to_list(),
             "masked (%)": [round(100 * part, 1) for part in rows["covered"]],
-            "kept": [_on(out.coordinates, number).height for number in rows["id"]],
-            "left out": [_on(out.discarded, number).height for number in rows["id"]],
+            "kept": _counts(out.coordinates, out.masks, rows["id"]),
+            "left out": _counts(out.discarded, out.masks, rows["id"]),
             "mask believed": ["no" if doubtful else "yes" for doubtful in rows["mask_unreliable"]],
         }
         return [
@@ -210,17 +215,15 @@ class CleanPicks(
         from cryoloom.formats.mrc import read_mrc
 
         assert out.masks is not None
-        starts = {group["optics_group"]: (group.get("offset_x") or 0.0, group.get("offset_y") or 0.0) for group in out.masks.optics}
         images, masks, kept, dropped = [], [], [], []
         for row in rows.head(SHOWN).iter_rows(named=True):
             images.append(np.squeeze(read_mrc(out.masks.file(row["thumbnail_path"])).data).astype(np.float32))
             masks.append(np.squeeze(read_mrc(out.masks.file(row["cover_path"])).data) > 50)
             height, width = images[-1].shape
-            extent = row["width"] * row["pixel_size"], row["height"] * row["pixel_size"]
             for each, points in ((out.coordinates, kept), (out.discarded, dropped)):
-                mine = _on(each, row["id"])
-                x, y = mine["x"] - starts[row["optics_group"]][0], mine["y"] - starts[row["optics_group"]][1]
-                points.append(list(zip((x / extent[0] * width).to_list(), (y / extent[1] * height).to_list(), strict=True)))
+                mine = _on(each, out.masks).filter(pl.col("micrograph_id") == row["id"])
+                x, y = mine["x"] / row["width"] * width, mine["y"] / row["height"] * height
+                points.append(list(zip(x.to_list(), y.to_list(), strict=True)))
         return MaskedImages(
             title="Masks", images=images, masks=masks, kept=kept, dropped=dropped, captions=rows["micrograph_name"].head(SHOWN).to_list(),
             caption=f"The {len(images)} micrographs that are masked most, particles bright: masked red, kept coordinates green, others orange.",
@@ -231,11 +234,22 @@ def _count(coordinates: Coordinates | None) -> int:
     return 0 if coordinates is None else len(coordinates)
 
 
-def _on(coordinates: Coordinates | None, micrograph: int) -> pl.DataFrame:
-    """Return the places on a micrograph, Å from its first pixel as recorded."""
-    found = (
-        pl.DataFrame(schema={"key": pl.Int64, "x": pl.Float64, "y": pl.Float64})
-        if coordinates is None
-        else places(coordinates, "micrograph_id")
-    )
-    return found.filter(pl.col("key") == micrograph)
+def _on(coordinates: Coordinates | None, micrographs: Micrographs) -> pl.DataFrame:
+    """Return ``micrograph_id``, ``x`` and ``y`` in px of `micrographs`."""
+    if coordinates is None:
+        return pl.DataFrame(schema={"micrograph_id": pl.Int64, "x": pl.Float64, "y": pl.Float64})
+    return on_micrographs(coordinates, micrographs).select("micrograph_id", "x", "y")
+
+
+def _counts(coordinates: Coordinates | None, micrographs: Micrographs, ids: pl.Series) -> list[int]:
+    """Return how many coordinates lie on each of the micrographs `ids`."""
+    found = dict(_on(coordinates, micrographs).group_by("micrograph_id").len().iter_rows())
+    return [found.get(number, 0) for number in ids]
+
+
+def _sides(micrographs: Dataset) -> list[float]:
+    """Return the short sides of micrographs, Å, where they are known."""
+    if not {"width", "height"} <= micrographs.schema.keys():
+        return []
+    rows = micrographs.to_polars().filter((pl.col("width") > 0) & (pl.col("height") > 0))
+    return rows.select(pl.min_horizontal("width", "height") * pl.col("pixel_size")).to_series().to_list()
