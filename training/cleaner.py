@@ -106,8 +106,11 @@ def batches(
 
 def altered(image: Images, rng: np.random.Generator) -> Images:
     """Return a levelled `image` with another contrast, blur, noise or sign: what instruments, publishers and users do to micrographs."""
-    if rng.random() < 0.3:
-        image = gaussian_filter(image, rng.uniform(0.3, 1.0))
+    if rng.random() < 0.4:
+        image = gaussian_filter(image, rng.uniform(0.3, 2.0))
+        if rng.random() < 0.3:
+            image = image - gaussian_filter(image, rng.uniform(8.0, 40.0))
+        image = level(image)  # as a micrograph that was smoothed before it came here is levelled
     if rng.random() < 0.3:
         image = image + rng.uniform(0.1, 0.6) * rng.standard_normal(image.shape, dtype=np.float32)
     image = image * np.float32(np.exp(rng.normal(0.0, 0.2))) + np.float32(rng.normal(0.0, 0.2))

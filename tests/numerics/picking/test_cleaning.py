@@ -1,10 +1,14 @@
 """Masks of what is neither ice nor particle, and scores of picks, against simulated truth."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from blake3 import blake3
 
 from cryoloom.numerics.learn.segmentation import Segmenter
+from cryoloom.numerics.learn.weights import shipped_weights
 from cryoloom.numerics.picking.cleaning import ACROSS, CORE, Cover, cleaner, find_cover, level
 from cryoloom.numerics.simulate.contaminants import COVERS
 from cryoloom.numerics.simulate.field import Recipe, draw_specimen, number_of
@@ -114,6 +118,12 @@ def test_a_micrograph_without_contrast_has_no_scores(value):
 def test_too_large_a_particle_is_refused():
     with pytest.raises(ValueError, match="above half the short side"):
         find_cover(np.zeros((100, 100), dtype=np.float32), PIXEL, 300.0, cleaner())
+
+
+def test_the_weights_are_those_of_the_model_card():
+    weights = shipped_weights("cleaner").read_bytes()
+    card = (Path(__file__).parents[3] / "docs/models/pick-clean.md").read_text(encoding="utf-8")
+    assert blake3(weights).hexdigest() in card and len(weights) < 3e6
 
 
 def test_levels_do_not_depend_on_scale_and_resist_extremes():

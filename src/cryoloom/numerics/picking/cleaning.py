@@ -22,8 +22,6 @@ CORE = 0.7
 """Diameter, in particle diameters, of the disc under a pick whose mean decides: a neighbour that touches the particle does not count."""
 UNBELIEVABLE = 0.8
 """Share of a micrograph above which the mask is not believed."""
-MIRROR = 32
-"""Working pixels by which a micrograph is continued on all sides."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +109,12 @@ def level(pixels: Image) -> Image:
 def turned_mean(pixels: Image, network: Segmenter) -> Image:
     """Return the mean of the network's probabilities ``(h, w)`` of `pixels` and of them turned by 90, 180 and 270°, turned back."""
     height, width = pixels.shape
-    below, right = (MIRROR + -(side + 2 * MIRROR) % STRIDE for side in (height, width))
-    padded = torch.from_numpy(np.pad(pixels, ((MIRROR, below), (MIRROR, right)), mode="symmetric"))
+    # No more than the network needs: a mirrored film is a band, which looks like something else.
+    top, left = (-side % STRIDE // 2 for side in (height, width))
+    edges = ((top, -height % STRIDE - top), (left, -width % STRIDE - left))
+    padded = torch.from_numpy(np.pad(pixels, edges, mode="symmetric"))
     mean = torch.stack([probability(padded.rot90(turn), network).rot90(-turn) for turn in range(4)]).mean(dim=0)
-    return mean[MIRROR : MIRROR + height, MIRROR : MIRROR + width].numpy().copy()
+    return mean[top : top + height, left : left + width].numpy().copy()
 
 
 def probability(pixels: Tensor, network: Segmenter) -> Tensor:
