@@ -75,7 +75,7 @@ def masks(seed: int, repeats: int) -> None:
                 there = found if key == "all" else found & (films | ~specimen.contaminated)
                 sums[f"{key} both"].append((there & true).sum())
                 sums[f"{key} either"].append((there | true).sum())
-                sums[f"{key} there"] += [1.0] * true.any()
+                sums[f"{key} there"] += [1.0] if true.any() else []
             good = cover.region_scores(*np.array([(each.x, each.y) for each in specimen.particles]).reshape(-1, 2).T)
             y, x = np.nonzero(specimen.contaminated)
             some = rng.permutation(len(y))[:200]

@@ -18,8 +18,8 @@ Array = NDArray[np.float64]
 
 ACROSS = 16.0
 """Working pixels across a particle."""
-CORE = 0.7
-"""Diameter, in particle diameters, of the disc under a pick whose mean decides: a neighbour that touches the particle does not count."""
+CORE = 1.0
+"""Diameter, in particle diameters, of the disc under a pick whose mean decides: what lies beside the particle does not count."""
 UNBELIEVABLE = 0.8
 """Share of a micrograph above which the mask is not believed."""
 
