@@ -13,7 +13,8 @@ from scipy.ndimage import gaussian_filter, median_filter
 
 from cryoloom.numerics.picking.scene import reduce_micrograph
 from cryoloom.numerics.simulate.contaminants import KINDS, carbon_film, draw_contaminant, phase_and_outline
-from cryoloom.numerics.simulate.field import add_patch, ice
+from cryoloom.numerics.simulate.field import add_patch, ice, overlap
+from cryoloom.numerics.simulate.films import BORDERS, border
 from cryoloom.numerics.simulate.fourier import backward, forward, frequencies
 from cryoloom.numerics.simulate.optics import Defocus, Microscope, damage, detector_amplitude
 from cryoloom.numerics.simulate.phantom import Phantom
@@ -27,7 +28,7 @@ Array = NDArray[np.float64]
 GRAIN = 24.0
 """Working pixels across a particle."""
 
-CLASSES = ("clean", *KINDS, "carbon")
+CLASSES = ("clean", *KINDS, "carbon", *BORDERS, "sheet", "gold")
 """What `Scene.classes` counts: 0 is ice with or without particles."""
 
 SHARED = 8
@@ -95,6 +96,10 @@ class Ranges:
         Share of scenes with a carbon edge.
     denoised
         Share of scenes smoothed as publishers and viewers do.
+    borders
+        Share of scenes with the foil around a hole, or torn ice.
+    sheets, beads
+        As `contaminants`, of sheets of crystalline ice and beads of gold.
     """
 
     families: tuple[str, ...] = (*FAMILIES, "gas")
@@ -106,13 +111,16 @@ class Ranges:
     contaminants: float = 2.0
     carbon: float = 0.2
     denoised: float = 0.25
+    borders: float = 0.0
+    sheets: float = 0.0
+    beads: float = 0.0
 
 
 TRAINING = Ranges()
 
 
-def draw_scene(seed: int, *, size: int = 256, ranges: Ranges = TRAINING) -> Scene:
-    """Draw the scene of `seed`, `size` px wide and high (a multiple of 32): a deterministic function of its arguments.
+def draw_scene(seed: int, *, size: int = 256, ranges: Ranges = TRAINING, across: float = GRAIN) -> Scene:
+    """Draw the scene of `seed`, `size` px wide and high (a multiple of 32), a particle about `across` px: a deterministic function of its arguments.
 
     Everything but the species comes from `seed`; the species and its diameter from ``seed // SHARED``.
     """
@@ -121,7 +129,7 @@ def draw_scene(seed: int, *, size: int = 256, ranges: Ranges = TRAINING) -> Scen
     phantom = draw_species(seed // SHARED, true_diameter, ranges.families[int(kind.integers(len(ranges.families)))])
     rng = np.random.default_rng((seed, 12))
     finer = float(rng.choice(FINER))
-    pixel_size = true_diameter * rng.uniform(*ranges.error) / GRAIN / finer  # of the micrograph
+    pixel_size = true_diameter * rng.uniform(*ranges.error) / across / finer  # of the micrograph
     field = _Field(round(size * finer), pixel_size, phantom, rng)
     field.add_contaminants(ranges, area=(size / 256.0) ** 2)
     if rng.random() >= ranges.empty:
@@ -129,7 +137,7 @@ def draw_scene(seed: int, *, size: int = 256, ranges: Ranges = TRAINING) -> Scen
     counts = field.expose(ranges)
     if rng.random() < ranges.denoised:
         counts = _denoised(counts, finer, rng)
-    reduced = reduce_micrograph(counts, pixel_size, GRAIN * finer * pixel_size, grain=GRAIN)
+    reduced = reduce_micrograph(counts, pixel_size, across * finer * pixel_size, grain=across)
     rows = np.minimum(np.arange(size) * finer, field.size - 1).astype(int) + field.margin
     places = np.array(field.places).reshape(-1, 2) / finer
     return Scene(
@@ -167,24 +175,37 @@ class _Field:
 
     def add_contaminants(self, ranges: Ranges, area: float) -> None:
         """Put in a carbon edge or none, and contaminants."""
-        rng, radius = self.rng, self.radius
+        rng = self.rng
         if rng.random() < ranges.carbon:
             phase, covered = carbon_film(self.light.shape, self.microscope, rng, cover=rng.uniform(0.1, 0.6))
             grain = rng.uniform(0.02, 0.25) * min(1.0, self.native / self.pixel_size)
             self.background += phase + covered * ice(phase.shape, self.pixel_size, grain, self.microscope, rng)
             self.light *= np.where(covered, np.float32(rng.uniform(0.75, 1.0)), np.float32(1.0))
             self.classes[covered] = CLASSES.index("carbon")
-        for _ in range(int(rng.poisson(area * rng.uniform(0.0, 2.0 * ranges.contaminants)))):
-            x, y = rng.uniform(-radius, self.size + radius, 2)
-            kind = KINDS[int(rng.integers(len(KINDS)))]
-            contaminant = draw_contaminant(kind, float(x), float(y), 2.0 * self.phantom.radius, rng)
-            phase, outline = phase_and_outline(contaminant, self.phantom, self.microscope, self.pixel_size, rng)
-            corner = (round(float(y)) + self.margin - len(phase) // 2, round(float(x)) + self.margin - len(phase) // 2)
-            add_patch(self.background, phase, *corner)
-            covered = np.zeros(self.classes.shape, dtype=bool)
-            add_patch(covered, outline, *corner)
+        if ranges.borders and rng.random() < ranges.borders:
+            kind = BORDERS[int(rng.integers(len(BORDERS)))]
+            phase, covered = border(kind, self.light.shape, self.pixel_size, self.microscope, rng, grain=0.12 / self.pixel_size)
+            if kind == "tear":
+                self.background[covered] = 0.0
+            self.background += phase
             self.classes[covered] = CLASSES.index(kind)
-            self.taken.append((float(x), float(y), 0.5 * contaminant.diameter / self.pixel_size + 1.1 * radius))
+        for _ in range(int(rng.poisson(area * rng.uniform(0.0, 2.0 * ranges.contaminants)))):
+            self.add_contaminant(KINDS[int(rng.integers(len(KINDS)))])
+        for kind, mean in (("sheet", ranges.sheets), ("gold", ranges.beads)):
+            for _ in range(int(rng.poisson(area * rng.uniform(0.0, 2.0 * mean))) if mean else 0):
+                self.add_contaminant(kind)
+
+    def add_contaminant(self, kind: str) -> None:
+        """Put in one contaminant, anywhere."""
+        rng, radius = self.rng, self.radius
+        x, y = rng.uniform(-radius, self.size + radius, 2)
+        contaminant = draw_contaminant(kind, float(x), float(y), 2.0 * self.phantom.radius, rng)
+        phase, outline = phase_and_outline(contaminant, self.phantom, self.microscope, self.pixel_size, rng)
+        corner = (round(float(y)) + self.margin - len(phase) // 2, round(float(x)) + self.margin - len(phase) // 2)
+        add_patch(self.background, phase, *corner)
+        classes, patch = overlap(self.classes, outline, *corner)
+        classes[patch] = CLASSES.index(kind)
+        self.taken.append((float(x), float(y), 0.5 * contaminant.diameter / self.pixel_size + 1.1 * radius))
 
     def add_particles(self) -> None:
         """Put in particles, few or crowded, none over a contaminant; now and then some on the carbon, which nobody wants."""
@@ -201,14 +222,15 @@ class _Field:
                 darts = np.concatenate([darts, dart[None]])
                 if len(darts) == count:
                     break
-        film = self.classes == CLASSES.index("carbon")
+        film = np.isin(self.classes, [CLASSES.index(kind) for kind in ("carbon", *BORDERS)])
+        torn = self.classes == CLASSES.index("tear")
         turns = np.linspace(0.0, 2.0 * np.pi, 12, endpoint=False)
         for (x, y), angles in zip(darts, uniform_poses(len(darts), rng), strict=True):
             row, column = round(y) + self.margin, round(x) + self.margin
             rows = np.clip(np.rint(row + radius * np.sin(turns)).astype(int), 0, len(film) - 1)
             columns = np.clip(np.rint(column + radius * np.cos(turns)).astype(int), 0, len(film) - 1)
             filmed = bool(film[rows, columns].any() or film[np.clip(row, 0, len(film) - 1), np.clip(column, 0, len(film) - 1)])
-            if filmed and not on_carbon:
+            if filmed and not on_carbon or torn[np.clip(row, 0, len(film) - 1), np.clip(column, 0, len(film) - 1)]:
                 continue
             off = ((x + self.margin - column) * self.pixel_size, (y + self.margin - row) * self.pixel_size)
             patch = project(self.phantom, pose_matrix(*angles), self.box, self.pixel_size, off)

@@ -27,7 +27,7 @@ class Micrographs(
     Dataset,
     kind="micrographs",
     required=("micrograph_name", "micrograph_path", "width", "height", "optics_group", "enabled", "fail_reason"),
-    diagnostic=("psd_path",),
+    diagnostic=("psd_path", "cover_path", "thumbnail_path"),
 ):
     """Aligned micrographs, protein dark; ``id`` is the movie's.
 

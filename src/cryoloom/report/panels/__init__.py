@@ -10,6 +10,7 @@ from cryoloom.report.panels.line_plot import LinePlot, Series
 from cryoloom.report.panels.map_slices import MapSlices
 from cryoloom.report.panels.map_surface import MapSurface
 from cryoloom.report.panels.marked_image import MarkedImage
+from cryoloom.report.panels.masked_images import MaskedImages
 from cryoloom.report.panels.notice import Notice
 from cryoloom.report.panels.table_view import TableView
 from cryoloom.report.panels.trajectory import Trajectory
@@ -25,6 +26,7 @@ __all__ = [
     "MapSlices",
     "MapSurface",
     "MarkedImage",
+    "MaskedImages",
     "Notice",
     "Series",
     "TableView",
