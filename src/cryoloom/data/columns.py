@@ -145,6 +145,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("x", "px", "particle centre, array order", "rlnCoordinateX", "xcoor"),
     Column("y", "px", "particle centre", "rlnCoordinateY", "ycoor"),
     Column("score", "", "how sure the method is", "rlnAutopickFigureOfMerit", "cost", "pick_stats/ncc_score"),
+    Column("found_diameter", "Å", "of the particle, as the picker sees it", ""),
     Column("rot", "°", "first Euler angle", "rlnAngleRot", "angleRot"),
     Column("tilt", "°", "second Euler angle", "rlnAngleTilt", "angleTilt"),
     Column("psi", "°", "third Euler angle, in-plane", "rlnAnglePsi", "anglePsi"),
