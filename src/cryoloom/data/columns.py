@@ -155,6 +155,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("mask_unreliable", "", "whether nearly all of a micrograph is masked, so that its mask is not believed"),
     Column("cover_path", "", "mask of a micrograph: probability of being neither ice nor particle, per cent"),
     Column("thumbnail_path", "", "micrograph in miniature, particles bright"),
+    Column("found_diameter", "Å", "of the particle, as the picker sees it", ""),
     Column("rot", "°", "first Euler angle", "rlnAngleRot", "angleRot"),
     Column("tilt", "°", "second Euler angle", "rlnAngleTilt", "angleTilt"),
     Column("psi", "°", "third Euler angle, in-plane", "rlnAnglePsi", "anglePsi"),

@@ -66,7 +66,7 @@ def test_particles_are_found_and_centred(scene, picked):
     assert hits / len(out.coordinates) >= 0.8
     assert np.sqrt(np.mean(np.concatenate(errors) ** 2)) < 0.08 * DIAMETER / PIXEL
     assert not job.warnings
-    assert out.coordinates.items["diameter"].median() == pytest.approx(DIAMETER, rel=0.25)
+    assert out.coordinates.items["found_diameter"].median() == pytest.approx(DIAMETER, rel=0.25)
 
 
 def test_the_table_is_as_the_contract_says(picked):

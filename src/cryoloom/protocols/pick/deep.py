@@ -11,16 +11,13 @@ from blake3 import blake3
 
 from cryoloom.data import Coordinates, CTFs, Micrographs, PickingModel
 from cryoloom.data.identity import new_id_space
-from cryoloom.report.panels import Histogram, LinePlot, MarkedImage
+from cryoloom.data.picks import on_micrographs, pick_rows, picked_on
+from cryoloom.report.panels import Histogram, LinePlot
 from cryoloom.report.panels.line_plot import Series
+from cryoloom.report.picks import picks_panel
 from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
 from cryoloom.tables import Dataset
 from cryoloom.units import Angstrom
-
-PICK = {
-    "id": pl.Int64, "micrograph_id": pl.Int64, "micrograph_name": pl.String, "x": pl.Float64, "y": pl.Float64, "score": pl.Float64,
-    "diameter": pl.Float64, "optics_group": pl.Int64,
-}  # fmt: skip
 
 LISTED = 0.1
 """Confidence from which picks are listed in `all_coordinates`, for another threshold afterwards."""
@@ -145,6 +142,7 @@ class DeepPick(
                 job.warn(f"{without} micrographs have no believable CTF and were not picked.")
         if work.enabled().is_empty():
             raise Failure("no-micrographs", "pick.deep: no micrograph is left to be picked.", "Give micrographs that are not disabled.")
+        work = Dataset(picked_on(work.enabled()), job.root, optics=work.optics)
         model = self._learned(job) if self.coordinates is not None else None
         if self.engine == "topaz":
             rows = self._by_topaz(job, work)
@@ -180,13 +178,13 @@ class DeepPick(
         from cryoloom.numerics.learn.detect import detect
 
         torch.set_num_threads(1)
-        scene = self._scene(_image_path(item), item["pixel_size"], item["micrograph_name"])
+        scene = self._scene(item.file("micrograph_path"), item["pixel_size"], item["micrograph_name"])
         network = _network(item.file("model_path") if item["model_path"] else None)
         found = detect(scene, network, least=LISTED, distance=self.distance, border=self.border)
         other = detect(scene.inverted(), network, least=LISTED, distance=self.distance, border=self.border)
         inverted = other.sure > 2 * found.sure + 3
         places = {"x": found.x.tolist(), "y": found.y.tolist(), "score": found.confidence.tolist()}
-        return {**places, "diameter": (found.diameter * item["pixel_size"]).tolist(), "inverted": inverted}
+        return {**places, "found_diameter": (found.diameter * item["pixel_size"]).tolist(), "inverted": inverted}
 
     def _scene(self, path: Path, pixel_size: float, name: str) -> Any:
         import numpy as np
@@ -205,13 +203,10 @@ class DeepPick(
     def _lessons(self) -> pl.DataFrame:
         """Return the micrographs to learn from, those with most picks first: name, path, pixel size, and lists of x and y in their pixels."""
         assert self.coordinates is not None
-        picks, own = _with_offsets(self.coordinates), _with_offsets(self.micrographs)
-        picks = picks.select("micrograph_name", *(pl.col(each) * pl.col("pixel_size") + pl.col(f"offset_{each}") for each in "xy"))
-        path = pl.coalesce("weighted_path", "micrograph_path") if "weighted_path" in own.columns else pl.col("micrograph_path")
-        own = own.select("micrograph_name", "id", "pixel_size", "offset_x", "offset_y", image=path)
-        picks = picks.join(own, on="micrograph_name", maintain_order="left")
-        by_micrograph = picks.group_by("id", "micrograph_name", "image", "pixel_size", maintain_order=True)
-        lessons = by_micrograph.agg((pl.col(each) - pl.col(f"offset_{each}")) / pl.col("pixel_size") for each in "xy")
+        own = picked_on(self.micrographs.enabled()).select("id", "micrograph_name", "pixel_size", image="micrograph_path")
+        picks = on_micrographs(self.coordinates, self.micrographs).select("x", "y", id="micrograph_id")
+        picks = picks.join(own, on="id", maintain_order="left")
+        lessons = picks.group_by("id", "micrograph_name", "image", "pixel_size", maintain_order=True).agg("x", "y")
         return lessons.sort(pl.col("x").list.len(), descending=True, maintain_order=True).head(self.tune_micrographs)
 
     def _learned(self, job: Job) -> PickingModel:
@@ -246,13 +241,13 @@ class DeepPick(
 
     # -- Topaz --------------------------------------------------------------------------------------------------
 
-    def _by_topaz(self, job: Job, work: Micrographs) -> pl.DataFrame:
+    def _by_topaz(self, job: Job, work: Dataset) -> pl.DataFrame:
         """Have Topaz's pretrained network pick all micrographs, reduced by whole factors; its scores are log odds."""
         if shutil.which("topaz") is None:
             raise Failure(
                 "topaz-missing", "pick.deep: the command topaz is not installed here.", "Install Topaz, or choose the engine native."
             )
-        rows = work.enabled().sort("id")
+        rows = work.to_polars().sort("id")
         frames = []
         for (size,), mine in rows.group_by("pixel_size", maintain_order=True):
             factor = max(1, round(TOPAZ_PIXEL / float(size)))  # pyright: ignore[reportArgumentType]
@@ -263,7 +258,7 @@ class DeepPick(
             for row in mine.iter_rows(named=True):
                 links.append(folder / f"{row['id']}.mrc")
                 links[-1].unlink(missing_ok=True)
-                links[-1].symlink_to(job.root / (row.get("weighted_path") or row["micrograph_path"]))
+                links[-1].symlink_to(job.root / row["micrograph_path"])
             reduced = job.run_program(["topaz", "preprocess", "-s", str(factor), "-o", "reduced", *map(str, links)], name=f"{label}-reduce")
             radius = max(1, round(self.distance * self.diameter / float(size) / factor))  # pyright: ignore[reportArgumentType]
             images = [str(reduced / "reduced" / link.name) for link in links]
@@ -282,16 +277,16 @@ class DeepPick(
         lists = (
             rows.select("id").join(lists, on="id", how="left", maintain_order="left").with_columns(pl.col("x", "y", "score").fill_null([]))
         )
-        return lists.with_columns(diameter=pl.lit(self.diameter).repeat_by(pl.col("x").list.len()), inverted=pl.lit(False))
+        return lists.with_columns(found_diameter=pl.lit(self.diameter).repeat_by(pl.col("x").list.len()), inverted=pl.lit(False))
 
     def _numbered(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the picks of all micrographs, one row each, the surest of each micrograph first."""
-        about = self.micrographs.items.select("micrograph_name", "optics_group", micrograph_id="id")
-        columns = ("x", "y", "score", "diameter")
-        picks = rows.select(*columns, micrograph_id="id").with_columns(place=pl.int_ranges(pl.col("x").list.len()))
-        picks = picks.explode(*columns, "place").drop_nulls("x").join(about, on="micrograph_id", maintain_order="left")
-        numbers = pl.col("micrograph_id") * (1 << 20) + pl.col("place")
-        return picks.with_columns(id=numbers).select(pl.col(name).cast(kind) for name, kind in PICK.items())
+        micrographs = {row["id"]: row for row in picked_on(self.micrographs.items).iter_rows(named=True)}
+        frames = []
+        for row in rows.iter_rows(named=True):
+            columns = {name: pl.Series(row[name], dtype=pl.Float64) for name in ("x", "y", "score", "found_diameter")}
+            frames.append(pick_rows(micrographs[row["id"]], self.diameter, **columns))
+        return pl.concat(frames)
 
     # -- what it says -------------------------------------------------------------------------------------------
 
@@ -303,7 +298,7 @@ class DeepPick(
             "micrographs": micrographs,
             "particles a micrograph": round(count / max(micrographs, 1), 1),
             "expected share of true picks": round(float(picks["score"].mean()), 3) if count else None,  # pyright: ignore[reportArgumentType]
-            "median diameter found": round(float(picks["diameter"].median()), 1) if count else None,  # pyright: ignore[reportArgumentType]
+            "median diameter found": round(float(picks["found_diameter"].median()), 1) if count else None,  # pyright: ignore[reportArgumentType]
         }
         return facts | ({"learned from": f"{out.model.meta['picks']} picks"} if out.model is not None else {})
 
@@ -324,20 +319,8 @@ class DeepPick(
         from cryoloom.formats.mrc import read_mrc
 
         picks, everything = out.coordinates.items, out.all_coordinates.items["score"].sort(descending=True)
-        counts = picks.group_by("micrograph_id", maintain_order=True).len().sort("len")
-        panels: list[Panel] = []
-        if counts.height:
-            typical = counts["micrograph_id"][counts.height // 2]
-            row = self.micrographs.to_polars().filter(pl.col("id") == typical).row(0, named=True)
-            mine = picks.filter(pl.col("micrograph_id") == typical)
-            image = read_mrc(self.micrographs.file(row.get("weighted_path") or row["micrograph_path"])).data
-            panels.append(
-                MarkedImage(
-                    title=f"Picks on {row['micrograph_name']}", image=image, x=mine["x"].to_list(), y=mine["y"].to_list(),
-                    radius=self.diameter / row["pixel_size"] / 2,
-                    caption="The micrograph with the median number of picks; circles have the diameter given.",
-                )
-            )  # fmt: skip
+        counts = picks.group_by("micrograph_id", maintain_order=True).len()
+        panels = picks_panel(out.coordinates, read_mrc)
         if out.model is not None:
             losses = out.model.meta["losses"]
             course = Series("loss", range(1, len(losses) + 1), losses)
@@ -350,23 +333,13 @@ class DeepPick(
                 caption="Of all_coordinates; another threshold needs no new run: select from them by score.",
             ),
             Histogram(title="Confidence", values=everything.to_list(), label="confidence", marks={"threshold": self.threshold}),
-            Histogram(title="Diameter", values=picks["diameter"].to_list(), label="diameter found, Å", marks={"given": self.diameter}),
+            Histogram(title="Diameter", values=picks["found_diameter"].to_list(), label="diameter found, Å", marks={"given": self.diameter}),
             Histogram(title="Picks in a micrograph", values=[float(count) for count in counts["len"]], label="picks", bins=20),
         ]  # fmt: skip
 
 
-def _with_offsets(items: Dataset) -> pl.DataFrame:
-    """Return the enabled rows with ``offset_x`` and ``offset_y``, 0 where they were not recorded."""
-    rows = items.enabled()
-    return rows.with_columns(pl.lit(0.0).alias(name) for name in ("offset_x", "offset_y") if name not in rows.columns)
-
-
 def _hash(path: Path) -> str:
     return blake3(path.read_bytes()).hexdigest()
-
-
-def _image_path(item: Item) -> Path:
-    return item.file("weighted_path" if item.row.get("weighted_path") else "micrograph_path")
 
 
 def _network(path: Path | None) -> Any:
