@@ -142,7 +142,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("x", "px", "particle centre, array order", "rlnCoordinateX", "xcoor"),
     Column("y", "px", "particle centre", "rlnCoordinateY", "ycoor"),
     Column("score", "", "how sure the method is", "rlnAutopickFigureOfMerit", "cost", "pick_stats/ncc_score"),
-    Column("good_region_score", "", "1 - mean mask of what is neither ice nor particle, under the middle of the particle", "", "goodRegionScore"),
+    Column("good_region_score", "", "1 - mean mask of what is neither ice nor particle, under the particle", "", "goodRegionScore"),
     Column("mask_distance", "Å", "distance to what is masked"),
     Column("covered", "", "part of a micrograph that is masked"),
     Column("mask_unreliable", "", "whether nearly all of a micrograph is masked, so that its mask is not believed"),
