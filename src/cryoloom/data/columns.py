@@ -149,7 +149,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("found_by", "", "numbers of those pickers, in the order of the sets"),
     Column("deep_score", "", "probability of a particle by the looks of the position alone", "", "zScoreDeepLearning1"),
     Column("deep_spread", "", "standard deviation of the logits of the networks that looked at it"),
-    Column("good_region_score", "", "1 - mean mask of what is neither ice nor particle, under the middle of the particle", "", "goodRegionScore"),
+    Column("good_region_score", "", "1 - mean mask of what is neither ice nor particle, under the particle", "", "goodRegionScore"),
     Column("mask_distance", "Å", "distance to what is masked"),
     Column("covered", "", "part of a micrograph that is masked"),
     Column("mask_unreliable", "", "whether nearly all of a micrograph is masked, so that its mask is not believed"),

@@ -89,7 +89,7 @@ def test_the_table_is_as_the_contract_says(picked):
     assert items["score"].is_between(0.5, 1).all() and items["psi"].is_between(0, 360, closed="left").all()
     assert out.coordinates.meta["diameter"] == DIAMETER and out.coordinates.optics == OPTICS
     assert items["class_id"].is_between(1, out.coordinates.meta["templates"]).all()
-    assert [panel.title for panel in protocol.report(out)][1:] == ["Probability", "Picks in a micrograph", "Templates"]
+    assert [panel.title for panel in protocol.report(out)][1:] == ["Scores", "Picks in each micrograph", "Boxes by score", "Templates"]
     assert protocol.summary(out)["templates"] == out.coordinates.meta["templates"] > 50
 
 

@@ -39,7 +39,7 @@ class CleanPicks(
 ):
     """Mask what is neither ice nor particle by a network, and leave out the coordinates that lie on it.
 
-    A coordinate's score is 1 minus the mean of the mask over the middle of the particle. Where nearly all of a micrograph is masked, the mask is
+    A coordinate's score is 1 minus the mean of the mask over the particle. Where nearly all of a micrograph is masked, the mask is
     not believed: its coordinates are kept, without a score. The network comes with cryoloom and was trained on simulated micrographs alone.
     """
 

@@ -31,8 +31,10 @@ TOPAZ_PIXEL = 8.0
 
 @dataclass(frozen=True)
 class Picked(Outputs):
-    coordinates: Coordinates
+    """What is kept comes last, for the last set of a kind is what an export of everything writes."""
+
     all_coordinates: Coordinates
+    coordinates: Coordinates
     model: PickingModel | None = None
 
 
@@ -158,7 +160,7 @@ class DeepPick(
             chosen = chosen.filter(pl.col("id") % (1 << 20) < self.most)
         self._doubt(job, rows, chosen.height)
         meta = {"diameter": self.diameter, "picked_micrographs": rows.height, "id_space": new_id_space(everything)}
-        sets = (Coordinates(picks, job.root, optics=self.micrographs.optics, meta=meta) for picks in (chosen, everything))
+        sets = (Coordinates(picks, job.root, optics=self.micrographs.optics, meta=meta) for picks in (everything, chosen))
         return Picked(*sets, model=model)
 
     def _doubt(self, job: Job, rows: pl.DataFrame, picks: int) -> None:
