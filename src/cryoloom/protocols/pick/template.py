@@ -57,6 +57,7 @@ class TemplatePick(
     micrographs: Micrographs = Input("Micrographs", help="The dose-weighted sums are used where there are any.")
     templates: Classes2D | Volume | Classes3D = Input(
         "Templates",
+        aliases=("inputReferences",),
         help="Class averages (those that are selected), or a map, which is projected evenly. Of another pixel size they are rescaled; wrong templates "
         "find what looks like them, in noise, too.",
     )
