@@ -79,7 +79,7 @@ class Ranges:
     Parameters
     ----------
     families
-        Names of `training.species`.
+        Names of `training.species`; one that is named twice is drawn twice as often.
     diameter
         Å, by its logarithm.
     error
@@ -102,7 +102,7 @@ class Ranges:
         As `contaminants`, of sheets of crystalline ice and beads of gold.
     """
 
-    families: tuple[str, ...] = tuple(FAMILIES)
+    families: tuple[str, ...] = (*FAMILIES, "gas")
     diameter: tuple[float, float] = (80.0, 400.0)
     error: tuple[float, float] = (0.85, 1.2)
     defocus: tuple[float, float] = (8000.0, 35000.0)

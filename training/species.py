@@ -1,4 +1,4 @@
-"""The particles of training scenes: seven families of phantoms that are learned from, and one that is kept for judging."""
+"""The particles of training scenes: eight families of phantoms that are learned from, and one that is kept for judging."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,6 +46,33 @@ def _stretched(seed: int, diameter: float, factors: tuple[float, float, float]) 
     return replace(phantom, positions=positions * (0.5 * diameter / np.linalg.norm(positions, axis=1).max()))
 
 
+def _gas(seed: int, diameter: float) -> Phantom:
+    """Fill a plain body evenly with atoms of any coarseness: what chains, with their helices and gaps, are not."""
+    rng = np.random.default_rng((seed, 3))
+    points = rng.uniform(-1.0, 1.0, (40_000, 3))
+    x, y, z = points.T
+    across = np.hypot(x, y)
+    body = rng.choice(("ball", "rod", "ring", "shell", "disc", "pair"))
+    thick = rng.uniform(0.2, 0.45)
+    inside = {
+        "ball": (x / rng.uniform(0.6, 1.0)) ** 2 + (y / rng.uniform(0.7, 1.0)) ** 2 + z**2 < 1.0,
+        "rod": (across < thick) & (np.abs(z) < 0.95),
+        "ring": np.hypot(across - 1.0 + thick, z) < thick,
+        "shell": (np.linalg.norm(points, axis=1) < 1.0) & (np.linalg.norm(points, axis=1) > 1.0 - thick),
+        "disc": (across < 0.95) & (np.abs(z) < thick),
+        "pair": (across**2 + (np.abs(z) - 0.5) ** 2 < 0.25),
+    }[str(body)]
+    for hole in points[inside][: int(rng.integers(0, 16))]:
+        inside &= np.linalg.norm(points - hole, axis=1) > rng.uniform(0.1, 0.3)
+    volume = inside.mean() * diameter**3
+    positions = points[inside][: int(rng.integers(250, 1500))]
+    positions = (positions - positions.mean(axis=0)) * (0.5 * diameter / np.linalg.norm(positions, axis=1).max())
+    count = len(positions)
+    mass = rng.uniform(0.5, 1.5) * volume / 1.5
+    width = rng.uniform(0.2, 0.8) * np.cbrt(volume / count)
+    return Phantom(positions, np.full(count, mass / count), np.full(count, 8.0 * np.pi**2 * width**2), np.zeros(count, dtype=np.int64))
+
+
 def _horseshoe(seed: int, diameter: float) -> Phantom:
     """Leave a gap of a third in a ring."""
     ring = _grown(seed, diameter, "ring")
@@ -62,6 +89,7 @@ FAMILIES: dict[str, Callable[[int, float], Phantom]] = {
     "hollow": _hollow,
     "elongated": lambda seed, diameter: _stretched(seed, diameter, (0.45, 0.55, 1.0)),
     "disc": lambda seed, diameter: _stretched(seed, diameter, (1.0, 0.9, 0.4)),
+    "gas": _gas,
 }
 """Families that training scenes draw from: name to a function of seed and diameter in Å."""
 

@@ -2,12 +2,13 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from zipfile import BadZipFile
 
 import numpy as np
-import torch
-from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 SHIPPED = "cryoloom.numerics.learn"
 """Where the weights that come with cryoloom lie."""
@@ -18,7 +19,7 @@ def shipped_weights(name: str) -> Path:
     return Path(str(files(SHIPPED).joinpath("models", f"{name}.npz")))
 
 
-def read_weights(network: nn.Module, source: Path | BinaryIO) -> None:
+def read_weights(network: "nn.Module", source: Path | BinaryIO) -> None:
     """Put the arrays of `source` into `network`.
 
     Raises
@@ -26,6 +27,8 @@ def read_weights(network: nn.Module, source: Path | BinaryIO) -> None:
     ValueError
         If they are not arrays, or not those of this network.
     """
+    import torch  # here, for whoever wants to know no more than where weights lie
+
     try:
         stored = np.load(source, allow_pickle=False)
         if isinstance(stored, np.ndarray):
@@ -46,12 +49,12 @@ def read_weights(network: nn.Module, source: Path | BinaryIO) -> None:
     network.load_state_dict({name: torch.from_numpy(values.astype(np.float32)) for name, values in arrays.items()}, strict=False)
 
 
-def write_weights(network: nn.Module, path: Path) -> None:
+def write_weights(network: "nn.Module", path: Path) -> None:
     """Write the arrays of `network`: kernels as float16, all others as float32."""
     state = {name: values.detach().cpu().numpy() for name, values in _state(network).items()}
     np.savez_compressed(path, **{name: values.astype(np.float16 if values.ndim == 4 else np.float32) for name, values in state.items()})
 
 
-def _state(network: nn.Module) -> dict[str, torch.Tensor]:
+def _state(network: "nn.Module") -> dict[str, "Tensor"]:
     """Everything that decides what `network` answers; how many batches it has seen does not."""
     return {name: values for name, values in network.state_dict().items() if not name.endswith("num_batches_tracked")}

@@ -1,6 +1,6 @@
 """A micrograph at the scale of its particles: few pixels, particles bright, free of hot pixels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,6 +39,10 @@ class Scene:
     scale: tuple[float, float]
     pixel_size: float
     diameter: float
+
+    def inverted(self) -> "Scene":
+        """Return the scene with dark and bright exchanged."""
+        return replace(self, pixels=-self.pixels)
 
 
 def reduce_micrograph(
