@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
+from scipy.special import ndtri
 
 from cryoloom.app.simulation.presets import MoviePreset
 from cryoloom.app.simulation.sample import phantoms_of
@@ -206,6 +207,12 @@ def bound(image: Array, pixel_size: float, optics: Optics, true: Array, *, with_
     return least
 
 
+def at_bound(least: Array) -> Array:
+    """Return the median and the 95 % of errors that were normal, each with its least standard error, for those of many micrographs."""
+    deviations = ndtri(0.5 + 0.5 * (np.arange(400) + 0.5) / 400)
+    return np.percentile(np.outer(least, deviations), [50, 95])
+
+
 def _cells(image: Array, pixel_size: float, high: float) -> tuple[Array, Array, Array, Array]:
     """Return mean power, radius, azimuth and number of powers in cells of the periodogram, 5° wide and one pixel deep."""
     power = np.square(np.abs(fft.rfft2(image - image.mean())))
@@ -237,6 +244,7 @@ def row(name: str, judged: list[Judged]) -> str:
     figures = (
         f"{sum(one.accepted for one in judged)} of {len(judged)}",
         f"{np.median(mean):.0f}, {np.percentile(mean, 95):.0f}",
+        "{:.0f}, {:.0f}".format(*at_bound(limit[:, 0])),
         f"{root[0]:.0f}, {least[0]:.0f}",
         f"{np.median(mean / limit[:, 0]) / 0.6745:.2f}",
         f"{np.median(apart):.0f}, {np.percentile(apart, 95):.0f}",
@@ -265,7 +273,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder where micrographs are kept, and taken from if they are there")
     given = parser.parse_args()
     heads = (
-        "Å/px", "believed", "defocus: median, 95 % (Å)", "RMS, bound", "median / bound", "astigmatism: median, 95 %", "vector: RMS, bound",
+        "Å/px", "believed", "defocus: median, 95 % (Å)", "at the bound", "RMS, bound", "median / bound", "astigmatism: median, 95 %", "vector: RMS, bound",
         "angle (°)", "plate: median, most (°)", "end of fit / of rings, within 15 %", "prior: median off, improved", "RMS / standard error", "CPU s",
     )  # fmt: skip
     sys.stdout.write("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|\n")

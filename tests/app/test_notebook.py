@@ -140,6 +140,14 @@ def test_a_project_of_many_runs_shows_the_last(project, monkeypatch):
     assert "The last 2 of them." in page and "r001" not in page
 
 
+def test_one_run_is_not_several(project, particles, monkeypatch):
+    first = project.folder.runs()[:1]
+    monkeypatch.setattr(type(project.folder), "runs", lambda self: first)
+    assert repr(project).endswith(": 1 run>")
+    assert "· 1 run<" in project._repr_html_()
+    assert repr(particles.select([14])).endswith(": 1 item>")
+
+
 # -- images -----------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from cryoloom import files
 from cryoloom.app import sets
+from cryoloom.app.gallery import gallery
 from cryoloom.app.methods import sentence_of
 from cryoloom.app.report import panels_of
 from cryoloom.app.session import create_project, open_project
@@ -16,6 +17,7 @@ from cryoloom.cli.main import app
 from cryoloom.data import Classes2D, Micrographs, Particles
 from cryoloom.data.identity import new_id_space
 from cryoloom.engine.identity import Work
+from cryoloom.formats.stack import write_stack
 from cryoloom.spec import Failure, WrongUse
 
 COUNT = 60
@@ -239,3 +241,44 @@ def test_report_and_methods(project, protocol, values, panel, sentence):
     run = project.run(protocol, **values)
     assert [each.title for each in panels_of(run)] == ([panel] if panel else [])
     assert sentence_of(run) == sentence
+
+
+# -- galleries -----------------------------------------------------------------------------------------------------
+
+BRIGHTNESS = [3.0, 1.0, 5.0, 2.0, 4.0]
+
+
+@pytest.fixture
+def bright(tmp_path):
+    """Return a project with five particles, each of one brightness, and one without an image."""
+    made = create_project(tmp_path / "project")
+    write_stack(made.root / "stack.mrcs", np.ones((5, 16, 16), np.float32) * np.array(BRIGHTNESS, np.float32)[:, None, None], 2.0)
+    rows = {
+        "id": range(10, 16), "micrograph_id": [1] * 6, "stack_path": ["stack.mrcs"] * 5 + [""], "stack_index": [0, 1, 2, 3, 4, -1],
+        "optics_group": [1] * 6, "brightness": [*BRIGHTNESS, 9.0], "enabled": [True] * 5 + [False], "fail_reason": [""] * 5 + ["lost"],
+    }  # fmt: skip
+    publish(made, Particles(pl.DataFrame(rows), made.root, optics=[{"optics_group": 1, "pixel_size": 2.0, "box_size": 16}]), label="cut")
+    return made
+
+
+def test_images_come_in_the_order_of_a_column(bright):
+    output = bright.output("cut.particles")
+    images = output.images(sort="brightness", descending=True)
+    assert images.ids.to_list() == [12, 14, 10, 13, 11]  # the sixth has no image
+    assert images.to_numpy()[:, 0, 0].tolist() == sorted(BRIGHTNESS, reverse=True)
+    assert output.images(where="brightness > 2.5", sort="brightness")[:2].to_numpy()[:, 3, 3].tolist() == [3.0, 4.0]
+    with pytest.raises(WrongUse, match="no column"):
+        output.images(sort="darkness")
+
+
+def test_a_gallery_tells_ids_and_values(bright):
+    panel = gallery(bright.output("cut.particles"), sort="brightness", where="enabled", limit=3, offset=1)
+    assert panel.captions == ["13: 2", "10: 3", "14: 4"] and [image[0, 0] for image in panel.images] == [2.0, 3.0, 4.0]
+
+
+def test_the_page_from_the_command_line(bright, tmp_path):
+    words = ["gallery", str(bright.root), "cut.particles", "--sort", "brightness", "--where", "enabled", "-o", str(tmp_path / "page.html")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<img") == 5 and "10: 3" in page and "5 of 5" in page

@@ -1,11 +1,11 @@
-"""The band wizard on a micrograph of known rings."""
+"""The band wizard on a micrograph of known rings; box and background of particles of a known diameter."""
 
 import numpy as np
 import polars as pl
 import pytest
 
-from cryoloom.app.wizards import psd_band
-from cryoloom.data import Micrographs
+from cryoloom.app.wizards import background_circle, box_size, psd_band
+from cryoloom.data import Coordinates, Micrographs
 from cryoloom.formats.mrc import write_mrc
 from cryoloom.numerics.simulate.fourier import backward, forward, frequencies
 from cryoloom.numerics.simulate.optics import Defocus, Microscope
@@ -47,3 +47,37 @@ def test_the_band_is_advised_from_inside_the_first_zero_to_the_last_ring(microgr
 def test_an_unknown_micrograph_is_refused(micrographs):
     with pytest.raises(WrongUse, match="no micrograph 8"):
         psd_band(micrographs, 8)
+
+
+@pytest.fixture
+def picked(tmp_path):
+    """Return a micrograph of dark discs of 60 Å in noise, and where they are."""
+    rng = np.random.default_rng(2)
+    image, (y, x) = rng.normal(50, 2, (500, 500)).astype(np.float32), np.indices((500, 500))
+    places = [(cx, cy) for cx in range(60, 460, 90) for cy in range(60, 460, 90)]
+    for cx, cy in places:
+        image[(x - cx) ** 2 + (y - cy) ** 2 < 15**2] -= 6
+    write_mrc(tmp_path / "m.mrc", image, 2.0)
+    row = {"id": 7, "micrograph_name": "m", "micrograph_path": "m.mrc", "width": 500, "height": 500, "optics_group": 1}
+    optics = [{"optics_group": 1, "pixel_size": 2.0}]
+    micrographs = Micrographs(pl.DataFrame([row | {"enabled": True, "fail_reason": ""}]), tmp_path, optics=optics)
+    points = pl.DataFrame({"id": range(len(places)), "x": [float(a) for a, _ in places], "y": [float(b) for _, b in places]})
+    points = points.with_columns(micrograph_id=pl.lit(7), micrograph_name=pl.lit("m"), score=pl.lit(1.0), optics_group=pl.lit(1))
+    return Coordinates(points, tmp_path, optics=optics, meta={"diameter": 60.0}), micrographs
+
+
+def test_the_box_holds_the_particle_and_its_background_begins_behind_it(picked):
+    advice = box_size(*picked, bin=1.5)
+    assert advice.box.extent >= 1.5 * 60 and advice.box.size in advice.choices and str(advice.box) == "32 px of 3 Å = 48 px of 2 Å = 96.0 Å"
+    circle = background_circle(*picked, box=box_size(*picked).box)
+    axis = np.arange(len(circle.average)) - len(circle.average) // 2
+    radius = np.hypot(axis[:, None], axis)
+    assert circle.radius == pytest.approx(15, abs=2)
+    inner, outer = (circle.average[where].mean() for where in (radius < 13, radius > circle.radius + 2))
+    assert inner - outer == pytest.approx(6, abs=0.5)
+
+
+def test_no_diameter_no_advice(picked):
+    coordinates, micrographs = picked
+    with pytest.raises(WrongUse, match="diameter"):
+        box_size(Coordinates(coordinates.items, coordinates.root, optics=coordinates.optics), micrographs)

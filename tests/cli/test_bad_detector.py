@@ -46,6 +46,26 @@ def test_process_takes_defects(tmp_path, movies, processing, refused, finished):
     refused(2, "project-exists", ["defects was", "defects.txt"], *processing(movies / "*.mrc"))
 
 
+def test_process_takes_a_dark_and_finds_how_the_gain_lies(tmp_path, processing, refused, finished):
+    rng = np.random.default_rng(2)
+    camera, dark = rng.uniform(0.8, 1.2, (96, 128)).astype(np.float32), rng.uniform(0, 40, (96, 128)).astype(np.float32)
+    (tmp_path / "m").mkdir()
+    for name in "ab":
+        write_mrc(tmp_path / f"m/{name}.mrc", (rng.poisson(8 / camera, (40, 96, 128)) + dark).astype(np.float32), 1.5)
+    write_mrc(tmp_path / "gain.mrc", camera[::-1], 1.5)
+    write_mrc(tmp_path / "dark.mrc", dark[::-1], 1.5)
+    words = processing(tmp_path / "m/*.mrc", "--gain", tmp_path / "gain.mrc", "--dark", tmp_path / "dark.mrc")
+    refused(2, "bad-parameter", ["gain_orientation is 'sideways'"], *words, "--gain-orientation", "sideways")
+    done = finished(*words, "--gain-orientation", "auto")
+    assert done["runs"][0]["summary"]["gain"] == "turned by 0° and flipped upside-down"
+    imported = finished("show", done["project"], "movies")["parameters"]
+    assert imported["dark"] == str(tmp_path / "dark.mrc") and imported["gain_orientation"] == "auto"
+    refused(2, "project-exists", ["gain_orientation was auto, now given"], *words)
+    refused(
+        2, "project-exists", ["gain_flip was none, now upside-down"], *words, "--gain-orientation", "auto", "--gain-flip", "upside-down"
+    )
+
+
 def test_a_gain_that_is_not_there_is_no_image_or_is_a_movie(tmp_path, movies, importing, processing, refused, finished, project):
     for words in (importing, processing):
         nowhere = tmp_path / "nowhere.mrc"

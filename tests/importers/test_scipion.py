@@ -204,6 +204,37 @@ def test_known_steps_run(tmp_path):
     assert project.find("r002").parameters["diameter"] == 32
 
 
+@pytest.mark.parametrize(
+    ("form", "meant"),
+    [
+        ({"boxSize": 300, "doResize": True, "resizeOption": 2, "downFactor": 3.0, "resizeDim": 0, "resizeSamplingRate": 1.0},
+         {"box_size": 300, "box_unit": "input-px", "resize": "factor", "bin": 3.0, "scaled_size": None, "pixel_size": None}),
+        ({"boxSize": 300, "doResize": True, "resizeOption": 1, "downFactor": 1.0, "resizeDim": 100},
+         {"box_unit": "input-px", "resize": "dimension", "bin": 1.0, "scaled_size": 100}),
+        ({"boxSize": 300, "doResize": True, "resizeOption": 0, "resizeSamplingRate": 4.02},
+         {"box_unit": "input-px", "resize": "sampling-rate", "pixel_size": 4.02}),
+        ({"boxSize": -1, "doResize": False, "resizeOption": 0, "resizeSamplingRate": 4.02, "boxSizeForced": -1, "doEvalVar": True},
+         {"box_size": None, "resize": "factor", "bin": 1.0, "pixel_size": None, "forced_size": None, "scores": True, "patch_size": None}),
+        ({"boxSize": 100, "downFactor": 3.0, "normType": 0, "doBorders": True},
+         {"box_size": 100, "box_unit": "output-px", "bin": 3.0, "normalisation": "image", "fill_borders": True}),
+    ],
+)  # fmt: skip
+def test_boxes_of_the_older_and_the_newer_form(tmp_path, form, meant):
+    """The older one counts output pixels, the newer one, which has the switch to resize, pixels of the micrographs."""
+    picked = {"inputMicrographs": "3.outputMicrographs", "filesPath": "/old", "filesPattern": "*.box", "boxSize": 16}
+    acquired = {"voltage": 300.0, "sphericalAberration": 2.7, "amplitudeContrast": 0.1, "samplingRate": 1.34}
+    flow = [
+        {"object.className": "ProtImportMicrographs", "object.id": "3", "filesPath": "/old", **acquired},
+        {"object.className": "ProtImportCoordinates", "object.id": "7", **picked},
+        {"object.className": "XmippProtExtractParticles", "object.id": "9", "inputCoordinates": "7.outputCoordinates", **form},
+    ]
+    (tmp_path / "flow.json").write_text(json.dumps(flow))
+    project = create_project(tmp_path / "project")
+    project.import_workflow(tmp_path / "flow.json")
+    parameters = by_step(project)["9"].parameters
+    assert {name: parameters[name] for name in meant} == meant
+
+
 def test_coordinates_are_cleaned_on_the_micrographs_they_were_picked_on(tmp_path):
     screen = {"object.className": "XmippProtDeepMicrographScreen", "inputCoordinates": "7.outputCoordinates", "threshold": 0.8}
     flow = [

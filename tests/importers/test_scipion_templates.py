@@ -108,7 +108,8 @@ def test_two_ctfs_are_compared_and_screened_by_what_is_on(tmp_path):
     limits = ("min_defocus", "max_defocus", "max_astigmatism", "max_resolution")
     assert [values(first)[name] for name in limits] == [4000, 30000, 0.1, 4.5]
     assert [values(second)[name] for name in limits] == [0, 1e6, 1e6, 1e6], "off"
-    assert "picked with" in nodes["591"].needs["box_size"] and "530.boxSizeExtraction" in nodes["600"].needs["box_size"]
+    assert "box_size" not in values(nodes["591"]), "1.5 diameters of the picks"
+    assert "530.boxSizeExtraction" in nodes["600"].needs["box_size"]
     assert values(nodes["192"])["astigmatism"] == 100 and values(nodes["270"])["high_res"] == pytest.approx(0.9 / 0.35, abs=1e-3)
 
 
@@ -138,7 +139,9 @@ def test_listed_rows_and_boxes_made_smaller_afterwards(tmp_path):
     listed = values(nodes["286"])
     assert nodes["286"].protocol == "sets.select" and (listed["mode"], listed["ids"]) == ("ids", ["1-150"])
     by_box, by_pixel_size = values(nodes["925"]), values(nodes["926"])
-    assert (by_box["box_size"], by_box["bin"]) == (100, 3) and (by_pixel_size["box_size"], by_pixel_size["bin"]) == (150, 2)
+    assert by_box["box_unit"] == by_pixel_size["box_unit"] == "input-px" and by_box["box_size"] == by_pixel_size["box_size"] == 300
+    assert (by_box["resize"], by_box["scaled_size"]) == ("dimension", 100)
+    assert (by_pixel_size["resize"], by_pixel_size["pixel_size"]) == ("sampling-rate", 1.8)
 
 
 def test_other_packages(tmp_path):

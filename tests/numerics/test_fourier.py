@@ -1,11 +1,13 @@
 """Transforms, shifts and resampling against closed forms, for odd and even sizes."""
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
 
 from cryoloom.numerics.fourier.grids import frequencies_2d, hermitian_weights, shells_2d, shells_3d
+from cryoloom.numerics.fourier.ratios import exact_ratio
 from cryoloom.numerics.fourier.transforms import (
     centred_irfft2,
     centred_irfft3,
@@ -84,3 +86,12 @@ def test_grids_agree_with_the_transform():
     assert ky.shape == (10, 1) and kx.shape == (1, 7)
     assert shells_2d(10)[3, 4] == 5
     assert shells_3d(10)[9, 0, 0] == 1
+
+
+def test_a_factor_becomes_a_ratio_within_a_ten_thousandth():
+    for factor in (1.0, 1.005, 1.75 / 1.34, 1.37, 2.5, 2.68, math.pi, 7.77):
+        assert abs(float(exact_ratio(factor)) / factor - 1) <= 1e-4
+    usual = {1: 1, 1.5: Fraction(3, 2), 1.75: Fraction(7, 4), 2.68 / 1.34: 2, 3: 3, 4.0 / 3: Fraction(4, 3), 4: 4}
+    assert {factor: exact_ratio(factor) for factor in usual} == usual
+    with pytest.raises(ValueError, match="cannot be enlarged"):
+        exact_ratio(0.9)

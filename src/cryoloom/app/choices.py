@@ -1,11 +1,8 @@
 """The defaults that `cryoloom process` chooses from the data: pure functions, each with its reason."""
 
-import math
 from dataclasses import dataclass
 
-GOOD_BOXES = tuple(sorted(2**a * 3**b * 5**c for a in range(1, 11) for b in range(5) for c in range(4) if 32 <= 2**a * 3**b * 5**c <= 1024))
-"""Even sizes whose transforms are fast."""
-
+from cryoloom.numerics.particles.boxes import fast_box
 
 LEAST_PARTICLES = 50
 """Fewer cannot carry a first map."""
@@ -19,11 +16,6 @@ class Extraction:
     bin: float
 
 
-def good_box(pixels: float) -> int:
-    """Return the smallest fast even box that is not below `pixels`."""
-    return next((box for box in GOOD_BOXES if box >= pixels - 1e-6), 2 * math.ceil(pixels / 2))
-
-
 def box_extent(diameter: float) -> float:
     """Return the extent of the box in Å: the particle, and room for what the CTF spreads around it."""
     return 1.6 * diameter
@@ -31,7 +23,7 @@ def box_extent(diameter: float) -> float:
 
 def full_extraction(diameter: float, pixel_size: float) -> Extraction:
     """Return the box at the micrographs' own pixel size."""
-    return Extraction(good_box(box_extent(diameter) / pixel_size), 1.0)
+    return Extraction(fast_box(box_extent(diameter) / pixel_size), 1.0)
 
 
 def binned_extraction(diameter: float, pixel_size: float) -> Extraction:
@@ -41,7 +33,7 @@ def binned_extraction(diameter: float, pixel_size: float) -> Extraction:
     of helices, which is what a reader judges class averages by.
     """
     coarse = max(pixel_size, min(diameter / 36, 5.0))
-    return Extraction(good_box(box_extent(diameter) / coarse), coarse / pixel_size)
+    return Extraction(fast_box(box_extent(diameter) / coarse), coarse / pixel_size)
 
 
 def class_count(particles: int) -> int:

@@ -24,6 +24,7 @@ from cryoloom.engine.project import ProjectFolder, in_order
 from cryoloom.engine.provenance import whole_hashes
 from cryoloom.engine.state import State
 from cryoloom.spec import CryoloomError, WrongUse
+from cryoloom.spec.words import counted
 
 if TYPE_CHECKING:
     from rocrate.model.contextentity import ContextEntity
@@ -108,7 +109,7 @@ class _Crate:
     def _about(self) -> None:
         crate, root = self.crate, self.crate.root_dataset
         crate.name = self.name
-        crate.description = f"How the results of the cryo-EM project {self.name} were made: {len(self.runs)} runs of cryoloom."
+        crate.description = f"How the results of the cryo-EM project {self.name} were made: {counted(len(self.runs), 'run')} of cryoloom."
         crate.datePublished = datetime.now(UTC)
         url = self.licence or "#no-licence-stated"
         text = (

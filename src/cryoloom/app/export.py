@@ -27,18 +27,10 @@ def export(project: Project, name: str, directory: Path, format_name: str) -> li
     Failure
         ``export-kind`` when the format has no file for the one output that was asked for.
     """
-    chosen_format = format_named(format_name)
-    finished = [run for run in project.runs() if run.state == "finished"]
-    everything = [output for run in finished for output in run.outputs]
-    if name != "all":
-        chosen = [project.output(name)]
-    else:
-        written = everything if chosen_format.every else _latest(everything)
-        chosen = [output for output in written if chosen_format.writer(output.kind)]
-    if not chosen:
-        raise WrongUse("nothing-to-export", f"{project.root} has no finished run with something for {format_name}.", "Run something first.")
+    chosen = _chosen(project, name, format_name)
     make_folder(directory)
-    related = {output.kind: output.dataset for output in _latest(everything)}
+    chosen_format = format_named(format_name)
+    related = {output.kind: output.dataset for output in _latest(_finished(project))}
     paths = []
     for output in chosen:
         write = chosen_format.writer(output.kind)
@@ -47,6 +39,35 @@ def export(project: Project, name: str, directory: Path, format_name: str) -> li
         stem = f"{output.run.id}_{output.name}" if chosen_format.every else output.name
         paths += write(output.dataset, stem, directory, related=related)
     return paths
+
+
+def cautions(project: Project, name: str, format_name: str) -> list[str]:
+    """Return what the other program has to be told because its files have no word for it that it reads; arguments as of `export`."""
+    if format_name != "relion":
+        return []
+    particles = [output for output in _chosen(project, name, format_name) if output.kind == "particles"]
+    return [
+        f"{output}: phases are flipped. RELION's programs do not read that from the file (rlnCtfDataArePhaseFlipped): add --ctf_phase_flipped."
+        for output in particles
+        if any(group.get("phase_flipped") for group in output.optics)
+    ]
+
+
+def _chosen(project: Project, name: str, format_name: str) -> list[OutputRef]:
+    """Return the outputs that are written."""
+    chosen_format, everything = format_named(format_name), _finished(project)
+    if name != "all":
+        chosen = [project.output(name)]
+    else:
+        written = everything if chosen_format.every else _latest(everything)
+        chosen = [output for output in written if chosen_format.writer(output.kind)]
+    if not chosen:
+        raise WrongUse("nothing-to-export", f"{project.root} has no finished run with something for {format_name}.", "Run something first.")
+    return chosen
+
+
+def _finished(project: Project) -> list[OutputRef]:
+    return [output for run in project.runs() if run.state == "finished" for output in run.outputs]
 
 
 def _latest(outputs: list[OutputRef]) -> list[OutputRef]:

@@ -14,6 +14,7 @@ from cryoloom.formats.movie import Movie, open_movie
 from cryoloom.formats.mrc import open_mrc
 from cryoloom.formats.stack import open_stack
 from cryoloom.spec import WrongUse
+from cryoloom.spec.words import counted
 from cryoloom.tables import Dataset
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Images(Sequence[NDArray[Any]]):
 
     def __repr__(self) -> str:
         shape = " × ".join(map(str, self.shape[1:]))
-        return f"<{len(self):,} images of {self.dataset.kind}{f', {shape} px' if shape else ''}>"
+        return f"<{counted(len(self), 'image')} of {self.dataset.kind}{f', {shape} px' if shape else ''}>"
 
     def _repr_html_(self) -> str:
         from cryoloom.app.notebook import images_html

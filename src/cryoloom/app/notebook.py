@@ -8,6 +8,7 @@ from cryoloom.data import column_named
 from cryoloom.report.html import Section, fragment
 from cryoloom.report.panels import ImageGrid, MapSlices, Notice, TableView
 from cryoloom.spec import CryoloomError, Panel
+from cryoloom.spec.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ def project_html(name: str, place: "Path", everything: "Sequence[Run]") -> str:
     }
     caption = f"The last {len(runs)} of them." if len(runs) < len(everything) else ""
     table = TableView(title="", columns=columns, limit=RUNS, caption=caption)
-    return _card(name, f"{place} · {len(everything)} runs", [table] if runs else [])
+    return _card(name, f"{place} · {counted(len(everything), 'run')}", [table] if runs else [])
 
 
 def outputs_html(run: "Run") -> str:
@@ -55,7 +56,7 @@ def output_words(output: "OutputRef") -> str:
     if output.kind in ONE_MAP and output.count == 1:
         words.append(" × ".join(3 * [str(output.items["box_size"][0])]) + " px")
     else:
-        words.append(f"{output.count:,} rows")
+        words.append(counted(output.count, "row"))
         boxes = {group["box_size"] for group in output.optics if "box_size" in group}
         words += [f"{box} × {box} px" for box in sorted(boxes)]
     size = output.pixel_size

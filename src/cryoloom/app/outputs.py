@@ -114,7 +114,9 @@ class OutputRef:
         """Return the rows with the columns of their optics group."""
         return self.dataset.to_polars()
 
-    def images(self, ids: "Iterable[int] | None" = None, *, column: str = "") -> "Images":
+    def images(
+        self, ids: "Iterable[int] | None" = None, *, column: str = "", where: str = "", sort: str = "", descending: bool = False
+    ) -> "Images":
         """Return the images of some rows, or of all that have one; they stay on disk until they are asked for.
 
         Parameters
@@ -124,14 +126,22 @@ class OutputRef:
         column
             Which files, where a set has several: ``weighted_path`` of micrographs, ``psd_path`` of CTFs, ``half_map1_path`` of a map.
             By default the set's own: the first path that its kind must have.
+        where, sort, descending
+            Instead of ids: a rule that the rows follow, and a column whose values order them, as in `app.sets.page`.
 
         Raises
         ------
         WrongUse
-            ``no-images``: the set is a table only. ``unknown-id``, ``no-image``: a row of `ids` is not there, or has no file.
+            ``no-images``: the set is a table only. ``unknown-id``, ``no-image``: a row of `ids` is not there, or has no file. What is wrong
+            with the rule or the column.
         """
-        from cryoloom.app.images import Images
+        from cryoloom.app.images import Images, image_column
+        from cryoloom.app.sets import page
 
+        if ids is None and (where or sort):
+            files = column or image_column(self.dataset)
+            found = page(self, columns=["id", *([files] if files else [])], where=where, sort=sort, descending=descending, limit=self.count)
+            ids = [row[0] for row in found["rows"] if row[-1]]
         return Images(self.dataset, ids, column=column)
 
     def to_numpy(self) -> "NDArray[Any]":

@@ -30,6 +30,12 @@ STEPS = (
 )
 
 
+IMPORTED = (
+    *("pixel_size", "voltage", "cs", "amplitude_contrast", "dose_per_frame", "dark", "defects"),
+    *("gain", "gain_orientation", "gain_rotation", "gain_flip", "gain_reciprocal"),
+)
+"""Arguments that `import.movies` has by the same name."""
+
 FIRST_USE = {"diameter": "pick.blob", "symmetry": "initial.sgd"}
 """The first step that depends on an argument; the first of all where it is not named here."""
 
@@ -46,8 +52,10 @@ class Plan:
         Å/px, kV, mm, fraction.
     diameter
         Of the particle, Å.
-    gain, defects
+    gain, dark, defects
         Absolute paths, or empty.
+    gain_orientation, gain_rotation, gain_flip, gain_reciprocal
+        How the gain reference lies on the movies, as `import.movies` takes it.
     dose_per_frame
         e/Å², or None: then nothing is dose-weighted.
     until
@@ -63,12 +71,22 @@ class Plan:
     amplitude_contrast: float
     diameter: float
     gain: str = ""
+    gain_orientation: str = "given"
+    gain_rotation: int = 0
+    gain_flip: str = "none"
+    gain_reciprocal: bool = False
+    dark: str = ""
     defects: str = ""
     dose_per_frame: float | None = None
     symmetry: str = "C1"
     until: str = STEPS[-1]
     seed: int = 0
     watch: bool = False
+
+    @property
+    def importing(self) -> dict[str, Any]:
+        """Return the parameters of the first step."""
+        return {"pattern": list(self.movies), **{name: getattr(self, name) for name in IMPORTED}}
 
     def write(self, project: Project) -> None:
         """Keep the plan in the project."""
@@ -125,6 +143,7 @@ def _refuse_values(plan: Plan) -> None:
     if plan.until not in STEPS:
         cure = did_you_mean(plan.until, STEPS)
         raise WrongUse("unknown-step", f"--until {plan.until}: not a step of the chain.", cure)
+    forms.check_parameters(catalogue.protocol(STEPS[0]), plan.importing)
     forms.check_parameters(catalogue.protocol("pick.blob"), {"diameter": plan.diameter})
     first = {"mask_diameter": plan.diameter, "symmetry": plan.symmetry}
     forms.refuse_hints(forms.without_inputs(catalogue.protocol("initial.sgd"), first))
@@ -194,9 +213,7 @@ class _Chain:
 
     def steps(self) -> Iterator[Step]:
         plan, run = self.plan, self.run
-        acquisition = {"pixel_size": plan.pixel_size, "voltage": plan.voltage, "cs": plan.cs, "amplitude_contrast": plan.amplitude_contrast}
-        files = {"pattern": list(plan.movies), "dose_per_frame": plan.dose_per_frame, "gain": plan.gain, "defects": plan.defects}
-        imported = yield from self.session(**files, **acquisition) if plan.watch else run("import.movies", "movies", **files, **acquisition)
+        imported = yield from self.session(**plan.importing) if plan.watch else run(STEPS[0], "movies", **plan.importing)
         _refuse_wide_particle(plan, imported.movies)
         micrographs = (yield from run("motion.correlation", "micrographs", movies=imported.movies)).micrographs
         ctfs = (yield from run("ctf.estimate", "ctfs", micrographs=micrographs)).ctfs

@@ -15,6 +15,7 @@ from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.provenance import ancestry, verify
 from cryoloom.engine.state import State
 from cryoloom.spec import WrongUse
+from cryoloom.spec.words import counted
 
 ARRIVALS = "arrivals.json"
 """What a watching run has taken, in the order in which it came: part of its input, though no file says so."""
@@ -155,7 +156,7 @@ def _told(name: str, old: OutputRef, new: OutputRef | None) -> list[str]:
     """Return what differs between two outputs, in words."""
     if new is None:
         return [f"{name} was not made"]
-    found = [f"{name}: {new.count} rows, were {old.count}"] if new.count != old.count else []
+    found = [f"{name}: {counted(new.count, 'row')}, were {old.count}"] if new.count != old.count else []
     found += [f"{name}: {key} is {new.meta.get(key)}, was {value}" for key, value in old.meta.items() if new.meta.get(key) != value]
     a, b = old.items, new.items
     if a.columns != b.columns:

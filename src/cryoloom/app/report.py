@@ -18,6 +18,7 @@ from cryoloom.files import replacing
 from cryoloom.report.html import Section, fragment, render
 from cryoloom.report.panels import Funnel, MapSurface, Notice
 from cryoloom.spec import CryoloomError, Panel
+from cryoloom.spec.words import counted
 
 REPORT_FILE = "report.html"
 
@@ -212,6 +213,5 @@ def _named(given: dict[str, Any] | list[dict[str, Any]]) -> str:
 
 
 def _about(runs: list[Run]) -> str:
-    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
     told = "Every figure is drawn from the project's own tables; parameters stand under each step."
-    return f"{count}, cryoloom {cryoloom.__version__}. {told}"
+    return f"{counted(len(runs), 'run')}, cryoloom {cryoloom.__version__}. {told}"

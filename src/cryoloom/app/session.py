@@ -26,6 +26,7 @@ from cryoloom.engine.project import ProjectFolder, disk_use
 from cryoloom.engine.provenance import Verification, ancestry, trace, verify
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import WrongUse
+from cryoloom.spec.words import counted
 
 __all__ = ["Observer", "OutputRef", "Project", "Run", "create_project", "list_projects", "open_project"]
 
@@ -53,7 +54,7 @@ class Project:
         self.root = folder.path
 
     def __repr__(self) -> str:
-        return f"<project {self.name} in {self.root}: {len(self.folder.runs())} runs>"
+        return f"<project {self.name} in {self.root}: {counted(len(self.folder.runs()), 'run')}>"
 
     def _repr_html_(self) -> str:
         from cryoloom.app.notebook import project_html
@@ -279,6 +280,12 @@ class Project:
     def page(self, output: "str | OutputRef | Run", **wanted: Any) -> dict[str, Any]:
         """Return some rows of an output, sorted and filtered, as plain data. See `app.sets.page`."""
         return sets.page(self.output(output), **wanted)
+
+    def gallery(self, output: "str | OutputRef | Run", path: str | Path, **wanted: Any) -> Path:
+        """Write a page of the images of an output, sorted by a column; return its path. See `app.gallery.gallery`."""
+        from cryoloom.app.gallery import write_gallery
+
+        return write_gallery(self.output(output), Path(path), **wanted)
 
     # -- where things come from ---------------------------------------------------------------------------------
 

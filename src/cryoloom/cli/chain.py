@@ -28,7 +28,16 @@ def process(
     cs: Annotated[float, typer.Option(help="Spherical aberration, mm.")],
     diameter: Annotated[float, typer.Option(help="Largest diameter of the particle, Å.")],
     amplitude_contrast: Annotated[float, typer.Option(help="Fraction, 0.07 to 0.1 in ice.")] = 0.1,
-    gain: Annotated[Path | None, typer.Option(help="Gain reference (MRC or TIFF).")] = None,
+    gain: Annotated[Path | None, typer.Option(help="Gain reference: MRC, TIFF, .gain, .dm3 or .dm4.")] = None,
+    gain_orientation: Annotated[
+        str, typer.Option(help="given: the gain lies as the next three options say; auto: found from the movies, or refused.")
+    ] = "given",
+    gain_rotation: Annotated[int, typer.Option(help="Degrees clockwise: 0, 90, 180 or 270.")] = 0,
+    gain_flip: Annotated[str, typer.Option(help="After the rotation: none, upside-down or left-right.")] = "none",
+    gain_reciprocal: Annotated[
+        bool, typer.Option("--gain-reciprocal", help="Divide by the gain reference instead of multiplying.")
+    ] = False,
+    dark: Annotated[Path | None, typer.Option(help="Dark reference, taken off before the gain; lies as the gain does.")] = None,
     defects: Annotated[Path | None, typer.Option(help="Bad pixels: an image, or a text of `x y width height` a line.")] = None,
     dose_per_frame: Annotated[float | None, typer.Option(help="e/Å² per frame; without it nothing is dose-weighted.")] = None,
     symmetry: Annotated[str, typer.Option(help="Point group.")] = "C1",
@@ -56,6 +65,11 @@ def process(
         amplitude_contrast=amplitude_contrast,
         diameter=diameter,
         gain=_absolute(gain),
+        gain_orientation=gain_orientation,
+        gain_rotation=gain_rotation,
+        gain_flip=gain_flip,
+        gain_reciprocal=gain_reciprocal,
+        dark=_absolute(dark),
         defects=_absolute(defects),
         dose_per_frame=dose_per_frame,
         symmetry=symmetry,

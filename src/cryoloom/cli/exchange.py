@@ -38,15 +38,17 @@ def export(
 
     Example: cryoloom export ribosome all out --format xmipp
     """
+    from cryoloom.app.export import cautions
     from cryoloom.app.export import export as write
     from cryoloom.app.session import open_project
 
-    written = write(open_project(project), output, directory, format_)
+    opened = open_project(project)
+    written, told = write(opened, output, directory, format_), cautions(opened, output, format_)
     if as_json:
-        say_json({"directory": str(directory), "files": [str(path) for path in written]})
+        say_json({"directory": str(directory), "files": [str(path) for path in written], "warnings": told})
     else:
-        for path in written:
-            say(str(path))
+        for line in (*map(str, written), *told):
+            say(line)
 
 
 def report(

@@ -8,6 +8,7 @@ import typer
 from cryoloom.cli.options import Json, Nodes, ProjectFolder, Target, Threads
 from cryoloom.cli.printing import say, say_json, table
 from cryoloom.spec.errors import WrongUse
+from cryoloom.spec.words import counted
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Id or label of a run.")]
 RunNames = Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids or labels of runs.")]
@@ -168,9 +169,9 @@ def _tell_output(name: str, output: dict[str, Any], a: str, b: str) -> None:
         say(f"{name}: only {output['only']} has it")
         return
     if output["same"]:
-        say(f"{name}: the same, {output['count'][0]} rows")
+        say(f"{name}: the same, {counted(output['count'][0], 'row')}")
         return
-    say(f"{name}: {output['count'][0]} rows in {a}, {output['count'][1]} in {b}")
+    say(f"{name}: {counted(output['count'][0], 'row')} in {a}, {output['count'][1]} in {b}")
     if rows := output.get("rows"):
         say(f"  ids: {rows['both']} in both, {rows['only_first']} only in {a}, {rows['only_second']} only in {b}")
     for which, columns in zip((a, b), output["columns"], strict=True):

@@ -7,6 +7,7 @@ import typer
 
 from cryoloom.cli.options import Json, ProjectFolder
 from cryoloom.cli.printing import say, say_json, table
+from cryoloom.spec.words import counted
 
 app = typer.Typer(help="Make, list, copy, rename, delete and annotate projects.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -53,7 +54,7 @@ def info(project: ProjectFolder, as_json: Json = False) -> None:
         say_json(found)
         return
     say(f"{found['name']}  ({found['folder']})")
-    say(f"{found['runs']} runs: " + (", ".join(f"{count} {state}" for state, count in found["states"].items()) or "none yet"))
+    say(f"{counted(found['runs'], 'run')}: " + (", ".join(f"{count} {state}" for state, count in found["states"].items()) or "none yet"))
     say(f"{found['bytes'] / 1e6:.0f} MB, made by {found['created_by']}")
     for note in found["notes"]:
         say(f"note: {note['text']}")
@@ -85,7 +86,7 @@ def delete(project: ProjectFolder, yes: Annotated[bool, typer.Option("--yes", he
     busy = [run.id for run in found.runs() if run.state in {"queued", "running"}]
     if busy:
         raise WrongUse("project-busy", f"{found.root} has runs at work: {', '.join(busy)}.", "Stop them first: cryoloom stop.")
-    if yes or typer.confirm(f"Delete {found.name} ({found.root}) with {len(found.runs())} runs for good?"):
+    if yes or typer.confirm(f"Delete {found.name} ({found.root}) with {counted(len(found.runs()), 'run')} for good?"):
         shutil.rmtree(found.root)
         say(f"Deleted {found.root}")
 

@@ -7,6 +7,7 @@ import typer
 
 from cryoloom.cli.options import Json, ProjectFolder, Threads
 from cryoloom.cli.printing import say, say_json
+from cryoloom.spec.words import counted
 
 if TYPE_CHECKING:
     from cryoloom.app.replay import Step
@@ -46,7 +47,9 @@ def replay(
         say_json({"ok": found.ok, "project": str(found.project), "steps": [asdict(step) for step in found.steps]})
     else:
         count = sum(len(step.same) for step in found.steps)
-        say(f"{count} outputs of {len(found.steps)} runs: {'all the same to the bit' if found.ok else 'NOT the same'}; {found.project}")
+        say(
+            f"{counted(count, 'output')} of {counted(len(found.steps), 'run')}: {'all the same to the bit' if found.ok else 'NOT the same'}; {found.project}"
+        )
     if not found.ok:
         raise typer.Exit(1)
 

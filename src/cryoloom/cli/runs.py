@@ -8,6 +8,7 @@ import typer
 from cryoloom.cli.options import Json, Nodes, ProjectFolder, Target, Threads
 from cryoloom.cli.printing import say, say_json, table
 from cryoloom.spec.errors import WrongUse
+from cryoloom.spec.words import counted
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Id or label of a run.")]
 WithDependents = Annotated[bool, typer.Option("--with-dependents", help="All that depends on it, too.")]
@@ -336,7 +337,7 @@ def trace(project: ProjectFolder, output: OutputName, as_json: Json = False) -> 
         known = source.get("blake3") or ("quick_hash" in source and f"{source['quick_hash']} (quick: no step has read all of it yet)")
         say(f"{Path(source['path']).name}  {known or ''}".rstrip())
     files = {Path(source["path"]).name for source in found["sources"]}
-    say(f"begun from {len(files)} files; hash {found['hash']}")
+    say(f"begun from {counted(len(files), 'file')}; hash {found['hash']}")
 
 
 def verify(project: ProjectFolder, output: Annotated[str, typer.Argument(metavar="RUN[.OUTPUT]")], as_json: Json = False) -> None:
@@ -356,9 +357,11 @@ def verify(project: ProjectFolder, output: Annotated[str, typer.Argument(metavar
             for name in names:
                 say(f"{word}: {name}")
         if found.quick:
-            say(f"compared by a quick hash, since no step has read all of them yet: {len(found.quick)} files")
+            say(f"compared by a quick hash, since no step has read all of them yet: {counted(len(found.quick), 'file')}")
         if found.cleaned:
-            say(f"cleaned away on purpose: {len(found.cleaned)} files")
-        say(f"{found.files} files, {found.size / 1e6:.0f} MB: {'all as they were made' if found.ok else 'NOT as they were made'}")
+            say(f"cleaned away on purpose: {counted(len(found.cleaned), 'file')}")
+        say(
+            f"{counted(found.files, 'file')}, {found.size / 1e6:.0f} MB: {'all as they were made' if found.ok else 'NOT as they were made'}"
+        )
     if not found.ok:
         raise typer.Exit(1)

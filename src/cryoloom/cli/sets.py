@@ -1,5 +1,6 @@
-"""Sets: ``select`` some rows, ``preview`` what a form would keep, and look at the ``rows`` of a table."""
+"""Sets: ``select`` some rows, ``preview`` what a form would keep, and look at the ``rows`` of a table or their images, a ``gallery``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ def register(app: typer.Typer) -> None:
     app.command()(select)
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(preview)
     app.command()(rows)
+    app.command()(gallery)
 
 
 def select(
@@ -97,3 +99,23 @@ def rows(
     names = [column["name"] for column in found["columns"]]
     table([dict(zip(names, row, strict=True)) for row in found["rows"]], names)
     say(f"{len(found['rows'])} of {found['count']} rows" + (f", of {found['of']} in the set" if found["count"] < found["of"] else ""))
+
+
+def gallery(
+    project: ProjectFolder,
+    output: OutputName,
+    page: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("gallery.html"),
+    sort: Annotated[str, typer.Option(help="Column to sort by.")] = "",
+    descending: Annotated[bool, typer.Option("--descending", help="Largest first.")] = False,
+    where: Annotated[str, typer.Option(help="Rule that the rows follow.")] = "",
+    offset: Annotated[int, typer.Option(help="Images to pass over.")] = 0,
+    limit: Annotated[int, typer.Option(help="Images to show.")] = 100,
+) -> None:
+    """Write a page of the images of an output, in the order of any column.
+
+    Example: cryoloom gallery ribosome particles.particles --sort background_sigma --descending -o noisy.html
+    """
+    from cryoloom.app.session import open_project
+
+    wanted = {"where": where, "sort": sort, "descending": descending, "offset": offset, "limit": limit}
+    say(str(open_project(project).gallery(output, page, **wanted)))

@@ -163,7 +163,12 @@ def known_motion(form: Any, item: Item, count: int) -> Any:
 
 def warn_of(job: Any, form: Any, rows: Any) -> None:
     """Say what looks wrong in the rows of aligned movies."""
-    quiet = rows.filter(~pl.col("motion_sure") & (pl.col("shift_x").list.len() > 1)).height
+    refused = rows.filter("motion_refused").height
+    if refused:
+        job.warn(
+            f"{refused} movies agree less when moved back by the motion found than as recorded; it was refused, and they were summed as they are."
+        )
+    quiet = rows.filter(~pl.col("motion_sure") & ~pl.col("motion_refused") & (pl.col("shift_x").list.len() > 1)).height
     if quiet:
         job.warn(f"{quiet} movies show no motion above their noise and were summed as they are.")
     single = rows.filter(pl.col("shift_x").list.len() == 1).height
@@ -178,12 +183,15 @@ def warn_of(job: Any, form: Any, rows: Any) -> None:
 
 def aligned(form: Any, job: Job) -> Aligned:
     """Align every movie by the form's own `align`, and return the micrographs."""
-    from cryoloom.numerics.particles.extract import exact_ratio
+    from cryoloom.numerics.fourier.ratios import exact_ratio
 
     result = job.map(form.model_copy(update={"alignment": None}).align, movies_with_alignment(form))
     warn_of(job, form, result.rows)
     ratio = float(exact_ratio(form.bin_factor))
-    return Aligned(micrographs_of(form.movies, result.rows, result.failed, root=job.root, first_frame=form.first_frame, ratio=ratio))
+    start = (region(form) or (0, 0))[:2]
+    return Aligned(
+        micrographs_of(form.movies, result.rows, result.failed, root=job.root, first_frame=form.first_frame, ratio=ratio, start=start)
+    )
 
 
 def summary(out: Aligned) -> dict[str, Any]:

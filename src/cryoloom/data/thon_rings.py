@@ -120,8 +120,21 @@ def settings_of(protocol: Any, pixel_size: float, **more: Any) -> "Settings":
     return Settings(**given | more)
 
 
+SENSIBLE = {"pixel_size": (0.05, 50.0), "voltage": (10.0, 3000.0), "cs": (0.0, 100.0), "amplitude_contrast": (0.0, 1.0)}
+"""Least and most of what rings are computed from: Å/px, kV, mm, a fraction. Beyond them a unit or a digit is wrong."""
+
+
 def contradictions(protocol: Any) -> Iterator[Hint]:
-    """Yield what is wrong with the band, the ranges and the acquisition of the protocol's micrographs."""
+    """Yield what is wrong with the acquisition of the protocol's micrographs or, where nothing is, with the band and the ranges."""
+    strange = [
+        f"optics group {group['optics_group']} says {name} = {'nothing' if group.get(name) is None else group[name]}: import them anew"
+        for group in protocol.micrographs.optics
+        for name, (least, most) in SENSIBLE.items()
+        if group.get(name) is None or not least <= group[name] <= most
+    ]
+    if strange:
+        yield from (Hint("micrographs", each) for each in strange)
+        return
     finest = min((float(group["pixel_size"]) for group in protocol.micrographs.optics), default=1.0) * protocol.bin_factor
     low, high = angstrom(protocol.low_res, finest), angstrom(protocol.high_res, finest)
     if high >= low:
@@ -132,10 +145,6 @@ def contradictions(protocol: Any) -> Iterator[Hint]:
         yield Hint("max_defocus", f"must be above min_defocus = {protocol.min_defocus:g}; got {protocol.max_defocus:g}", fix=50000.0)
     if protocol.find_phase_shift and protocol.min_phase_shift >= protocol.max_phase_shift:
         yield Hint("max_phase_shift", f"must be above min_phase_shift = {protocol.min_phase_shift:g}°", fix=180.0)
-    for group in protocol.micrographs.optics:
-        for name, least in (("pixel_size", 1e-6), ("voltage", 1e-6), ("cs", 0.0)):
-            if not group[name] >= least:
-                yield Hint("micrographs", f"optics group {group['optics_group']} says {name} = {group[name]}: import them anew")
 
 
 def typed(rows: pl.DataFrame) -> pl.DataFrame:

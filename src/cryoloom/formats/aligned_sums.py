@@ -32,9 +32,9 @@ def aligned_row(form: Any, item: Item, frames: "Frames", motion: "Motion") -> di
     frames
         All that were aligned.
     """
+    from cryoloom.numerics.fourier.ratios import exact_ratio
     from cryoloom.numerics.motion.correct import Exposure
     from cryoloom.numerics.motion.frames import Part
-    from cryoloom.numerics.particles.extract import exact_ratio
 
     dose, numbers = item.row.get("dose_per_frame"), movie_alignment.summed(form, item, frames.count)
     exposure = Exposure(item["pixel_size"], item["voltage"])
@@ -50,6 +50,7 @@ def aligned_row(form: Any, item: Item, frames: "Frames", motion: "Motion") -> di
         "first_frame": form.first_frame,
         "motion_error": float(motion.error) if np.isfinite(motion.error) else None,
         "motion_sure": motion.sure,
+        "motion_refused": motion.refused,
         "bad_pixels": frames.bad_pixels,
         # all of the file has just been read: it is at hand, as it was not when it was imported
         "movie_blake3": Hashed.of(item.file("movie_path")).blake3,

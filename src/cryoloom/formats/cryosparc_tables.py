@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cryoloom.data import CTFs, Mask, Micrographs, Particles, Volume
 from cryoloom.files import make_folder, writing
 from cryoloom.formats.exchange import Writer
-from cryoloom.formats.micrograph_table import micrographs_of, place_micrographs, with_transfer_functions
+from cryoloom.formats.micrograph_table import micrographs_of, on_micrographs, place_micrographs, with_transfer_functions
 from cryoloom.formats.relion_tables import demand_unmirrored, enabled, place_image, place_stacks
 from cryoloom.spec import Failure
 from cryoloom.tables import Dataset
@@ -270,34 +270,23 @@ def _location(items: pl.DataFrame, groups: Mapping[int, Mapping[str, Any]], rela
     micrographs = related.get("micrographs")
     if micrographs is None or not {"x", "y", "micrograph_id", "micrograph_name"} <= set(items.columns):
         return {}
-    starts = {group["optics_group"]: _start(group) for group in micrographs.optics}
-    known = micrographs.to_polars().select("micrograph_name", "width", "height", size="pixel_size", uid="id", own_group="optics_group")
-    rows = items.select("micrograph_name", "x", "y", "optics_group").join(known, on="micrograph_name", how="left", maintain_order="left")
+    known = micrographs.to_polars().select("micrograph_name", "width", "height", uid="id")
+    rows = on_micrographs(items, groups, micrographs, picked_at=picked_at)
+    rows = rows.select("micrograph_name", "x", "y", "optics_group").join(known, on="micrograph_name", how="left", maintain_order="left")
     if rows["width"].has_nulls():
         return {}
-    told = {number: group.get(picked_at) for number, group in groups.items()}
-    size = rows["size"].to_numpy()
-    scale = np.asarray([told[group] or own for group, own in zip(rows["optics_group"], size, strict=True)]) / size
-    # Borders that were cropped of the micrographs that were picked, or of these, move one against the other.
-    picked = np.asarray([_start(groups[group]) for group in rows["optics_group"]]).reshape(-1, 2)
-    step = (picked - np.asarray([starts[group] for group in rows["own_group"]]).reshape(-1, 2)) / size[:, None]
     fields: Fields = {
         "location/micrograph_uid": ("u8", rows["uid"].to_numpy()),
         "location/exp_group_id": ("u4", rows["optics_group"].to_numpy()),
         "location/micrograph_path": ("S", [f"micrographs/{each}.mrc" for each in rows["micrograph_name"]]),
         "location/micrograph_shape": ("2u4", rows.select("height", "width").to_numpy()),
-        "location/center_x_frac": ("f4", (rows["x"].to_numpy() * scale + step[:, 0]) / rows["width"].to_numpy()),
-        "location/center_y_frac": ("f4", (rows["y"].to_numpy() * scale + step[:, 1]) / rows["height"].to_numpy()),
+        "location/center_x_frac": ("f4", rows["x"].to_numpy() / rows["width"].to_numpy()),
+        "location/center_y_frac": ("f4", rows["y"].to_numpy() / rows["height"].to_numpy()),
     }
     if "score" in items.columns and not items["score"].is_null().all():
         fields |= {"pick_stats/ncc_score": ("f4", items["score"].fill_null(0.0).to_numpy()), "pick_stats/power": ("f4", 0.0)}
         fields |= {"pick_stats/template_idx": ("u4", 0), "pick_stats/angle_rad": ("f4", 0.0)}
     return fields
-
-
-def _start(group: Mapping[str, Any]) -> tuple[float, float]:
-    """Return where the first pixel of a group's micrographs lies in them as recorded, Å."""
-    return float(group.get("offset_x") or 0.0), float(group.get("offset_y") or 0.0)
 
 
 def _bytes(value: list[str], rows: int) -> NDArray[np.bytes_]:

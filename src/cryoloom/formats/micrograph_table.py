@@ -102,6 +102,44 @@ def micrographs_of(related: Mapping[str, Dataset]) -> Micrographs:
     return micrographs
 
 
+def on_micrographs(
+    items: pl.DataFrame, groups: Mapping[int, Mapping[str, Any]], micrographs: Dataset | None, *, picked_at: str
+) -> pl.DataFrame:
+    """Return `items` with ``x`` and ``y`` in px of the micrographs that are written with them, whichever they were picked on.
+
+    Pixels of another size, and borders or regions that were cropped of the one or the other, move places. Those on other micrographs stay.
+
+    Parameters
+    ----------
+    groups
+        Optics groups of the items.
+    picked_at
+        Names the value of these that is the pixel size of the places; the micrographs' own where it is missing.
+    """
+    if micrographs is None or not {"x", "y", "optics_group", "micrograph_name"} <= set(items.columns):
+        return items
+    picked = [(number, group.get(picked_at), *start_of(group)) for number, group in groups.items()]
+    there = [(number, group["pixel_size"], *start_of(group)) for number, group in micrographs.groups.items()]
+    of_group = {"optics_group": items.schema["optics_group"]}
+    tables = [
+        pl.DataFrame(rows, schema=of_group | dict.fromkeys((f"_{of}_size", f"_{of}_x", f"_{of}_y"), pl.Float64), orient="row")
+        for of, rows in (("picked", picked), ("there", there))
+    ]
+    named = micrographs.items.select("micrograph_name", pl.col("optics_group").cast(of_group["optics_group"]))
+    named = named.unique("micrograph_name", keep="first").join(tables[1], on="optics_group").drop("optics_group")
+    rows = items.join(tables[0], on="optics_group", how="left", maintain_order="left")
+    rows = rows.join(named, on="micrograph_name", how="left", maintain_order="left")
+    size = pl.col("_there_size")
+    scale = pl.col("_picked_size").fill_null(size) / size
+    moved = {axis: pl.col(axis) * scale + (pl.col(f"_picked_{axis}") - pl.col(f"_there_{axis}")) / size for axis in "xy"}
+    return rows.with_columns(pl.coalesce(place, axis).alias(axis) for axis, place in moved.items()).select(items.columns)
+
+
+def start_of(group: Mapping[str, Any]) -> tuple[float, float]:
+    """Return where the first pixel of a group's micrographs lies in them as recorded, Å."""
+    return float(group.get("offset_x") or 0.0), float(group.get("offset_y") or 0.0)
+
+
 def place_micrographs(micrographs: Micrographs, items: pl.DataFrame, directory: Path) -> list[str]:
     """Place the micrographs of `items`, dose-weighted where they are, and return where each lies below `directory`."""
     sizes = micrographs.of_groups("pixel_size")

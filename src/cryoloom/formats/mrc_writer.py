@@ -11,6 +11,8 @@ from cryoloom.formats.mrc_header import HEADER_BYTES, STACK_SUFFIXES, TYPES, hea
 from cryoloom.spec import Failure
 
 _LABEL = b"cryoloom"
+ROWS = 64
+"""Of an image whose squares are summed at once."""
 
 
 class MrcWriter:
@@ -73,10 +75,11 @@ class MrcWriter:
             # Section by section, so that a stack written at once and one written in pieces have the same statistics.
             stored = self._stored(image)
             self._stream.write(np.ascontiguousarray(stored).data)
-            values = stored.astype(np.float64)
-            self._low, self._high = min(self._low, float(values.min())), max(self._high, float(values.max()))
-            self._sum += float(values.sum())
-            self._squares += float(np.square(values).sum())
+            self._low, self._high = min(self._low, float(stored.min())), max(self._high, float(stored.max()))
+            for top in range(0, len(stored), ROWS):
+                values = stored[top : top + ROWS].astype(np.float64)
+                self._sum += float(values.sum())
+                self._squares += float(np.square(values, out=values).sum())
             self.sections += 1
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:

@@ -10,7 +10,7 @@ from cryoloom.data import FSC, Classes2D, Classes3D, Mask, Particles, Volume
 from cryoloom.data.columns import relion_names
 from cryoloom.files import make_folder
 from cryoloom.formats.exchange import Format
-from cryoloom.formats.micrograph_table import read_micrographs_star
+from cryoloom.formats.micrograph_table import on_micrographs, read_micrographs_star
 from cryoloom.formats.particle_table import read_particles_star
 from cryoloom.formats.relion_coordinates import read_coordinates_star
 from cryoloom.formats.relion_micrographs import export_coordinates, export_ctfs, export_micrographs, export_movies
@@ -69,6 +69,7 @@ def _export_particles(particles: Particles, directory: Path, related: Mapping[st
     dark = [group["optics_group_name"] for group in particles.optics if group.get("contrast") == "dark"]
     if dark:
         raise Failure("export-contrast", f"Particles of {dark[0]} are dark; RELION wants bright ones.", "Extract or import them inverted.")
+    items = on_micrographs(items, particles.groups, related.get("micrographs"), picked_at="micrograph_pixel_size")
     files = place_stacks(particles, items, directory)
     placed = items.with_columns(_file=pl.col("stack_path").replace_strict(files, return_dtype=pl.String))
     columns = [stacked_name("rlnImageName", pl.col("stack_index"), pl.col("_file"))]

@@ -13,7 +13,7 @@ from cryoloom.data import CTFs, Particles
 from cryoloom.data.columns import relion_names
 from cryoloom.files import make_folder
 from cryoloom.formats.exchange import Format
-from cryoloom.formats.micrograph_table import place_micrographs, with_transfer_functions
+from cryoloom.formats.micrograph_table import on_micrographs, place_micrographs, with_transfer_functions
 from cryoloom.formats.relion import export_relion
 from cryoloom.formats.relion_tables import demand_unmirrored, enabled, item_table, place_stacks, stacked_name
 from cryoloom.formats.star import write_star
@@ -43,6 +43,7 @@ def export_particles(particles: Particles, name: str, directory: Path, *, relate
         raise Failure(
             "export-boxes", f"Particles of boxes {boxes} px; RELION 3.0 knows one box size.", "Export each optics group by itself."
         )
+    items = on_micrographs(items, particles.groups, related.get("micrographs"), picked_at="micrograph_pixel_size")
     files = place_stacks(particles, items, make_folder(Path(directory)))
     placed = items.with_columns(_file=pl.col("stack_path").replace_strict(files, return_dtype=pl.String))
     columns = [stacked_name("rlnImageName", pl.col("stack_index"), pl.col("_file"))]

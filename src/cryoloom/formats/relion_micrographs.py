@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from cryoloom.data import Coordinates, CTFs, Micrographs, Movies
-from cryoloom.formats.micrograph_table import with_transfer_functions
+from cryoloom.formats.micrograph_table import on_micrographs, start_of, with_transfer_functions
 from cryoloom.formats.relion_tables import enabled, item_table, optics_table, original_sizes, place_file, place_image
 from cryoloom.formats.sources import image_suffix
 from cryoloom.formats.star import write_star
@@ -91,7 +91,10 @@ def _micrograph_optics(micrographs: Micrographs, related: Mapping[str, Dataset])
 
 
 def _motion_files(micrographs: Micrographs, items: pl.DataFrame, directory: Path, related: Mapping[str, Dataset]) -> dict[int, str]:
-    """Write the motion STAR of every micrograph whose trajectory is known; return them by micrograph id."""
+    """Write the motion STAR of every micrograph whose trajectory is known; return them by micrograph id.
+
+    None for those that show a part of their frames: RELION takes micrographs for whole frames, and would look for particles elsewhere.
+    """
     if not {"shift_x", "shift_y"} <= set(items.columns):
         return {}
     movies = related.get("movies")
@@ -100,12 +103,21 @@ def _motion_files(micrographs: Micrographs, items: pl.DataFrame, directory: Path
     groups = micrographs.groups
     files = {}
     for row in items.iter_rows(named=True):
-        if row["shift_x"] is None:
+        group, movie = groups[row["optics_group"]], known.get((row["id"], row["micrograph_name"]))
+        if row["shift_x"] is None or _is_part(row, group, movie):
             continue
         files[row["id"]] = f"motion/{row['micrograph_name']}.star"
-        blocks = _motion_blocks(row, groups[row["optics_group"]], known.get((row["id"], row["micrograph_name"])), gain)
+        blocks = _motion_blocks(row, group, movie, gain)
         write_star(directory / files[row["id"]], blocks)
     return files
+
+
+def _is_part(row: dict[str, Any], group: dict[str, Any], movie: dict[str, Any] | None) -> bool:
+    """Return whether a micrograph shows a part of its movie's frames."""
+    if any(start_of(group)):
+        return True
+    binning = 1.0 if movie is None else group["pixel_size"] / movie["pixel_size"]
+    return movie is not None and any(movie[side] - row[side] * binning > binning for side in ("width", "height"))
 
 
 def _motion_blocks(row: dict[str, Any], group: dict[str, Any], movie: dict[str, Any] | None, gain: dict[str, str]) -> dict[str, Any]:
@@ -166,6 +178,7 @@ def export_coordinates(coordinates: Coordinates, directory: Path, related: Mappi
     For ``relion_preprocess``: ``--coord_dir autopick/ --coord_suffix _autopick.star``.
     """
     items = enabled(coordinates).sort("micrograph_id", maintain_order=True)
+    items = on_micrographs(items, coordinates.groups, related.get("micrographs"), picked_at="pixel_size")
     listed = []
     for (name,), rows in items.group_by("micrograph_name", maintain_order=True):
         file = f"autopick/micrographs/{name}_autopick.star"

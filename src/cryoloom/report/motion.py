@@ -1,5 +1,6 @@
 """The panels of aligned movies: trajectories, spectra before and after, and the table."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,22 @@ from cryoloom.spec import Panel
 
 SPECTRA = 6
 """Micrographs whose spectra are shown: those that moved least."""
+
+
+def panels(rows: pl.DataFrame, pixel_size: float, images: Mapping[str, Any], local: tuple[dict[str, Any], Any, Any] | None) -> list[Panel]:
+    """Return the panels of aligned movies.
+
+    Parameters
+    ----------
+    pixel_size
+        Of the movies, Å.
+    images
+        Pictures of power spectra, by the names of their micrographs.
+    local
+        Row, image, and displacements of the movie of largest local motion, as `field_arrows` takes them; None where all moved as a whole.
+    """
+    arrows = [] if local is None else [field_arrows(*local)]
+    return [*trajectories(rows, pixel_size), *arrows, spectra(images), *lengths(rows), outliers(rows, pixel_size)]
 
 
 def trajectories(rows: pl.DataFrame, pixel_size: float) -> list[Panel]:
@@ -25,10 +42,10 @@ def trajectories(rows: pl.DataFrame, pixel_size: float) -> list[Panel]:
     return panels
 
 
-def spectra(names: list[str], images: list[Any]) -> Panel:
-    """Return the pictures of power spectra, half aligned and half as recorded."""
+def spectra(images: Mapping[str, Any]) -> Panel:
+    """Return the pictures of power spectra, half aligned and half as recorded, by the names of their micrographs."""
     return ImageGrid(
-        title="Power spectra", images=images, size=150, captions=names,
+        title="Power spectra", images=list(images.values()), size=150, captions=list(images),
         caption="Left half aligned, right half not: rings reach further on the left.",
     )  # fmt: skip
 
@@ -56,14 +73,12 @@ EVEN = 4.0
 """Å of accumulated motion that is within the common run in any set."""
 
 
-def field_arrows(row: dict[str, Any], image: Any) -> Panel:
-    """Return where the local motion of a micrograph, whose quadratic is ``motion_field``, leads from the first frame to the last."""
-    side = (np.arange(ARROWS) + 0.5) / ARROWS - 0.5
-    x, y = np.meshgrid(side, side)
-    coefficients = np.asarray(row["motion_field"]).reshape(-1, 6, 2)
-    moved = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1) @ (coefficients[-1] - coefficients[0])
+def field_arrows(row: dict[str, Any], image: Any, moved: Any) -> Panel:
+    """Return the local motion of a micrograph: `moved` are its displacements at even places of all frames, ``(n, rows, columns, 2)`` px."""
+    path = np.asarray(moved)[-1] - np.asarray(moved)[0]
+    path = path - path.mean(axis=(0, 1))
     return FlowArrows(
-        title=f"Local motion of {row['micrograph_name']}", image=image, dx=moved[..., 0].tolist(), dy=moved[..., 1].tolist(),
+        title=f"Local motion of {row['micrograph_name']}", image=image, dx=path[..., 0].tolist(), dy=path[..., 1].tolist(),
         caption=f"From the first frame to the last, the mean over the frame taken off; the largest of the set, {row['local_motion']:.2f} Å RMS.",
     )  # fmt: skip
 
@@ -81,7 +96,11 @@ def outliers(rows: pl.DataFrame, pixel_size: float) -> Panel:
             if steps.max(initial=0) > JUMP
             else "",
             f"moved {row['motion_total']:.1f} Å, the median {middle:.1f} Å" if row["motion_total"] > middle + FAR * spread else "",
-            "no motion above the noise" if not row["motion_sure"] else "",
+            "the motion found was worse than none, and refused"
+            if row.get("motion_refused")
+            else "no motion above the noise"
+            if not row["motion_sure"]
+            else "",
             f"{row['bad_pixels']} bad pixels" if row["bad_pixels"] > 0.01 * row["width"] * row["height"] else "",
         ]
         if any(reasons):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import polars as pl
 from blake3 import blake3
 
+from cryoloom.spec.words import counted
 from cryoloom.tables.storage import FileRef, Hashed, TableRef, columns_of, limited, overlay, scan_table, write_frame
 
 _KINDS: dict[str, type["Dataset"]] = {}
@@ -86,7 +87,7 @@ class Dataset:
         return self._count
 
     def __repr__(self) -> str:
-        return f"<{self.kind}: {len(self)} items>"
+        return f"<{self.kind}: {counted(len(self), 'item')}>"
 
     # -- rows and columns ---------------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """Background, envelope and the criteria, on spectra and micrographs of which they are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import j0
@@ -11,8 +13,8 @@ from cryoloom.numerics.ctf.enhance import radius_of_phase
 from cryoloom.numerics.ctf.estimate import Settings, estimate_ctf, estimate_from_spectrum
 from cryoloom.numerics.ctf.rings import Astigmatic
 from cryoloom.numerics.ctf.rings import Optics as Column
-from cryoloom.numerics.ctf.spectrum import Spectrum
-from cryoloom.numerics.ctf.tiles import tile_profiles
+from cryoloom.numerics.ctf.spectrum import Spectrum, fine_spectrum, mean_spectrum
+from cryoloom.numerics.ctf.tiles import TileProfiles, tile_profiles
 
 COLUMN = Column(300.0, 2.7, 0.1)
 
@@ -81,6 +83,25 @@ def test_good_ones_pass_and_empty_ones_do_not():
         assert found.doubts
         assert values["ctf_corr13"] < 0.2
         assert any(each.startswith("ctf_corr13") for each in failing(values, plate=False))
+
+
+@pytest.mark.parametrize(
+    ("mean", "apart", "angle"),
+    [(6600, 1400, -61), (7350, 1000, 36), (4000, 1260, 70), (3650, 1000, -85), (6200, 1480, -30), (4700, 1100, 20)],
+)
+def test_strong_astigmatism_close_to_focus_is_right_or_wrong(mean, apart, angle):
+    """Its first rings are broad and faint and nothing like circles; a fit of the other astigmatism is told by the same criteria."""
+    image = micrograph(
+        (1024, 1024), Truth(mean + apart / 2, mean - apart / 2, angle), Optics(pixel_size=1.4), round(mean), dose=14, particles=4
+    )
+    spectrum, fine, settings = mean_spectrum(image, 1.4), fine_spectrum(image, 1.4), Settings(min_defocus=2500)
+    no_tiles = TileProfiles(np.nan, np.nan, np.nan)
+    found = estimate_from_spectrum(spectrum, COLUMN, settings, fine=fine)
+    assert abs(found.ctf.mean - mean) < 100 and abs(found.ctf.astigmatism - apart) < 200
+    assert [*found.doubts, *failing(criteria(found, COLUMN, no_tiles, image), plate=False)] == []
+    other = Astigmatic(found.ctf.mean, -found.ctf.a, -found.ctf.b)
+    wrong = estimate_from_spectrum(spectrum, COLUMN, replace(settings, optimise=False), fine=fine, prior=other)
+    assert any(each.startswith("ctf_corr90") for each in failing(criteria(wrong, COLUMN, no_tiles, image), plate=False))
 
 
 def tilted(degrees, down):

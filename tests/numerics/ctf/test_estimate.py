@@ -242,6 +242,12 @@ def test_the_fit_ends_where_the_rings_end(last):
     assert [found.curves.resolution for found in ends] == pytest.approx([last, last], rel=0.1)
 
 
+def test_rings_narrower_than_the_window_s_pixels_do_not_end_the_fit():
+    optics, last = Optics(pixel_size=1.4), 4.5
+    found = estimate(micrograph((1280, 1280), Truth(36000, 36000, 0), optics, 5, dose=40, last_ring=1 / last), optics, window=256)
+    assert found.curves.resolution == pytest.approx(last, rel=0.1)
+
+
 def test_real_particles_agree_with_cryosparc(test_data):
     """Seven windows of 320 px from one micrograph of EMPIAR-10076, and the CTF that cryoSPARC gave their places."""
     table = np.load(test_data / "particles-10076-50S" / "empiar_10076_7.cs")

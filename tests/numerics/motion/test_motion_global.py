@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from cryoloom.numerics.motion import correct
+from cryoloom.numerics.motion import correct, rigid
+from cryoloom.numerics.motion.search import Found
 
 
 @pytest.mark.parametrize(
@@ -16,7 +17,7 @@ def test_a_path_is_found_with_the_sign_of_the_content(kit, shape, frames, length
     path = kit.drift(frames, length, seed=frames)
     specimen = kit.specimen(shape, contrast=0.12)
     motion = kit.aligned(kit.counted([specimen.moved(*place) for place in path], 3.0))
-    assert motion.sure and float(motion.field.motion[0].abs().max()) == 0.0
+    assert motion.sure and not motion.refused and float(motion.field.motion[0].abs().max()) == 0.0
     error = kit.off(motion.field.motion, path)
     assert error.max() < 0.12
     assert 0.3 * motion.error < error.max() < 3.5 * motion.error
@@ -45,6 +46,33 @@ def test_noise_claims_no_motion(kit, frames):
     for seed in range(3):
         motion = kit.aligned(kit.counted(np.zeros((frames, 256, 320)), 2.0, seed=seed))
         assert not motion.sure and float(motion.field.motion.abs().max()) == 0.0
+
+
+@pytest.mark.parametrize(("frames", "length", "falloff", "seed"), [(10, 4.0, 0.04, 25), (20, 1.0, 0.12, 16)])
+def test_almost_no_signal_that_leads_astray_is_refused(kit, frames, length, falloff, seed):
+    """A contrast of 2 % on 160 × 192 px: enough for a path that is not noise's, of which what follows makes one worse than none."""
+    path = kit.drift(frames, length, seed=seed)
+    specimen = kit.specimen((160, 192), contrast=0.02, falloff=falloff, seed=seed)
+    motion = kit.aligned(kit.counted([specimen.moved(*place) for place in path], 3.0, seed=seed))
+    assert motion.refused and motion.confidence > rigid.SURE and not motion.sure
+    assert float(motion.field.motion.abs().max()) == 0.0 and motion.field.local is None and np.isnan(motion.error)
+
+
+@pytest.mark.parametrize("wrong", ["jagged", "backwards", "still", "right"])
+def test_frames_are_never_left_worse_than_recorded_wherever_the_search_ended(kit, monkeypatch, wrong):
+    path = kit.drift(12, 8.0)
+    ends = {"jagged": np.random.default_rng(3).uniform(-9, 9, path.shape), "backwards": -path, "still": 0 * path, "right": path}
+    specimen = kit.specimen((256, 256), contrast=0.1)
+    counts = kit.counted([specimen.moved(*place) for place in path], 3.0)
+    end = torch.from_numpy(ends[wrong] - ends[wrong].mean(0)).to(torch.float32)
+    monkeypatch.setattr(rigid, "search", lambda *_: Found(end, 50.0))
+    motion = kit.aligned(counts)
+    off = kit.off(motion.field.motion, path).max()
+    assert motion.refused == (not motion.sure)
+    if wrong == "right":
+        assert motion.sure and off < 0.15
+    else:
+        assert off <= kit.off(0 * path, path).max()
 
 
 @pytest.mark.parametrize("length", [1.5, 8.0])

@@ -1,11 +1,10 @@
 """Binning is exact, boxes are where they should be, backgrounds are flat."""
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 
-from cryoloom.numerics.particles.extract import bin_image, cut_boxes, exact_ratio, flip_phases, inside
+from cryoloom.numerics.fourier.ratios import exact_ratio
+from cryoloom.numerics.particles.extract import bin_image, cut_boxes, flip_phases, inside
 from cryoloom.numerics.particles.normalise import background, background_radius, normalise, remove_dust
 
 RNG = np.random.default_rng(0)
@@ -25,12 +24,6 @@ def test_one_pixel_of_the_binned_image_is_exactly_the_ratio(factor, shape):
     assert small.shape == (int(shape[0] / ratio), int(shape[1] / ratio))
     inner = (slice(12, -12), slice(12, -12))
     assert np.abs(small - waves(small.shape, float(ratio)))[inner].max() < 0.03
-
-
-def test_enlarging_is_refused():
-    with pytest.raises(ValueError, match="enlarged"):
-        exact_ratio(0.5)
-    assert exact_ratio(1.75) == Fraction(7, 4)
 
 
 @pytest.mark.parametrize("box", [8, 9])

@@ -9,6 +9,7 @@ from thon_micrographs import Optics, Truth, micrograph
 from cryoloom.data import CTFs
 from cryoloom.formats.mrc import read_mrc
 from cryoloom.protocols.ctf.estimate import CTFEstimate, Estimated
+from cryoloom.protocols.ctf.refine import CTFRefine
 
 DEFOCI = {1: (15300, 14900, 30), 2: (9000, 8500, -60), 3: (22000, 21900, 0)}
 
@@ -172,9 +173,44 @@ def test_contradictions_are_found_before_the_run(project, values, parameter):
     assert CTFEstimate(micrographs=project, **{**values, parameter: hints[0].fix}).model_fields_set
 
 
-def test_bad_optics_are_found_before_the_run(tmp_path):
-    bad = registered(tmp_path, {1: np.zeros((64, 64), np.float32)}, cs=-1.0)
-    assert [hint.parameter for hint in CTFEstimate(micrographs=bad).check()] == ["micrographs"]
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"cs": -1.0},
+        {"voltage": None},
+        {"voltage": 300_000.0},
+        {"pixel_size": None},
+        {"pixel_size": 0.0},
+        {"pixel_size": -1.2},
+        {"pixel_size": 1200.0},
+        {"pixel_size": float("nan")},
+    ],
+)
+def test_bad_optics_are_found_before_the_run(tmp_path, wrong):
+    bad = registered(tmp_path, {1: np.zeros((64, 64), np.float32)}, **wrong)
+    for protocol in (CTFEstimate, CTFRefine):
+        hints = list(protocol(micrographs=bad).check())
+        assert [(hint.parameter, hint.error) for hint in hints] == [("micrographs", True)] and next(iter(wrong)) in hints[0].message
+    missing = registered(tmp_path / "missing", {1: np.zeros((64, 64), np.float32)})
+    assert list(CTFEstimate(micrographs=missing).check()) == []
+    del missing.optics[0][next(iter(wrong))]
+    assert [hint.parameter for hint in CTFEstimate(micrographs=missing).check()] == ["micrographs"]
+
+
+@pytest.mark.parametrize("protocol", [CTFEstimate, CTFRefine])
+def test_images_that_hold_nothing_or_less_than_the_window_cost_only_themselves(tmp_path, protocol):
+    images = {
+        1: np.full((128, 128), 7, np.float32),
+        2: np.full((128, 128), np.nan, np.float32),
+        3: np.random.default_rng(3).poisson(60, (20, 24)).astype(np.float32),
+        4: micrograph((360, 300), Truth(15100, 14900), Optics(pixel_size=PIXEL_SIZE), 4, dose=200, particles=9),
+    }
+    job = PlainJob(tmp_path, tmp_path)
+    rows = protocol(micrographs=registered(tmp_path, images), window=512).run(job).ctfs.items
+    assert rows["enabled"].to_list() == [False, False, False, True], rows["fail_reason"].to_list()
+    for reason, word in zip(rows["fail_reason"], ("no variance", "not finite", "at least 32 px"), strict=False):
+        assert word in reason
+    assert 0.5 * (rows["defocus_u"][3] + rows["defocus_v"][3]) == pytest.approx(15000, abs=200)
 
 
 def test_impossible_values_are_refused(project):

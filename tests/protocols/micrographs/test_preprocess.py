@@ -92,7 +92,8 @@ def test_the_pixel_size_is_that_of_the_pixels(job, micrographs, factor):
 
 def test_operations_go_in_the_order_of_the_table(job, micrographs):
     """Bad pixels are judged after the logarithm, which inverts; the filters see the inverted and smaller image; the mean is taken last."""
-    from cryoloom.numerics.micrographs.bands import Band, Edge, ratio_near, resized
+    from cryoloom.numerics.fourier.ratios import exact_ratio
+    from cryoloom.numerics.micrographs.bands import Band, Edge, resized
     from cryoloom.numerics.micrographs.pixels import bad_pixels, normalised, replace_pixels
     from cryoloom.numerics.micrographs.variation import denoise
 
@@ -107,9 +108,9 @@ def test_operations_go_in_the_order_of_the_table(job, micrographs):
     expected = 2.0 - 0.5 * np.log(image[10:-10, 10:-10] + np.float32(1e-5))
     bad = bad_pixels(expected, 6.0)
     assert np.argwhere(bad).tolist() == [[190, 190]]
-    expected = resized(-replace_pixels(expected, bad), ratio_near(1.5), Band())
+    expected = resized(-replace_pixels(expected, bad), exact_ratio(1.5), Band())
     expected, _ = denoise(expected, 20)
-    expected = resized(expected, ratio_near(1), Band(0.8, Edge(0.01, 0.001), Edge(0.3, 0.001)))
+    expected = resized(expected, exact_ratio(1), Band(0.8, Edge(0.01, 0.001), Edge(0.3, 0.001)))
     expected, _ = normalised(expected)
     assert np.abs(images_of(out)[0] - expected).max() < 1e-4
     assert out.items["replaced_pixels"].to_list() == [1] and out.optics[0]["contrast"] == "bright"

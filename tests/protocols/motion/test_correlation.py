@@ -1,18 +1,25 @@
 """motion.correlation on simulated movies whose motion is known."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from blake3 import blake3
+from scipy.ndimage import gaussian_filter
 
 from cryoloom.app.session import create_project
 from cryoloom.app.simulation import simulate
 from cryoloom.data import Movies
+from cryoloom.data.movie_alignment import warn_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.star import read_star
+from cryoloom.numerics.motion import rigid
+from cryoloom.numerics.motion.search import Found
 from cryoloom.protocols.motion.correlation import Correlation
+from cryoloom.report.motion import outliers
 from cryoloom.spec import CryoloomError, Item
 from cryoloom.tables.storage import PIECE
 
@@ -103,20 +110,41 @@ def test_a_movie_is_hashed_whole_by_the_step_that_reads_it(tmp_path):
     assert project.verify(movies).changed == project.verify(aligned).changed == [source["path"]], "a byte that the quick hash does not see"
 
 
+def align_one(folder, name, **meta):
+    """Align a movie of 4 × 128 × 160 px in this process; return the protocol and the row."""
+    optics = {"optics_group": 1, "pixel_size": 2.0, "voltage": 300.0, "dose_per_frame": None, "pre_exposure": 0.0}
+    row = {"id": 1, "movie_name": name, "movie_path": f"{name}.mrc", "frames": 4, "width": 160, "height": 128, "optics_group": 1}
+    movies = Movies(pl.DataFrame({**row, "enabled": True, "fail_reason": ""}), folder, optics=[optics], meta=meta)
+    form = Correlation(movies=movies, patches=1)
+    return form, form.align(Item(movies.to_polars().row(0, named=True), folder, folder, 0))
+
+
+def test_a_motion_worse_than_none_is_refused_and_told(tmp_path, monkeypatch):
+    """A specimen that stays where it is, and a search that goes astray: frames are summed as they were recorded, and all say so."""
+    rng = np.random.default_rng(6)
+    still = 1 + 0.2 * gaussian_filter(rng.normal(size=(128, 160)), 1.0) / 0.28
+    counts = rng.poisson(8.0 * still.clip(0.05), (4, 128, 160)).astype(np.float32)
+    write_mrc(tmp_path / "still.mrc", counts, 2.0, stack=True)
+    astray = torch.tensor([[6.0, -5.0], [-7.0, 4.0], [9.0, 8.0], [-8.0, -7.0]])
+    monkeypatch.setattr(rigid, "search", lambda *_: Found(astray, 50.0))
+    form, row = align_one(tmp_path, "still")
+    assert row["motion_refused"] and not row["motion_sure"] and row["motion_error"] is None and row["motion_total"] == 0.0
+    np.testing.assert_allclose(read_mrc(row["micrograph_path"]).data, counts.mean(0), atol=1e-4)
+    told, rows = [], pl.DataFrame([{**row, "micrograph_name": "still"}])
+    warn_of(SimpleNamespace(warn=told.append), form, rows)
+    assert len(told) == 1 and told[0].startswith("1 movies agree less when moved back by the motion found")
+    assert outliers(rows, 2.0).columns["why"] == ["the motion found was worse than none, and refused"]
+
+
 def test_a_dark_reference_is_taken_off_before_the_gain(tmp_path):
     rng = np.random.default_rng(4)
     counts, gain = rng.poisson(6.0, (4, 128, 160)).astype(np.float32), rng.uniform(0.8, 1.2, (128, 160)).astype(np.float32)
     dark = rng.integers(2, 60, (128, 160)).astype(np.float32)
     for name, image in (("plain", counts), ("darker", counts + dark), ("dark", dark), ("gain", gain)):
         write_mrc(tmp_path / f"{name}.mrc", image, 2.0, stack=image.ndim == 3)
-    optics = {"optics_group": 1, "pixel_size": 2.0, "voltage": 300.0, "dose_per_frame": None, "pre_exposure": 0.0}
 
     def summed(name, **meta):
-        row = {"id": 1, "movie_name": name, "movie_path": f"{name}.mrc", "frames": 4, "width": 160, "height": 128, "optics_group": 1}
-        items = pl.DataFrame({**row, "enabled": True, "fail_reason": ""})
-        movies = Movies(items, tmp_path, optics=[optics], meta={"gain_path": "gain.mrc", **meta})
-        found = Correlation(movies=movies, patches=1).align(Item(movies.to_polars().row(0, named=True), tmp_path, tmp_path, 0))
-        return read_mrc(found["micrograph_path"]).data
+        return read_mrc(align_one(tmp_path, name, gain_path="gain.mrc", **meta)[1]["micrograph_path"]).data
 
     plain = summed("plain")
     assert summed("darker", dark_path="dark.mrc") == pytest.approx(plain, abs=1e-3)

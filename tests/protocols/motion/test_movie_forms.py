@@ -1,11 +1,15 @@
 """motion.correlation on one movie in many forms, and on movies nothing can be done with."""
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.ndimage import gaussian_filter
 
 from cryoloom.app.session import create_project
+from cryoloom.data import Coordinates
 from cryoloom.formats.mrc import read_mrc, write_mrc
+from cryoloom.formats.relion import export_relion
+from cryoloom.formats.star import read_star
 from cryoloom.formats.tiff import write_tiff
 from cryoloom.spec import CryoloomError
 
@@ -99,3 +103,30 @@ def test_ranges_a_region_groups_halves_and_an_earlier_alignment(movies, aligned)
     true = np.mean([np.roll(frame, (-y, -x), (0, 1)) for frame, (x, y) in zip(movie, path, strict=True)], axis=0)[8:280, 16:304]
     seen, wanted = (gaussian_filter(image, 1.5)[12:-12, 12:-12].ravel() for image in (plain, true))
     assert np.corrcoef(seen, wanted)[0, 1] > 0.95
+
+
+def test_places_on_a_region_are_those_of_the_export_and_its_motion_is_not_told(movies, aligned, tmp_path):
+    """What is brightest in the sum of a region lies, as RELION reads the export, where it is in the sum that is exported."""
+    project, imported = movies
+    settings = {"crop_x": 40, "crop_y": 24, "crop_width": 240, "crop_height": 240, "bin_factor": 2}
+    region = project.run("motion.correlation", movies=imported, patches=1, threads=1, **settings).outputs.micrographs.dataset
+    whole, part = row_of(aligned, "long"), row_of(region, "long")
+    size = aligned.optics[0]["pixel_size"]
+    assert (region.optics[0]["offset_x"], region.optics[0]["offset_y"]) == (40 * size, 24 * size)
+    full, cut = (read_mrc(of.file(row["micrograph_path"])).data for of, row in ((aligned, whole), (region, part)))
+    y, x = np.unravel_index(np.argmax(gaussian_filter(cut, 1.5)[20:-20, 20:-20]), (80, 80))
+    place = {"id": 1, "micrograph_id": part["id"], "micrograph_name": "long", "x": x + 20.0, "y": y + 20.0, "score": 1.0, "optics_group": 1}
+    picks = Coordinates(pl.DataFrame({**place, "enabled": True, "fail_reason": ""}), tmp_path, optics=region.optics)
+
+    def exported(micrographs):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        for each in (micrographs, picks):
+            export_relion(each, "all", folder, related={"micrographs": micrographs, "movies": imported.dataset})
+        row = read_star(folder / "autopick/micrographs/long_autopick.star")[""].row(0, named=True)
+        motion = read_star(folder / "corrected_micrographs.star")["micrographs"]
+        return row["rlnCoordinateX"], row["rlnCoordinateY"], "rlnMicrographMetadata" in motion.columns
+
+    assert exported(region) == (x + 20.0, y + 20.0, False)
+    assert exported(aligned.dataset) == (2 * (x + 20.0) + 40, 2 * (y + 20.0) + 24, True)
+    box = gaussian_filter(full, 3.0)[2 * y + 64 - 8 : 2 * y + 64 + 9, 2 * x + 80 - 8 : 2 * x + 80 + 9]
+    assert np.abs(np.array(np.unravel_index(np.argmax(box), box.shape)) - 8).max() <= 2

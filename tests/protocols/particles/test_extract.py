@@ -94,7 +94,7 @@ def test_borders_contrast_and_flags(scene):
     micrographs, coordinates, ctfs, job = scene
     options = {"fill_borders": True, "phase_flip": True, "invert": False}
     out = Extract(coordinates=coordinates, micrographs=micrographs, ctfs=ctfs, box_size=48, **options).run(job).particles
-    assert len(out) == 8
+    assert len(out) == 12 and len(out.enabled()) == 8
     assert out.optics[0]["phase_flipped"] is True and out.optics[0]["contrast"] == "dark"
 
 

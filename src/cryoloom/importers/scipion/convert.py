@@ -197,6 +197,8 @@ class Conversion:
         for each in self.above(step):
             if each.protocol and each.protocol.id.startswith("import.") and "pixel_size" in each.parameters:
                 return float(each.parameters["pixel_size"]) * factor
+            if each is not step and each.parameters.get("resize") == "sampling-rate" and "pixel_size" in each.parameters:
+                return float(each.parameters["pixel_size"]) * factor
             if each is not step:
                 factor *= _binning(each)
         return None
@@ -206,7 +208,9 @@ class Conversion:
         for each in self.above(step):
             if each.protocol and each.protocol.id == "particles.extract" and "box_size" in each.parameters:
                 pixel_size = self.pixel_size(each)
-                return pixel_size and float(each.parameters["box_size"]) * float(each.parameters.get("bin", 1)) * pixel_size
+                unit = each.parameters.get("box_unit", "output-px")
+                factor = float(each.parameters.get("bin", 1)) if unit == "output-px" else 1.0
+                return pixel_size and float(each.parameters["box_size"]) * factor * (1.0 if unit == "angstrom" else pixel_size)
         return None
 
     # -- result -------------------------------------------------------------------------------------------------
@@ -332,6 +336,8 @@ def _binning(step: Step) -> float:
         value = step.parameters.get("bin_factor")
     elif name == "particles.extract":
         value = step.parameters.get("bin")
+        if step.parameters.get("resize") == "dimension" and "box_size" in step.parameters:
+            value = float(step.parameters["box_size"]) / float(step.parameters.get("scaled_size") or step.parameters["box_size"])
     else:
         value = step.number("downFactor") if step.record.get("doDownsample", True) is not False else None
     return max(1.0, float(value or 1.0))

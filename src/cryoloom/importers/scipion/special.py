@@ -186,9 +186,7 @@ def _extract(step: Step, whole: Conversion) -> None:
         step.parameters["normalisation"] = "none"
     step.used |= {"doNormalize", "downsampleType"} & step.record.keys()
     if "doResize" in step.record:
-        _resized(step, whole)
-    if "box_size" not in step.parameters and (step.number("boxSize") or 0) < 0:
-        step.needs["box_size"] = "was left to the size that particles were picked with"
+        _resized(step)
     if "micrographs" in step.inputs and step.record.get("micsSource", 1):
         return
     if "micsSource" in step.record:
@@ -196,24 +194,17 @@ def _extract(step: Step, whole: Conversion) -> None:
     _micrographs_behind("inputCoordinates")(step, whole)
 
 
-def _resized(step: Step, whole: Conversion) -> None:
-    """Read a box in px of the micrographs and what it is made of afterwards: a pixel size, a box, or a factor."""
-    step.used |= {"doResize", "resizeOption"} & step.record.keys()
-    step.parameters.pop("bin", None)
-    if not is_on(step.record["doResize"]):
-        return
-    box, option, pixel_size = step.number("boxSize") or 0, step.number("resizeOption"), whole.pixel_size(step)
-    side, sampling = step.number("resizeDim"), step.number("resizeSamplingRate")
-    if option == 1 and side and box > 0:
-        step.parameters |= {"box_size": int(side), "bin": box / side}
-        return
-    factor = step.number("downFactor") if option == 2 else sampling / pixel_size if option == 0 and sampling and pixel_size else None
-    if factor is None:
-        step.needs["bin"] = f"was told by a box of {side:g} px" if option == 1 and side else "was told by a pixel size"
-        return
-    step.parameters["bin"] = factor
-    if box > 0:
-        step.parameters["box_size"] = 2 * round(box / factor / 2)
+def _resized(step: Step) -> None:
+    """Read the newer form: its box counts px of the micrographs, and what it becomes is a pixel size, a box, or a factor, if it is resized at all."""
+    step.used |= {"doResize", "resizeOption", "downFactor", "resizeDim", "resizeSamplingRate"} & step.record.keys()
+    step.parameters["box_unit"] = "input-px"
+    values = {"factor": "bin", "dimension": "scaled_size", "sampling-rate": "pixel_size"}
+    way = step.parameters.pop("resize", "factor")
+    way = way if is_on(step.record["doResize"]) else ""
+    for other in values.keys() - {way}:
+        step.parameters.pop(values[other], None)
+    if way:
+        step.parameters["resize"] = way
 
 
 def _relion_extract(step: Step, whole: Conversion) -> None:

@@ -5,16 +5,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cryoloom.numerics.ctf.enhance import along, azimuths, enhanced, radius_of_phase
+from cryoloom.numerics.ctf.enhance import AZIMUTHS, Unrolled, enhanced, radius_of_phase, unrolled
 from cryoloom.numerics.ctf.estimate import Estimate
 from cryoloom.numerics.ctf.rings import Astigmatic, Optics
-from cryoloom.numerics.ctf.spectrum import Array, Spectrum
+from cryoloom.numerics.ctf.spectrum import Array
 from cryoloom.numerics.ctf.tiles import TileProfiles
 
 LEAST_ENVELOPE = 0.1
 """Part of the envelope's greatest value at which the envelope counts as ended."""
+
+HALF_ZERO = math.sqrt(2)
+"""Of the radii of the first zero where one defocus is twice the other.
+
+The field's limit of 1.1 is met by defoci a fifth apart, which close to focus is an astigmatism that harms nothing. What astigmatism harms
+has a limit of its own, and whether the spectrum bears it out is seen in its correlation with itself along lines of equal phase.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Limit:
 
 LIMITS: Mapping[str, Limit] = {
     "ctf_first_zero": Limit(low=5.0),
-    "ctf_first_zero_ratio": Limit(0.9, 1.1),
+    "ctf_first_zero_ratio": Limit(high=HALF_ZERO),
     "ctf_crest_ratio": Limit(high=10.0),
     "ctf_margin": Limit(low=1.0),
     "ctf_corr13": Limit(low=0.27),
@@ -44,7 +50,7 @@ LIMITS: Mapping[str, Limit] = {
 
 PLATE_LIMITS: Mapping[str, Limit] = {
     "ctf_first_zero": Limit(low=5.0),
-    "ctf_first_zero_ratio": Limit(0.9, 1.1),
+    "ctf_first_zero_ratio": Limit(high=HALF_ZERO),
     "ctf_crest_ratio": Limit(high=50.0),
     "ctf_envelope_resolution": Limit(high=20.0),
     "ctf_astigmatism_resolution": Limit(0.0, 25.0),
@@ -55,23 +61,18 @@ PLATE_LIMITS: Mapping[str, Limit] = {
 
 def criteria(found: Estimate, optics: Optics, tiles: TileProfiles, image: Array) -> dict[str, float]:
     """Return the criteria of a fit by the names of their columns; NaN for what the spectrum does not show."""
-    picture, step, ctf = enhanced(found.spectrum), found.spectrum.step, found.ctf
-    zero, crest, third = (radius_of_phase(ctf, optics, quarters) for quarters in (2, 3, 6))
-    nyquist = 0.45 / found.spectrum.pixel_size
-    shown = np.isfinite(crest) & (crest < nyquist)
-    at_zero, at_crest = (along(picture, np.where(shown, radius, 0.0), step)[shown] for radius in (zero, crest))
-    spread = float(at_zero.std()) if shown.any() else math.nan
-    inside, radius, azimuth = _first_rings(found.spectrum, zero, np.minimum(np.nan_to_num(third, nan=nyquist), nyquist))
-    phase = optics.phase(radius[inside] ** 2, ctf.along(azimuth[inside]), ctf.plate)
+    picture, zero = enhanced(found.spectrum), radius_of_phase(found.ctf, optics, 2)
+    lines = unrolled(picture, found.spectrum.pixel_size, found.ctf, optics)
+    turned = Unrolled(*(np.roll(each, AZIMUTHS // 2, axis=1) for each in (lines.values, lines.shown)))
+    both = lines.shown & turned.shown
     return {
         "ctf_first_zero": float(np.mean(1 / zero)),
         "ctf_first_zero_ratio": float(zero.max() / zero.min()),
-        "ctf_crest_ratio": float(at_crest.std()) / max(spread, 1e-9) if shown.any() else math.nan,
-        "ctf_margin": float((at_crest - at_zero).mean()) / max(spread, 1e-9) if shown.any() else math.nan,
-        "ctf_corr13": _correlation(picture[inside], np.square(np.sin(phase))),
+        **_first_crest(lines),
+        "ctf_corr13": _correlation(lines.values[lines.shown], lines.rings[lines.shown]),
         **_envelope(found),
-        "ctf_astigmatism_resolution": math.sqrt(optics.wavelength * ctf.astigmatism),
-        "ctf_corr90": _correlation(picture[inside], np.roll(np.rot90(picture), 1, axis=0)[inside]),
+        "ctf_astigmatism_resolution": math.sqrt(optics.wavelength * found.ctf.astigmatism),
+        "ctf_corr90": _correlation(lines.values[both], turned.values[both]),
         "ctf_misfit": found.refined.misfit,
         "ctf_psd_sum": _profile_sum(picture),
         "ctf_psd_spread": tiles.spread,
@@ -112,14 +113,21 @@ def normality(image: Array) -> float:
     return float(np.sum((one - two) * np.log(one / two)))
 
 
-def _first_rings(spectrum: Spectrum, zero: Array, third: Array) -> tuple[NDArray[np.bool_], Array, Array]:
-    """Return which pixels of the full plane lie between the first and the third zero, off the axes; the radii and azimuths of all."""
-    size = spectrum.window
-    y, x = np.ogrid[-(size // 2) : size - size // 2, -(size // 2) : size - size // 2]
-    radius, azimuth = np.hypot(y, x) * spectrum.step, np.arctan2(*np.broadcast_arrays(y, x))
-    first, last = (np.interp(azimuth % math.pi, azimuths(), each, period=math.pi) for each in (np.nan_to_num(zero, nan=np.inf), third))
-    cross = max(2, size // 50)
-    return (radius >= first) & (radius <= last) & (np.abs(y) >= cross) & (np.abs(x) >= cross), radius, azimuth
+def _first_crest(lines: Unrolled) -> dict[str, float]:
+    """Return how uneven the first crest is beside the zeros around it, and how high above them, in deviations along a zero.
+
+    Both zeros, so that a background that falls steeply, as it does close to focus, neither hides the crest nor feigns one.
+    """
+    (inner, one), (crest, two), (outer, three) = (lines.line(quarters) for quarters in (0, 1, 2))
+    shown = one & two & three
+    if not shown.any():
+        return {"ctf_crest_ratio": math.nan, "ctf_margin": math.nan}
+    inner, crest, outer = inner[shown], crest[shown], outer[shown]
+    spread = max(math.sqrt(0.5 * float(inner.var() + outer.var())), 1e-9)
+    return {
+        "ctf_crest_ratio": float(crest.std()) / spread,
+        "ctf_margin": float((crest - 0.5 * (inner + outer)).mean()) / spread,
+    }
 
 
 def _correlation(one: Array, two: Array) -> float:

@@ -5,10 +5,12 @@ spectrum taken as a picture.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import fft
-from scipy.ndimage import map_coordinates, median_filter
+from scipy.ndimage import gaussian_filter1d, map_coordinates, median_filter
 
 from cryoloom.numerics.ctf.rings import Astigmatic, Optics
 from cryoloom.numerics.ctf.spectrum import Array, Spectrum
@@ -20,6 +22,16 @@ SEEN = (0.02, 0.45)
 """Cycles per pixel of the image between which the spectrum is standardised; zero elsewhere."""
 
 AZIMUTHS = 180
+
+LEVELS = 8
+"""Lines of equal phase for a quarter turn."""
+
+SMOOTHING = 1.5, 3.0
+"""Deviation of the Gaussian, in lines of equal phase and in degrees along them, over which the unrolled spectrum is averaged.
+
+Close to focus the first rings are broad and lie where the signal is weak: single pixels are noise there, but there are many of them. Both
+widths grow with the rings, so that about as many independent places are left close to focus as far from it.
+"""
 
 
 def enhanced(spectrum: Spectrum) -> Array:
@@ -49,12 +61,44 @@ def _rise(wave: Array, at: float) -> Array:
     return 0.5 - 0.5 * np.cos(math.pi * np.clip((wave - at + DECAY / 2) / DECAY, 0, 1))
 
 
-def along(picture: Array, radius: Array, step: float) -> Array:
-    """Return a spectrum with its origin in the middle where the curve `radius` (1/Å, one value an azimuth of `azimuths`) passes."""
-    angle, centre = azimuths(), picture.shape[0] // 2
-    return map_coordinates(
-        picture, [centre + radius * np.sin(angle) / step, centre + radius * np.cos(angle) / step], order=1, mode="nearest"
-    )
+@dataclass(frozen=True)
+class Unrolled:
+    """The enhanced spectrum from the first to the third zero along lines of equal phase, which astigmatism does not bend.
+
+    Attributes
+    ----------
+    values
+        ``(4 · LEVELS + 1, AZIMUTHS)``, averaged over neighbours by `SMOOTHING`; a row every ``1 / LEVELS`` of a quarter turn.
+    shown
+        Where the spectrum shows them: short of its end and off its axes.
+    """
+
+    values: Array
+    shown: NDArray[np.bool_]
+
+    @property
+    def rings(self) -> Array:
+        """Return ``CTF²`` on every line: 0 on the first, 1 on the crest after it."""
+        quarters = np.arange(len(self.values)) / LEVELS
+        return np.broadcast_to(np.square(np.sin(0.5 * math.pi * quarters))[:, None], self.values.shape)
+
+    def line(self, quarters: int) -> tuple[Array, NDArray[np.bool_]]:
+        """Return values along the line so many quarter turns beyond the first zero, and which of them are shown."""
+        return self.values[quarters * LEVELS], self.shown[quarters * LEVELS]
+
+
+def unrolled(picture: Array, pixel_size: float, ctf: Astigmatic, optics: Optics) -> Unrolled:
+    """Return an enhanced spectrum, whose Nyquist stands for `pixel_size` Å/px, along the first lines of equal phase of a CTF."""
+    size, angle = len(picture), azimuths()
+    radius = np.array([radius_of_phase(ctf, optics, 2 + level / LEVELS) for level in range(4 * LEVELS + 1)])
+    y, x = (radius * direction * size * pixel_size for direction in (np.sin(angle), np.cos(angle)))
+    cross = max(2, size // 50)
+    shown = (radius <= SEEN[1] / pixel_size) & (np.abs(y) >= cross) & (np.abs(x) >= cross)  # false for NaN
+    at = [size // 2 + np.where(shown, each, 0.0) for each in (y, x)]
+    values, weight = np.where(shown, map_coordinates(picture, at, order=1), 0.0), shown.astype(np.float64)
+    for axis, (width, mode) in enumerate(zip((SMOOTHING[0], SMOOTHING[1] * AZIMUTHS / 180), ("nearest", "wrap"), strict=True)):
+        values, weight = (gaussian_filter1d(each, width, axis=axis, mode=mode) for each in (values, weight))
+    return Unrolled(values / np.maximum(weight, 1e-6), shown)
 
 
 def azimuths() -> Array:
@@ -62,7 +106,7 @@ def azimuths() -> Array:
     return math.pi * (np.arange(AZIMUTHS) + 0.5) / AZIMUTHS
 
 
-def radius_of_phase(ctf: Astigmatic, optics: Optics, quarters: int) -> Array:
+def radius_of_phase(ctf: Astigmatic, optics: Optics, quarters: float) -> Array:
     """Return in 1/Å where χ is that many quarter turns beyond the multiple of π at or below its value at zero frequency, one value an azimuth.
 
     Two is the first zero, three the crest after it, six the third zero; a zero next to the origin, of a phase plate, does not count. NaN

@@ -20,8 +20,9 @@ from cryoloom.numerics.ctf.spectrum import ICE_PIXEL, Array, Spectrum, fine_spec
 BACKGROUND = 5
 """Splines of the background over the band."""
 
-USABLE = 0.86
-"""Part of Nyquist's frequency that is fitted: beyond it interpolation of moved frames has damped the spectrum along x and y."""
+USABLE, USABLE_ICE = 0.86, 0.93
+"""Part of Nyquist's frequency that is fitted: beyond it interpolation of moved frames has damped the spectrum along x and y. The other where
+the ring of ice is in the spectrum, which carries the strongest rings there are and must not be cut through."""
 
 LEAST_GAIN, CLEAR_GAIN = 20.0, 30.0
 """Log-likelihood that rings must gain to be believed, and to tell how far a fit holds: of 150 spectra of noise none gained 15."""
@@ -53,7 +54,7 @@ class Settings:
     plates
         Phase shifts searched; None for no phase plate.
     window
-        Rows of the averaged spectrum by which the fit is judged.
+        Rows of the averaged spectrum by which the fit is judged; of a larger one where rings are narrower than its pixels can show.
     spectral_pixel
         Å/px down to which the spectrum is kept.
     power
@@ -147,6 +148,8 @@ def estimate_ctf(image: Array, pixel_size: float, optics: Optics, settings: Sett
     spectrum = mean_spectrum(image, pixel_size, window=settings.window, **kept)
     fine = fine_spectrum(image, pixel_size, **kept) if settings.whole else None
     found = estimate_from_spectrum(spectrum, optics, settings, fine=fine, prior=prior)
+    if settings.whole and found.curves.resolution < found.curves.aliased:
+        found = _judged_closer(found, image, pixel_size, optics, settings)
     if math.isfinite(found.ice) or pixel_size > ICE_PIXEL:
         return found
     # The ring of ice is looked for in the image as it is, however far the spectrum was cut for the fit.
@@ -158,7 +161,8 @@ def estimate_from_spectrum(
 ) -> Estimate:
     """Estimate the CTF behind an amplitude spectrum, from the `fine` one of the same image if there is one, near `prior` if there is one."""
     measured, spectrum = spectrum, without_spikes(spectrum)
-    low, high = 1 / settings.low_res, min(1 / settings.high_res, USABLE * 0.5 / spectrum.pixel_size)
+    usable = USABLE if spectrum.pixel_size > ICE_PIXEL else USABLE_ICE
+    low, high = 1 / settings.low_res, min(1 / settings.high_res, usable * 0.5 / spectrum.pixel_size)
     # Lines of detector and readout lie along the axes; a fine spectrum confines them.
     cross = max(2, spectrum.window // 50)
     if fine is None:
@@ -177,9 +181,22 @@ def estimate_from_spectrum(
     if refined.gain < CLEAR_GAIN:
         curves = replace(curves, resolution=settings.low_res)
     doubts = _doubts(ctf, refined.gain, score, curves, settings, spectrum)
-    ends = optics.phase(np.square([1 / settings.low_res, 1 / curves.resolution]), ctf.mean, ctf.plate)
-    rings = abs(float(ends[1] - ends[0])) / math.pi
+    rings = _rings(ctf, optics, settings.low_res, curves.resolution)
     return Estimate(ctf, refined, cells, score, curves, measured, rings, ice_ratio(measured), doubts, prior_kept)
+
+
+def _judged_closer(found: Estimate, image: Array, pixel_size: float, optics: Optics, settings: Settings) -> Estimate:
+    """Return the estimate judged by tiles so large that the rings before the end of the fit have room in their spectrum, or as the image allows."""
+    times = 2 ** math.ceil(math.log2(found.curves.aliased / found.curves.resolution))
+    larger = mean_spectrum(image, pixel_size, window=times * settings.window, spectral_pixel=settings.spectral_pixel, power=settings.power)
+    curves = fit_curves(without_spikes(larger), found.ctf, optics, settings.low_res, cross=max(2, larger.window // 50))
+    return replace(found, curves=curves, rings=_rings(found.ctf, optics, settings.low_res, curves.resolution))
+
+
+def _rings(ctf: Astigmatic, optics: Optics, coarse: float, fine: float) -> float:
+    """Return how many rings lie between two resolutions in Å."""
+    ends = optics.phase(np.square([1 / coarse, 1 / fine]), ctf.mean, ctf.plate)
+    return abs(float(ends[1] - ends[0])) / math.pi
 
 
 def _starts(cells: Cells, optics: Optics, settings: Settings, prior: Astigmatic | None) -> list[Astigmatic]:

@@ -14,9 +14,6 @@ from cryoloom.numerics.particles.extract import bin_image
 
 Image = NDArray[np.float32]
 
-TOLERANCE = 1e-4
-"""Relative difference between the factor asked for and the one that is used, and recorded."""
-
 
 @dataclass(frozen=True)
 class Edge:
@@ -63,20 +60,6 @@ class Band:
 def _rise(steps: Tensor) -> Tensor:
     """Return 0 up to -1, 1 from 0, and half a cosine in between."""
     return 0.5 * (1.0 + torch.cos(math.pi * steps.clamp(-1.0, 0.0)))
-
-
-def ratio_near(factor: float) -> Fraction:
-    """Return the simplest fraction within `TOLERANCE` of `factor`: binning by it is exact on both axes.
-
-    Raises
-    ------
-    ValueError
-        For a factor below 1.
-    """
-    if factor < 1:
-        raise ValueError(f"micrographs cannot be enlarged: the factor is {factor}")
-    exact = Fraction(factor)
-    return next(near for near in (exact.limit_denominator(1 << power) for power in range(20)) if abs(near / exact - 1) <= TOLERANCE)
 
 
 def resized(image: Image, ratio: Fraction, band: Band | None = None) -> Image:

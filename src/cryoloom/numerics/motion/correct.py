@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from cryoloom.numerics.motion.dose import left
@@ -19,11 +18,10 @@ from cryoloom.numerics.motion.frames import Frames, Part
 from cryoloom.numerics.motion.local import estimate_local
 from cryoloom.numerics.motion.patches import patch_grid
 from cryoloom.numerics.motion.rigid import SURE, estimate_rigid
-from cryoloom.numerics.motion.spectra import LARGEST_BAND, Band, Spectra, band_spectrum, edge_window, whiten
-from cryoloom.numerics.motion.sums import FrameSums
-from cryoloom.numerics.motion.warp import rigid_transform, warp
-
-Image = NDArray[np.float32]
+from cryoloom.numerics.motion.spectra import LARGEST_BAND, Band, Spectra, edge_window, whiten
+from cryoloom.numerics.motion.sums import Factors, MovedSums, Sums, WarpedSums
+from cryoloom.numerics.motion.transforms import BandTransform, room
+from cryoloom.numerics.motion.warp import warp
 
 SMALLEST_FOR_PATCHES = 400
 """Px of the short side below which frames are not cut into patches."""
@@ -66,36 +64,20 @@ class Motion:
         Of the motion of whole frames; below `rigid.SURE` none is claimed. Error in px per axis.
     evidence
         Log evidence of local motion; 0 when there is none.
+    refused
+        Whether a motion was found that is worse than none (`rigid.Rigid`), and none is claimed.
     """
 
     field: Field
     confidence: float
     error: float
     evidence: float
+    refused: bool = False
 
     @property
     def sure(self) -> bool:
-        """Return whether frames were found to correlate at all."""
-        return self.confidence >= SURE
-
-
-@dataclass(frozen=True)
-class Sums:
-    """Means of the frames moved back, ``(h, w)``.
-
-    Attributes
-    ----------
-    plain
-        Of all.
-    weighted
-        By dose; None without.
-    halves
-        Of the odd and of the even frames, counted from 1; none unless wanted, or of a single frame.
-    """
-
-    plain: Image
-    weighted: Image | None
-    halves: tuple[Image, ...] = ()
+        """Return whether frames were found to correlate, and by a motion that does them good."""
+        return self.confidence >= SURE and not self.refused
 
 
 def frame_spectra(frames: Frames, exposure: Exposure, group: int = 1) -> Spectra:
@@ -107,11 +89,10 @@ def frame_spectra(frames: Frames, exposure: Exposure, group: int = 1) -> Spectra
     limit = min(0.5, max(0.2, exposure.pixel_size / FINEST))
     largest = min(LARGEST_BAND, LARGEST_STACK / groups, max(ENOUGH, frames.shape[0] * frames.shape[1] / 4))
     band = Band.fitting(frames.shape, limit, largest)
-    window = edge_window(frames.shape)
-    values = torch.zeros(groups, band.kept[0], band.kept[1] // 2 + 1, dtype=torch.complex64)
-    frame = torch.empty(frames.shape)
+    values = room(groups, band.kept[0], band.kept[1] // 2 + 1).zero_()
+    frame, transform = room(*frames.shape, dtype=np.float32), BandTransform(edge_window(frames.shape), band)
     for number in range(frames.count):
-        values[number // group] += band_spectrum(frames.get(number, frame), window, band)
+        transform.add(frames.get(number, frame), values[number // group])
     means = torch.zeros(groups, dtype=torch.float64).index_add_(0, torch.arange(frames.count) // group, frames.means)
     fade = None
     if exposure.dose_per_frame is not None:
@@ -155,7 +136,7 @@ def estimate_motion(
     if rigid.error < CERTAIN and min(grid) >= 3:
         local = estimate_local(spectra, rigid, grid)
         field, evidence = local.field, local.evidence
-    return Motion(_of_frames(field, times, frames.count), rigid.confidence, rigid.error, evidence)
+    return Motion(_of_frames(field, times, frames.count), rigid.confidence, rigid.error, evidence, rigid.refused)
 
 
 def sum_frames(frames: Frames | Part, field: Field, exposure: Exposure, *, halves: bool = False) -> Sums:
@@ -166,18 +147,16 @@ def sum_frames(frames: Frames | Part, field: Field, exposure: Exposure, *, halve
     doses = None
     if exposure.dose_per_frame is not None:
         doses = exposure.pre_exposure + torch.arange(1, frames.count + 1, dtype=torch.float64) * exposure.dose_per_frame
-    rigid, parts = field.local is None, 2 if halves and frames.count > 1 else 1
-    sums = FrameSums(
-        frames.shape, frames.count, doses=doses, pixel_size=exposure.pixel_size, voltage=exposure.voltage, fourier=rigid, parts=parts
-    )
-    frame = torch.empty(frames.shape if rigid else (0, 0))
+    factors = Factors.of(frames.count, doses, exposure.pixel_size, exposure.voltage, halves=halves)
+    if field.local is None:
+        moved, frame = MovedSums(frames.shape, factors), room(*frames.shape, dtype=np.float32)
+        for number in range(frames.count):
+            moved.add(number, frames.get(number, frame), field.motion[number])
+        return moved.sums()
+    warped = WarpedSums(frames.shape, factors)
     for number in range(frames.count):
-        if rigid:
-            rigid_transform(frames.get(number, frame), field.motion[number], sums.place(number))
-        else:
-            warp(frames.get(number, sums.place(number)), field, number)
-    weighted = None if doses is None else sums.weighted()
-    return Sums(sums.plain(), weighted, tuple(sums.plain(part) for part in range(parts)) if parts > 1 else ())
+        warp(frames.get(number, warped.place(number)), field, number)
+    return warped.sums()
 
 
 def _of_frames(field: Field, times: Tensor, count: int) -> Field:

@@ -74,7 +74,7 @@ def estimate_flow(frames: Frames, exposure: Exposure, settings: Settings, *, rea
     spectra = frame_spectra(frames, exposure)
     rigid = estimate_rigid(spectra, min(0.25, 0.14 * exposure.pixel_size), reach, start)
     if not rigid.error < CERTAIN or min(frames.shape) < SMALLEST_FOR_PATCHES or -(-frames.count // settings.group) < 2:
-        return Motion(Field(rigid.motion), rigid.confidence, rigid.error, 0.0)
+        return Motion(Field(rigid.motion), rigid.confidence, rigid.error, 0.0, rigid.refused)
     local = local_flow(spectra, rigid, settings)
     return Motion(local.field, rigid.confidence, rigid.error, local.evidence)
 

@@ -1,9 +1,10 @@
 """Frames ready for alignment: gain applied, bad pixels found and filled."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +17,12 @@ HOT = 6.0
 
 KEPT_BYTES = 1 << 29
 """Of raw frames that are dear to read and therefore kept; those beyond are read again for each pass."""
+
+ROWS = 64
+"""Made ready at once."""
+
+MULTIPLIED = tuple(np.dtype(kind) for kind in ("u1", "i1", "u2", "i2", "f4"))
+"""Types of raw frames that compiled code reads."""
 
 SAMPLED = 512
 """Rows and columns, at least, that tell the spread of a frame sum."""
@@ -66,13 +73,9 @@ class Frames:
             raise ValueError("a movie without frames")
         dead = None if gain is None else ~(np.isfinite(gain) & (gain > 0))
         self._gain = None if gain is None or dead is None else np.where(dead, np.float32(0), gain).astype(np.float32, copy=False)
-        total = self._checked(0, None)
-        means, frame = [float(total.mean())], torch.empty_like(total)
-        for number in range(1, count):
-            self._checked(number, frame)
-            means.append(float(frame.mean()))
-            total += frame
-        self.means = torch.tensor(means, dtype=torch.float64)
+        raw = self._raw(0)
+        total, frame = torch.zeros(raw.shape), torch.empty(raw.shape)
+        self.means = torch.tensor([self._checked(number, frame, total) for number in range(count)], dtype=torch.float64)
         known = np.zeros(total.shape, dtype=bool)
         known |= False if defects is None else defects
         known |= False if dead is None else dead
@@ -91,7 +94,9 @@ class Frames:
 
     def get(self, number: int, out: Tensor | None = None) -> Tensor:
         """Return a frame from 0; in `out` if that is given."""
-        frame = self._gained(number, out)
+        frame = torch.empty(self.shape) if out is None else out
+        for _ in self._gained(number, frame):
+            pass
         self._neighbours.fill(frame.numpy(), np.random.default_rng([self._seed, number]))
         return frame
 
@@ -101,28 +106,42 @@ class Frames:
         self._neighbours.fill(image.numpy(), np.random.default_rng([self._seed, self.count]))
         return image
 
-    def _checked(self, number: int, out: Tensor | None) -> Tensor:
-        frame = self._gained(number, out)
-        low, high = (float(value) for value in torch.aminmax(frame))
-        if not math.isfinite(high - low):
+    def _checked(self, number: int, frame: Tensor, total: Tensor) -> float:
+        """Add a frame to `total` and return its mean."""
+        low, high, mean = math.inf, -math.inf, 0.0
+        for rows in self._gained(number, frame):
+            piece = frame[rows]
+            least, most = (float(value) for value in torch.aminmax(piece))
+            low, high = (least, most) if math.isnan(least) else (min(low, least), max(high, most))
+            mean += float(piece.sum()) / frame.numel()
+            total[rows] += piece
+        if not math.isfinite(mean + high - low):
             raise ValueError(f"frame {number + 1}: {int((~torch.isfinite(frame)).sum())} pixels are not numbers")
         if low == high:
             raise ValueError(f"frame {number + 1} is constant, {low:g} everywhere")
-        return frame
+        return mean
 
-    def _gained(self, number: int, out: Tensor | None) -> Tensor:
+    def _raw(self, number: int) -> NDArray[Any]:
         raw = self._kept.get(number)
         if raw is None:
             raw = self._read(number)
             if raw.nbytes <= self._room:
                 self._kept[number] = raw
                 self._room -= raw.nbytes
-        frame = torch.empty(raw.shape) if out is None else out
-        if self._gain is None:
-            np.copyto(frame.numpy(), raw, casting="unsafe")
-        else:
-            np.multiply(raw, self._gain, out=frame.numpy(), dtype=np.float32, casting="unsafe")
-        return frame
+        return raw
+
+    def _gained(self, number: int, frame: Tensor) -> Iterator[slice]:
+        """Fill `frame`, and yield the rows that have just been: they are still in the cache."""
+        raw, image = self._raw(number), frame.numpy()
+        for top in range(0, len(image), ROWS):
+            rows = slice(top, top + ROWS)
+            if self._gain is None:
+                np.copyto(image[rows], raw[rows], casting="unsafe")
+            elif raw.dtype in MULTIPLIED:
+                _multiply(np.ascontiguousarray(raw[rows]), self._gain[rows], image[rows])
+            else:
+                np.multiply(raw[rows], self._gain[rows], out=image[rows], dtype=np.float32, casting="unsafe")
+            yield rows
 
 
 class Part:
@@ -154,7 +173,15 @@ def outliers(total: Image, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return np.zeros_like(known)
     middle = float(np.median(good))
     spread = 1.4826 * float(np.median(np.abs(good - middle)))
-    return (np.abs(total - np.float32(middle)) > HOT * max(spread, 1e-12)) & ~known
+    far = HOT * max(spread, 1e-12)
+    return ((total > np.float32(middle + far)) | (total < np.float32(middle - far))) & ~known
+
+
+@numba.njit(cache=True, nogil=True)
+def _multiply(raw, gain, out):  # pragma: no cover (compiled)
+    for y in range(len(out)):
+        for x in range(out.shape[1]):
+            out[y, x] = np.float32(raw[y, x]) * gain[y, x]
 
 
 class _Neighbours:
@@ -175,11 +202,11 @@ class _Neighbours:
             else:
                 lonely.append(place)
                 choices.append(choices[0])
-        everywhere = np.flatnonzero(~bad)
+        everywhere = np.flatnonzero(~bad) if lonely else choices[0]
         self._counts = np.array([len(one) for one in choices[1:]], dtype=np.int64)
         self._starts = np.cumsum(self._counts) - self._counts
         self._starts[lonely], self._counts[lonely] = self._counts.sum(), len(everywhere)
-        self._choices = np.concatenate([*choices, everywhere]) if lonely else np.concatenate(choices)
+        self._choices = np.concatenate([*choices, everywhere])
 
     def fill(self, frame: Image, rng: np.random.Generator) -> None:
         """Replace bad pixels by good ones drawn from around them: never by a constant, to which correlations would lock."""

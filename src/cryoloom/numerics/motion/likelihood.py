@@ -79,9 +79,10 @@ def pair_sums(values: Tensor, band: Band, ring: Tensor, motion: Tensor, weight: 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _pair_sums(values, ring, kx, ky, angles, weight, sloped, limit, common, gradient):  # pragma: no cover (compiled)
-    frames, height, width = len(values), len(ky), 0
-    while width < len(kx) and kx[width] <= limit:
-        width += 1
+    frames, height, widest = len(values), len(ky), 0
+    while widest < len(kx) and kx[widest] <= limit:
+        widest += 1
+    width = widest
     along, down = np.empty((frames, width), np.complex64), np.empty((frames, height), np.complex64)
     for f in range(frames):
         for x in range(width):
@@ -89,20 +90,26 @@ def _pair_sums(values, ring, kx, ky, angles, weight, sloped, limit, common, grad
         for y in range(height):
             down[f, y] = complex(math.cos(angles[f, 1] * ky[y]), math.sin(angles[f, 1] * ky[y]))
     real, imag, own = np.empty(width, np.float32), np.empty(width, np.float32), np.empty(width, np.float32)
+    moved_re, moved_im = np.empty((frames, width), np.float32), np.empty((frames, width), np.float32)
     for y in range(height):
         if abs(ky[y]) > limit:
             continue
+        width = widest
+        while width > 0 and ring[y, width - 1] == 0:  # corners, where nothing is
+            width -= 1
         real[:] = 0
         imag[:] = 0
         own[:] = 0
         for f in range(frames):
             cos, sin = down[f, y].real, down[f, y].imag
-            row, ramp = values[f, y], along[f]
+            row, ramp, re, im = values[f, y], along[f], moved_re[f], moved_im[f]
             for x in range(width):
                 turn_re = cos * ramp[x].real - sin * ramp[x].imag
                 turn_im = cos * ramp[x].imag + sin * ramp[x].real
-                real[x] += row[x].real * turn_re - row[x].imag * turn_im
-                imag[x] += row[x].real * turn_im + row[x].imag * turn_re
+                re[x] = row[x].real * turn_re - row[x].imag * turn_im
+                im[x] = row[x].real * turn_im + row[x].imag * turn_re
+                real[x] += re[x]
+                imag[x] += im[x]
                 own[x] += row[x].real * row[x].real + row[x].imag * row[x].imag
         for x in range(width):
             common[ring[y, x]] += real[x] * real[x] + imag[x] * imag[x] - own[x]
@@ -111,15 +118,10 @@ def _pair_sums(values, ring, kx, ky, angles, weight, sloped, limit, common, grad
                 real[x] *= np.float32(weight[ring[y, x]])
                 imag[x] *= np.float32(weight[ring[y, x]])
             for f in range(frames):
-                cos, sin = down[f, y].real, down[f, y].imag
-                row, ramp = values[f, y], along[f]
+                re, im = moved_re[f], moved_im[f]
                 slope_x, slope_y = np.float32(0), np.float32(0)
                 for x in range(width):
-                    turn_re = cos * ramp[x].real - sin * ramp[x].imag
-                    turn_im = cos * ramp[x].imag + sin * ramp[x].real
-                    moved_re = row[x].real * turn_re - row[x].imag * turn_im
-                    moved_im = row[x].real * turn_im + row[x].imag * turn_re
-                    torque = moved_im * real[x] - moved_re * imag[x]
+                    torque = im[x] * real[x] - re[x] * imag[x]
                     slope_x += torque * kx[x]
                     slope_y += torque
                 gradient[f, 0] += slope_x
@@ -156,14 +158,13 @@ def static_share(spectra: Spectra, motion: Tensor, moved: Tensor, unmoved: Tenso
     radius = spectra.radius
     pairs = pair_weights(spectra.fade)
     coherent, doubly, unfaded = (torch.zeros_like(radius) for _ in range(3))
-    for f in range(len(motion)):
-        apart = (motion[f] - motion).to(torch.float64).norm(dim=1)
-        both = spectra.fade[f] * spectra.fade
-        both[f] = 0
+    for f in range(1, len(motion)):  # with those before: every pair once, and counted twice
+        apart = (motion[f] - motion[:f]).to(torch.float64).norm(dim=1)
+        both = spectra.fade[f] * spectra.fade[:f]
         overlap = torch.from_numpy(j0(2 * math.pi * (apart[:, None] * radius).numpy()))
-        coherent += (both * overlap).sum(0)
-        doubly += (both.square() * overlap).sum(0)
-        unfaded += both.sum(0)
+        coherent += 2 * (both * overlap).sum(0)
+        doubly += 2 * (both.square() * overlap).sum(0)
+        unfaded += 2 * both.sum(0)
     coherent, doubly, unfaded = coherent / pairs, doubly / pairs, unfaded / pairs
     # moved = signal + coherent·static, unmoved = doubly·signal + unfaded·static
     told = unfaded - doubly * coherent
@@ -213,10 +214,12 @@ def static_slope(rings: Law, fade: Tensor, motion: Tensor) -> Tensor:
     if not bool((strength > 0).any()):
         return gradient
     turn = 2 * math.pi * rings.radius
-    for f in range(len(motion)):
-        apart = motion[f].to(torch.float64) - motion.to(torch.float64)
+    for f in range(1, len(motion)):
+        apart = (motion[f] - motion[:f]).to(torch.float64)
         distance = apart.norm(dim=1)
         bend = torch.from_numpy(j1((distance[:, None] * turn).numpy()))
-        pull = -2 * (strength * turn * fade[f] * fade * bend).sum(1)
-        gradient[f] = (pull[:, None] * apart / distance.clamp_min(1e-9)[:, None]).sum(0)
+        pull = -2 * (strength * turn * fade[f] * fade[:f] * bend).sum(1)
+        force = pull[:, None] * apart / distance.clamp_min(1e-9)[:, None]
+        gradient[f] += force.sum(0)
+        gradient[:f] -= force
     return gradient

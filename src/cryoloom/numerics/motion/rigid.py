@@ -29,6 +29,8 @@ class Rigid:
         Expected standard deviation of a displacement, px, per axis, the mean over frames removed.
     confidence
         Log odds that the frames' correlations are not noise (`search.Found`); below `SURE`, no motion is claimed.
+    refused
+        Whether a motion was found and is not claimed, for frames moved back by it have less in common than as recorded.
     static, smeared
         Power of a static pattern in each ring of the spectra, before and after moving frames back (`static_share`).
     limit
@@ -41,6 +43,7 @@ class Rigid:
     static: Tensor
     smeared: Tensor
     limit: float = 0.5
+    refused: bool = False
 
 
 def estimate_rigid(spectra: Spectra, limit: float, reach: float, start: Tensor | None = None) -> Rigid:
@@ -63,10 +66,10 @@ def estimate_rigid(spectra: Spectra, limit: float, reach: float, start: Tensor |
     return _climb(spectra, found, limit)
 
 
-def still(spectra: Spectra, confidence: float) -> Rigid:
+def still(spectra: Spectra, confidence: float, *, refused: bool = False) -> Rigid:
     """Return that nothing is known to move."""
     none = torch.zeros_like(spectra.count)
-    return Rigid(torch.zeros(len(spectra.values), 2, dtype=torch.float64), math.nan, confidence, none, none)
+    return Rigid(torch.zeros(len(spectra.values), 2, dtype=torch.float64), math.nan, confidence, none, none, refused=refused)
 
 
 def _climb(spectra: Spectra, found: Found, seen: float) -> Rigid:
@@ -97,7 +100,7 @@ def _climb(spectra: Spectra, found: Found, seen: float) -> Rigid:
         seen = wider
     standing = (spectra.fade.sum(0).square() - spectra.fade.square().sum(0)) / pair_weights(spectra.fade) * static
     if float((whole.weight * pairs * (moved - smeared - unmoved + standing)).sum()) < 0:
-        return still(spectra, found.confidence)
+        return still(spectra, found.confidence, refused=True)
     worth = (rings.radius.square() * rings.count * rings.weight * rings.signal).cumsum(0)
     limit = float(rings.radius[int((worth < INFORMATIVE * worth[-1]).sum())])
     return Rigid(result.motion[0], error, found.confidence, static, smeared, limit)

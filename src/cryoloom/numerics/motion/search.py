@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 import torch
+from scipy.fft import ifft
 from torch import Tensor
 
 from cryoloom.numerics.fourier.transforms import crop_rfft2
 from cryoloom.numerics.motion.spectra import Band, Spectra, moved_back
+from cryoloom.numerics.motion.transforms import room
 
 ITERATIONS = 8
 STEPS = (0.35, 1.0, 3.0)
@@ -77,8 +79,7 @@ def _chained(values: Tensor, weight: Tensor, band: Band, reach: float) -> Tensor
     motion = torch.zeros(len(values), 2)
     total = values[0].clone()
     for f in range(1, len(values)):
-        correlation = torch.fft.irfft2(values[f] * (total.conj() * weight), s=band.kept)
-        motion[f] = _peak(correlation, band, motion[f - 1], reach / 2)
+        motion[f] = _peak(values[f] * (total.conj() * weight), band, motion[f - 1], reach / 2)
         total += moved_back(values[f : f + 1], band, motion[f : f + 1])[0]
     return motion - motion.mean(0)
 
@@ -89,30 +90,34 @@ def _mutual(values: Tensor, weight: Tensor, band: Band, reach: float, motion: Te
     unit = frames * float(torch.sqrt((frames - 1) * weight.square().sum()))
     rows, columns = (_within(kept, full, reach) for kept, full in zip(band.kept, band.shape, strict=True))
     prior = -math.inf
-    products, noise, standing = _against_others(values, weight, band, motion)
+    products, odds = room(*values.shape), torch.empty(frames, len(rows), len(columns))
+    noise, standing = _against_others(values, weight, band, motion, products)
     for _ in range(ITERATIONS):
-        odds = torch.empty(frames, len(rows), len(columns))
         for f in range(frames):
-            odds[f] = torch.fft.irfft2(products[f], s=band.kept)[rows][:, columns]
+            odds[f] = _correlations(products[f], band, rows, columns)
         odds *= (_expected(standing / unit) / noise.clamp_min(1e-30))[:, None, None]
         new, prior = _path(odds, band, (rows, columns))
         new -= new.mean(0)
         change = float((new - motion).abs().max())
         motion = new
-        products, noise, standing = _against_others(values, weight, band, motion)
+        noise, standing = _against_others(values, weight, band, motion, products)
         if change < 1 / 3:
             break
     seen = standing / unit
     return Found(motion, frames * (_expected(seen) * seen - 0.5 * _expected(seen) ** 2) + prior)
 
 
-def _against_others(values: Tensor, weight: Tensor, band: Band, motion: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Multiply each frame as recorded with the sum of the others moved back by `motion`.
+def _correlations(product: Tensor, band: Band, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return some rows and columns of the image of a half-plane transform, which is overwritten."""
+    ifft(product.numpy(), axis=0, overwrite_x=True)
+    return torch.fft.irfft(product[rows], n=band.kept[1])[:, columns]
+
+
+def _against_others(values: Tensor, weight: Tensor, band: Band, motion: Tensor, products: Tensor) -> tuple[Tensor, float]:
+    """Multiply each frame as recorded with the sum of the others moved back by `motion`: transforms of correlations, in `products`.
 
     Returns
     -------
-    products
-        Transforms of the correlations, ``(n, bh, bw // 2 + 1)``.
     noise
         Standard deviation of noise in each correlation, ``(n,)``.
     standing
@@ -121,11 +126,10 @@ def _against_others(values: Tensor, weight: Tensor, band: Band, motion: Tensor) 
     ky, kx = band.axes()
     angles = (2 * math.pi * motion.to(torch.float64)).numpy()
     along, down = (np.exp(1j * angles[:, axis : axis + 1] * k).astype(np.complex64) for axis, k in enumerate((kx, ky)))
-    products = np.empty(values.shape, np.complex64)
     variance, standing = np.zeros(len(values)), np.zeros(1)
-    _multiply(values.numpy(), weight.numpy(), band.twice().numpy(), along, down, products, variance, standing)
+    _multiply(values.numpy(), weight.numpy(), band.twice().numpy(), along, down, products.numpy(), variance, standing)
     noise = torch.from_numpy(variance).sqrt().to(torch.float32) / (band.kept[0] * band.kept[1])
-    return torch.from_numpy(products), noise, float(standing[0])
+    return noise, float(standing[0])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -239,12 +243,18 @@ def _best_path(odds, lag, norm, jump):  # pragma: no cover (compiled)
     return path, float(best.reshape(-1)[path[-1]])
 
 
-def _peak(correlation: Tensor, band: Band, centre: Tensor, reach: float) -> Tensor:
-    """Return the place (x, y), in px of the frame, of the highest value within `reach` of `centre`, by parabolas through it."""
+def _peak(product: Tensor, band: Band, centre: Tensor, reach: float) -> Tensor:
+    """Return the place (x, y), in px of the frame, of the highest correlation within `reach` of `centre`, by parabolas through it.
+
+    `product`, the transform of the correlations, is overwritten.
+    """
     step = torch.tensor([band.shape[1] / band.kept[1], band.shape[0] / band.kept[0]])
     middle = (centre / step).round().to(torch.int64)
     rows, columns = (_within(kept, full, reach) for kept, full in zip(band.kept, band.shape, strict=True))
-    near = correlation[torch.remainder(rows + middle[1], band.kept[0])][:, torch.remainder(columns + middle[0], band.kept[1])]
+    rows, columns = (
+        torch.remainder(axis + at, kept) for axis, at, kept in zip((rows, columns), (middle[1], middle[0]), band.kept, strict=True)
+    )
+    near = _correlations(product, band, rows, columns)
     y, x = divmod(int(near.argmax()), len(columns))
     inside = torch.tensor([x - len(columns) // 2 + _vertex(near[y], x), y - len(rows) // 2 + _vertex(near[:, x], y)])
     return step * (middle + inside)

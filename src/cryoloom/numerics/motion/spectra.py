@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
+import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 LARGEST_BAND = 1536 * 1536  # px of the image that holds the band; more costs time and hardly gains accuracy
-ROWS = 128  # transformed at once
 LOWEST_RING = 3  # below lie illumination and ice gradients, which do not move with the specimen
 
 
@@ -128,25 +128,6 @@ def edge_window(shape: tuple[int, int], fraction: float = 1 / 32) -> Tensor:
     return sides[0][:, None] * sides[1][None, :]
 
 
-def band_spectrum(frame: Tensor, window: Tensor, band: Band) -> Tensor:
-    """Return the band of a windowed frame ``(h, w)``, its mean removed: complex64 ``(bh, bw // 2 + 1)``.
-
-    Grey values are kept, as `crop_rfft2` does; columns beyond the band are not transformed. The frame is overwritten.
-    """
-    (height, width), (kept_h, kept_w) = frame.shape, band.kept
-    high, low, columns = (kept_h + 1) // 2, (kept_h - 1) // 2, (kept_w + 1) // 2
-    frame.sub_(frame.mean()).mul_(window)
-    rows = torch.empty(height, columns + 8, dtype=torch.complex64)[:, :columns]  # not a power of two apart, for the cache
-    for top in range(0, height, ROWS):
-        rows[top : top + ROWS] = torch.fft.rfft(frame[top : top + ROWS])[:, :columns]
-    transform = torch.fft.fft(rows, dim=0)
-    out = torch.zeros(kept_h, kept_w // 2 + 1, dtype=torch.complex64)
-    scale = kept_h * kept_w / (height * width)
-    torch.mul(transform[:high], scale, out=out[:high, :columns])
-    torch.mul(transform[height - low :], scale, out=out[kept_h - low :, :columns])
-    return out
-
-
 def ring_sums(values: Tensor, ring: Tensor, rings: int) -> Tensor:
     """Return the sum of real `values` over each ring, float64 ``(rings,)``, that of ring 0 set to zero."""
     sums = torch.bincount(ring.reshape(-1), weights=values.reshape(-1).to(torch.float64), minlength=rings)
@@ -174,7 +155,10 @@ def whiten(values: Tensor, band: Band, fade: Tensor | None = None, means: Tensor
     ring = band.rings()
     rings = int(ring.max()) + 1
     count = ring_sums(torch.ones(ring.shape), ring, rings)
-    powers = torch.stack([ring_sums(squared(frame), ring, rings) for frame in values])
+    powers = torch.zeros(len(values), rings, dtype=torch.float64)
+    for frame, sums in zip(values, powers, strict=True):
+        _add_powers(frame.numpy(), ring.numpy(), sums.numpy())
+    powers[:, 0] = 0
     total = powers.sum(1).clamp_min(1e-30)
     scale = total / total.mean()
     power = (powers / scale[:, None]).mean(0) / count.clamp_min(1)
@@ -185,8 +169,24 @@ def whiten(values: Tensor, band: Band, fade: Tensor | None = None, means: Tensor
     factor = left / (scale[:, None] * power.clamp_min(floor)).sqrt()
     factor[:, 0] = 0
     for frame, table in zip(values, factor.to(torch.float32), strict=True):
-        frame *= table[ring]
+        _scale(frame.numpy(), ring.numpy(), table.numpy())
     return Spectra(band, values, ring, count, left, power)
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_powers(frame, ring, sums):  # pragma: no cover (compiled)
+    """Add the power of each coefficient of a frame (h, w) to that of its ring."""
+    for y in range(len(frame)):
+        for x in range(frame.shape[1]):
+            sums[ring[y, x]] += frame[y, x].real * frame[y, x].real + frame[y, x].imag * frame[y, x].imag
+
+
+@numba.njit(cache=True, nogil=True)
+def _scale(frame, ring, table):  # pragma: no cover (compiled)
+    """Multiply each coefficient of a frame (h, w) by what `table` says of its ring."""
+    for y in range(len(frame)):
+        for x in range(frame.shape[1]):
+            frame[y, x] *= table[ring[y, x]]
 
 
 def moved_back(values: Tensor, band: Band, motion: Tensor) -> Tensor:

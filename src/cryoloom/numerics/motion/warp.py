@@ -1,4 +1,4 @@
-"""Moving frames back: whole frames by Fourier phase, fields by interpolation with 16 taps an axis. What leaves the frame is mirrored in.
+"""Moving frames back by a field: interpolation with 16 taps an axis. What leaves the frame is mirrored in.
 
 The taps are the least-squares approximation of an exact shift up to 0.45 cycles/px that keeps constants. Averaged over sub-pixel places,
 amplitude is kept within 1 % up to 0.42 cycles/px, 5 % is lost at 0.447, 12 % at 0.46 (cubic B-splines lose 17 % at 0.4).
@@ -24,43 +24,6 @@ CELL = 16  # px along x that are sampled with one set of weights, unless displac
 STEEP = 0.1  # px
 STRIP = 128  # columns that are resampled together
 BEFORE = TAPS // 2 - 1  # taps before the place
-
-
-def _mirrored(start: int, length: int) -> Tensor:
-    """Return indices ``start … start + length - 1`` into an axis of `length`, reflected at its ends (the edge is not repeated)."""
-    period = max(1, 2 * length - 2)
-    index = torch.remainder(torch.arange(start, start + length), period)
-    return torch.minimum(index, period - index)
-
-
-def rigid_transform(frame: Tensor, motion: Tensor, out: Tensor | None = None) -> Tensor:
-    """Return the ``rfft2`` of a frame ``(h, w)`` whose content is moved back by `motion` ``(2,)``, (x, y) in px; in `out` if given.
-
-    Whole pixels are moved in place, mirrored at the edges; only the rest is a phase ramp, so that nothing comes in from the other side.
-    """
-    height, width = frame.shape
-    whole = torch.round(motion)
-    x, y = int(whole[0]), int(whole[1])
-    if x or y:
-        frame = frame[_mirrored(y, height)][:, _mirrored(x, width)]
-    transform = torch.fft.rfft2(frame)
-    turns = (-2 * math.pi * (whole - motion).to(torch.float64)).tolist()
-    along, down = turns[0] * np.fft.rfftfreq(width), turns[1] * np.fft.fftfreq(height)
-    out = transform if out is None else out
-    _turn(transform.numpy(), np.exp(1j * down).astype(np.complex64), np.exp(1j * along).astype(np.complex64), out.numpy())
-    return out
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True)
-def _turn(transform, down, along, out):  # pragma: no cover (compiled)
-    """Multiply a transform (h, w) by factors of its rows and of its columns."""
-    height, width = transform.shape
-    for y in range(height):
-        row, result, cos, sin = transform[y], out[y], down[y].real, down[y].imag
-        for x in range(width):
-            turn_re = cos * along[x].real - sin * along[x].imag
-            turn_im = cos * along[x].imag + sin * along[x].real
-            result[x] = complex(row[x].real * turn_re - row[x].imag * turn_im, row[x].real * turn_im + row[x].imag * turn_re)
 
 
 def warped(frame: Tensor, field: Field, number: int) -> Tensor:
@@ -113,7 +76,7 @@ def taps() -> NDArray[np.float32]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _reflected(index, length):  # pragma: no cover (compiled)
+def reflected(index, length):  # pragma: no cover (compiled)
     """Return where `index` falls on an axis of `length` that is mirrored at its ends."""
     period = max(1, 2 * length - 2)
     inside = index % period
@@ -138,8 +101,8 @@ def _resample_rows(image, nodes, table, margin):  # pragma: no cover (compiled)
     for y in range(height):
         line[margin : margin + width] = image[y]
         for i in range(margin):
-            line[i] = image[y, _reflected(i - margin, width)]
-            line[margin + width + i] = image[y, _reflected(width + i, width)]
+            line[i] = image[y, reflected(i - margin, width)]
+            line[margin + width + i] = image[y, reflected(width + i, width)]
         _between(nodes, y, moved)
         _fill(line, margin - BEFORE, 1, moved, width, table, row)
         image[y] = row[:width]
@@ -155,7 +118,7 @@ def _resample_columns(image, nodes, table, margin):  # pragma: no cover (compile
     for x in range(0, width, STRIP):
         count = min(STRIP, width - x)
         for y in range(height + 2 * margin):
-            strip[y, :count] = image[_reflected(y - margin, height), x : x + count]
+            strip[y, :count] = image[reflected(y - margin, height), x : x + count]
         here = nodes[:, x // NODE_STEP : x // NODE_STEP + 1 + (count + NODE_STEP - 1) // NODE_STEP]
         for y in range(height):
             _between(here, y, moved[: here.shape[1]])

@@ -14,18 +14,10 @@ from cryoloom.numerics.fourier.transforms import crop_rfft2
 
 Image = NDArray[np.float32]
 
-
-def exact_ratio(factor: float, *, largest: int = 64) -> Fraction:
-    """Return the fraction nearest to `factor` whose denominator is at most `largest`; binning by it is exact on both axes.
-
-    Raises
-    ------
-    ValueError
-        For a factor below 1.
-    """
-    if factor < 1:
-        raise ValueError(f"micrographs cannot be enlarged: the factor is {factor}")
-    return Fraction(factor).limit_denominator(largest)
+ROWS = 256
+"""Rows of a transform that are worked on together."""
+NEAR = 1e-6
+"""px within which a box still lies inside: rounding must not tell two samplings of one box apart."""
 
 
 def bin_image(image: Image, ratio: Fraction, transfer: Callable[[tuple[int, int]], Tensor] | None = None) -> Image:
@@ -59,9 +51,12 @@ def flip_phases(
     `defocus` is (u, v, angle, phase shift) in Å and degrees.
     """
     ky, kx = frequencies_2d(*image.shape, dtype=torch.float64)
-    transfer = ctf(kx / pixel_size, ky / pixel_size, *defocus, voltage=voltage, cs=cs, amplitude_contrast=ac)
-    flipped = torch.fft.rfft2(torch.from_numpy(image)) * torch.where(transfer < 0, -1.0, 1.0)
-    return torch.fft.irfft2(flipped, s=image.shape).numpy()
+    transform = torch.fft.rfft2(torch.from_numpy(image))
+    for rows in torch.arange(image.shape[0]).split(ROWS):  # χ of a whole micrograph would take ten times its memory
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        transfer = ctf(kx / pixel_size, ky[part] / pixel_size, *defocus, voltage=voltage, cs=cs, amplitude_contrast=ac)
+        transform[part] *= torch.where(transfer < 0, -1.0, 1.0)
+    return torch.fft.irfft2(transform, s=image.shape).numpy()
 
 
 def cut_boxes(image: Image, centres: NDArray[np.int64], box: int) -> Image:
@@ -72,7 +67,16 @@ def cut_boxes(image: Image, centres: NDArray[np.int64], box: int) -> Image:
     return image[rows[:, :, None], columns[:, None, :]]
 
 
-def inside(centres: NDArray[np.int64], box: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Tell which boxes lie wholly within an image of `shape` ``(h, w)``."""
-    low = centres - box // 2
-    return np.all((low >= 0) & (low + box <= np.array([shape[1], shape[0]])), axis=1)
+def inside(exact: NDArray[np.float64], extent: float, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tell which boxes lie within a micrograph of `shape` ``(h, w)`` px but for half a pixel of it.
+
+    Centres ``(n, 2)``, (x, y), and `extent`, the side of the box, are in px of the micrograph and not of the binned one: the same boxes fit whatever
+    sampling they are cut at, so that two extractions have the same particles.
+    """
+    low, reach = exact - extent / 2 + 0.5 + NEAR, np.array([shape[1], shape[0]])
+    return np.all((low >= 0) & (exact + extent / 2 <= reach + 0.5 + NEAR), axis=1)
+
+
+def on_image(exact: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tell which places ``(n, 2)``, (x, y) px, lie on an image of `shape` ``(h, w)``."""
+    return np.all((exact >= -0.5) & (exact <= np.array([shape[1], shape[0]]) - 0.5), axis=1)

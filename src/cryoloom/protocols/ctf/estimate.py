@@ -126,7 +126,7 @@ class CTFEstimate(
                 f"for detail of 10 Å; to leave them out, select ctf_resolution < {faint['ctf_resolution'].min():.4g}."
             )
         aliased = rows.filter(pl.col("ctf_aliasing") > pl.col("ctf_resolution")).height
-        if aliased > rows.height / 2:
+        if self.spectrum == "tiles" and aliased > rows.height / 2:
             job.warn(f"The rings of {aliased} micrographs are narrower than 4 px of the spectrum: a window above {self.window} shows more.")
 
     # -- some anew ----------------------------------------------------------------------------------------------

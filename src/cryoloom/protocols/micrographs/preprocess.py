@@ -344,6 +344,6 @@ class Preprocess(
 
 
 def _ratio(factor: float) -> Any:
-    from cryoloom.numerics.micrographs.bands import ratio_near
+    from cryoloom.numerics.fourier.ratios import exact_ratio
 
-    return ratio_near(factor)
+    return exact_ratio(factor)

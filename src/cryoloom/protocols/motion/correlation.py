@@ -14,7 +14,7 @@ MOST_GROUPS = 60
 class Correlation(
     Protocol,
     id="motion.correlation",
-    version=3,
+    version=4,
     outputs=form.Aligned,
     cite=("10.1038/nmeth.4193", "10.1107/S205225251801463X", "10.7554/eLife.06980"),
     aliases=("ProtRelionMotioncor", "ProtMotionCorr"),
@@ -90,17 +90,8 @@ class Correlation(
         return form.methods(out, "cross-correlation of frames, " + (f"in {local} movies also of patches" if local else "whole frames only"))
 
     def report(self, out: form.Aligned) -> list[Panel]:
-        from cryoloom.formats.mrc import read_mrc
-        from cryoloom.report.motion import SPECTRA, field_arrows, lengths, outliers, spectra, trajectories
+        from cryoloom.formats.motion_fields import largest_local, spectra_of
+        from cryoloom.report.motion import ARROWS, SPECTRA, panels
 
-        rows = out.micrographs.enabled().sort("motion_total")
-        shown = rows.head(SPECTRA)
-        images = [read_mrc(out.micrographs.file(path)).data for path in shown["psd_path"]]
-        size = float(out.micrographs.optics[0]["movie_pixel_size"])
-        widest = rows.sort("local_motion").row(-1, named=True)
-        arrows = (
-            [] if widest["motion_field"] is None else [field_arrows(widest, read_mrc(out.micrographs.file(widest["micrograph_path"])).data)]
-        )
-        return [
-            *trajectories(rows, size), *arrows, spectra(shown["micrograph_name"].to_list(), images), *lengths(rows), outliers(rows, size)
-        ]  # fmt: skip
+        done, size = out.micrographs, float(out.micrographs.optics[0]["movie_pixel_size"])
+        return panels(done.enabled(), size, spectra_of(done, SPECTRA), largest_local(done, ARROWS))

@@ -14,6 +14,7 @@ PLACES = 25
 class OpticalFlow(
     Protocol,
     id="motion.optical_flow",
+    version=2,
     outputs=form.Aligned,
     cite=("10.1016/j.jsb.2015.02.001", "10.1007/3-540-45103-X_50", "10.7554/eLife.06980"),
     aliases=("XmippProtOFAlignment", "ProtMovieAlignment"),
@@ -103,24 +104,8 @@ class OpticalFlow(
         return form.methods(out, f"correlation of whole frames{f' and, in {local} movies, by optical flow' if local else ''}")
 
     def report(self, out: form.Aligned) -> list[Panel]:
-        from cryoloom.formats.mrc import read_mrc
-        from cryoloom.report.motion import SPECTRA, lengths, outliers, spectra, trajectories
-        from cryoloom.report.panels import FlowArrows
+        from cryoloom.formats.motion_fields import largest_local, spectra_of
+        from cryoloom.report.motion import ARROWS, SPECTRA, panels
 
-        rows = out.micrographs.enabled().sort("motion_total")
-        shown = rows.head(SPECTRA)
-        images = [read_mrc(out.micrographs.file(path)).data for path in shown["psd_path"]]
-        size = float(out.micrographs.optics[0]["movie_pixel_size"])
-        widest = rows.sort("local_motion").row(-1, named=True)
-        flow = read_mrc(out.micrographs.file(widest["flow_path"])).data.reshape(2, -1, PLACES, PLACES)
-        last = flow[:, -1, 2::4, 2::4]
-        arrows = FlowArrows(
-            title=f"Local motion of {widest['micrograph_name']}",
-            image=read_mrc(out.micrographs.file(widest["micrograph_path"])).data,
-            dx=(last[0] - flow[0, -1].mean()).tolist(),
-            dy=(last[1] - flow[1, -1].mean()).tolist(),
-            caption=f"From the first frame to the last, the mean over the frame taken off; the largest of the set, {widest['local_motion']:.2f} Å RMS.",
-        )
-        return [
-            *trajectories(rows, size), arrows, spectra(shown["micrograph_name"].to_list(), images), *lengths(rows), outliers(rows, size)
-        ]  # fmt: skip
+        done, size = out.micrographs, float(out.micrographs.optics[0]["movie_pixel_size"])
+        return panels(done.enabled(), size, spectra_of(done, SPECTRA), largest_local(done, ARROWS))

@@ -168,10 +168,12 @@ class BlobPick(
         )
 
     def report(self, out: Picked) -> list[Panel]:
+        from cryoloom.formats.mrc import read_mrc
+
         picks = out.coordinates.items
         counts = picks.group_by("micrograph_id", maintain_order=True).len()
         return [
-            *picks_panel(out.coordinates),
+            *picks_panel(out.coordinates, read_mrc),
             Histogram(title="Probability", values=picks["score"].to_list(), label="probability of being a particle"),
             Histogram(title="Picks in a micrograph", values=[float(count) for count in counts["len"]], label="picks", bins=20),
         ]

@@ -10,6 +10,7 @@ from pydantic import model_validator
 
 from cryoloom.data import AnySet, Classes2D, Classes3D, OneSet, canonical_name
 from cryoloom.data.identity import content_of
+from cryoloom.data.places import best_apart
 from cryoloom.data.selections import FULL_SET, OF_A_PART, Ids, expanded
 from cryoloom.spec import Failure, Hint, Input, Job, Panel, Param, Protocol, WrongUse
 from cryoloom.tables import Dataset
@@ -233,18 +234,9 @@ class Select(
 
     def _apart(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the rows without the poorer of particles that classification moved to one place."""
-        from cryoloom.numerics.picking.peaks import keep_apart
-
         if not self.min_separation or not {"micrograph_id", "x", "y", "origin_x", "origin_y"} <= set(rows.columns):
             return rows
-        size = "micrograph_pixel_size" if "micrograph_pixel_size" in rows.columns else "pixel_size"
-        centres = {axis: pl.col(axis) * pl.col(size) - pl.col(f"origin_{axis}") for axis in "xy"}
-        best_first = rows.with_columns(**centres).sort("match", descending=True, maintain_order=True)
-        kept = [
-            group.filter(pl.Series(keep_apart(group["x"].to_numpy(), group["y"].to_numpy(), self.min_separation)))["id"]
-            for group in best_first.partition_by("micrograph_id", maintain_order=True)
-        ]
-        return rows.filter(pl.col("id").is_in(pl.concat(kept).implode())) if kept else rows
+        return rows.filter(pl.col("id").is_in(best_apart(self.items, self.min_separation, by="match", within=rows["id"]).implode()))
 
     def _reason(self) -> str:
         classes = f"classes {', '.join(map(str, self.ids))}" if self.ids else "all classes of the set"

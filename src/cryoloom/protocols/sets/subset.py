@@ -9,6 +9,7 @@ from pydantic import BeforeValidator
 from cryoloom.data import AnySet, OneSet
 from cryoloom.data.identity import coordinate_scales, family, name_column, on_trust, other_items
 from cryoloom.data.joining import clashes, joined, mixed_kinds
+from cryoloom.data.places import places
 from cryoloom.data.selections import FULL_SET, OF_A_PART
 from cryoloom.spec import Hint, Input, Job, Panel, Param, Protocol
 from cryoloom.tables import Dataset
@@ -211,7 +212,7 @@ def _near(one: Dataset, two: Dataset, radius: float) -> pl.Series:
     from scipy.spatial import KDTree
 
     keys = _micrograph_keys(one, two)
-    mine, theirs = (_positions(each, key) for each, key in zip((one, two), keys, strict=True))
+    mine, theirs = (places(each, key) for each, key in zip((one, two), keys, strict=True))
     trees = {key[0]: KDTree(rows.select("x", "y").to_numpy()) for key, rows in theirs.group_by("key")}
     found = [pl.Series("id", [], dtype=pl.Int64)]
     for key, rows in mine.group_by("key", maintain_order=True):
@@ -219,15 +220,3 @@ def _near(one: Dataset, two: Dataset, radius: float) -> pl.Series:
             distance, _ = trees[key[0]].query(rows.select("x", "y").to_numpy(), distance_upper_bound=radius)
             found.append(rows["id"].filter(pl.Series(distance <= radius)))
     return pl.concat(found)
-
-
-def _positions(dataset: Dataset, key: str) -> pl.DataFrame:
-    """Return ``id``, ``key`` (the micrograph) and ``x``, ``y`` in Å of a set's enabled rows; particles where alignment centred them."""
-    rows, scales = dataset.enabled(), coordinate_scales(dataset)
-    scale = pl.col("optics_group").replace_strict(scales, return_dtype=pl.Float64)
-
-    def known(name: str) -> pl.Expr:
-        return pl.col(name).fill_null(0.0) if name in rows.columns else pl.lit(0.0)
-
-    places = {axis: pl.col(axis) * scale + known(f"offset_{axis}") - known(f"origin_{axis}") for axis in "xy"}
-    return rows.select("id", key=pl.col(key), **places).drop_nulls()
