@@ -125,6 +125,18 @@ def test_movies_and_their_acquisition(movies):
     assert (counts * gain)[good].std() < counts[good].std()
 
 
+def test_what_covers_the_ice_is_told_by_kind(tmp_path):
+    dirty = {"movies": 1, "frames": 2, "border_fraction": 1.0, "sheets": 2.0, "beads": 5.0, "contaminants": 1.0}
+    simulate(tmp_path / "set", "tiny", 7, overrides=MOVIES | dirty)
+    truth = tmp_path / "set/truth"
+    kinds = dict(read_star(truth / "covers.star")["covers"].iter_rows())
+    covers = mrcfile.read(truth / "covers/movie_0001.mrc")
+    assert np.array_equal(covers > 0, mrcfile.read(truth / "masks/movie_0001.mrc") > 0)
+    there = {kinds[number] for number in np.unique(covers[covers > 0])}
+    listed = set(read_star(truth / "contaminants.star")["contaminants"]["cryoloomKind"])
+    assert there & {"foil", "tear"} and there - {"foil", "tear"} <= listed and {"sheet", "gold"} & listed
+
+
 def test_truth_of_movies_joins(movies):
     truth = movies / "truth"
     table = read_star(truth / "movies.star")["movies"]

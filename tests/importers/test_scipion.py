@@ -152,7 +152,7 @@ def test_links_go_to_our_outputs(ribosome):
     assert link("28", "micrographs") == "8.micrographs", "those that were picked on"
     assert link("45", "particles") == "44.particles" and link("45", "reference") == "44.classes"
     assert runs["45"].parameters["reference_class"] == 2
-    assert link("18", "xmippParticlePicking") == "16."
+    assert link("18", "model") == "16.model" and link("18", "micrographs") == "14.micrographs"
     monitor = runs["50"].inputs
     assert [name[each["run"]] for each in monitor["inputProtocols"]] == ["2", "11"]
     assert [name[each["run"]] for each in monitor["_prerequisites"]] == ["41", "48"]
@@ -233,6 +233,22 @@ def test_boxes_of_the_older_and_the_newer_form(tmp_path, form, meant):
     project.import_workflow(tmp_path / "flow.json")
     parameters = by_step(project)["9"].parameters
     assert {name: parameters[name] for name in meant} == meant
+
+
+def test_coordinates_are_cleaned_on_the_micrographs_they_were_picked_on(tmp_path):
+    screen = {"object.className": "XmippProtDeepMicrographScreen", "inputCoordinates": "7.outputCoordinates", "threshold": 0.8}
+    flow = [
+        {"object.className": "ProtImportMicrographs", "object.id": "3", "filesPath": "/old", "filesPattern": "*.mrc"},
+        {"object.className": "ProtImportMicrographs", "object.id": "4", "filesPath": "/binned", "filesPattern": "*.mrc"},
+        {"object.className": "ProtImportCoordinates", "object.id": "7", "inputMicrographs": "3.outputMicrographs", "filesPattern": "*.box"},
+        {**screen, "object.id": "9", "micsSource": 0},
+        {**screen, "object.id": "10", "micsSource": 1, "inputMicrographs": "4.outputMicrographs"},
+    ]
+    (tmp_path / "flow.json").write_text(json.dumps(flow))
+    nodes = {node.id: node for node in import_workflow(None, tmp_path / "flow.json").workflow.nodes}
+    assert nodes["9"].protocol == "pick.clean" and nodes["9"].parameters["threshold"].value == 0.8
+    assert nodes["9"].inputs == {"coordinates": "7.coordinates", "micrographs": "3.micrographs"}
+    assert nodes["10"].inputs == {"coordinates": "7.coordinates", "micrographs": "4.micrographs"}
 
 
 # -- pointers, templates, hostile files -------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def test_relion_tutorial(tmp_path):
     detector = values(nodes["2"])
     assert (detector["gain_rotation"], detector["gain_flip"], detector["eer_grouping"]) == (90, "left-right", 32)
     assert values(nodes["196"])["astigmatism"] == 0, "not restrained"
-    assert nodes["462"].inputs["items"] == "380.classes" and nodes["518"].inputs["inputReferences"] == "462.classes"
+    assert nodes["462"].inputs["items"] == "380.classes" and nodes["518"].inputs["templates"] == "462.classes"
     assert nodes["728"].inputs == {"items": "380.particles", "classes": "380.classes"} and values(nodes["728"]) == {"mode": "auto"}
     assert not nodes["728"].needs and nodes["798"].inputs["particles"] == "728.particles"
     assert nodes["1046"].inputs["items"] == "856.particles" and nodes["1081"].inputs["items"] == "856.classes"

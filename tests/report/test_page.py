@@ -10,6 +10,7 @@ from cryoloom.numerics.masks.soft import radius_from_centre
 from cryoloom.report.html import Section, render
 from cryoloom.report.panels import (
     AngularDistribution,
+    Bars,
     FlowArrows,
     Funnel,
     Histogram,
@@ -41,6 +42,8 @@ PANELS = [
     MapSurface(title="Surface", volume=BALL, level=2.0),
     FlowArrows(title="Flow", image=RNG.normal(size=(60, 90)), dx=[[1.0, 0.5], [0.0, -1.0]], dy=[[0.0, 0.2], [0.3, 0.0]]),
     MarkedImage(title="Picks", image=RNG.normal(size=(60, 90)), x=[10.0, 80.0], y=[20.0, 40.0], radius=8.0),
+    MarkedImage(title="Scores", image=RNG.normal(size=(60, 90)), x=[10.0, 80.0], y=[20.0, 40.0], radius=8.0, scores=[0.2, 1.0]),
+    Bars(title="Counts", values=[40.0, 41.0, 3.0], names=["m1", "m2", "m3"], label="picks"),
     Notice(level="warning", text="mind the <gap>"),
     TableView(title="Rows", columns={"name": ["a", "b"], "value": [1.23456, None]}, limit=1),
     Trajectory(title="Motion", x=[0.0, 1.0, 1.5], y=[0.0, 0.5, 0.2]),

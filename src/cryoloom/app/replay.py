@@ -10,6 +10,7 @@ from cryoloom.app.outputs import OutputRef
 from cryoloom.app.preparation import prepare
 from cryoloom.app.references import find_output
 from cryoloom.app.runs import Observer, Run
+from cryoloom.data.marks import MARKS
 from cryoloom.engine import environment
 from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.provenance import ancestry, verify
@@ -121,6 +122,8 @@ def _made(there: ProjectFolder, old: Run) -> Run:
         made = prepare(there, old.protocol, {**old.parameters, **inputs}, seed=old.seed, name=old.label, run_id=old.id)
         if old.folder.record.get("streams"):
             _tell_the_end(old, made)
+        if (old.folder.path / MARKS).exists():  # nobody picks by hand twice the same
+            shutil.copyfile(old.folder.path / MARKS, made.folder.path / MARKS)
         return made
     run = Run(known[old.id])
     if (run.protocol, run.seed) != (old.protocol, old.seed):

@@ -225,7 +225,7 @@ class Run:
         if standing.state is State.FAILED:
             return Failure(record.get("error", "failed"), f"{name} failed: {standing.reason}", record.get("cure", ""))
         cure = record.get("cure") or f"`cryoloom resume` goes on with {self.id}; what is finished is kept."
-        return Failure(f"run-{standing.state}", f"{name} is {standing.state}: {standing.reason}.", cure)
+        return Failure(f"run-{standing.state}", f"{name} is {standing.state}: {standing.reason.rstrip('.')}.", cure)
 
     @property
     def environment(self) -> dict[str, Any] | None:

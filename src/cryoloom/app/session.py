@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryoloom.app import (
     comparison,
@@ -27,6 +27,9 @@ from cryoloom.engine.provenance import Verification, ancestry, trace, verify
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import WrongUse
 from cryoloom.spec.words import counted
+
+if TYPE_CHECKING:
+    from cryoloom.app.picking import PickingSession
 
 __all__ = ["Observer", "OutputRef", "Project", "Run", "create_project", "list_projects", "open_project"]
 
@@ -207,6 +210,12 @@ class Project:
     def explain(self, protocol: str, values: Mapping[str, Any] | None = None, *, seed: int = 0, **more: Any) -> str:
         """Return why a run with these values would be computed, or which run has done it already."""
         return preparation.why(self.folder, protocol, {**(values or {}), **more}, seed=seed)
+
+    def picking(self, name: "str | Run") -> "PickingSession":
+        """Open the picking of a run of `pick.manual` that waits for somebody; see `cryoloom.app.picking.PickingSession`."""
+        from cryoloom.app.picking import open_picking
+
+        return open_picking(self.find(name))
 
     # -- workflows ----------------------------------------------------------------------------------------------
 

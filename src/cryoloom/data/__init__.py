@@ -11,6 +11,7 @@ from cryoloom.data.kinds import (
     Micrographs,
     Movies,
     Particles,
+    PickingModel,
     Volume,
 )
 from cryoloom.data.selections import AnySet, OneSet
@@ -30,6 +31,7 @@ __all__ = [
     "Movies",
     "OneSet",
     "Particles",
+    "PickingModel",
     "Volume",
     "canonical_name",
     "column_named",

@@ -27,7 +27,7 @@ class Micrographs(
     Dataset,
     kind="micrographs",
     required=("micrograph_name", "micrograph_path", "width", "height", "optics_group", "enabled", "fail_reason"),
-    diagnostic=("psd_path",),
+    diagnostic=("psd_path", "cover_path", "thumbnail_path"),
 ):
     """Aligned micrographs, protein dark; ``id`` is the movie's.
 
@@ -48,6 +48,10 @@ class CTFs(
 
 class Coordinates(Dataset, kind="coordinates", required=("micrograph_id", "micrograph_name", "x", "y", "score", "optics_group")):
     """Particle centres in px of the micrographs they were picked on; meta: ``diameter`` (Å)."""
+
+
+class PickingModel(Dataset, kind="picking_model", required=("model_path",)):
+    """What a picker has learned, one row; meta: ``diameter`` (Å), ``box_size`` (px) and ``pixel_size`` of the micrographs it was learned on."""
 
 
 class Particles(Dataset, kind="particles", required=("micrograph_id", "stack_path", "stack_index", "optics_group")):

@@ -1,9 +1,11 @@
 """Picked positions: the columns all pickers write, and positions brought onto the micrographs that a step works on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
+from blake3 import blake3
 
 from cryoloom.data.identity import coordinate_scales
 from cryoloom.data.kinds import Coordinates
@@ -16,7 +18,7 @@ PICK = {
 """``micrograph_path`` is the file that was picked on, so that later steps can look at it without being told."""
 
 
-def pick_rows(micrograph: Mapping[str, Any], diameter: float, **columns: Any) -> pl.DataFrame:
+def pick_rows(micrograph: Mapping[str, Any], diameter: float | Sequence[float], **columns: Any) -> pl.DataFrame:
     """Return the rows of one micrograph's picks, numbered in their order.
 
     Parameters
@@ -24,7 +26,7 @@ def pick_rows(micrograph: Mapping[str, Any], diameter: float, **columns: Any) ->
     micrograph
         Its ``id``, ``micrograph_name``, ``optics_group`` and, in ``micrograph_path``, the file that was picked on.
     diameter
-        Å.
+        Å, one for all or one a pick.
     columns
         ``x``, ``y`` (px), ``score`` and what else a picker says of its picks, one value a pick.
     """
@@ -32,7 +34,7 @@ def pick_rows(micrograph: Mapping[str, Any], diameter: float, **columns: Any) ->
         "micrograph_id": pl.lit(micrograph["id"], pl.Int64),
         "micrograph_name": pl.lit(micrograph["micrograph_name"], pl.String),
         "micrograph_path": pl.lit(micrograph["micrograph_path"], pl.String),
-        "diameter": pl.lit(float(diameter), pl.Float64),
+        "diameter": pl.lit(diameter, pl.Float64) if isinstance(diameter, float | int) else pl.Series(diameter, dtype=pl.Float64),
         "optics_group": pl.lit(micrograph["optics_group"], pl.Int64),
     }
     number = pl.int_range(pl.len(), dtype=pl.Int64)
@@ -78,3 +80,11 @@ def on_micrographs(coordinates: Coordinates, micrographs: Dataset) -> pl.DataFra
         for axis in "xy"
     )
     return rows.select(coordinates.items.columns)
+
+
+def model_file(model: Dataset | None, root: Path) -> tuple[str | None, str]:
+    """Return path and content of what a picker has learned, for items to be done again when it is another; nothing without a model."""
+    if model is None:
+        return None, ""
+    path = model.items["model_path"][0]
+    return path, blake3((root / path).read_bytes()).hexdigest()

@@ -3,7 +3,8 @@ import pytest
 
 from cryoloom.numerics.simulate.contaminants import KINDS, draw_contaminant, phase_and_outline
 from cryoloom.numerics.simulate.detector import HOT, draw_camera
-from cryoloom.numerics.simulate.field import Recipe, draw_specimen, ice
+from cryoloom.numerics.simulate.field import Recipe, draw_specimen, ice, number_of
+from cryoloom.numerics.simulate.films import BORDERS, border
 from cryoloom.numerics.simulate.fourier import backward, forward, frequencies
 from cryoloom.numerics.simulate.motion import Motion, draw_motion, warp
 from cryoloom.numerics.simulate.movie import expose, intensities, micrograph
@@ -178,7 +179,35 @@ def test_particles_keep_apart_from_each_other_and_from_contaminants():
     assert field.contaminated.mean() > 0.2
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def test_what_covers_the_ice_is_numbered_and_dark():
+    field = specimen(height=500, width=600, particles=20, sheets=2.0, beads=6.0, border_fraction=1.0, seed=5)
+    assert {"sheet", "gold"} <= {item.kind for item in field.contaminants}
+    for item in field.contaminants:
+        if item.kind == "gold":
+            assert field.covers[round(item.y), round(item.x)] == number_of("gold")
+    beyond = np.isin(field.covers, [number_of(kind) for kind in BORDERS])
+    assert 0.03 < beyond.mean() < 0.45
+    assert not any(field.contaminated[round(p.y), round(p.x)] for p in field.particles)
+    frame = field.background[field.margin : field.margin + 500, field.margin : field.margin + 600]
+    bead, clear = field.covers == number_of("gold"), field.covers == 0
+    assert np.median(frame[bead & ~beyond]) > np.median(frame[clear]) + 0.2
+
+
+@pytest.mark.parametrize("kind", BORDERS)
+def test_borders_are_steps_of_the_phase(kind):
+    phase, beyond = border(kind, (300, 400), 8.0, MICROSCOPE, np.random.default_rng(3))
+    step = np.median(phase[beyond]) - np.median(phase[~beyond])
+    assert 0.05 < abs(step) < 2.0 and (step < 0) == (kind == "tear") and 0.05 < beyond.mean() < 0.42
+
+
+def test_fields_without_sheets_beads_and_borders_are_drawn_as_before():
+    """The same random numbers are used, and no others: data sets of a seed stay what they were."""
+    field = specimen(height=400, width=400, particles=20, contaminants=3.0, carbon_fraction=1.0, seed=2)
+    assert len(field.particles) == 14 and field.particles[-1].x == pytest.approx(92.7253081665278, abs=1e-9)
+    assert field.defocus.u == pytest.approx(17311.9966, abs=1e-3) and abs(field.contaminated.sum() - 34327) < 10
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "sheet"])
 def test_contaminants_cover_about_what_they_claim(kind):
     rng = np.random.default_rng(1)
     item = draw_contaminant(kind, 0.0, 0.0, 140.0, rng)

@@ -3,60 +3,21 @@
 import numpy as np
 import polars as pl
 import pytest
+from crowded_micrographs import DIAMETER, OPTICS, PIXEL
 from plain_job import PlainJob
 from scipy.optimize import linear_sum_assignment
 
 from cryoloom.data import CTFs, Micrographs
 from cryoloom.formats.mrc import write_mrc
-from cryoloom.numerics.simulate.field import Recipe, draw_specimen
-from cryoloom.numerics.simulate.motion import Motion
-from cryoloom.numerics.simulate.movie import intensities
-from cryoloom.numerics.simulate.optics import Microscope
-from cryoloom.numerics.simulate.phantom import p80
+from cryoloom.formats.star import read_star
+from cryoloom.numerics.picking.matching import agreement
 from cryoloom.protocols.pick.blob import BlobPick
 from cryoloom.spec import Failure
-
-PIXEL, DIAMETER = 2.4, 150.0
-OPTICS = [{"optics_group": 1, "optics_group_name": "a", "pixel_size": PIXEL, "voltage": 300.0, "cs": 2.0, "amplitude_contrast": 0.1}]
-
-
-def simulate(shape, seed):
-    """Return the counts of one micrograph and the true centres of its particles."""
-    rng, microscope = np.random.default_rng(seed), Microscope(300.0, 2.0, 0.1)
-    recipe = Recipe(*shape, PIXEL, 60, contaminants=3.0, carbon_fraction=0.3)
-    specimen = draw_specimen(recipe, [p80()], microscope, rng)
-    still = Motion(np.zeros((1, 2)), np.zeros((2, 6, 3)))
-    expected = next(intensities(specimen, still, microscope, 15.0))
-    truth = np.array([(particle.x, particle.y) for particle in specimen.particles])
-    return rng.poisson(expected * 30 * PIXEL**2).astype(np.float32), truth
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    root = tmp_path_factory.mktemp("project")
-    rows, truth = [], {}
-    for number, shape in ((1, (700, 700)), (2, (600, 800)), (3, (700, 700))):
-        image, truth[number] = simulate(shape, number)
-        write_mrc(root / f"m{number}.mrc", image if number < 3 else np.zeros_like(image), PIXEL)
-        if number == 3:
-            write_mrc(root / "m3_weighted.mrc", image, PIXEL)
-        rows.append(
-            {
-                "id": number,
-                "micrograph_name": f"m{number}",
-                "micrograph_path": f"m{number}.mrc",
-                "weighted_path": "m3_weighted.mrc" if number == 3 else None,
-                "width": shape[1],
-                "height": shape[0],
-            }
-        )
-    frame = pl.DataFrame(rows).with_columns(optics_group=pl.lit(1, pl.Int64), enabled=pl.lit(True), fail_reason=pl.lit(""))
-    return Micrographs(frame, root, optics=OPTICS), truth
 
 
 @pytest.fixture(scope="module")
 def picked(scene):
-    micrographs, truth = scene
+    micrographs, truth, _ = scene
     job = PlainJob(micrographs.root, micrographs.root)
     protocol = BlobPick(micrographs=micrographs, diameter=DIAMETER)
     out = protocol.run(job)
@@ -90,17 +51,17 @@ def test_the_table_is_as_the_contract_says(picked):
     assert out.coordinates.meta["diameter"] == DIAMETER and out.coordinates.optics == OPTICS
     summary = protocol.summary(out)
     assert summary["particles"] == len(items) and 0.9 < summary["expected share of true picks"] <= 1
-    assert len(protocol.report(out)) == 3
+    assert len(protocol.report(out)) == 4
 
 
 def test_the_same_again_is_the_same_bits(scene, picked):
-    micrographs, _ = scene
+    micrographs, _, _ = scene
     again = BlobPick(micrographs=micrographs, diameter=DIAMETER).run(PlainJob(micrographs.root, micrographs.root))
     assert again.coordinates.items.equals(picked[1].coordinates.items)
 
 
 def test_micrographs_without_ctf_are_left_out(scene):
-    micrographs, _ = scene
+    micrographs, _, _ = scene
     columns = {"id": [1, 2, 3], "micrograph_id": [1, 2, 3], **{name: [1e4] * 3 for name in ("defocus_u", "defocus_v")}}
     ctfs = CTFs(pl.DataFrame({**columns, "defocus_angle": [0.0] * 3, "phase_shift": [0.0] * 3}), micrographs.root, optics=OPTICS)
     job = PlainJob(micrographs.root, micrographs.root)
@@ -110,7 +71,7 @@ def test_micrographs_without_ctf_are_left_out(scene):
 
 
 def test_an_unreadable_micrograph_does_not_stop_the_others(scene, tmp_path):
-    micrographs, _ = scene
+    micrographs, _, _ = scene
     (micrographs.root / "broken.mrc").write_bytes(b"no header")
     broken = micrographs.items.with_columns(
         micrograph_path=pl.when(pl.col("id") == 2).then(pl.lit("broken.mrc")).otherwise("micrograph_path")
@@ -138,16 +99,59 @@ def test_empty_micrographs_finish_with_a_warning(tmp_path):
     protocol = BlobPick(micrographs=micrographs, diameter=DIAMETER)
     out = protocol.run(job)
     assert len(out.coordinates) <= 2 and job.warnings
-    assert protocol.summary(out)["micrographs"] == 1 and protocol.report(out)
+    assert protocol.summary(out)["micrographs"] == 1 and protocol.report(out) == []
     with pytest.raises(Failure, match="no micrograph is left"):
         BlobPick(micrographs=micrographs.disable({1: "bad"}), diameter=DIAMETER).run(job)
 
 
+def test_a_range_of_diameters(scene, picked, tmp_path):
+    micrographs, _, _ = scene
+    protocol = BlobPick(micrographs=micrographs, diameter=110.0, diameter_max=200.0)
+    out = protocol.run(PlainJob(tmp_path, micrographs.root))
+    assert len(out.coordinates) >= 0.9 * len(picked[1].coordinates) and "110 to 200 Å" in protocol.methods(out)
+    assert out.coordinates.items["diameter"].is_between(110.0, 200.0).all()
+    hints = list(BlobPick(micrographs=micrographs, diameter=110.0, diameter_max=90.0).check())
+    assert [(hint.parameter, hint.fix) for hint in hints] == [("diameter_max", 110.0)]
+
+
 def test_hints(scene):
-    micrographs, _ = scene
+    micrographs, _, _ = scene
     hints = list(BlobPick(micrographs=micrographs, diameter=900.0).check())
     assert [(hint.parameter, hint.error) for hint in hints] == [("diameter", True)]
     assert hints[0].fix == 720.0 and "larger than half the micrograph" in hints[0].message
     assert not list(BlobPick(micrographs=micrographs, diameter=DIAMETER).check())
     with pytest.raises(Failure, match="diameter"):
         BlobPick(micrographs=micrographs, diameter=900.0).run(PlainJob(micrographs.root, micrographs.root))
+
+
+def test_a_blank_micrograph_is_named(scene, tmp_path):
+    micrographs, _, _ = scene
+    blank = micrographs.items.with_columns(weighted_path=pl.lit(None, pl.String)).filter(pl.col("id") == 3)
+    with pytest.raises(Failure, match="m3: all its pixels are the same"):
+        BlobPick(micrographs=Micrographs(blank, micrographs.root, optics=OPTICS), diameter=DIAMETER).run(
+            PlainJob(tmp_path, micrographs.root)
+        )
+
+
+def test_a_real_micrograph(test_data, tmp_path):
+    """β-galactosidase, EMPIAR-10017, by its diameter alone; the curated picks are of the published set."""
+    from PIL import Image
+
+    image = np.asarray(Image.open(test_data / "micrograph-10017" / "Falcon_2012_06_12-14_33_35_0.jpg"), dtype=np.float32)
+    write_mrc(tmp_path / "m.mrc", image, 1.77)
+    row = {
+        "id": 1,
+        "micrograph_name": "m",
+        "micrograph_path": "m.mrc",
+        "weighted_path": None,
+        "width": 4096,
+        "height": 4096,
+        "optics_group": 1,
+    }
+    optics = [{**OPTICS[0], "pixel_size": 1.77}]
+    micrographs = Micrographs(pl.DataFrame([{**row, "enabled": True, "fail_reason": ""}]), tmp_path, optics=optics)
+    picks = BlobPick(micrographs=micrographs, diameter=180.0).run(PlainJob(tmp_path, tmp_path)).coordinates.items
+    table = read_star(test_data / "micrograph-10017" / "cryosegnet_14_33_35_picks.star")
+    curated = next(iter(table.values())).select("rlnCoordinateX", "rlnCoordinateY").to_numpy().astype(float)
+    found = agreement([(picks.select("x", "y").to_numpy(), picks["score"].to_numpy())], [curated], 180.0 / 1.77)
+    assert found.recall >= 0.65 and found.precision >= 0.75

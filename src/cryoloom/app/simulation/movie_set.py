@@ -7,7 +7,8 @@
   what must be *added* to a frame to lay it on the first, minus the displacement of its content; the first is 0. The aligned sum lies in the
   place of the first frame, and so do all coordinates. (Checked against ``relion_run_motioncorr --use_own``.)
 - ``micrographs_ctf.star``; ``particles.star``: centre in px (array order, origin 0), pose, defocus, class, whether broken (``cryoloomJunk``);
-- ``contaminants.star``, and ``masks/NAME.mrc``: every fourth pixel, 1 on contaminants and carbon;
+- ``contaminants.star``, and ``masks/NAME.mrc``: every fourth pixel, 1 on contaminants and films; ``covers/NAME.mrc``: the same pixels, numbered by what
+  lies there, from 1 in the order of ``covers.star``;
 - ``volume.mrc`` (Da/Å³) and ``atoms.npy`` of each conformation.
 
 Memory: about 100 bytes for each pixel of a frame and one movie's counts, for each thread (1.8 GB for 16 frames of 4096²).
@@ -57,14 +58,16 @@ def simulate_movies(
         bad_column=preset.bad_column,
     )  # fmt: skip
     recipe = recipe_of(preset)
-    for folder in ("movies", "truth/motion", "truth/masks"):
+    for folder in ("movies", "truth/motion", "truth/masks", "truth/covers"):
         (directory / folder).mkdir(parents=True)
 
     def one(part: slice) -> MovieTruth:
         number = part.start
         rng = np.random.default_rng((seed, 2, number))
         specimen = draw_specimen(recipe, phantoms, microscope, rng)
-        if len(specimen.particles) < 0.5 * preset.particles_per_movie and not preset.carbon_fraction:
+        if len(specimen.particles) < 0.5 * preset.particles_per_movie and not (
+            preset.carbon_fraction or preset.border_fraction or preset.sheets
+        ):
             raise WrongUse(
                 "simulate-room",
                 f"simulate: only {len(specimen.particles)} of {preset.particles_per_movie} particles of {2.0 * phantoms[0].radius:.0f} Å fit into "
@@ -77,9 +80,10 @@ def simulate_movies(
         for frame, image in enumerate(expose(specimen, motion, microscope, camera, preset.dose_per_frame, rng)):
             counts[frame] = np.minimum(image, np.iinfo(kind).max if kind.kind in "iu" else 65504)
         write_movie(directory / "movies" / f"{name}{movie_suffix(preset.format)}", counts, preset.pixel_size, preset.format)
-        write_image(directory / "truth/masks" / f"{name}.mrc", specimen.contaminated[::4, ::4].astype(np.int8), 4.0 * preset.pixel_size)
+        for folder, lies in (("masks", specimen.contaminated), ("covers", specimen.covers)):
+            write_image(directory / "truth" / folder / f"{name}.mrc", lies[::4, ::4].astype(np.int8), 4.0 * preset.pixel_size)
         # What was drawn is kept, the canvas it was drawn on is not.
-        return MovieTruth(name, motion, replace(specimen, background=NOTHING, contaminated=NOTHING.astype(bool)))
+        return MovieTruth(name, motion, replace(specimen, background=NOTHING, covers=NOTHING.astype(np.uint8)))
 
     movies: list[MovieTruth] = []
     for movie in ordered(one, blocks(preset.movies, 1), threads):

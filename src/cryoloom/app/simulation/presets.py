@@ -134,6 +134,9 @@ class MoviePreset(Sample):
     separation: float = 1.1
     contaminants: float = 2.0
     carbon_fraction: float = 0.0
+    border_fraction: float = 0.0
+    sheets: float = 0.0
+    beads: float = 0.0
     junk_fraction: float = 0.0
     ice: float = 0.025
     gradient: float = 0.04

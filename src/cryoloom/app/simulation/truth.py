@@ -10,6 +10,7 @@ import polars as pl
 from cryoloom.app.simulation.files import movie_suffix
 from cryoloom.app.simulation.presets import MoviePreset
 from cryoloom.formats.star import write_star
+from cryoloom.numerics.simulate.contaminants import COVERS
 from cryoloom.numerics.simulate.motion import Motion
 from cryoloom.numerics.simulate.specimen import Specimen
 
@@ -78,6 +79,8 @@ def write_movie_truth(directory: Path, preset: MoviePreset, movies: list[MovieTr
         },
     )
     write_star(truth / "contaminants.star", {"contaminants": contaminants})
+    numbers = {"cryoloomCover": list(range(1, len(COVERS) + 1)), "cryoloomKind": list(COVERS)}
+    write_star(truth / "covers.star", {"covers": pl.DataFrame(numbers)})
 
 
 def _motion(preset: MoviePreset, movie: MovieTruth, path: str) -> dict[str, Any]:

@@ -175,9 +175,18 @@ def _votes(step: Step, whole: Conversion) -> None:
         step.parameters["votes"] = int(votes) if votes > 0 else max(1, len(step.pointers.get("inputCoordinates", [])))
         if step.has("by"):
             step.parameters["by"] = "votes"
-    if "consensusRadius" in step.pointers:
-        step.used.add("consensusRadius")
-        step.needs["radius"] = f"is bound to {step.record['consensusRadius']} of the old project"
+    _bound(step, "consensusRadius", "radius")
+
+
+def _topaz(step: Step, whole: Conversion) -> None:
+    """Ask for the diameter where Topaz's radius hung on another step."""
+    _bound(step, "radius", "diameter")
+
+
+def _bound(step: Step, theirs: str, ours: str) -> None:
+    if theirs in step.pointers:
+        step.used.add(theirs)
+        step.needs[ours] = f"is bound to {step.record[theirs]} of the old project"
 
 
 def _extract(step: Step, whole: Conversion) -> None:
@@ -333,6 +342,7 @@ BY_CLASS: Mapping[str, Callable[[Step, Conversion], None]] = {
     "ProtRelionPostprocess": _sharpen,
     "ProtRelionCreateMask3D": _mask,
     "XmippProtConsensusPicking": _votes,
+    "TopazProtPicking": _topaz,
     "ProtSubSet": _subset_by_ids,
     "ProtUserSubSet": _user_subset,
     "ProtRelionSelectClasses2D": _class_ranker,

@@ -45,30 +45,53 @@ class Blobs:
     decoys: Array
 
 
-def find_blobs(scene: Scene, *, border: float = 0.3) -> Blobs:
-    """List the blobs of `scene`; centres nearer than `border` diameters to an edge are left out.
+class BlobMap:
+    """The detail of a scene, as maps that blobs are the maxima of."""
 
-    Where there is more detail of the other sign the blob is the halo of a contaminant and left out, too.
-    """
-    detail = Detail(scene.pixels, scene.pixel_size, scene.diameter)
-    if not detail.seen:
-        none = np.zeros(0)
-        return Blobs(none, none, none, np.zeros((0, len(FEATURES))), np.zeros((0, len(FEATURES))))
-    (dark, dark_around), (bright, bright_around) = detail.sums(1.0), detail.sums(-1.0)
-    apart, margin = CROWD * scene.diameter, border * scene.diameter
-    strengths = dark.numpy()
-    rows, columns = find_peaks(strengths, FAINTEST, apart, border=margin)
-    own = strengths[rows, columns] > bright.numpy()[rows, columns]
-    rows, columns = rows[own], columns[own]
-    y, x = refine_peaks(strengths, rows, columns)
-    decoys = find_peaks(bright.numpy(), FAINTEST, apart, border=margin)
-    return Blobs(
-        x=x * scene.scale[1],
-        y=y * scene.scale[0],
-        strength=strengths[rows, columns].astype(np.float64),
-        features=_features(dark, dark_around, rows, columns),
-        decoys=_features(bright, bright_around, *decoys),
-    )
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        detail = Detail(scene.pixels, scene.pixel_size, scene.diameter)
+        self._seen = detail.seen
+        if detail.seen:
+            (self._dark, self._dark_around), (self._bright, self._bright_around) = detail.sums(1.0), detail.sums(-1.0)
+
+    def blobs(self, border: float) -> Blobs:
+        """List the blobs; centres nearer than `border` diameters to an edge are left out.
+
+        Where there is more detail of the other sign the blob is the halo of a contaminant and left out, too.
+        """
+        scene = self._scene
+        if not self._seen:
+            none = np.zeros(0)
+            return Blobs(none, none, none, np.zeros((0, len(FEATURES))), np.zeros((0, len(FEATURES))))
+        apart, margin = CROWD * scene.diameter, border * scene.diameter
+        strengths, others = self._dark.numpy(), self._bright.numpy()
+        rows, columns = find_peaks(strengths, FAINTEST, apart, border=margin)
+        own = strengths[rows, columns] > others[rows, columns]
+        rows, columns = rows[own], columns[own]
+        y, x = refine_peaks(strengths, rows, columns)
+        decoys = find_peaks(others, FAINTEST, apart, border=margin)
+        return Blobs(
+            x=x * scene.scale[1],
+            y=y * scene.scale[0],
+            strength=strengths[rows, columns].astype(np.float64),
+            features=_features(self._dark, self._dark_around, rows, columns),
+            decoys=_features(self._bright, self._bright_around, *decoys),
+        )
+
+    def features_at(self, x: Array, y: Array) -> Array:
+        """Return `FEATURES` ``(n, 2)`` at places in px of the micrograph, blobs or not."""
+        if not self._seen:
+            return np.zeros((len(x), len(FEATURES)))
+        height, width = self._dark.shape
+        rows = np.clip(np.rint(np.asarray(y) / self._scene.scale[0]).astype(np.int64), 0, height - 1)
+        columns = np.clip(np.rint(np.asarray(x) / self._scene.scale[1]).astype(np.int64), 0, width - 1)
+        return _features(self._dark, self._dark_around, rows, columns)
+
+
+def find_blobs(scene: Scene, *, border: float = 0.3) -> Blobs:
+    """List the blobs of `scene`; centres nearer than `border` diameters to an edge are left out."""
+    return BlobMap(scene).blobs(border)
 
 
 def _features(near: Tensor, around: Tensor, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Array:

@@ -1,4 +1,4 @@
-"""What a picker may fall for: ice crystals, droplets, aggregates, denatured threads, a carbon edge."""
+"""What a picker may fall for: ice crystals and sheets, droplets, aggregates, denatured threads, beads of gold, a carbon edge."""
 
 from dataclasses import dataclass
 
@@ -18,6 +18,10 @@ ICE_POTENTIAL = 4.5
 """Mean inner potential of ice above vacuum, V; a droplet of ethane scatters less than the ice it replaces."""
 CARBON_POTENTIAL = 6.0
 """Mean inner potential of carbon above that of the ice beside it, V."""
+GOLD_POTENTIAL = 25.0
+"""Mean inner potential of gold above that of the ice it lies in, V."""
+COVERS = ("carbon", "foil", "tear", *KINDS, "sheet", "gold")
+"""All that covers ice; the number of a pixel in a map of what covers it is 1 + the place in this list, 0 where there is ice alone."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,10 @@ class Contaminant:
 
 
 def draw_contaminant(kind: str, x: float, y: float, particle_diameter: float, rng: np.random.Generator) -> Contaminant:
-    """Draw a size that suits the `kind`: ice and droplets from half a particle to two, aggregates and threads larger than one."""
-    low, high = {"ice": (0.5, 2.0), "droplet": (0.4, 1.2), "aggregate": (1.6, 2.6), "thread": (1.2, 2.0)}[kind]
+    """Draw a size that suits the `kind`: ice and droplets from half a particle to two, aggregates and threads larger than one, sheets several."""
+    if kind == "gold":
+        return Contaminant(kind, x, y, rng.uniform(50.0, 150.0))  # beads have a size of their own
+    low, high = {"ice": (0.5, 2.0), "droplet": (0.4, 1.2), "aggregate": (1.6, 2.6), "thread": (1.2, 2.0), "sheet": (2.5, 7.0)}[kind]
     return Contaminant(kind, x, y, particle_diameter * rng.uniform(low, high))
 
 
@@ -42,7 +48,10 @@ def phase_and_outline(
     """Return the phase shift in rad of `contaminant` on an even square patch, centre at ``n // 2``, and the pixels it covers."""
     radius = contaminant.diameter / 2.0
     box = box_for(radius + 0.5 * phantom.radius, pixel_size)
-    if contaminant.kind in ("ice", "droplet"):
+    if contaminant.kind in ("sheet", "gold"):
+        make = _ice_sheet if contaminant.kind == "sheet" else _bead
+        phase = make(radius, box, pixel_size, rng) * np.float32(microscope.phase_per_volt)
+    elif contaminant.kind in ("ice", "droplet"):
         thickness = _lump(radius, box, pixel_size, rng)
         phase = (_crystal if contaminant.kind == "ice" else _ethane)(thickness, pixel_size, rng) * np.float32(microscope.phase_per_volt)
     else:
@@ -57,9 +66,12 @@ def phase_and_outline(
 
 
 def carbon_film(
-    shape: tuple[int, int], microscope: Microscope, rng: np.random.Generator, *, cover: float = 0.25
+    shape: tuple[int, int], microscope: Microscope, rng: np.random.Generator, *, cover: float = 0.25, grain: float = 0.05
 ) -> tuple[Image, NDArray[np.bool_]]:
-    """Return the phase in rad of a 150 Å carbon film over `cover` of the field, and where it lies; its edge is a slightly wavy line."""
+    """Return the phase in rad of a 150 Å carbon film over `cover` of the field, and where it lies; its edge is a slightly wavy line.
+
+    `grain` is the standard deviation of its own phase in a pixel.
+    """
     bearing = rng.uniform(0.0, 2.0 * np.pi)
     y, x = np.linspace(-0.5, 0.5, shape[0])[:, None], np.linspace(-0.5, 0.5, shape[1])[None, :]
     along, across = x * np.cos(bearing) + y * np.sin(bearing), y * np.cos(bearing) - x * np.sin(bearing)
@@ -67,8 +79,8 @@ def carbon_film(
         along = along + rng.normal(0.0, 0.01) * np.cos(2.0 * np.pi * wave * across + rng.uniform(0.0, 2.0 * np.pi))
     covered = along > np.quantile(along, 1.0 - cover)
     # Amorphous carbon scatters strongly: its own grain beside its mean thickness.
-    grain = rng.standard_normal(shape, dtype=np.float32)
-    return (covered * (150.0 * CARBON_POTENTIAL * microscope.phase_per_volt + 0.05 * grain)).astype(np.float32), covered
+    own = rng.standard_normal(shape, dtype=np.float32)
+    return (covered * (150.0 * CARBON_POTENTIAL * microscope.phase_per_volt + grain * own)).astype(np.float32), covered
 
 
 def _lump(radius: float, box: int, pixel_size: float, rng: np.random.Generator) -> Image:
@@ -93,6 +105,28 @@ def _crystal(thickness: Image, pixel_size: float, rng: np.random.Generator) -> I
     bearings = turn + np.arange(3) * np.pi / 3.0
     lattice = sum(np.cos(axis[None, :] * np.cos(angle) + axis[:, None] * np.sin(angle)) for angle in bearings)
     return (potential * (1.0 + 0.15 * lattice)).astype(np.float32)
+
+
+def _ice_sheet(radius: float, box: int, pixel_size: float, rng: np.random.Generator) -> Image:
+    """Projected potential in V·Å of a sheet of crystalline ice with straight edges, a terrace and uneven growth."""
+    axis = (np.arange(box) - box // 2) * pixel_size
+    x, y = axis[None, :], axis[:, None]
+    inside = np.hypot(x, y) < radius
+    turn = rng.uniform(0.0, 2.0 * np.pi)
+    for side in range(int(rng.integers(4, 8))):
+        angle = turn + side * np.pi / 3.0 + rng.normal(0.0, 0.15)
+        inside &= x * np.cos(angle) + y * np.sin(angle) < radius * rng.uniform(0.55, 1.0)
+    terrace = x * np.cos(turn) + y * np.sin(turn) < radius * rng.uniform(-0.5, 0.5)
+    growth = gaussian_filter(rng.standard_normal((box, box)), max(25.0 / pixel_size, 0.7))
+    thickness = np.clip(rng.uniform(150.0, 400.0) * (1.0 + 0.4 * terrace + 0.35 * growth / growth.std()), 0.0, None)
+    return _crystal(gaussian_filter(thickness * inside, max(8.0 / pixel_size, 0.5)).astype(np.float32), pixel_size, rng)
+
+
+def _bead(radius: float, box: int, pixel_size: float, rng: np.random.Generator) -> Image:
+    """Projected potential in V·Å of a ball of gold."""
+    axis = (np.arange(box) - box // 2) * pixel_size
+    height = np.sqrt(np.clip(radius**2 - axis[None, :] ** 2 - axis[:, None] ** 2, 0.0, None))
+    return (2.0 * GOLD_POTENTIAL * height).astype(np.float32)
 
 
 def _ethane(thickness: Image, pixel_size: float, rng: np.random.Generator) -> Image:

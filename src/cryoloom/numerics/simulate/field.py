@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoloom.numerics.simulate.contaminants import KINDS, carbon_film, draw_contaminant, phase_and_outline
+from cryoloom.numerics.simulate.contaminants import COVERS, KINDS, Contaminant, carbon_film, draw_contaminant, phase_and_outline
+from cryoloom.numerics.simulate.films import BORDERS, border
 from cryoloom.numerics.simulate.fourier import backward, forward, frequencies
 from cryoloom.numerics.simulate.optics import Defocus, Microscope, ice_amplitude
 from cryoloom.numerics.simulate.phantom import Phantom, broken
@@ -32,6 +33,12 @@ class Recipe:
         Mean number a field (Poisson).
     carbon_fraction
         Share of fields with a carbon edge over a quarter of them; no particle lies on it.
+    border_fraction
+        Share of fields with the foil around a hole, or torn ice, at one side; no particle lies beyond.
+    sheets, beads
+        Mean numbers a field (Poisson) of sheets of crystalline ice and of beads of gold.
+    grain
+        Standard deviation in a pixel of the phase of amorphous foil, rad.
     junk_fraction
         Share of broken particles, those that lost their largest domain.
     ice
@@ -55,6 +62,10 @@ class Recipe:
     separation: float = 1.1
     contaminants: float = 0.0
     carbon_fraction: float = 0.0
+    border_fraction: float = 0.0
+    sheets: float = 0.0
+    beads: float = 0.0
+    grain: float = 0.05
     junk_fraction: float = 0.0
     ice: float = 0.025
     gradient: float = 0.0
@@ -76,28 +87,42 @@ def draw_specimen(recipe: Recipe, phantoms: list[Phantom], microscope: Microscop
     margin = int(np.ceil(0.5 * box_for(radius * pixel_size, pixel_size) + recipe.drift)) + 8
     shape = (height + 2 * margin, width + 2 * margin)
     background = ice(shape, pixel_size, recipe.ice, microscope, rng)
-    contaminated = np.zeros(shape, dtype=bool)
+    covers = np.zeros(shape, dtype=np.uint8)
     if rng.random() < recipe.carbon_fraction:
-        phase, contaminated = carbon_film(shape, microscope, rng)
+        phase, carbon = carbon_film(shape, microscope, rng, grain=recipe.grain)
         background += phase
-    carbon = contaminated.copy()
+        covers[carbon] = number_of("carbon")
+    if recipe.border_fraction and rng.random() < recipe.border_fraction:
+        kind = BORDERS[int(rng.integers(len(BORDERS)))]
+        phase, beyond = border(kind, shape, pixel_size, microscope, rng, grain=recipe.grain)
+        background = np.where(beyond, 0.0, background) if kind == "tear" else background
+        background = (background + phase).astype(np.float32)
+        covers[beyond] = number_of(kind)
+    film = covers > 0
 
-    contaminants = []
-    for x, y in _places(int(rng.poisson(recipe.contaminants)), 4.0 * radius, recipe, radius, [], rng):
-        kind = KINDS[int(rng.integers(len(KINDS)))]
-        contaminant = draw_contaminant(kind, float(x), float(y), 2.0 * radius * pixel_size, rng)
+    contaminants: list[Contaminant] = []
+
+    def place(x: float, y: float, kind: str) -> None:
+        contaminant = draw_contaminant(kind, x, y, 2.0 * radius * pixel_size, rng)
         phase, outline = phase_and_outline(contaminant, phantoms[0], microscope, pixel_size, rng)
-        corner = (round(float(y)) + margin - len(phase) // 2, round(float(x)) + margin - len(phase) // 2)
+        corner = (round(y) + margin - len(phase) // 2, round(x) + margin - len(phase) // 2)
         add_patch(background, phase, *corner)
-        add_patch(contaminated, outline, *corner)
+        canvas, patch = overlap(covers, outline, *corner)
+        canvas[patch] = number_of(kind)
         contaminants.append(contaminant)
+
+    for x, y in _places(int(rng.poisson(recipe.contaminants)), 4.0 * radius, recipe, radius, [], rng):
+        place(float(x), float(y), KINDS[int(rng.integers(len(KINDS)))])
+    for kind, mean in (("sheet", recipe.sheets), ("gold", recipe.beads)):
+        for x, y in _places(int(rng.poisson(mean)), 0.5 * radius, recipe, 0.0, [], rng) if mean else ():
+            place(float(x), float(y), kind)
 
     taken = [(item.x, item.y, 0.5 * item.diameter / pixel_size + 1.1 * radius) for item in contaminants]
     places = _places(recipe.particles, 2.0 * recipe.separation * radius, recipe, 1.2 * radius, taken, rng)
-    # The whole outline of a particle must be clear of the film.
+    # The whole outline of a particle must be clear of films.
     turns = np.linspace(0.0, 2.0 * np.pi, 16, endpoint=False)
     around = np.rint(places[:, None, ::-1] + radius * np.stack([np.sin(turns), np.cos(turns)], axis=1) + margin).astype(int)
-    places = places[~carbon[around[..., 0], around[..., 1]].any(axis=1)]
+    places = places[~film[around[..., 0], around[..., 1]].any(axis=1)]
     frame = (slice(margin, margin + height), slice(margin, margin + width))
     mean, astigmatism = rng.uniform(recipe.defocus_min, recipe.defocus_max), rng.uniform(0.0, recipe.astigmatism)
     bearing, rise = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.0, recipe.gradient)
@@ -113,7 +138,7 @@ def draw_specimen(recipe: Recipe, phantoms: list[Phantom], microscope: Microscop
         tilt=recipe.tilt,
         slope=(rise * np.cos(bearing), rise * np.sin(bearing)),
         contaminants=contaminants,
-        contaminated=contaminated[frame],
+        covers=covers[frame],
     )
 
 
@@ -132,9 +157,21 @@ def ice(
 
 def add_patch(canvas: NDArray, patch: NDArray, top: int, left: int) -> None:
     """Add `patch` with its first sample at row `top`, column `left`; what hangs over the edge is dropped."""
-    rows = slice(max(top, 0), min(top + patch.shape[0], canvas.shape[0]))
-    columns = slice(max(left, 0), min(left + patch.shape[1], canvas.shape[1]))
-    canvas[rows, columns] += patch[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    here, part = overlap(canvas, patch, top, left)
+    here += part
+
+
+def overlap(canvas: NDArray, patch: NDArray, top: int, left: int) -> tuple[NDArray, NDArray]:
+    """Return the parts of `canvas` and of `patch` that lie on each other when its first sample is at row `top`, column `left`."""
+    first_row, first_column = max(top, 0), max(left, 0)
+    rows = slice(first_row, max(first_row, min(top + patch.shape[0], canvas.shape[0])))
+    columns = slice(first_column, max(first_column, min(left + patch.shape[1], canvas.shape[1])))
+    return canvas[rows, columns], patch[max(-top, 0) :, max(-left, 0) :][: rows.stop - rows.start, : columns.stop - columns.start]
+
+
+def number_of(cover: str) -> int:
+    """Return the number that stands for one of `COVERS` in a map of what covers the ice."""
+    return 1 + COVERS.index(cover)
 
 
 def _places(

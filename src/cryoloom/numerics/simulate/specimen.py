@@ -55,8 +55,8 @@ class Specimen:
         The defocus rises by this many Å from the left to the right edge.
     slope
         Relative rise of the illumination from the middle to the right and to the last row.
-    contaminants, contaminated
-        What they are, and ``(height, width)`` where they lie in the first frame.
+    contaminants, covers
+        What they are, and ``(height, width)`` uint8 what covers the ice in the first frame: 0 or 1 + the place in `contaminants.COVERS`.
     """
 
     height: int
@@ -70,7 +70,12 @@ class Specimen:
     tilt: float
     slope: tuple[float, float]
     contaminants: list[Contaminant]
-    contaminated: NDArray[np.bool_]
+    covers: NDArray[np.uint8]
+
+    @property
+    def contaminated(self) -> NDArray[np.bool_]:
+        """Return ``(height, width)`` where anything covers the ice."""
+        return self.covers > 0
 
     def rise(self, x: float, height: float = 0.0) -> float:
         """Return by how much (Å, whole layers) the defocus at column `x` (px) and `height` (Å) differs from the mean: exactly what is used."""

@@ -1,24 +1,29 @@
 """pick.blob: particles by size alone, with a threshold that the data set themselves."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from cryoloom.data import Coordinates, CTFs, Micrographs
-from cryoloom.data.identity import new_id_space
-from cryoloom.data.picks import pick_rows, picked_on
-from cryoloom.report.panels import Histogram
-from cryoloom.report.picks import picks_panel
-from cryoloom.spec import Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
-from cryoloom.tables import Dataset
+from cryoloom.data import CTFs, Micrographs
+from cryoloom.data.picking import (
+    Border,
+    Bright,
+    Distance,
+    Most,
+    Picked,
+    Probability,
+    coordinates_of,
+    pick_counts,
+    size_hints,
+    to_be_picked,
+)
+from cryoloom.data.picks import pick_rows
+from cryoloom.report.picks import picking_panels
+from cryoloom.spec import Failure, Hint, Input, Item, Job, Panel, Param, Protocol
 from cryoloom.units import Angstrom
 
-
-@dataclass(frozen=True)
-class Picked(Outputs):
-    coordinates: Coordinates
+CANDIDATE = ("x", "y", "strength", "features")
 
 
 class BlobPick(
@@ -44,59 +49,30 @@ class BlobPick(
         "Particle diameter", gt=0, wizard="particle-size", aliases=("LoG_diam_max", "particle_diameter", "boxSize"),
         help="Of the particle's longest view. A quarter off costs a tenth of thin or hollow particles; half or twice finds parts, or pairs.",
     )  # fmt: skip
-    probability: float = Param(
-        "Least probability", 0.5, ge=0, le=1, aliases=("threshold",),
-        help="Picks that are less likely to be particles are left out. Low values bring noise, high ones lose faint particles.",
+    diameter_max: Angstrom | None = Param(
+        "Largest diameter", None, gt=0, advanced=True,
+        help="For particles of several sizes: blobs are sought from the diameter above to this one, and each kind of particle is told by itself. A wide "
+        "range takes longer and is less sure than the right diameter.",
     )  # fmt: skip
-    bright: bool = Param(
-        "Bright particles", False, aliases=("invert",),
-        help="Particles are brighter than their surroundings, as in negative stain. Wrong, and what is picked lies between them.",
-    )  # fmt: skip
-    distance: float = Param(
-        "Least distance", 0.6, ge=0.3, le=2, advanced=True, aliases=("min_distance", "minInterparticleDistance"),
-        help="Between picks, in diameters; of two that are nearer the less likely one goes. Too small picks a particle twice.",
-    )  # fmt: skip
-    border: float = Param(
-        "Border", 0.3, ge=0, le=2, advanced=True,
-        help="Centres nearer than this to an edge, in diameters, are left out. Too small picks halves of particles.",
-    )  # fmt: skip
-    most: int | None = Param(
-        "Most per micrograph", None, ge=1, advanced=True, aliases=("max_per_micrograph",),
-        help="Keep at most this many, the likeliest. Empty keeps all; too small a number throws particles away.",
-    )  # fmt: skip
+    probability: Probability
+    bright: Bright
+    distance: Distance
+    border: Border
+    most: Most
 
     def check(self) -> Iterator[Hint]:
-        sizes = self._pixel_sizes()
-        sides = [
-            min(width, height) * sizes[group]
-            for width, height, group in self.micrographs.items.select("width", "height", "optics_group").iter_rows()
-            if width and height
-        ]
-        if sides and self.diameter > min(sides) / 2:
-            yield Hint(
-                "diameter",
-                f"{self.diameter:g} Å is larger than half the micrograph, whose short side is {min(sides):.0f} Å",
-                fix=float(int(min(sides) / 2)),
-            )
+        yield from size_hints(self.diameter, self.micrographs)
+        if self.diameter_max is not None:
+            yield from size_hints(self.diameter_max, self.micrographs, "diameter_max")
+            if self.diameter_max < self.diameter:
+                yield Hint("diameter_max", f"is below the diameter of {self.diameter:g} Å", fix=self.diameter)
 
     def run(self, job: Job) -> Picked:
-        work = self.micrographs
-        if self.ctfs is not None:
-            good = self.ctfs.enabled()["micrograph_id"]
-            work = work.select(good)
-            if without := self.micrographs.enabled().height - work.enabled().height:
-                job.warn(f"{without} micrographs have no believable CTF and were not picked.")
-        if work.enabled().is_empty():
-            raise Failure("no-micrographs", "pick.blob: no micrograph is left to be picked.", "Give micrographs that are not disabled.")
-        work = Dataset(picked_on(work.enabled()), job.root, optics=work.optics)
-        result = job.map(self.alone().candidates, work)
-        rows = result.rows.sort("id")
+        work = to_be_picked(self.micrographs, self.ctfs, job, self.id)
+        rows = job.map(self.alone().candidates, work).rows.sort("id")
         picks = self._select(rows, work.items)
-        if picks.height < 5 * rows.height:
-            job.warn(f"Only {picks.height} particles in {rows.height} micrographs: is the diameter of {self.diameter:g} Å right?")
-        meta = {"diameter": self.diameter, "candidates": int(rows["x"].list.len().sum()), "picked_micrographs": rows.height}
-        meta["id_space"] = new_id_space(picks)
-        return Picked(Coordinates(picks, job.root, optics=self.micrographs.optics, meta=meta))
+        candidates = int(rows["x"].list.len().sum())
+        return Picked(coordinates_of(picks, self.micrographs, job, self.diameter, rows.height, candidates))
 
     def candidates(self, item: Item) -> Mapping[str, Any]:
         """List the blobs of one micrograph and measure them."""
@@ -109,18 +85,25 @@ class BlobPick(
 
         torch.set_num_threads(1)
         image = np.squeeze(read_mrc(item.file("micrograph_path")).data)
-        try:
-            scene = reduce_micrograph(image, item["pixel_size"], self.diameter, dark=not self.bright)
-        except ValueError as problem:
-            raise Failure("diameter-too-large", f"{item['micrograph_name']}: {problem}.", "Give the diameter in Å.") from problem
-        blobs = find_blobs(scene, border=self.border)
-        return {
-            "x": blobs.x.tolist(),
-            "y": blobs.y.tolist(),
-            "strength": blobs.strength.tolist(),
-            "features": blobs.features.ravel().tolist(),
-            "decoys": blobs.decoys.ravel().tolist(),
-        }
+        lists: dict[str, list[Any]] = {name: [] for name in (*CANDIDATE, "size", "decoys", "decoy_size")}
+        for number, diameter in enumerate(self._diameters()):
+            try:
+                scene = reduce_micrograph(image, item["pixel_size"], diameter, dark=not self.bright)
+            except ValueError as problem:
+                raise Failure("diameter-too-large", f"{item['micrograph_name']}: {problem}.", "Give the diameter in Å.") from problem
+            if not bool(scene.pixels.any()):
+                raise Failure("micrograph-blank", f"{item['micrograph_name']}: all its pixels are the same.", "Leave it out.")
+            blobs = find_blobs(scene, border=self.border)
+            for name in (*CANDIDATE, "decoys"):
+                lists[name] += getattr(blobs, name).ravel().tolist()
+            lists["size"] += [number] * len(blobs.x)
+            lists["decoy_size"] += [number] * len(blobs.decoys)
+        return lists
+
+    def _diameters(self) -> list[float]:
+        from cryoloom.numerics.picking.sizes import diameters_between
+
+        return diameters_between(self.diameter, max(self.diameter, self.diameter_max or 0.0)).tolist()
 
     def _select(self, rows: pl.DataFrame, micrographs: pl.DataFrame) -> pl.DataFrame:
         """Sort the candidates of all `micrographs`, `rows`, into particles and others; return the particles."""
@@ -128,6 +111,7 @@ class BlobPick(
 
         from cryoloom.numerics.picking.blob import FEATURES
         from cryoloom.numerics.picking.selection import best_apart, particle_probability
+        from cryoloom.numerics.picking.sizes import Sized, family_probability
 
         def joined(column: str) -> Any:
             return np.concatenate([np.asarray(values, dtype=np.float64) for values in rows[column]])
@@ -135,45 +119,38 @@ class BlobPick(
         counts = rows["x"].list.len().to_numpy()
         x, y, strength = (joined(name) for name in ("x", "y", "strength"))
         features, decoys = (joined(name).reshape(-1, len(FEATURES)) for name in ("features", "decoys"))
-        score = particle_probability(features, np.repeat(np.arange(rows.height), counts), decoys)
-        about = {row["id"]: row for row in micrographs.iter_rows(named=True)}
-        sizes = self._pixel_sizes()
+        micrograph, size, decoy_size = np.repeat(np.arange(rows.height), counts), joined("size").astype(np.int64), joined("decoy_size")
+        scales, about = self.micrographs.of_groups("pixel_size"), {row["id"]: row for row in micrographs.iter_rows(named=True)}
+        diameters = np.asarray(self._diameters())
+        diameter = diameters[size]
+        pixels = diameter / np.repeat([scales[about[each]["optics_group"]] for each in rows["id"]], counts)
+        if len(diameters) == 1:
+            score = particle_probability(features, micrograph, decoys)
+        else:
+            apart = [decoys[decoy_size == number] for number in range(len(diameters))]
+            score = family_probability(Sized(x, y, features, micrograph, size, pixels, apart), self.probability)
         frames = []
-        for micrograph, end, count in zip(rows["id"], np.cumsum(counts), counts, strict=True):
+        for number, end, count in zip(rows["id"], np.cumsum(counts), counts, strict=True):
             mine = slice(int(end - count), int(end))
-            distance = self.distance * self.diameter / sizes[about[micrograph]["optics_group"]]
-            best = best_apart(x[mine], y[mine], score[mine], strength[mine], least=self.probability, distance=distance, most=self.most)
-            columns = {"x": x[mine][best], "y": y[mine][best], "score": score[mine][best], "strength": strength[mine][best]}
-            frames.append(pick_rows(about[micrograph], self.diameter, **columns))
+            best = best_apart(
+                x[mine], y[mine], score[mine], strength[mine], least=self.probability, distance=self.distance * pixels[mine], most=self.most
+            )
+            columns = {name: values[mine][best] for name, values in {"x": x, "y": y, "score": score, "strength": strength}.items()}
+            frames.append(pick_rows(about[number], diameter[mine][best].tolist(), **columns))
         return pl.concat(frames)
 
-    def _pixel_sizes(self) -> dict[int, float]:
-        return {group["optics_group"]: float(group["pixel_size"]) for group in self.micrographs.optics}
-
     def summary(self, out: Picked) -> Mapping[str, Any]:
-        count, micrographs = len(out.coordinates), out.coordinates.meta["picked_micrographs"]
-        sure = out.coordinates.items["score"].mean() if count else None
-        return {
-            "particles": count,
-            "micrographs": micrographs,
-            "particles a micrograph": round(count / max(micrographs, 1), 1),
-            "expected share of true picks": None if sure is None else round(float(sure), 3),  # pyright: ignore[reportArgumentType]
-        }
+        return pick_counts(out)
 
     def methods(self, out: Picked) -> str:
+        sizes = f"{self.diameter:g} to {self.diameter_max:g}" if self.diameter_max else f"{self.diameter:g}"
         micrographs = out.coordinates.meta["picked_micrographs"]
         return (
-            f"Particles of {self.diameter:g} Å were picked without a reference, where the probability of a particle was at least "
-            f"{self.probability:g}. This gave {len(out.coordinates)} positions in {micrographs} micrographs."
+            f"Particles of {sizes} Å were picked without a reference, where the probability of a particle was at least {self.probability:g}. This gave "
+            f"{len(out.coordinates)} positions in {micrographs} micrographs."
         )
 
     def report(self, out: Picked) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
 
-        picks = out.coordinates.items
-        counts = picks.group_by("micrograph_id", maintain_order=True).len()
-        return [
-            *picks_panel(out.coordinates, read_mrc),
-            Histogram(title="Probability", values=picks["score"].to_list(), label="probability of being a particle"),
-            Histogram(title="Picks in a micrograph", values=[float(count) for count in counts["len"]], label="picks", bins=20),
-        ]
+        return picking_panels(out.coordinates, read_mrc)
