@@ -29,7 +29,7 @@ Border = Annotated[float, Param(
     help="Centres nearer than this to an edge, in diameters, are left out. Too small picks halves of particles.",
 )]  # fmt: skip
 Most = Annotated[int | None, Param(
-    "Most per micrograph", None, ge=1, advanced=True, aliases=("max_per_micrograph",),
+    "Most per micrograph", None, ge=1, advanced=True, aliases=("max_per_micrograph", "max_box_per_image"),
     help="Keep at most this many, the likeliest. Empty keeps all; too small a number throws particles away.",
 )]  # fmt: skip
 

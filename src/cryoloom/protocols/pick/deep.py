@@ -11,6 +11,7 @@ from blake3 import blake3
 
 from cryoloom.data import Coordinates, CTFs, Micrographs, PickingModel
 from cryoloom.data.identity import new_id_space
+from cryoloom.data.picking import Border, Bright, Distance, Most, size_hints, to_be_picked
 from cryoloom.data.picks import on_micrographs, pick_rows, picked_on
 from cryoloom.report.panels import Histogram, LinePlot
 from cryoloom.report.panels.line_plot import Series
@@ -74,22 +75,10 @@ class DeepPick(
         "Least confidence", 0.3, ge=0.1, le=1, aliases=("conservPickVar",),
         help="Picks that are less sure are left out; those above 0.1 stay in all_coordinates. Low values bring contaminants, high ones lose particles.",
     )  # fmt: skip
-    bright: bool = Param(
-        "Bright particles", False, aliases=("invert",),
-        help="Particles are brighter than their surroundings, as in negative stain. Wrong, and hardly anything is found.",
-    )  # fmt: skip
-    distance: float = Param(
-        "Least distance", 0.6, ge=0.3, le=2, advanced=True,
-        help="Between picks, in diameters; of two that are nearer the less sure one goes. Too small picks a particle twice.",
-    )  # fmt: skip
-    border: float = Param(
-        "Border", 0.3, ge=0, le=2, advanced=True,
-        help="Centres nearer than this to an edge, in diameters, are left out. Too small picks halves of particles.",
-    )  # fmt: skip
-    most: int | None = Param(
-        "Most per micrograph", None, ge=1, advanced=True, aliases=("max_box_per_image",),
-        help="Keep at most this many, the surest. Empty keeps all; too small a number throws particles away.",
-    )  # fmt: skip
+    bright: Bright
+    distance: Distance
+    border: Border
+    most: Most
     tune_micrographs: int = Param(
         "Micrographs", 5, ge=1, group="Fine-tune", advanced=True,
         help="Learn from at most this many of those with picks, the ones with most. More are better and cost memory.",
@@ -104,19 +93,8 @@ class DeepPick(
     )  # fmt: skip
 
     def check(self) -> Iterator[Hint]:
-        sizes = self.micrographs.of_groups("pixel_size")
-        sides = [
-            min(width, height) * sizes[group]
-            for width, height, group in self.micrographs.items.select("width", "height", "optics_group").iter_rows()
-            if width and height
-        ]
-        if sides and self.diameter > min(sides) / 2:
-            yield Hint(
-                "diameter",
-                f"{self.diameter:g} Å is larger than half the micrograph, whose short side is {min(sides):.0f} Å",
-                fix=float(int(min(sides) / 2)),
-            )
-        coarsest = max(sizes.values(), default=0.0)
+        yield from size_hints(self.diameter, self.micrographs)
+        coarsest = max(self.micrographs.of_groups("pixel_size").values(), default=0.0)
         if self.diameter < FEWEST_PIXELS * coarsest:
             yield Hint(
                 "diameter",
@@ -137,14 +115,7 @@ class DeepPick(
         return None if self.engine == "topaz" or self.model is not None else _hash(shipped_weights("pick-deep"))
 
     def run(self, job: Job) -> Picked:
-        work = self.micrographs
-        if self.ctfs is not None:
-            work = work.select(self.ctfs.enabled()["micrograph_id"])
-            if without := self.micrographs.enabled().height - work.enabled().height:
-                job.warn(f"{without} micrographs have no believable CTF and were not picked.")
-        if work.enabled().is_empty():
-            raise Failure("no-micrographs", "pick.deep: no micrograph is left to be picked.", "Give micrographs that are not disabled.")
-        work = Dataset(picked_on(work.enabled()), job.root, optics=work.optics)
+        work = to_be_picked(self.micrographs, self.ctfs, job, self.id)
         model = self._learned(job) if self.coordinates is not None else None
         if self.engine == "topaz":
             rows = self._by_topaz(job, work)

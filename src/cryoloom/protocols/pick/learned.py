@@ -1,7 +1,6 @@
 """pick.learned: particles as a model picks them that learned from picks by hand."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,11 @@ import polars as pl
 from cryoloom.data import Coordinates, CTFs, Micrographs, PickingModel
 from cryoloom.data.identity import new_id_space
 from cryoloom.data.marks import BOX
-from cryoloom.data.picks import pick_rows, picked_on
+from cryoloom.data.picking import Border, Most, Picked, pick_counts, to_be_picked
+from cryoloom.data.picks import pick_rows
 from cryoloom.report.picks import learning_panel, picking_panels
-from cryoloom.spec import AbsolutePath, Failure, Hint, Input, Item, Job, Outputs, Panel, Param, Protocol
-from cryoloom.tables import Dataset
+from cryoloom.spec import AbsolutePath, Failure, Hint, Input, Item, Job, Panel, Param, Protocol
 from cryoloom.units import Angstrom
-
-
-@dataclass(frozen=True)
-class Picked(Outputs):
-    coordinates: Coordinates
 
 
 class LearnedPick(
@@ -56,14 +50,8 @@ class LearnedPick(
         "Least distance", 0.75, ge=0.2, le=2, advanced=True,
         help="Between picks, in diameters; of two that are nearer the less likely one goes. Too small picks a particle twice.",
     )  # fmt: skip
-    border: float = Param(
-        "Border", 0.3, ge=0, le=2, advanced=True,
-        help="Centres nearer than this to an edge, in diameters, are left out. Too small picks halves of particles.",
-    )  # fmt: skip
-    most: int | None = Param(
-        "Most per micrograph", None, ge=1, advanced=True, aliases=("max_per_micrograph",),
-        help="Keep at most this many, the likeliest. Empty keeps all; too small a number throws particles away.",
-    )  # fmt: skip
+    border: Border
+    most: Most
 
     def check(self) -> Iterator[Hint]:
         if (self.model is None) == (not self.model_path):
@@ -95,16 +83,9 @@ class LearnedPick(
         return sources.fingerprint([model_file(Path(self.model_path))]) if self.model_path else None
 
     def run(self, job: Job) -> Picked:
-        work = self.micrographs
-        if self.ctfs is not None:
-            work = work.select(self.ctfs.enabled()["micrograph_id"])
-            if without := self.micrographs.enabled().height - work.enabled().height:
-                job.warn(f"{without} micrographs have no believable CTF and were not picked.")
-        if work.enabled().is_empty():
-            raise Failure("no-micrographs", "pick.learned: no micrograph is left to be picked.", "Give micrographs that are not disabled.")
+        work = to_be_picked(self.micrographs, self.ctfs, job, self.id)
         about = self._stored().about
         form = self.model_copy(update={"micrographs": None, "ctfs": None})
-        work = Dataset(picked_on(work.enabled()), job.root, optics=work.optics)
         rows = job.map(form.picks, work, name="micrographs").rows.sort("id")
         rows_of = {row["id"]: row for row in work.items.iter_rows(named=True)}
         picks = pl.concat(
@@ -153,14 +134,7 @@ class LearnedPick(
         return read_model(self.model.file(self.model.items["model_path"][0]))
 
     def summary(self, out: Picked) -> Mapping[str, Any]:
-        count, micrographs = len(out.coordinates), out.coordinates.meta["picked_micrographs"]
-        sure = out.coordinates.items["score"].mean() if count else None
-        return {
-            "particles": count,
-            "micrographs": micrographs,
-            "particles a micrograph": round(count / max(micrographs, 1), 1),
-            "expected share of true picks": None if sure is None else round(float(sure), 3),  # pyright: ignore[reportArgumentType]
-        }
+        return pick_counts(out)
 
     def methods(self, out: Picked) -> str:
         meta = out.coordinates.meta
