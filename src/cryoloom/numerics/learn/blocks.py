@@ -1,17 +1,18 @@
 """What the networks are built of."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 
-class Fittable(nn.Module):
+class Fittable(nn.Module, ABC):
     """A network whose encoder can rest while what follows it learns."""
 
+    @abstractmethod
     def encoder(self) -> Iterator[nn.Parameter]:
         """Yield the encoder's parameters."""
-        raise NotImplementedError
 
 
 class Convolution(nn.Sequential):
