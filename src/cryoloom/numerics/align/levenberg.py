@@ -22,7 +22,7 @@ LONGEST_TURN = 0.15
 """Radians; a longer step would leave the region in which the reference is nearly linear."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def phase_table(reach, angle):
     """Return (cos, sin) of ``m · angle`` for m = -reach … reach, float32, by repeated multiplication."""
     table = np.empty((2 * reach + 1, 2), np.float32)
@@ -34,7 +34,7 @@ def phase_table(reach, angle):
     return table
 
 
-@njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=True, error_model="numpy", forceinline=True)
 def evaluate(grid, kx, ky, count, box, data, weight, rotation, shift, gradient, curvature):
     """Return the cost of a pose over the first `count` coefficients and write its `gradient` ``(5,)`` and `curvature` ``(5, 5)``."""
     centre = np.float32(grid.shape[0] // 2)
@@ -127,7 +127,7 @@ def evaluate(grid, kx, ky, count, box, data, weight, rotation, shift, gradient, 
     return cost
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def damped_step(curvature, gradient, damping, step):
     """Write ``-(H + damping · diag H)⁻¹ g`` into `step` by Cholesky's factorisation; return whether H was positive definite."""
     n = PARAMETERS
@@ -156,7 +156,7 @@ def damped_step(curvature, gradient, damping, step):
     return True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def turned(rotation, step, out):
     """Write ``exp(-[ω]×) · rotation`` for ω = `step[:3]` into `out`."""
     x, y, z = -step[0], -step[1], -step[2]
@@ -172,7 +172,7 @@ def turned(rotation, step, out):
         out[2, c] = d + first * (x * b - y * a) + second * (z * dot - squared * d)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def refine_pose(grid, kx, ky, count, box, data, weight, prior, mates, steps, rotation, shift, curvature):
     """Improve `rotation` ``(3, 3)`` and `shift` ``(2,)`` in place by at most `steps` evaluations beyond the first.
 

@@ -91,7 +91,7 @@ class PosePrior:
         return data * shift_factors(plane, centres), centres[:, None]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def with_prior(cost, rotation, shift, prior, mates, gradient, curvature):
     """Add a row of `PosePrior.rows` to the cost of a pose and to its derivatives (see `levenberg`); return the cost."""
     for axis in range(2):

@@ -75,8 +75,7 @@ def taps() -> NDArray[np.float32]:
     return np.ascontiguousarray(weights.T.astype(np.float32))
 
 
-# What is called from kernels of relaxed arithmetic is written into them: linked, its bits would hang on whether it was compiled just now or kept.
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True, forceinline=True)
 def reflected(index, length):  # pragma: no cover (compiled)
     """Return where `index` falls on an axis of `length` that is mirrored at its ends."""
     period = max(1, 2 * length - 2)
@@ -84,7 +83,7 @@ def reflected(index, length):  # pragma: no cover (compiled)
     return min(inside, period - inside)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@numba.njit(cache=True, nogil=True, fastmath=True, forceinline=True)
 def _between(nodes, y, out):  # pragma: no cover (compiled)
     """Fill `out` with the displacements of row `y` at the nodes along x."""
     node = y // NODE_STEP
@@ -127,7 +126,7 @@ def _resample_columns(image, nodes, table, margin):  # pragma: no cover (compile
             image[y, x : x + count] = row[:count]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@numba.njit(cache=True, nogil=True, fastmath=True, forceinline=True)
 def _fill(source, base, stride, moved, width, table, row):  # pragma: no cover (compiled)
     """Fill `width` px of `row`: tap t of pixel i is ``source[base + stride (t + whole displacement) + i]``; `moved` is given at nodes."""
     for node in range((width + NODE_STEP - 1) // NODE_STEP):

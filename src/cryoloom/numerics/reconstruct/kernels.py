@@ -31,7 +31,7 @@ def grid_bytes(radius: float) -> int:
     return (2 * c + 1) ** 2 * (c + 1) * 16
 
 
-@njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=True, error_model="numpy", forceinline=True)
 def gather(grid, kx, ky, rotations, out):
     """Write the slices of `grid` ``(…, 2)`` at `rotations` ``(n, 3, 3)`` float32 into `out` ``(n, K, 2)`` float32."""
     centre = np.float32(grid.shape[0] // 2)
@@ -61,7 +61,7 @@ def gather(grid, kx, ky, rotations, out):
             out[n, p, 1] *= sign
 
 
-@njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+@njit(nogil=True, cache=True, fastmath=True, error_model="numpy", forceinline=True)
 def scatter(grid, kx, ky, count, rotation, values, weights):
     """Add a slice's first `count` coefficients to `grid` ``(…, 4)``: the exact adjoint of `gather`.
 

@@ -49,7 +49,7 @@ def _solve(sums, common, covariance, out):
                     out[a, k, j, i] += complex(re, im)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
 def eliminate(matrix, right):
     """Solve ``matrix · x = right`` for right sides ``(n, 2)`` by Gauss with pivots, in place: `right` becomes x."""
     n = len(matrix)

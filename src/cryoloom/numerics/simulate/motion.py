@@ -113,7 +113,7 @@ def warp(image, weights, margin, width, height):
     return out
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, forceinline=True)
 def _cubic(t):
     a, b = np.float32(0.5), np.float32(1.0)
     return (
