@@ -1,0 +1,1 @@
+"""The web server: HTTP in, session calls, JSON and pictures out. No decisions here."""
