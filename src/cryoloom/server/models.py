@@ -197,3 +197,11 @@ class Made(BaseModel):
     run: str
     state: str
     reused: bool = False
+
+
+class Session(BaseModel):
+    """Who looks at the page: a viewer changes nothing."""
+
+    role: str
+    version: str
+    folder: str
