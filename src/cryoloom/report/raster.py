@@ -41,7 +41,7 @@ def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
     """Return a PNG file of grey ``(h, w)`` or colour ``(h, w, 3)`` pixels, row 0 at the top."""
     import imagecodecs
 
-    return imagecodecs.png_encode(np.ascontiguousarray(pixels), level=6)
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=6))
 
 
 def png_address(pixels: NDArray[np.uint8]) -> str:

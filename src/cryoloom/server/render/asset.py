@@ -106,8 +106,8 @@ def encoded(pixels: NDArray[np.uint8], kind: str, headers: Mapping[str, str] | N
     if kind == "png":
         return Rendered(png_bytes(pixels), "image/png", told)
     if kind == "jpeg":
-        return Rendered(imagecodecs.jpeg8_encode(pixels, level=QUALITY), "image/jpeg", told)
+        return Rendered(bytes(imagecodecs.jpeg8_encode(pixels, level=QUALITY)), "image/jpeg", told)
     if kind == "webp":
         colours = np.repeat(pixels[..., None], 3, axis=2)  # the format knows no grey
-        return Rendered(imagecodecs.webp_encode(colours, level=QUALITY), "image/webp", told)
+        return Rendered(bytes(imagecodecs.webp_encode(colours, level=QUALITY)), "image/webp", told)
     raise WrongUse("unknown-format", f"There is no format {kind!r}.", "There are raw, png, jpeg and webp.")

@@ -1,6 +1,7 @@
 """Pictures made smaller by whole blocks of pixels, and how they become grey."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ _SAMPLE = 1 << 20
 """Pixels that percentiles are taken of, spread evenly; of smaller pictures all."""
 
 
-def block_mean(image: NDArray[np.number], factor: int) -> Image:
+def block_mean(image: NDArray[Any], factor: int) -> Image:
     """Return the means of blocks of `factor` pixels an axis, float32; what is left at the ends makes smaller blocks of its own.
 
     Nothing is cut off: ``ceil(side / factor)`` px a side. The centre of pixel i lies at ``factor · i + (factor - 1) / 2`` of the image.
@@ -31,7 +32,7 @@ def block_mean(image: NDArray[np.number], factor: int) -> Image:
     return total / count
 
 
-def _sums_along(image: NDArray[np.number], factor: int, axis: int) -> Image:
+def _sums_along(image: NDArray[Any], factor: int, axis: int) -> Image:
     shape = list(image.shape)
     shape[axis] = math.ceil(shape[axis] / factor)
     total = np.zeros(shape, dtype=np.float32)
@@ -42,7 +43,7 @@ def _sums_along(image: NDArray[np.number], factor: int, axis: int) -> Image:
     return total
 
 
-def stretch(image: NDArray[np.number]) -> tuple[float, float]:
+def stretch(image: NDArray[Any]) -> tuple[float, float]:
     """Return the values of a picture that are drawn black and white."""
     step = math.ceil(image.size / _SAMPLE) | 1 if image.size > _SAMPLE else 1  # odd: it shall not keep to some columns
     return grey_limits(image.reshape(-1)[::step], low=LOW, high=HIGH)

@@ -110,7 +110,7 @@ def _read(path: Path) -> Rendered | None:
             body = memoryview(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ))[len(head) :]
     except (OSError, ValueError):
         return None
-    if len(body) != told["bytes"]:
+    if len(body) != told.get("bytes"):
         return None
     with suppress(OSError):
         os.utime(path)

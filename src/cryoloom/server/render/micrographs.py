@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class Source:
     shape: tuple[int, int]
     pixel_size: float
 
-    def pixels(self) -> NDArray[np.number]:
+    def pixels(self) -> NDArray[Any]:
         """Return its pixels, on disk where the file allows it."""
         return open_mrc(self.path).data.reshape(self.shape)
 
@@ -63,7 +64,9 @@ def find(output: OutputRef, number: int, *, weighted: bool = False) -> Source:
     path = file_of(micrographs, row.get(column), "dose-weighted micrograph" if weighted else "micrograph")
     header = read_mrc_header(path)
     if header.shape[0] != 1:
-        raise WrongUse("not-an-image", f"{path} holds {header.shape[0]} images, a micrograph is one.", "Correct the motion of movies first.")
+        raise WrongUse(
+            "not-an-image", f"{path} holds {header.shape[0]} images, a micrograph is one.", "Correct the motion of movies first."
+        )
     return Source(path, (header.shape[1], header.shape[2]), float(row.get("pixel_size") or header.pixel_size))
 
 
@@ -129,14 +132,14 @@ def thumbnail(source: Source) -> Asset:
 
 
 def _level(source: Source, binning: int, lowpass: float) -> Asset:
-    """Return the whole micrograph as raw grey pixels. Those that take as much room as a quarter of the file are not kept."""
+    """Return the whole micrograph as raw grey pixels; kept unless its file has them as they are, but for the stretch."""
 
     def make() -> Rendered:
         pixel_size = source.pixel_size * binning
         image = block_mean(source.pixels(), binning)
         return _grey(_lowpassed(image, pixel_size, lowpass), pixel_size, "raw")
 
-    return Asset((*file_stamp(source.path), "level", source.pixel_size, binning, lowpass), make, kept=binning > 1)
+    return Asset((*file_stamp(source.path), "level", source.pixel_size, binning, lowpass), make, kept=binning > 1 or lowpass > 0)
 
 
 def _limits(source: Source) -> Asset:

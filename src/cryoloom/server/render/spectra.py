@@ -40,7 +40,8 @@ def picture(output: OutputRef, number: int, *, model: bool = True) -> Asset:
         image = read_mrc(path)
         pixels = np.asarray(image.data, dtype=np.float32)
         shown = pixels if model else without_model(pixels)
-        return encoded(grey_between(shown, 0.0, 127.0), "png", {"X-Pixel-Size": f"{image.pixel_size:.6g}"})
+        limits = (0.0, 127.0) if image.header.mode == 0 else grey_limits(shown, low=1.0, high=99.0)  # bytes are ready to be shown
+        return encoded(grey_between(shown, *limits), "png", {"X-Pixel-Size": f"{image.pixel_size:.6g}"})
 
     return Asset((*file_stamp(path), "psd", model), make)
 
