@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
-from planted import BOX, ODD, PIXEL, ball, micrograph, publish, written
+from planted import BOX, ODD, PIXEL, ball, beside, micrograph, publish, written
 
 from cryoloom.app.session import Project, create_project
 from cryoloom.data import Classes2D, Classes3D, Coordinates, CTFs, Mask, Micrographs, Volume
@@ -101,10 +101,8 @@ def volume(project):
 
 @pytest.fixture
 def mask(project):
-    """Return a mask of 3.7 % of the box."""
-    inside = np.zeros((BOX, BOX, BOX), dtype=np.float32)
-    inside[16:32, 16:32, 16:32] = 1.0
-    rows = {"id": [1], "mask_path": [written(project, "mask.mrc", inside, volume=True)], "box_size": [BOX]}
+    """Return a mask."""
+    rows = {"id": [1], "mask_path": [written(project, "mask.mrc", beside(), volume=True)], "box_size": [BOX]}
     return publish(project, Mask(pl.DataFrame(rows), project.root), "postprocess.mask")
 
 

@@ -46,3 +46,10 @@ def ball(box: int = BOX, radius: float = RADIUS) -> np.ndarray:
     volume = (1.0 / (1.0 + np.exp(2.0 * (np.sqrt(z * z + y * y + x * x) - radius)))).astype(np.float32)
     volume[3, 5, 7] = -1.0
     return volume
+
+
+def beside() -> np.ndarray:
+    """Return a mask of 3.7 % of the box that leaves out the middle of the ball."""
+    inside = np.zeros((BOX, BOX, BOX), dtype=np.float32)
+    inside[16:32, 16:32, 28:44] = 1.0
+    return inside

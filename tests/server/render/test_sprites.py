@@ -59,8 +59,9 @@ def test_errors_say_what_is_wrong(get, classes, query, code):
     assert answer.status_code == 409 and code in (None, answer.json()["error"]["code"])
 
 
-def test_ctfs_have_no_gallery(get, ctfs):
-    assert get(ctfs, "sprite").json()["error"]["code"] == "no-images"
+def test_ctfs_and_micrographs_have_no_gallery(get, ctfs, micrographs):
+    for output in (ctfs, micrographs):
+        assert get(output, "sprite").json()["error"]["code"] == "no-images"
 
 
 def test_a_lost_stack_is_named(get, classes, project):

@@ -2,7 +2,7 @@ import imagecodecs
 import numpy as np
 import polars as pl
 import pytest
-from planted import BOX, PIXEL, RADIUS, ball, publish, written
+from planted import BOX, PIXEL, RADIUS, ball, beside, publish, written
 
 from cryoloom.data import Volume
 from cryoloom.engine.events import append_line
@@ -28,19 +28,16 @@ def test_what_there_is_and_its_numbers(get, volume):
     assert get(volume, "volume.json", which="half2").json()["max"] == pytest.approx(3 * told["max"])
 
 
-def test_the_level_under_a_mask(get, volume, mask):
+def test_the_level_under_a_mask(get, volume, mask, project):
     told = get(volume, "volume.json", mask=str(mask)).json()
-    masked = ball()
-    masked[get_outside()] = 0.0
-    assert (masked >= told["level"]).mean() == pytest.approx(0.01, abs=1e-3)
-    assert told["level"] != get(volume, "volume.json").json()["level"]
+    assert (ball() * beside() >= told["level"]).mean() == pytest.approx(0.01, abs=1e-3)
+    assert told["level"] < 0.999 * get(volume, "volume.json").json()["level"]
     assert get(mask, "volume.json").json()["volumes"] == [{"id": 1, "which": ["mask"]}]
-
-
-def get_outside():
-    outside = np.ones((BOX, BOX, BOX), dtype=bool)
-    outside[16:32, 16:32, 16:32] = False
-    return outside
+    small = np.zeros_like(beside())
+    small[23:26, 23:26, 34:39] = 1.0  # less than 1 % of the box: the level stays a value of the map
+    write_mrc(project.root / "data" / "mask.mrc", small, PIXEL, volume=True)
+    level = get(volume, "volume.json", mask=str(mask)).json()["level"]
+    assert (ball()[small > 0] >= level).mean() == pytest.approx(0.5, abs=0.05)
 
 
 @pytest.mark.parametrize(("axis", "index"), [("z", 3), ("y", 5), ("x", 7)])
@@ -168,3 +165,12 @@ def test_a_cleaned_map_is_told_from_a_lost_one(get, project):
     append_line(run.folder.path / "cleaned.jsonl", {"t": 0.0, "keep": "record", "files": [path], "final": True})
     error = get(output, "volume.json").json()["error"]
     assert error["code"] == "file-cleaned" and path in error["message"] and run.id in error["cure"]
+
+
+def test_a_table_that_leads_out_of_its_project_is_not_followed(get, project, tmp_path):
+    write_mrc(tmp_path / "secret.mrc", ball(), PIXEL, volume=True)
+    for number, path in enumerate(("../secret.mrc", str(tmp_path / "secret.mrc"))):
+        rows = pl.DataFrame({"id": [1], "volume_path": [path], "box_size": [BOX + number]})
+        output = publish(project, Volume(rows, project.root), "import.volume")
+        assert get(output, "volume.json").json()["error"]["code"] == "file-outside"
+        assert get(output, "file/secret.mrc").json()["error"]["code"] == "file-outside"

@@ -14,7 +14,7 @@ from cryoloom.spec import WrongUse
 
 LARGEST = 320
 """Voxels a side of a brick: half precision then fits an answer."""
-FOURIER = 400
+FOURIER = 300
 """Voxels a side up to which maps are cropped in Fourier space; the transform of a larger one takes too long and too much memory."""
 TYPES = {"u1": 1, "f2": 2}
 

@@ -4,23 +4,26 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import polars as pl
+
 from cryoloom.app.outputs import OutputRef
 from cryoloom.server.render.sources import file_of
 from cryoloom.spec import WrongUse
 
 
 def listed(output: OutputRef) -> dict[str, str]:
-    """Return the files of an output, relative to the project, by name: its tables, its images and maps, whichever run wrote them.
+    """Return the files of an output, relative to the project, by name: its tables, images, maps and gain, whichever run wrote them.
 
     A name is the file's own, or its whole relative path where several files have that name.
     """
     manifest, dataset = output.manifest, output.dataset
     table = manifest["table"]
     entries = (*table["base"], *table["sidecars"], *([table["ids"]] if table["ids"] else []), *manifest["files"])
-    columns = [name for name in dataset.schema if name.endswith("_path")]
+    columns = [name for name, kind in dataset.schema.items() if name.endswith("_path") and kind == pl.String]
     rows = dataset.scan(columns).collect()
-    named = (value for name in columns for value in rows[name].unique(maintain_order=True).to_list() if value)
-    paths = list(dict.fromkeys([*(entry["path"] for entry in entries), *named]))
+    named = [value for name in columns for value in rows[name].unique(maintain_order=True).to_list() if value]
+    said = [value for name, value in dataset.meta.items() if name.endswith("_path") and isinstance(value, str)]
+    paths = list(dict.fromkeys([*(entry["path"] for entry in entries), *named, *said]))
     bearers = Counter(PurePosixPath(path).name for path in paths)
     return {name if bearers[name := PurePosixPath(path).name] == 1 else path: path for path in paths}
 

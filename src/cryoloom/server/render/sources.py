@@ -1,8 +1,9 @@
 """Where the pictures of an output come from: its rows, its files, and the micrographs that it was made on."""
 
+import os
 import re
 from collections.abc import Collection
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import polars as pl
@@ -38,11 +39,13 @@ def file_of(output: OutputRef, relative: str | None, what: str) -> Path:
     WrongUse
         ``no-image``: the row names none.
     Failure
-        ``file-cleaned``: it was removed to save room; ``file-missing``.
+        ``file-cleaned``: it was removed to save room; ``file-missing``; ``file-outside``: it is said to lie outside of the project.
     """
     if not relative:
         raise WrongUse("no-image", f"{output} has no {what} here.", "The row may be disabled, or its method writes none.")
     path = output.file(relative)
+    if os.path.isabs(relative) or ".." in PurePosixPath(relative).parts:  # no table of ours says so: the project came from somebody else
+        raise Failure("file-outside", f"{output} names {relative}, which is not in its project.", "Import the file instead.")
     if path.is_file():
         return path
     made_by = _OF_A_RUN.match(relative)

@@ -32,6 +32,8 @@ CAPTIONS = (
 """Columns whose values go with an image, where its set has them."""
 SHARP = ("classes2d", "classes3d", "volume", "mask")
 """Kinds of images without noise, which PNG suits; others are sent as JPEG."""
+WHOLE = ("movies", "micrographs")
+"""Kinds whose images are too large to be read by the hundred; those of micrographs have thumbnails of their own."""
 ROOM = 1.5
 """Sides of a box around a coordinate, diameters."""
 UNKNOWN = 200.0
@@ -86,7 +88,7 @@ def sheet(output: OutputRef, wish: Wish) -> Sheet:
         raise WrongUse("bad-page", f"{wish.limit} images of {wish.size} px, {wish.columns} a row: nothing to be seen.", "Ask for more.")
     demand_size(wish.columns * math.ceil(wish.limit / wish.columns) * wish.size**2, "Ask for fewer or smaller images.")
     column = image_column(output.dataset)
-    if not column and output.kind != "coordinates" or output.kind == "movies":
+    if output.kind in WHOLE or not column and output.kind != "coordinates":
         raise WrongUse("no-images", f"There is no gallery of {output.kind}.", "Class averages, particles, coordinates and maps have one.")
     shown = [name for name in CAPTIONS if name in output.dataset.schema]
     choice = {"where": wish.where, "sort": wish.sort, "descending": wish.descending}

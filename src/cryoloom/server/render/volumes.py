@@ -4,6 +4,7 @@ Arrays are ``[z, y, x]``. A slice across z has rows along y and columns along x;
 and columns along y. Row 0 is drawn at the top.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -117,7 +118,6 @@ def described(output: OutputRef, which: str = "", number: int | None = None, mas
 
 def statistics(chosen: Map) -> dict[str, Any]:
     """Return ``shape`` and ``min``, ``max``, ``mean``, ``sigma`` of the voxels that are numbers."""
-    import json
 
     def make() -> Mapping[str, Any]:
         voxels = chosen.voxels()
@@ -136,8 +136,6 @@ def statistics(chosen: Map) -> dict[str, Any]:
 
 
 def _level(chosen: Map, mask: Map | None) -> float:
-    import json
-
     def make() -> Mapping[str, Any]:
         voxels = chosen.voxels()
         step = math.ceil(voxels.size / _SAMPLE) | 1 if voxels.size > _SAMPLE else 1
