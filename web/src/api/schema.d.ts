@@ -4,6 +4,46 @@
  */
 
 export interface paths {
+    "/api/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listing
+         * @description Return the folders and files of a folder; of none, the roots.
+         */
+        get: operations["listing_api_files_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files/matches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Matches
+         * @description Return how many files a pattern matches, and the first ones.
+         */
+        get: operations["matches_api_files_matches_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/catalogue": {
         parameters: {
             query?: never;
@@ -78,6 +118,190 @@ export interface paths {
          * @description Return what is wrong with which field, and what a run would give; nothing is made.
          */
         post: operations["check_api_projects__project__forms__protocol__check_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/machine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Machine
+         * @description Return the cores and places that a run can have, and which choices of the protocol this machine lacks.
+         */
+        get: operations["machine_api_projects__project__forms__protocol__machine_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View
+         * @description Return a micrograph binned by 1, 2, 4 or 8 and low-passed at `lp` Å: a byte a pixel, row 0 first and at the top, or a JPEG.
+         *
+         *     Headers: X-Width, X-Height, X-Pixel-Size (Å), X-Low and X-High (the values that 0 and 255 stand for).
+         */
+        get: operations["view_api_projects__project__outputs__output__micrographs__id__view_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/tile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tile
+         * @description Return the tile in column `x` and row `y`, from 0, of a micrograph binned by `level` (1, 2, 4, 8): a JPEG of 512 px, or less at the ends.
+         */
+        get: operations["tile_api_projects__project__outputs__output__micrographs__id__tile_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Thumbnail
+         * @description Return a micrograph in miniature, a JPEG of 256 px at the longer side.
+         */
+        get: operations["thumbnail_api_projects__project__outputs__output__micrographs__id__thumbnail_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/psd": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Psd
+         * @description Return the power spectrum of a micrograph as PNG, of CTFs with the fitted model in the lower left quarter unless `model` is false.
+         *
+         *     A ring of d Å has a radius of X-Width · X-Pixel-Size / d px about pixel X-Width // 2.
+         */
+        get: operations["psd_api_projects__project__outputs__output__micrographs__id__psd_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/psd.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Psd Curves
+         * @description Return the fit of a transfer function: its numbers, and the curves measured and fitted over 1/Å.
+         */
+        get: operations["psd_curves_api_projects__project__outputs__output__micrographs__id__psd_json_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/trajectory": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trajectory
+         * @description Return how a micrograph moved, as a whole and locally, in px of the movie; `pixel_size` tells their Å.
+         */
+        get: operations["trajectory_api_projects__project__outputs__output__micrographs__id__trajectory_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/sprite": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sprite
+         * @description Return a page of a gallery as one picture, cells of X-Cell px, X-Columns a row; images are shown at `size` px a side at most.
+         */
+        get: operations["sprite_api_projects__project__outputs__output__sprite_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/sprite.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sprite Captions
+         * @description Return what goes with that picture: for every image its id, cell and numbers.
+         */
+        get: operations["sprite_captions_api_projects__project__outputs__output__sprite_json_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -564,10 +788,310 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/outputs/{output}/volume.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Volume
+         * @description Return which maps there are, and of one its shape, pixel size, range, mean, deviation and the level of its surface.
+         *
+         *     `mask`, an output ``RUN.OUTPUT``, limits the map before 1 % of its voxels are enclosed.
+         */
+        get: operations["volume_api_projects__project__outputs__output__volume_json_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/slice": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Section
+         * @description Return a slice, the middle one by default; 0 and 255 are X-Low and X-High, the range of the whole map.
+         */
+        get: operations["section_api_projects__project__outputs__output__slice_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/slices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Montage
+         * @description Return evenly spaced slices on one sheet, for browsers that cannot draw volumes.
+         */
+        get: operations["montage_api_projects__project__outputs__output__slices_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/brick": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Brick
+         * @description Return a map of at most `size` voxels a side, [z, y, x], little-endian; its shape, range, voxel size and origin are in headers.
+         */
+        get: operations["brick_api_projects__project__outputs__output__brick_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/value": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Value
+         * @description Return the value of one voxel.
+         */
+        get: operations["value_api_projects__project__outputs__output__value_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listing
+         * @description Return name and bytes of the files of an output; null for one that is gone.
+         */
+        get: operations["listing_api_projects__project__outputs__output__files_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/file/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download
+         * @description Return a file of an output by the name that it is listed under, or the range of it that is asked for.
+         */
+        get: operations["download_api_projects__project__outputs__output__file__name__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/psd-band": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Band
+         * @description Return the spectrum of a micrograph, for the limits of a fit, or without `bin_factor` for a factor of downsampling.
+         */
+        post: operations["band_api_projects__project__forms__protocol__wizards_psd_band_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/micrograph": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Micrograph
+         * @description Return a micrograph with what was picked on it, to measure a particle or a box on.
+         */
+        post: operations["micrograph_api_projects__project__forms__protocol__wizards_micrograph_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/mean-particle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Mean
+         * @description Return the mean of some particles, to lay a round mask on.
+         */
+        post: operations["mean_api_projects__project__forms__protocol__wizards_mean_particle_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/background-circle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Background
+         * @description Return the mean of the boxes that would be cut, and the circle beyond which the background begins.
+         */
+        post: operations["background_api_projects__project__forms__protocol__wizards_background_circle_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/map-threshold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Threshold
+         * @description Return the mask that a threshold, by default the one found by itself, makes of the map, on its central slices.
+         */
+        post: operations["threshold_api_projects__project__forms__protocol__wizards_map_threshold_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/gain-orientation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gain
+         * @description Return the gain reference in its eight orientations, and which of them the movies tell.
+         */
+        post: operations["gain_api_projects__project__forms__protocol__wizards_gain_orientation_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Asked
+         * @description What the form holds, and which image of the set to show, counted from 0.
+         */
+        Asked: {
+            /** Values */
+            values: {
+                [key: string]: unknown;
+            };
+            /**
+             * Place
+             * @default 0
+             */
+            place: number;
+        };
+        /**
+         * BandWizard
+         * @description A power spectrum: a ring of d Å has a radius of ``width · picture.pixel_size / d`` px. Resolutions in Å.
+         */
+        BandWizard: {
+            picture: components["schemas"]["Picture"];
+            /** Micrograph */
+            micrograph: string;
+            /** Of */
+            of: number;
+            /** Frequency */
+            frequency: number[];
+            /** Profile */
+            profile: number[];
+            /** Low Res */
+            low_res: number;
+            /** High Res */
+            high_res: number;
+            /** Nyquist */
+            nyquist: number;
+            /** Doubt */
+            doubt: string;
+        };
         /**
          * CatalogueEntry
          * @description A protocol, or what should have been one (`error` says why it is not).
@@ -643,8 +1167,22 @@ export interface components {
             start: boolean;
         };
         /**
+         * Entry
+         * @description A file in a listing; size in bytes, time of its last change in seconds since 1970.
+         */
+        Entry: {
+            /** Name */
+            name: string;
+            /** Size */
+            size: number;
+            /** Changed */
+            changed: number;
+        };
+        /**
          * FieldProblem
-         * @description What is wrong with a field of a form; an empty field means the whole form.
+         * @description What is wrong with a field of a form, or advised; an empty field means the whole form.
+         *
+         *     `fix` is a value that would do (an empty text: to leave it empty; null: none is known), `missing` says that it only has to be filled still.
          */
         FieldProblem: {
             /** Field */
@@ -656,6 +1194,13 @@ export interface components {
              * @default
              */
             cure: string;
+            /** Fix */
+            fix?: unknown;
+            /**
+             * Missing
+             * @default false
+             */
+            missing: boolean;
         };
         /**
          * Filled
@@ -675,17 +1220,24 @@ export interface components {
         /**
          * FormCheck
          * @description What a form with these values would do: errors keep it from running, advice does not.
+         *
+         *     `same` is the run that has done the work, `automatic` what empty fields stand for.
          */
         FormCheck: {
             /** Errors */
             errors: components["schemas"]["FieldProblem"][];
             /** Advice */
-            advice: string[];
+            advice: components["schemas"]["FieldProblem"][];
             /**
              * Why
              * @default
              */
             why: string;
+            /**
+             * Same
+             * @default
+             */
+            same: string;
             /**
              * Preview
              * @default {}
@@ -693,6 +1245,47 @@ export interface components {
             preview: {
                 [key: string]: unknown;
             };
+            /**
+             * Automatic
+             * @default {}
+             */
+            automatic: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * GainLie
+         * @description One of the eight orientations of a gain reference; `fits` is false when its shape is not that of the movies.
+         */
+        GainLie: {
+            /** Rotation */
+            rotation: number;
+            /** Flip */
+            flip: string;
+            picture: components["schemas"]["Picture"];
+            /** Fits */
+            fits: boolean;
+        };
+        /**
+         * GainWizard
+         * @description The movies' own pattern and the reference in every orientation; `found` is the one that the movies tell, empty without movies.
+         */
+        GainWizard: {
+            average: components["schemas"]["Picture"] | null;
+            /** Lies */
+            lies: components["schemas"]["GainLie"][];
+            /** Found */
+            found: string;
+            /** Rotation */
+            rotation: number;
+            /** Flip */
+            flip: string;
+            /** Reciprocal */
+            reciprocal: boolean;
+            /** Decided */
+            decided: boolean;
+            /** Ahead */
+            ahead: number;
         };
         /**
          * Graph
@@ -729,6 +1322,22 @@ export interface components {
             output: string;
         };
         /**
+         * Listing
+         * @description A folder in which files can be chosen: an empty one lists the roots. `left_out` entries are not shown.
+         */
+        Listing: {
+            /** Folder */
+            folder: string;
+            /** Parent */
+            parent: string;
+            /** Folders */
+            folders: string[];
+            /** Files */
+            files: components["schemas"]["Entry"][];
+            /** Left Out */
+            left_out: number;
+        };
+        /**
          * Logged
          * @description A piece of what a run printed, from a byte on.
          */
@@ -739,6 +1348,22 @@ export interface components {
             offset: number;
             /** Size */
             size: number;
+        };
+        /**
+         * Machine
+         * @description What a form can ask for: processor cores, places to run, and the choices that are absent here, by parameter, with the reason.
+         */
+        Machine: {
+            /** Cores */
+            cores: number;
+            /** Targets */
+            targets: components["schemas"]["Target"][];
+            /** Absent */
+            absent: {
+                [key: string]: {
+                    [key: string]: string;
+                };
+            };
         };
         /**
          * Made
@@ -754,6 +1379,18 @@ export interface components {
              * @default false
              */
             reused: boolean;
+        };
+        /**
+         * Matches
+         * @description How many files a pattern matches, and the first of them; `more`: it was not counted to the end.
+         */
+        Matches: {
+            /** Count */
+            count: number;
+            /** More */
+            more: boolean;
+            /** First */
+            first: string[];
         };
         /**
          * NewProject
@@ -832,6 +1469,20 @@ export interface components {
             caption: string;
             /** Html */
             html: string;
+        };
+        /**
+         * Picture
+         * @description An image as a data address; `pixel_size` is the Å of one of its pixels.
+         */
+        Picture: {
+            /** Address */
+            address: string;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Pixel Size */
+            pixel_size: number;
         };
         /**
          * Problem
@@ -1042,6 +1693,79 @@ export interface components {
             /** Folder */
             folder: string;
         };
+        /**
+         * SizeWizard
+         * @description An image to measure a particle on.
+         *
+         *     `places` are particles, in px of the picture; `diameter` (Å) is what is known of them, 0 where nothing is; `pixel_size` is that of the image itself;
+         *     `advice` (Å) a radius where the image tells one; `boxes` the sizes whose transforms are fast.
+         */
+        SizeWizard: {
+            picture: components["schemas"]["Picture"];
+            /** Name */
+            name: string;
+            /** Of */
+            of: number;
+            /** Pixel Size */
+            pixel_size: number;
+            /**
+             * Diameter
+             * @default 0
+             */
+            diameter: number;
+            /**
+             * Places
+             * @default []
+             */
+            places: [
+                number,
+                number
+            ][];
+            /**
+             * Advice
+             * @default 0
+             */
+            advice: number;
+            /**
+             * Boxes
+             * @default []
+             */
+            boxes: number[];
+        };
+        /**
+         * Target
+         * @description Where runs can work; `reason` tells why not.
+         */
+        Target: {
+            /** Name */
+            name: string;
+            /** Title */
+            title: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+        };
+        /**
+         * ThresholdWizard
+         * @description Central slices of a low-passed map, the border of its mask drawn on them.
+         */
+        ThresholdWizard: {
+            picture: components["schemas"]["Picture"];
+            /** Threshold */
+            threshold: number;
+            /** Automatic */
+            automatic: boolean;
+            /** Low */
+            low: number;
+            /** High */
+            high: number;
+            /** Volume */
+            volume: number;
+            /** Mass */
+            mass: number;
+        };
         /** ValidationError */
         ValidationError: {
             /** Location */
@@ -1110,24 +1834,33 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type Asked = components['schemas']['Asked'];
+export type BandWizard = components['schemas']['BandWizard'];
 export type CatalogueEntry = components['schemas']['CatalogueEntry'];
 export type Chip = components['schemas']['Chip'];
 export type Column = components['schemas']['Column'];
 export type CopyWanted = components['schemas']['CopyWanted'];
+export type Entry = components['schemas']['Entry'];
 export type FieldProblem = components['schemas']['FieldProblem'];
 export type Filled = components['schemas']['Filled'];
 export type FormCheck = components['schemas']['FormCheck'];
+export type GainLie = components['schemas']['GainLie'];
+export type GainWizard = components['schemas']['GainWizard'];
 export type Graph = components['schemas']['Graph'];
 export type HttpValidationError = components['schemas']['HTTPValidationError'];
 export type Link = components['schemas']['Link'];
+export type Listing = components['schemas']['Listing'];
 export type Logged = components['schemas']['Logged'];
+export type Machine = components['schemas']['Machine'];
 export type Made = components['schemas']['Made'];
+export type Matches = components['schemas']['Matches'];
 export type NewProject = components['schemas']['NewProject'];
 export type Note = components['schemas']['Note'];
 export type Offer = components['schemas']['Offer'];
 export type OutputHead = components['schemas']['OutputHead'];
 export type Page = components['schemas']['Page'];
 export type Panel = components['schemas']['Panel'];
+export type Picture = components['schemas']['Picture'];
 export type Problem = components['schemas']['Problem'];
 export type Progress = components['schemas']['Progress'];
 export type ProjectBrief = components['schemas']['ProjectBrief'];
@@ -1137,10 +1870,75 @@ export type RunChange = components['schemas']['RunChange'];
 export type RunDetail = components['schemas']['RunDetail'];
 export type RunNode = components['schemas']['RunNode'];
 export type Session = components['schemas']['Session'];
+export type SizeWizard = components['schemas']['SizeWizard'];
+export type Target = components['schemas']['Target'];
+export type ThresholdWizard = components['schemas']['ThresholdWizard'];
 export type ValidationError = components['schemas']['ValidationError'];
 export type Wanted = components['schemas']['Wanted'];
 export type $defs = Record<string, never>;
 export interface operations {
+    listing_api_files_get: {
+        parameters: {
+            query?: {
+                folder?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    matches_api_files_matches_get: {
+        parameters: {
+            query: {
+                pattern: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Matches"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     everything_api_catalogue_get: {
         parameters: {
             query?: never;
@@ -1250,6 +2048,331 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FormCheck"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    machine_api_projects__project__forms__protocol__machine_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                protocol: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Machine"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    view_api_projects__project__outputs__output__micrographs__id__view_get: {
+        parameters: {
+            query?: {
+                bin?: number;
+                lp?: number;
+                format?: "raw" | "jpeg";
+                weighted?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    tile_api_projects__project__outputs__output__micrographs__id__tile_get: {
+        parameters: {
+            query: {
+                level: number;
+                x: number;
+                y: number;
+                weighted?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    thumbnail_api_projects__project__outputs__output__micrographs__id__thumbnail_get: {
+        parameters: {
+            query?: {
+                weighted?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    psd_api_projects__project__outputs__output__micrographs__id__psd_get: {
+        parameters: {
+            query?: {
+                model?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    psd_curves_api_projects__project__outputs__output__micrographs__id__psd_json_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    trajectory_api_projects__project__outputs__output__micrographs__id__trajectory_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    sprite_api_projects__project__outputs__output__sprite_get: {
+        parameters: {
+            query?: {
+                format?: "" | "png" | "jpeg" | "webp";
+                offset?: number;
+                limit?: number;
+                columns?: number;
+                size?: number;
+                sort?: string;
+                descending?: boolean;
+                where?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    sprite_captions_api_projects__project__outputs__output__sprite_json_get: {
+        parameters: {
+            query?: {
+                offset?: number;
+                limit?: number;
+                columns?: number;
+                size?: number;
+                sort?: string;
+                descending?: boolean;
+                where?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
                 };
             };
             /** @description Validation Error */
@@ -2152,6 +3275,483 @@ export interface operations {
                     "application/json": {
                         [key: string]: string;
                     };
+                };
+            };
+        };
+    };
+    volume_api_projects__project__outputs__output__volume_json_get: {
+        parameters: {
+            query?: {
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+                mask?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    section_api_projects__project__outputs__output__slice_get: {
+        parameters: {
+            query?: {
+                axis?: "x" | "y" | "z";
+                i?: number | null;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+                format?: "png" | "raw";
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    montage_api_projects__project__outputs__output__slices_get: {
+        parameters: {
+            query?: {
+                axis?: "x" | "y" | "z";
+                count?: number;
+                columns?: number;
+                size?: number;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    brick_api_projects__project__outputs__output__brick_get: {
+        parameters: {
+            query?: {
+                size?: number;
+                dtype?: "u1" | "f2";
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    value_api_projects__project__outputs__output__value_get: {
+        parameters: {
+            query: {
+                x: number;
+                y: number;
+                z: number;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    listing_api_projects__project__outputs__output__files_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    }[];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    download_api_projects__project__outputs__output__file__name__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                name: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    band_api_projects__project__forms__protocol__wizards_psd_band_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BandWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    micrograph_api_projects__project__forms__protocol__wizards_micrograph_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    mean_api_projects__project__forms__protocol__wizards_mean_particle_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    background_api_projects__project__forms__protocol__wizards_background_circle_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                protocol: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    threshold_api_projects__project__forms__protocol__wizards_map_threshold_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                protocol: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ThresholdWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    gain_api_projects__project__forms__protocol__wizards_gain_orientation_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GainWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
