@@ -53,6 +53,14 @@ def test_tokens_that_others_may_read_are_refused(tmp_path, mode):
         load_access(8000, folder=tmp_path)
 
 
+def test_tokens_of_somebody_else_are_refused(tmp_path, monkeypatch):
+    load_access(8000, folder=tmp_path)
+    other = os.geteuid() + 1
+    monkeypatch.setattr(access.os, "geteuid", lambda: other)
+    with pytest.raises(WrongUse, match="CL-token-file-exposed"):
+        load_access(8000, folder=tmp_path)
+
+
 @pytest.mark.parametrize(
     "content",
     [
