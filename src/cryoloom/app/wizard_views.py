@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from cryoloom.app import catalogue
 from cryoloom.app.forms import sort_values
@@ -20,6 +21,8 @@ from cryoloom.spec import WrongUse
 
 SIDE = 640
 """Px of a micrograph's picture at the longer side."""
+SMOOTHED = 1.0
+"""Px of the picture by which noise is smoothed, so that particles stand out."""
 MEAN_OF = 300
 """Particles that are averaged."""
 SLICE = 220
@@ -80,7 +83,7 @@ def micrograph_view(micrographs: Micrographs, place: int, coordinates: Coordinat
         places = on_micrographs(coordinates.enabled(), coordinate_scales(coordinates), micrographs).filter(micrograph_id=row["id"])
         found = [((x + 0.5) / factor, (y + 0.5) / factor) for x, y in places.select("x", "y").iter_rows()]
     return View(
-        pixels=to_grey(small),
+        pixels=to_grey(ndimage.gaussian_filter(small, SMOOTHED)),
         pixel_size=row["pixel_size"] * factor,
         name=row["micrograph_name"],
         of=rows.height,

@@ -67,39 +67,41 @@ export function Field(props: FieldProps) {
         {field["x-label"]}
         {field["x-unit"] && <span className="soft"> ({field["x-unit"]})</span>}
       </label>
-      <div className="value">
-        <div className="grow">{field["x-input"] ? <InputPicker {...props} common={common} /> : <Control {...props} common={common} />}</div>
-        {wizard && (
-          <button type="button" className="button wizard" aria-label={`${wizard.title}: ${field["x-label"]}`} title={wizard.title} onClick={props.onWizard}>
-            <Icon name="wand" />
-          </button>
-        )}
-      </div>
-      <div id={help} className="help">
-        {shown && <Told problem={shown} tone="wrong" onFix={props.onChange} />}
-        {props.advice.map((each) => (
-          <Told key={each.message} problem={each} tone="advised" onFix={props.onChange} />
-        ))}
-        {Object.entries(props.absent).map(([choice, reason]) => (
-          <small key={choice} className="soft">
-            {choice}: {reason}
-          </small>
-        ))}
-        {differs && (
-          <small>
-            {model.run}: {written(model.value) || "not set"}{" "}
-            <button type="button" className="button fix" onClick={() => props.onChange(isEmpty(model.value) ? undefined : model.value)}>
-              Take that
+      <div className="held">
+        <div className="value">
+          <div className="grow">{field["x-input"] ? <InputPicker {...props} common={common} /> : <Control {...props} common={common} />}</div>
+          {wizard && (
+            <button type="button" className="button wizard" aria-label={`${wizard.title}: ${field["x-label"]}`} title={wizard.title} onClick={props.onWizard}>
+              <Icon name="wand" />
             </button>
-          </small>
-        )}
-        {props.proposed && <small className="soft">Chosen by the form: the last one made.</small>}
-        {props.automatic !== undefined && isEmpty(value) && (
-          <small>
-            Left empty, it is {written(props.automatic)} {field["x-unit"]}.
-          </small>
-        )}
-        <small className="soft">{field.description}</small>
+          )}
+        </div>
+        <div id={help} className="help">
+          {shown && <Told problem={shown} tone="wrong" onFix={props.onChange} />}
+          {props.advice.map((each) => (
+            <Told key={each.message} problem={each} tone="advised" onFix={props.onChange} />
+          ))}
+          {Object.entries(props.absent).map(([choice, reason]) => (
+            <small key={choice} className="soft">
+              {choice}: {reason}
+            </small>
+          ))}
+          {differs && (
+            <small>
+              {model.run}: {written(model.value) || "not set"}{" "}
+              <button type="button" className="button fix" onClick={() => props.onChange(isEmpty(model.value) ? undefined : model.value)}>
+                Take that
+              </button>
+            </small>
+          )}
+          {props.proposed && <small className="soft">Chosen by the form: the last one made.</small>}
+          {props.automatic !== undefined && isEmpty(value) && (
+            <small>
+              Left empty, it is {written(props.automatic)} {field["x-unit"]}.
+            </small>
+          )}
+          <small className="soft">{field.description}</small>
+        </div>
       </div>
     </div>
   );

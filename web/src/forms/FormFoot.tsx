@@ -44,10 +44,10 @@ export function FormFoot({ project, schema, check, error, pending, busy, mayRun,
         </div>
       ))}
       {error ? <Failed error={error} /> : null}
-      <div className="row wrap">
-        <div className="grow standing" id="form-standing" aria-live="polite">
+      <div className="standing" id="form-standing" aria-live="polite">
           {!mayRun ? "You may look only: whoever has the operator's address can run it." : <Standing schema={schema} check={check} pending={pending} done={done} onJump={onJump} />}
-        </div>
+      </div>
+      <div className="row wrap buttons">
         <button type="button" className="button" disabled={stopped || busy} onClick={() => onRun({ start: false, again: done !== "" })}>
           Save as draft
         </button>

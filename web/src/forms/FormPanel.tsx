@@ -95,12 +95,12 @@ export default function FormPanel({ project, protocol, given, number }: Props) {
             <Icon name="close" />
           </button>
         </div>
-        <p className="soft">{schema.data.description}</p>
       </div>
       <div className="fields" ref={place}>
+        <p className="soft about">{schema.data.description}</p>
         <ResourcesBlock project={project} protocol={protocol} draft={draft} onChange={form.change} />
-        <div className="row wrap">
-          <div className="row grow" role="group" aria-label="Level">
+        <div className="row wrap level">
+          <div className="row" role="group" aria-label="Level">
             <button type="button" className={advanced ? "button" : "button on"} aria-pressed={!advanced} onClick={() => setAdvanced(false)}>
               Normal
             </button>

@@ -16,7 +16,7 @@ export function ResourcesBlock({ project, protocol, draft, onChange }: Props) {
   return (
     <fieldset className="resources">
       <legend className="hidden">Name and resources</legend>
-      <label className="wide">
+      <label>
         Name
         <input className="input" value={draft.label} maxLength={100} placeholder="optional" onChange={(event) => onChange({ label: event.target.value })} />
       </label>
@@ -28,7 +28,7 @@ export function ResourcesBlock({ project, protocol, draft, onChange }: Props) {
         Seed
         <input className="input" type="number" min={0} value={draft.seed} onChange={(event) => onChange({ seed: Math.max(0, Math.floor(Number(event.target.value) || 0)) })} />
       </label>
-      <label className="wide">
+      <label>
         Run on
         <select value={draft.target || "local"} onChange={(event) => onChange({ target: event.target.value as Draft["target"] })}>
           {(machine?.targets ?? [{ name: "local", title: "this computer", reason: "" }]).map((each) => (

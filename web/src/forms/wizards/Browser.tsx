@@ -44,7 +44,7 @@ export function Browser({ folder, chosen, onFolder, onFile }: Props) {
           <Icon name="back" /> Up
         </button>
         <span className="grow mono path" title={folder}>
-          {folder || "Where to look"}
+          <bdi>{folder || "Where to look"}</bdi>
         </span>
         <input className="input search" type="search" aria-label="Search this folder" placeholder="Search this folder" value={words} onChange={(event) => setWords(event.target.value)} />
       </div>

@@ -74,7 +74,7 @@ interface SliderProps {
 
 /** A number by slider and by typing. */
 export function Slider({ label, value, min, max, step, unit = "", told = "", onChange }: SliderProps) {
-  const rounded = Number(value.toPrecision(5));
+  const rounded = Number(value.toPrecision(4));
   return (
     <div className="slider">
       <label>
