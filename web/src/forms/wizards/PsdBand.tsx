@@ -24,7 +24,7 @@ export default function PsdBand({ project, protocol, field, values, onWrite, onC
   const [chosen, setChosen] = useState<{ low?: number; high?: number }>({});
   const nyquist = found?.nyquist ?? 1;
   const low = chosen.low ?? angstrom(values.low_res, nyquist) ?? found?.low_res ?? 30;
-  const high = Math.max(chosen.high ?? angstrom(values.high_res, nyquist) ?? found?.high_res ?? 5, nyquist);
+  const high = Math.max(Math.min(chosen.high ?? angstrom(values.high_res, nyquist) ?? found?.high_res ?? 5, low / 1.05), nyquist);
   const scale = found ? found.picture.width * found.picture.pixel_size : 1;
   const setLow = (value: number) => setChosen({ ...chosen, low: tidy(Math.min(Math.max(value, high * 1.05), 100)) });
   const setHigh = (value: number) => setChosen({ ...chosen, high: tidy(Math.max(Math.min(value, low / 1.05), nyquist)) });
@@ -46,7 +46,7 @@ export default function PsdBand({ project, protocol, field, values, onWrite, onC
             <p>Drag the inner ring to just inside of the first dark ring, the outer one to where rings can still be followed. The dotted ring is the Nyquist frequency.</p>
             <Slider label="Inner ring" unit="Å" value={low} min={8} max={60} step={0.5} onChange={setLow} />
             <Slider label="Outer ring" unit="Å" value={high} min={Number(nyquist.toFixed(2))} max={20} step={0.1} onChange={setHigh} />
-            <button type="button" className="button" onClick={() => setChosen({ low: tidy(found.low_res), high: tidy(found.high_res) })}>
+            <button type="button" className="button" disabled={found.doubt !== ""} onClick={() => setChosen({ low: tidy(found.low_res), high: tidy(found.high_res) })}>
               Take what the fit advises: {tidy(found.low_res)} Å to {tidy(found.high_res)} Å
             </button>
             {found.doubt && <div className="notice advice">This fit is doubtful: {found.doubt}</div>}
