@@ -48,7 +48,8 @@ export function Field(props: FieldProps) {
     event.preventDefault();
     setOver(false);
     const text = event.dataTransfer.getData(OUTPUT);
-    const offers = client.getQueryData<Offer[]>(["offers", props.project, props.protocol, name, props.number]) ?? [];
+    const known = client.getQueriesData<Offer[]>({ queryKey: ["offers", props.project, props.protocol, name] });
+    const offers = known.map(([, each]) => each).findLast((each) => each !== undefined) ?? [];
     const found = dropped(text, offers);
     if (!found) return toast(`${text} does not fit ${field["x-label"]}, which takes ${field["x-kinds"]?.join(" or ")}`, "bad");
     const before = Array.isArray(value) ? value.map(String) : [];

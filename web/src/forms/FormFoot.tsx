@@ -43,7 +43,7 @@ export function FormFoot({ project, schema, check, error, pending, busy, mayRun,
           {each.message} <span className="cure">{each.cure}</span>
         </div>
       ))}
-      {error ? <Failed error={error} /> : null}
+      {error && mayRun ? <Failed error={error} /> : null}
       <div className="standing" id="form-standing" aria-live="polite">
           {!mayRun ? "You may look only: whoever has the operator's address can run it." : <Standing schema={schema} check={check} pending={pending} done={done} onJump={onJump} />}
       </div>
