@@ -41,6 +41,10 @@ def test_coordinates_show_what_lies_around_them(get, coordinates):
     assert cell[10:34, 10:34].min() > cell[45:, 45:].max() > 0  # the bright corner, continued beyond the border, and not mirrored
     box = micrograph()[1000 - 30 : 1000 + 30, 900 - 30 : 900 + 30]
     assert np.corrcoef(sheet[:60, 60:120].ravel(), box.ravel())[0, 1] > 0.98
+    wide = get(coordinates, "sprite", size=16, columns=3, sort="score", format="png")
+    box = micrograph()[1000 - 32 : 1000 + 32, 900 - 32 : 900 + 32].reshape(16, 4, 16, 4).mean(axis=(1, 3))
+    assert np.corrcoef(imagecodecs.png_decode(wide.content)[:, 16:32].ravel(), box.ravel())[0, 1] > 0.98
+    assert get(coordinates, "sprite.json", size=200).json()["cell"] == 60
     assert get(coordinates, "sprite").headers["Content-Type"] == "image/jpeg"
     assert get(coordinates, "sprite", format="webp").headers["Content-Type"] == "image/webp"
 
