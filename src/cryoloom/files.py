@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +15,9 @@ from cryoloom.spec.errors import Failure
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST}
+_PUBLIC = 0o666
+PRIVATE = 0o600
+"""Mode of a file that is its owner's alone."""
 _numbers = itertools.count()
 
 
@@ -102,10 +105,14 @@ def writing(path: Path | str, *, lasting: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing(path: Path, *, lasting: bool = True) -> Iterator[IO[bytes]]:
-    """Yield a binary file to write to that takes the place of `path`, as `writing` does."""
-    with writing(path, lasting=lasting) as temporary, temporary.open("wb") as handle:
+def replacing(path: Path, *, lasting: bool = True, mode: int = _PUBLIC) -> Iterator[IO[bytes]]:
+    """Yield a binary file to write to that takes the place of `path`, as `writing` does; `mode` is what the umask leaves of it, from the start."""
+    with writing(path, lasting=lasting) as temporary, open(temporary, "wb", opener=_opener(mode)) as handle:
         yield handle
+
+
+def _opener(mode: int) -> Callable[[str, int], int]:
+    return lambda name, flags: os.open(name, flags, mode)
 
 
 def sync_folder(folder: Path) -> None:
@@ -118,9 +125,9 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def write_json(path: Path, record: Any) -> None:
+def write_json(path: Path, record: Any, *, mode: int = _PUBLIC) -> None:
     """Write a record for people to read: indented, UTF-8, keys in the order given."""
-    with replacing(path) as handle:
+    with replacing(path, mode=mode) as handle:
         handle.write(_text(record))
 
 
@@ -136,16 +143,16 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def claim(path: Path, record: Mapping[str, Any]) -> bool:
+def claim(path: Path, record: Mapping[str, Any], *, mode: int = _PUBLIC) -> bool:
     """Create `path` with its content in one step; False when somebody else was first."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}.tmp")
     with storage_errors(path):
         try:
-            with temporary.open("wb") as handle:
+            with open(temporary, "wb", opener=_opener(mode)) as handle:
                 handle.write(_text(record))
                 handle.flush()
                 os.fsync(handle.fileno())
-            _publish_once(temporary, path)
+            _publish_once(temporary, path, mode)
         except FileExistsError:
             return False
         finally:
@@ -154,14 +161,14 @@ def claim(path: Path, record: Mapping[str, Any]) -> bool:
     return True
 
 
-def _publish_once(temporary: Path, path: Path) -> None:
+def _publish_once(temporary: Path, path: Path, mode: int) -> None:
     try:
         os.link(temporary, path)
     except FileExistsError:
         raise
     except OSError:
         # Some file systems (exFAT, several FUSE ones) have no hard links; O_EXCL is their only exclusive act.
-        with open(path, "xb") as handle:
+        with open(path, "xb", opener=_opener(mode)) as handle:
             handle.write(temporary.read_bytes())
             handle.flush()
             os.fsync(handle.fileno())

@@ -16,6 +16,8 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["import
 INTRUDERS = {
     "Floors: nobody imports upwards, rooms of one floor do not know each other": {
         "tables/upward_intruder.py": "import cryoloom.engine",
+        "app/upward_intruder.py": "import cryoloom.server",
+        "server/upward_intruder.py": "import cryoloom.cli",
         "formats/sideways_intruder.py": "import cryoloom.report",
         "importers/sideways_intruder.py": "import cryoloom.protocols",
     },

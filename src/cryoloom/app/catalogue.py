@@ -91,10 +91,11 @@ def _by_id(name: str) -> Entry | None:
 def search(text: str) -> list[Entry]:
     """Return the protocols whose id, title, labels or names elsewhere hold every word of `text`."""
     words = text.lower().split()
-    return [entry for entry in entries() if all(word in _text_of(entry) for word in words)]
+    return [entry for entry in entries() if all(word in words_of(entry) for word in words)]
 
 
-def _text_of(entry: Entry) -> str:
+def words_of(entry: Entry) -> str:
+    """Return what a search for a protocol looks in, in lower case."""
     if entry.protocol is None:
         return f"{entry.id} {entry.error}".lower()
     fields = entry.protocol.model_fields

@@ -145,7 +145,7 @@ def build(protocol: type[Protocol], parameters: Mapping[str, Any], inputs: Mappi
     try:
         return protocol(**parameters, **inputs)
     except ValidationError as error:
-        problems = [_problem(protocol, each) for each in error.errors(include_url=False)]
+        problems = [problem(protocol, each) for each in error.errors(include_url=False)]
         raise WrongUse("bad-parameter", f"{protocol.id}: {'; '.join(dict.fromkeys(problems))}.", _cure(protocol)) from error
 
 
@@ -162,12 +162,20 @@ def check_parameters(protocol: type[Protocol], parameters: Mapping[str, Any]) ->
 
 def without_inputs(protocol: type[Protocol], parameters: Mapping[str, Any]) -> Protocol:
     """Return the protocol with these parameters and empty sets in place of its inputs, which do not exist yet."""
-    stand_ins = {
+    return build(protocol, parameters, _stand_ins(protocol))
+
+
+def demand(protocol: type[Protocol], parameters: Mapping[str, Any]) -> None:
+    """Check parameters as `without_inputs` does, and let pydantic tell of all that is wrong with them (`ValidationError`)."""
+    protocol(**parameters, **_stand_ins(protocol))
+
+
+def _stand_ins(protocol: type[Protocol]) -> dict[str, Any]:
+    return {
         name: (Dataset.__new__(kinds_of(field)[0]),) if extra_of(field).get("many") else Dataset.__new__(kinds_of(field)[0])
         for name, field in protocol.inputs().items()
         if field.is_required()
     }
-    return build(protocol, parameters, stand_ins)
 
 
 def refuse_hints(protocol: Protocol) -> list[str]:
@@ -215,7 +223,7 @@ _TYPES = {
 }
 
 
-def _problem(protocol: type[Protocol], error: ErrorDetails) -> str:
+def problem(protocol: type[Protocol], error: ErrorDetails) -> str:
     """Return one finding of pydantic in our words: ``window is 10 px, but must be at least 64 px``."""
     name = str(error["loc"][0]) if error["loc"] else ""
     field = protocol.model_fields.get(name)

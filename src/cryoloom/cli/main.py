@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from cryoloom.cli import chain, cluster, exchange, lifecycle, projects, provenance, runs, sets, workflows
+from cryoloom.cli import chain, cluster, exchange, lifecycle, projects, provenance, runs, serve, sets, workflows
 from cryoloom.files import storage_failure
 from cryoloom.spec.errors import CryoloomError
 
@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(projects.app, name="project")
 app.add_typer(cluster.app, name="cluster")
-for room in (chain, runs, lifecycle, provenance, sets, workflows, exchange):
+for room in (chain, runs, lifecycle, provenance, sets, workflows, exchange, serve):
     room.register(app)
 
 

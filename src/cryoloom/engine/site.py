@@ -58,11 +58,15 @@ class Site:
         return replace(self, **self.protocols.get(protocol, {}))
 
 
+def user_folder() -> Path:
+    """Return the folder of the user's own settings; it need not be there."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "cryoloom"
+
+
 def places(project: Path) -> list[Path]:
     """Return where the file is looked for, the first that exists counts."""
     named = [Path(os.environ[VARIABLE])] if os.environ.get(VARIABLE) else []
-    own = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "cryoloom" / FILE
-    return [*named, project / FILE, own, Path("/etc/cryoloom") / FILE]
+    return [*named, project / FILE, user_folder() / FILE, Path("/etc/cryoloom") / FILE]
 
 
 def read_site(project: Path) -> Site:

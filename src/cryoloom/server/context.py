@@ -1,25 +1,126 @@
-"""What every route is given: the project that its address names, and outputs by name."""
+"""What a request is about: the workplace, a project of it, a run or an output."""
 
+import threading
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from cryoloom.app.outputs import OutputRef
-from cryoloom.app.session import Project
+from cryoloom.app.runs import Run
+from cryoloom.app.session import Project, create_project, open_project
+from cryoloom.app.suggest import did_you_mean
+from cryoloom.server.events import Watch
 from cryoloom.spec import WrongUse
 
 
-def project_at(project: str, request: Request) -> Project:
-    """Return the open project that an address names."""
-    known: dict[str, Project] = request.app.state.projects
-    if project not in known:
-        raise WrongUse("unknown-project", f"There is no project {project!r}.", "Open it first.")
-    return known[project]
+class Workplace:
+    """A folder of projects, or one project; a project is named by its folder.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        root = root.expanduser().resolve()
+        self.alone = root.name if (root / "project.json").exists() else ""
+        self.root = root.parent if self.alone else root
+        self._watches: dict[str, Watch] = {}
+        self._lock = threading.Lock()
+
+    def names(self) -> list[str]:
+        """Return the names of the projects, by name."""
+        return [self.alone] if self.alone else [path.parent.name for path in sorted(self.root.glob("*/project.json"))]
+
+    def open(self, name: str) -> Project:
+        """Return a project.
+
+        Raises
+        ------
+        WrongUse
+            ``unknown-project``.
+        """
+        if name not in self.names():  # also refuses every path that leaves the folder
+            raise WrongUse("unknown-project", f"There is no project {name!r} in {self.root}.", did_you_mean(name, self.names()))
+        return open_project(self.root / name)
+
+    def create(self, name: str) -> Project:
+        """Make a project.
+
+        Raises
+        ------
+        WrongUse
+            ``bad-name``; ``one-project``: this server shows one project only; `create_project` has more.
+        """
+        if self.alone:
+            raise WrongUse(
+                "one-project", f"This server shows the project {self.alone} only.", f"Serve its folder: cryoloom serve {self.root}"
+            )
+        if not name or name != Path(name).name or name.startswith(".") or "\0" in name or len(name) > 100:
+            raise WrongUse("bad-name", f"{name!r} is no name for a folder.", "Use letters, digits, blanks and dashes.")
+        return create_project(self.root / name)
+
+    def watch(self, name: str) -> Watch:
+        """Return what follows a project's runs, one for all who look at it."""
+        project = self.open(name)
+        with self._lock:
+            return self._watches.setdefault(name, Watch(project.folder))
+
+    def forget(self, name: str) -> None:
+        """Stop following a project."""
+        with self._lock:
+            watch = self._watches.pop(name, None)
+        if watch:
+            watch.close()
+
+    def close(self) -> None:
+        """Stop following anything."""
+        for name in list(self._watches):
+            self.forget(name)
+
+
+def workplace_of(request: Request) -> Workplace:
+    """Return the workplace that the server shows."""
+    return request.app.state.workplace
+
+
+WorkplaceAt = Annotated[Workplace, Depends(workplace_of)]
+
+
+def project_at(workplace: WorkplaceAt, project: str) -> Project:
+    """Return the project that the address names."""
+    return workplace.open(project)
 
 
 ProjectAt = Annotated[Project, Depends(project_at)]
 
 
+def run_at(project: ProjectAt, run: str) -> Run:
+    """Return the run that the address names."""
+    return project.find(run)
+
+
+RunAt = Annotated[Run, Depends(run_at)]
+
+
+def watch_at(workplace: WorkplaceAt, project: str) -> Watch:
+    """Return what follows the project that the address names."""
+    return workplace.watch(project)
+
+
+WatchAt = Annotated[Watch, Depends(watch_at)]
+
+
 def output_of(project: Project, name: str) -> OutputRef:
-    """Return the output ``RUN.OUTPUT``."""
+    """Return the output ``RUN.OUTPUT`` of a project."""
     return project.output(name)
+
+
+def output_at(project: ProjectAt, output: str) -> OutputRef:
+    """Return the output that the address names."""
+    return output_of(project, output)
+
+
+OutputAt = Annotated[OutputRef, Depends(output_at)]

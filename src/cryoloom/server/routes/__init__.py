@@ -1,1 +1,1 @@
-"""Addresses, thin: they say what is asked for, and `render` and the session answer."""
+"""Addresses below ``/api``: one file a subject."""

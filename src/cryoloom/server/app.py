@@ -1,0 +1,83 @@
+"""The server: routes of ``/api``, errors as JSON, and the front end's files."""
+
+import sys
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from pkgutil import iter_modules
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+import cryoloom
+from cryoloom.files import storage_failure
+from cryoloom.server import routes
+from cryoloom.server.context import Workplace
+from cryoloom.spec import CryoloomError, WrongUse
+
+NOT_FOUND = ("unknown-project", "unknown-run", "unknown-output", "unknown-protocol", "no-project", "not-there")
+
+
+def make_app(root: Path) -> FastAPI:
+    """Return the server of the projects in a folder; who may talk to it is `cryoloom.server.guard`'s matter."""
+    workplace = Workplace(root)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        workplace.close()
+
+    app = FastAPI(title="cryoloom", version=cryoloom.__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.workplace = workplace
+    for module in iter_modules(routes.__path__, routes.__name__ + "."):
+        app.include_router(import_module(module.name).router)
+    app.add_exception_handler(Exception, _unexpected)
+    for kind in (CryoloomError, OSError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _told)
+    _front_end(app)
+    return app
+
+
+def _front_end(app: FastAPI) -> None:
+    """Serve the built front end; every address that is no file and not below ``/api`` is one of its pages."""
+    static = Path(str(files("cryoloom.server"))) / "static"
+    if (static / "assets").is_dir():
+        app.mount("/assets", StaticFiles(directory=static / "assets"), name="assets")
+
+    @app.get("/{path:path}", include_in_schema=False)
+    def page(path: str) -> FileResponse:
+        if path.startswith("api/"):
+            raise WrongUse("not-there", f"There is no address /{path}.", "")
+        if not (static / "index.html").exists():
+            raise WrongUse("no-front-end", "The browser's part of cryoloom was not built.", "Install it again without CRYOLOOM_SKIP_WEB.")
+        name = path if path in {"icon.svg", "licences.txt"} and (static / path).exists() else "index.html"
+        return FileResponse(static / name, headers={"Cache-Control": "no-cache"})
+
+
+async def _told(_request: Request, error: Exception) -> JSONResponse:
+    """Answer with what went wrong and what to do about it."""
+    if isinstance(error, OSError):
+        error = storage_failure(error, Path(error.filename or ".")) or error
+    if isinstance(error, CryoloomError):
+        status = 404 if error.code in NOT_FOUND else 422 if isinstance(error, WrongUse) else 409
+        return _answer(status, f"CL-{error.code}", error.message, error.cure)
+    if isinstance(error, RequestValidationError):
+        found = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()]
+        return _answer(422, "CL-bad-request", "; ".join(found), "")
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return _answer(status, f"CL-http-{status}", str(getattr(error, "detail", error)), "")
+
+
+async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
+    traceback.print_exception(error, file=sys.stderr)
+    return _answer(500, "CL-unexpected", f"Unexpected {type(error).__name__}: {error}.", "The server's own output has the details.")
+
+
+def _answer(status: int, code: str, message: str, cure: str) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message, "cure": cure}}, status)

@@ -1,0 +1,207 @@
+"""What the server answers, as types: the front end's own are made from these."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+
+class Problem(BaseModel):
+    """What went wrong, and what to do about it."""
+
+    code: str
+    message: str
+    cure: str = ""
+
+
+class ProjectBrief(BaseModel):
+    """A line of the list of projects."""
+
+    folder: str
+    name: str
+    runs: int
+    states: dict[str, int]
+    changed: float
+
+
+class Link(BaseModel):
+    """One set that an input takes."""
+
+    name: str
+    run: str
+    output: str
+
+
+class Chip(BaseModel):
+    """An output, as a box on the canvas shows it; no count before it is there."""
+
+    name: str
+    kind: str
+    count: int | None
+
+
+class Progress(BaseModel):
+    """How far a run is."""
+
+    name: str
+    done: float
+    total: float | None = None
+    unit: str = ""
+    message: str | None = ""
+    remaining: float | None = None
+
+
+class RunNode(BaseModel):
+    """A box on the canvas."""
+
+    run: str
+    protocol: str
+    label: str
+    tags: list[str]
+    state: str
+    reason: str
+    failed_items: dict[str, int]
+    progress: Progress | None
+    created: float
+    inputs: list[Link]
+    outputs: list[Chip]
+
+
+class Graph(BaseModel):
+    """All boxes, where they stand (column, row), and the number of the last change among them."""
+
+    number: int
+    nodes: list[RunNode]
+    places: dict[str, tuple[int, int]]
+
+
+class OutputHead(BaseModel):
+    """An output of a finished run."""
+
+    kind: str
+    count: int
+    hash: str
+
+
+class Note(BaseModel):
+    """What somebody wrote down, in Markdown."""
+
+    t: float
+    text: str
+
+
+class RunDetail(BaseModel):
+    """Everything about a run but its pictures."""
+
+    run: str
+    protocol: str
+    version: int
+    label: str
+    labels: list[str]
+    tags: list[str]
+    notes: list[Note]
+    state: str
+    reason: str
+    created: float
+    why: str
+    seed: int
+    parameters: dict[str, Any]
+    inputs: dict[str, Any]
+    outputs: dict[str, OutputHead]
+    summary: dict[str, Any]
+    warnings: list[str]
+    failed_items: dict[str, int]
+    spent: dict[str, float]
+    progress: Progress | None
+    title: str
+    problem: Problem | None
+    dependents: list[str]
+
+
+class CatalogueEntry(BaseModel):
+    """A protocol, or what should have been one (`error` says why it is not)."""
+
+    id: str
+    step: str
+    title: str
+    words: str
+    error: str
+
+
+class Panel(BaseModel):
+    """A picture of a report, drawn: `html` is the server's own, with everything foreign in it escaped."""
+
+    kind: str
+    title: str
+    caption: str
+    html: str
+
+
+class Column(BaseModel):
+    """A column of a table."""
+
+    name: str
+    type: str
+    unit: str
+    meaning: str
+
+
+class Page(BaseModel):
+    """Some rows of a set: `of` in the set, `count` that follow the rule."""
+
+    output: str
+    of: int
+    count: int
+    offset: int
+    columns: list[Column]
+    rows: list[list[Any]]
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with a field of a form; an empty field means the whole form."""
+
+    field: str
+    message: str
+    cure: str = ""
+
+
+class FormCheck(BaseModel):
+    """What a form with these values would do: errors keep it from running, advice does not."""
+
+    errors: list[FieldProblem]
+    advice: list[str]
+    why: str = ""
+    preview: dict[str, Any] = {}
+
+
+class Offer(BaseModel):
+    """An output that an input takes."""
+
+    output: str
+    label: str
+    kind: str
+    state: str
+    count: int | None
+
+
+class Logged(BaseModel):
+    """A piece of what a run printed, from a byte on."""
+
+    text: str
+    offset: int
+    size: int
+
+
+class Made(BaseModel):
+    """A run that was asked for; `reused`: the same work had been done."""
+
+    run: str
+    state: str
+    reused: bool = False
+
+
+class Session(BaseModel):
+    """Who looks at the page: a viewer changes nothing."""
+
+    role: str
+    version: str
+    folder: str

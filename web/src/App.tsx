@@ -1,0 +1,20 @@
+import { lazy, Suspense } from "react";
+import { ProjectList } from "./project/ProjectList";
+import { usePlace } from "./router";
+import { Loading } from "./ui/Feedback";
+import { Toasts } from "./ui/Toasts";
+
+const ProjectPage = lazy(() => import("./project/ProjectPage"));
+
+export function App() {
+  const { path } = usePlace();
+  const [room, project] = path;
+  return (
+    <>
+      <Suspense fallback={<Loading what="the project" />}>
+        {room === "p" && project ? <ProjectPage key={project} project={project} /> : <ProjectList />}
+      </Suspense>
+      <Toasts />
+    </>
+  );
+}

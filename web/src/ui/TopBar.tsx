@@ -1,0 +1,39 @@
+/** The bar over every page: where one is, and what is always at hand. */
+
+import { useState, type ReactNode } from "react";
+import { navigate, to } from "../router";
+import { Icon } from "./Icon";
+import { currentTheme, setTheme } from "./theme";
+import "./topbar.css";
+
+export function TopBar({ title, children }: { title?: ReactNode; children?: ReactNode }) {
+  const [theme, show] = useState(currentTheme);
+  const other = theme === "dark" ? "light" : "dark";
+  return (
+    <header className="topbar">
+      <a
+        className="brand"
+        href={to.projects()}
+        onClick={(event) => {
+          event.preventDefault();
+          navigate(to.projects());
+        }}
+      >
+        <img src="/icon.svg" alt="" width={22} height={22} /> cryoloom
+      </a>
+      <div className="row grow">{title}</div>
+      {children}
+      <button
+        type="button"
+        className="button plain"
+        aria-label={`Use ${other} colours`}
+        onClick={() => {
+          setTheme(other);
+          show(other);
+        }}
+      >
+        <Icon name={theme === "dark" ? "sun" : "moon"} />
+      </button>
+    </header>
+  );
+}

@@ -1,0 +1,25 @@
+/** Which viewer shows which kind of set; each is loaded when it is first opened. */
+
+import { lazy, type ComponentType } from "react";
+
+export interface ViewerProps {
+  project: string;
+  /** ``RUN.OUTPUT`` */
+  output: string;
+  kind: string;
+}
+
+export interface Viewer {
+  id: string;
+  title: string;
+  /** Kinds of sets it shows; empty: all. */
+  kinds: readonly string[];
+  Component: ComponentType<ViewerProps>;
+}
+
+/** In the order in which they are offered: the first that fits is shown at once. */
+const viewers: readonly Viewer[] = [
+  { id: "table", title: "Table", kinds: [], Component: lazy(() => import("./table/TableViewer")) },
+];
+
+export const viewersOf = (kind: string): Viewer[] => viewers.filter((each) => each.kinds.length === 0 || each.kinds.includes(kind));
