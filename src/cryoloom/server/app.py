@@ -22,7 +22,10 @@ from cryoloom.server.context import Workplace
 from cryoloom.server.guard import error_record
 from cryoloom.spec import CryoloomError, Failure, WrongUse
 
-NOT_FOUND = ("unknown-project", "unknown-run", "unknown-output", "unknown-protocol", "no-project", "not-there")
+NOT_FOUND = (
+    "unknown-project", "unknown-run", "unknown-output", "unknown-protocol", "no-project", "not-there", "unknown-id", "unknown-tile", "unknown-volume",
+    "unknown-slice", "unknown-voxel", "unknown-file",
+)  # fmt: skip
 
 
 def make_app(root: Path) -> FastAPI:
