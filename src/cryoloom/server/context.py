@@ -11,6 +11,7 @@ from cryoloom.app.runs import Run
 from cryoloom.app.session import Project, create_project, open_project
 from cryoloom.app.suggest import did_you_mean
 from cryoloom.server.events import Watch
+from cryoloom.server.streams import Streams
 from cryoloom.spec import WrongUse
 
 
@@ -29,6 +30,7 @@ class Workplace:
         self.root = root.parent if self.alone else root
         self._watches: dict[str, Watch] = {}
         self._lock = threading.Lock()
+        self.streams = Streams()
 
     def names(self) -> list[str]:
         """Return the names of the projects, by name."""
@@ -66,7 +68,9 @@ class Workplace:
         """Return what follows a project's runs, one for all who look at it."""
         project = self.open(name)
         with self._lock:
-            return self._watches.setdefault(name, Watch(project.folder))
+            if name not in self._watches:  # a watch is a thread: never made to be thrown away
+                self._watches[name] = Watch(project.folder)
+            return self._watches[name]
 
     def forget(self, name: str) -> None:
         """Stop following a project."""
