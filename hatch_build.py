@@ -21,8 +21,8 @@ STAMP = "sources.sha256"
 LICENCES = "licences.txt"
 NPM = Path("lib/node_modules/npm/bin/npm-cli.js")
 ADVICE = (
-    "The page of the browser is built with packages of the npm registry: try again where it can be reached, or set CRYOLOOM_WEB_DIST to a built folder, "
-    "or CRYOLOOM_SKIP_WEB=1 to go without the page."
+    "Try again where the npm registry can be reached and web/ is as it was committed; CRYOLOOM_WEB_DIST=FOLDER takes a page built elsewhere, "
+    "CRYOLOOM_SKIP_WEB=1 installs without one, and a released wheel brings its own."
 )
 
 
