@@ -8,12 +8,12 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,22 @@ class Complaints:
         """Let errors pass that a test provokes, those in which a regular expression is found."""
         self.expected.append(pattern)
 
+    def arrive(self, page: Any, pattern: str) -> bool:
+        """Wait for an error in which a regular expression is found; return whether one came within 10 s."""
+        for _ in range(200):
+            if any(re.search(pattern, each) for each in self.told):
+                return True
+            page.wait_for_timeout(50)
+        return False
+
     def unexpected(self) -> list[str]:
         return [each for each in self.told if not any(re.search(pattern, each) for pattern in self.expected)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _built() -> None:
+    if not (Path(cryoloom.__file__).parent / "server/static/index.html").exists():
+        pytest.skip("the page is not built: make web")
 
 
 @pytest.fixture(scope="session")
@@ -82,48 +96,36 @@ def server(projects: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Serve a copy of the projects, one for each file of tests; the server must not have shown a traceback in the end."""
     folder = tmp_path_factory.mktemp("served")
     shutil.copytree(projects, folder / "projects", symlinks=True)
-    with serve(folder / "projects", folder) as served:
+    with serving(folder / "projects", folder) as served:
         yield served
 
 
-class serve:  # noqa: N801 (reads as the verb it is)
+@contextmanager
+def serving(folder: Path, logs: Path) -> Iterator[Served]:
     """Run ``cryoloom serve`` on a folder of projects while the context lasts; what it prints goes to files in `logs`."""
+    words = [sys.executable, "-m", "cryoloom.cli.main", "serve", str(folder), "--port", "0", "--no-browser"]
+    out, err = logs / "serve.out", logs / "serve.err"
+    with out.open("w") as to_out, err.open("w") as to_err:
+        process = subprocess.Popen(words, stdout=to_out, stderr=to_err, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    try:
+        yield _ready(process, folder, out, err)
+        process.terminate()
+        process.wait(20)
+    finally:
+        process.kill()
+        process.wait()
+    assert "Traceback" not in err.read_text(), err.read_text()
 
-    def __init__(self, folder: Path, logs: Path) -> None:
-        self.folder, self.out, self.err = folder, logs / "serve.out", logs / "serve.err"
 
-    def __enter__(self) -> Served:
-        words = [sys.executable, "-m", "cryoloom.cli.main", "serve", str(self.folder), "--port", "0", "--no-browser"]
-        with self.out.open("w") as out, self.err.open("w") as err:
-            self.process = subprocess.Popen(words, stdout=out, stderr=err, env={**os.environ, "PYTHONUNBUFFERED": "1"})
-        try:
-            return self._ready()
-        except BaseException:
-            self.process.kill()
-            raise
-
-    def _ready(self) -> Served:
-        """Return the server once it answers."""
-        latest = time.monotonic() + 120
-        while time.monotonic() < latest and self.process.poll() is None:
-            printed = re.search(r"(http://127\.0\.0\.1:\d+)/login\?token=(\S+)", self.out.read_text())
-            if printed and _healthy(printed[1]):
-                return Served(printed[0], printed[1], printed[2], self.folder)
-            time.sleep(0.1)
-        raise RuntimeError(
-            f"cryoloom serve did not get ready (exit code {self.process.poll()}):\n{self.out.read_text()}{self.err.read_text()}"
-        )
-
-    def __exit__(self, *_error: object) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            pytest.fail("cryoloom serve did not end within 20 s of SIGTERM")
-        said = self.err.read_text()
-        assert "Traceback" not in said, said
+def _ready(process: subprocess.Popen[bytes], folder: Path, out: Path, err: Path) -> Served:
+    """Return the server once it answers."""
+    latest = time.monotonic() + 120
+    while time.monotonic() < latest and process.poll() is None:
+        printed = re.search(r"(http://127\.0\.0\.1:\d+)/login\?token=(\S+)", out.read_text())
+        if printed and _healthy(printed[1]):
+            return Served(printed[0], printed[1], printed[2], folder)
+        time.sleep(0.1)
+    raise RuntimeError(f"cryoloom serve did not get ready (exit code {process.poll()}):\n{out.read_text()}{err.read_text()}")
 
 
 def _healthy(origin: str) -> bool:
@@ -164,6 +166,8 @@ def visitor(browser: Any, server: Served, complaints: Complaints, request: pytes
     context.on("request", lambda asked: complaints.told.append(f"foreign request: {asked.url}") if _foreign(asked.url, server) else None)
     page = context.new_page()
     yield page
+    if not page.is_closed():
+        page.evaluate("() => new Promise(done => setTimeout(done, 50))")  # what was said last arrives
     found = complaints.unexpected()
     if found or request.node.stash.get(FAILED, False):
         for number, shown in enumerate(context.pages):
