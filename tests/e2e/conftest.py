@@ -106,7 +106,7 @@ def serving(folder: Path, logs: Path) -> Iterator[Served]:
     words = [sys.executable, "-m", "cryoloom.cli.main", "serve", str(folder), "--port", "0", "--no-browser"]
     out, err = logs / "serve.out", logs / "serve.err"
     with out.open("w") as to_out, err.open("w") as to_err:
-        process = subprocess.Popen(words, stdout=to_out, stderr=to_err, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        process = subprocess.Popen(words, stdout=to_out, stderr=to_err, env={**os.environ, "PYTHONUNBUFFERED": "1", "CRYOLOOM_DEBUG": "1"})
     try:
         yield _ready(process, folder, out, err)
         process.terminate()
