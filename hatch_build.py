@@ -134,7 +134,8 @@ def write_types(web: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         document = Path(folder, "openapi.json")
         document.write_text(json.dumps(make_app(Path(folder)).openapi()))
-        node(web / "node_modules/openapi-typescript/bin/cli.js", [str(document), "--output", str(target)], web)
+        words = [str(document), "--root-types", "--root-types-no-schema-prefix", "--output", str(target)]
+        node(web / "node_modules/openapi-typescript/bin/cli.js", words, web)
 
 
 def main(verb: str) -> None:
