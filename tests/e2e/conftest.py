@@ -12,8 +12,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,13 +100,24 @@ def server(projects: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield served
 
 
+@pytest.fixture(scope="session")
+def serve() -> Callable[..., AbstractContextManager[Served]]:
+    """Return `serving`, for tests that want a server of their own."""
+    return serving
+
+
 @contextmanager
-def serving(folder: Path, logs: Path) -> Iterator[Served]:
+def serving(
+    folder: Path,
+    logs: Path,
+    program: Sequence[str] = (sys.executable, "-m", "cryoloom.cli.main"),
+    environment: Mapping[str, str] = os.environ,
+) -> Iterator[Served]:
     """Run ``cryoloom serve`` on a folder of projects while the context lasts; what it prints goes to files in `logs`."""
-    words = [sys.executable, "-m", "cryoloom.cli.main", "serve", str(folder), "--port", "0", "--no-browser"]
+    words = [*program, "serve", str(folder), "--port", "0", "--no-browser"]
     out, err = logs / "serve.out", logs / "serve.err"
     with out.open("w") as to_out, err.open("w") as to_err:
-        process = subprocess.Popen(words, stdout=to_out, stderr=to_err, env={**os.environ, "PYTHONUNBUFFERED": "1", "CRYOLOOM_DEBUG": "1"})
+        process = subprocess.Popen(words, stdout=to_out, stderr=to_err, env={**environment, "PYTHONUNBUFFERED": "1", "CRYOLOOM_DEBUG": "1"})
     try:
         yield _ready(process, folder, out, err)
         process.terminate()
@@ -164,6 +175,8 @@ def visitor(browser: Any, server: Served, complaints: Complaints, request: pytes
     context.on("console", lambda said: complaints.told.append(f"console: {said.text} ({said.location})") if said.type == "error" else None)
     context.on("weberror", lambda error: complaints.told.append(f"uncaught: {error.error}"))
     context.on("request", lambda asked: complaints.told.append(f"foreign request: {asked.url}") if _foreign(asked.url, server) else None)
+    for old in PICTURES.glob(f"{_name(request)}-*.png"):
+        old.unlink()
     page = context.new_page()
     yield page
     if not page.is_closed():
@@ -209,6 +222,10 @@ def _foreign(url: str, server: Served) -> bool:
     return not url.startswith((f"{server.origin}/", "data:", f"blob:{server.origin}/"))
 
 
+def _name(request: pytest.FixtureRequest) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", request.node.name)
+
+
 def _picture(request: pytest.FixtureRequest, name: str) -> Path:
     PICTURES.mkdir(parents=True, exist_ok=True)
-    return PICTURES / f"{re.sub(r'[^A-Za-z0-9]+', '-', request.node.name)}-{name}.png"
+    return PICTURES / f"{_name(request)}-{name}.png"
