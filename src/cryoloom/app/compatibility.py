@@ -1,5 +1,6 @@
 """Which outputs of a project an input of a protocol can take."""
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,7 @@ from cryoloom.app.suggest import did_you_mean, folded
 from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import WrongUse
-from cryoloom.tables.dataset import dataset_kind
+from cryoloom.tables.dataset import dataset_kind, known_kind
 
 GIVES = {State.DRAFT, *ACTIVE}
 """States of runs whose outputs can be taken later."""
@@ -44,6 +45,19 @@ def compatible(project: ProjectFolder, protocol: str, name: str) -> list[OutputR
             found.extend(OutputRef(run, each) for each, head in heads.items() if issubclass(dataset_kind(head["kind"]), kinds))
         elif heads is None and run.state in GIVES:
             found.extend(output for output in run.outputs if issubclass(references.kind_of(output), kinds))
+    return found
+
+
+def takers(kinds: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Return what may come next: id and title of each protocol that takes a set of one of these kinds, and the first required input that does."""
+    given = [dataset_kind(kind) for kind in kinds if known_kind(kind)]
+    found: list[tuple[str, str, str]] = []
+    for entry in catalogue.entries():
+        fields = entry.protocol.model_fields if entry.protocol else {}
+        needed = [name for name in (entry.protocol.inputs() if entry.protocol else ()) if fields[name].is_required()]
+        fits = (name for name in needed if any(issubclass(kind, kinds_of(fields[name])) for kind in given))
+        if name := next(fits, ""):
+            found.append((entry.id, entry.title, name))
     return found
 
 

@@ -84,6 +84,258 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/room": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Room
+         * @description Return the bytes of every run's files by what they are for.
+         */
+        get: operations["room_api_projects__project__room_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/cleaning": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Would Clean
+         * @description Return what a cleaning would remove; nothing is.
+         */
+        get: operations["would_clean_api_projects__project__cleaning_get"];
+        put?: never;
+        /**
+         * Clean
+         * @description Remove files of finished runs for good.
+         */
+        post: operations["clean_api_projects__project__cleaning_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/trash": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trash
+         * @description Return the deleted runs.
+         */
+        get: operations["trash_api_projects__project__trash_get"];
+        put?: never;
+        post?: never;
+        /**
+         * Empty
+         * @description Remove the deleted runs for good; return the bytes that were freed.
+         */
+        delete: operations["empty_api_projects__project__trash_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/trash/{run}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore
+         * @description Bring a run back from the trash, with what is there and depends on it; return what is left there.
+         */
+        post: operations["restore_api_projects__project__trash__run__restore_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View
+         * @description Return a micrograph binned by 1, 2, 4 or 8 and low-passed at `lp` Å: a byte a pixel, row 0 first and at the top, or a JPEG.
+         *
+         *     Headers: X-Width, X-Height, X-Pixel-Size (Å), X-Low and X-High (the values that 0 and 255 stand for).
+         */
+        get: operations["view_api_projects__project__outputs__output__micrographs__id__view_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/tile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tile
+         * @description Return the tile in column `x` and row `y`, from 0, of a micrograph binned by `level` (1, 2, 4, 8): a JPEG of 512 px, or less at the ends.
+         */
+        get: operations["tile_api_projects__project__outputs__output__micrographs__id__tile_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Thumbnail
+         * @description Return a micrograph in miniature, a JPEG of 256 px at the longer side.
+         */
+        get: operations["thumbnail_api_projects__project__outputs__output__micrographs__id__thumbnail_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/psd": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Psd
+         * @description Return the power spectrum of a micrograph as PNG, of CTFs with the fitted model in the lower left quarter unless `model` is false.
+         *
+         *     A ring of d Å has a radius of X-Width · X-Pixel-Size / d px about pixel X-Width // 2.
+         */
+        get: operations["psd_api_projects__project__outputs__output__micrographs__id__psd_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/psd.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Psd Curves
+         * @description Return the fit of a transfer function: its numbers, and the curves measured and fitted over 1/Å.
+         */
+        get: operations["psd_curves_api_projects__project__outputs__output__micrographs__id__psd_json_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/trajectory": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trajectory
+         * @description Return how a micrograph moved, as a whole and locally, in px of the movie; `pixel_size` tells their Å.
+         */
+        get: operations["trajectory_api_projects__project__outputs__output__micrographs__id__trajectory_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/sprite": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sprite
+         * @description Return a page of a gallery as one picture, cells of X-Cell px, X-Columns a row; images are shown at `size` px a side at most.
+         */
+        get: operations["sprite_api_projects__project__outputs__output__sprite_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/sprite.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sprite Captions
+         * @description Return what goes with that picture: for every image its id, cell and numbers.
+         */
+        get: operations["sprite_captions_api_projects__project__outputs__output__sprite_json_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/events": {
         parameters: {
             query?: never;
@@ -196,7 +448,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/projects/{project}/room": {
+    "/api/projects/{project}/copy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Copy
+         * @description Copy a project, but for its trash, to a folder of another name beside it.
+         */
+        post: operations["copy_api_projects__project__copy_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/methods": {
         parameters: {
             query?: never;
             header?: never;
@@ -204,10 +476,30 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Room
-         * @description Return the bytes of every run's files by what they are for.
+         * Methods
+         * @description Return the methods section of all that the run finished last rests on.
          */
-        get: operations["room_api_projects__project__room_get"];
+        get: operations["methods_api_projects__project__methods_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/disk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Disk
+         * @description Return the bytes of every run, and of the trash.
+         */
+        get: operations["disk_api_projects__project__disk_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -424,26 +716,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/projects/{project}/runs/{run}/restore": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Restore
-         * @description Bring a run back from the trash, with what is there and depends on it.
-         */
-        post: operations["restore_api_projects__project__runs__run__restore_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/projects/{project}/runs/{run}/log": {
         parameters: {
             query?: never;
@@ -456,6 +728,26 @@ export interface paths {
          * @description Return what a run printed, from byte `after` on; a negative one counts from the end.
          */
         get: operations["log_api_projects__project__runs__run__log_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Following
+         * @description Return the protocols that take an output of a run.
+         */
+        get: operations["following_api_projects__project__runs__run__next_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -564,10 +856,208 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/outputs/{output}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Thumbnail
+         * @description Return the first class averages, the middle of a map, or the first micrograph.
+         */
+        get: operations["thumbnail_api_projects__project__outputs__output__thumbnail_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/volume.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Volume
+         * @description Return which maps there are, and of one its shape, pixel size, range, mean, deviation and the level of its surface.
+         *
+         *     `mask`, an output ``RUN.OUTPUT``, limits the map before 1 % of its voxels are enclosed.
+         */
+        get: operations["volume_api_projects__project__outputs__output__volume_json_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/slice": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Section
+         * @description Return a slice, the middle one by default; 0 and 255 are X-Low and X-High, the range of the whole map.
+         */
+        get: operations["section_api_projects__project__outputs__output__slice_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/slices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Montage
+         * @description Return evenly spaced slices on one sheet, for browsers that cannot draw volumes.
+         */
+        get: operations["montage_api_projects__project__outputs__output__slices_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/brick": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Brick
+         * @description Return a map of at most `size` voxels a side, [z, y, x], little-endian; its shape, range, voxel size and origin are in headers.
+         */
+        get: operations["brick_api_projects__project__outputs__output__brick_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/value": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Value
+         * @description Return the value of one voxel.
+         */
+        get: operations["value_api_projects__project__outputs__output__value_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listing
+         * @description Return name and bytes of the files of an output; null for one that is gone.
+         */
+        get: operations["listing_api_projects__project__outputs__output__files_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/file/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download
+         * @description Return a file of an output by the name that it is listed under, or the range of it that is asked for.
+         */
+        get: operations["download_api_projects__project__outputs__output__file__name__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/workflow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export
+         * @description Return the workflow of a project, or of a run and all that it rests on.
+         */
+        get: operations["export_api_projects__project__workflow_get"];
+        put?: never;
+        /**
+         * Bring
+         * @description Make a draft of every node of a workflow.
+         */
+        post: operations["bring_api_projects__project__workflow_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Brought
+         * @description What a workflow became: its node with the run made for it, and what to look at.
+         */
+        Brought: {
+            /** Runs */
+            runs: {
+                [key: string]: string;
+            };
+            /** Messages */
+            messages: string[];
+        };
         /**
          * CatalogueEntry
          * @description A protocol, or what should have been one (`error` says why it is not).
@@ -586,7 +1076,7 @@ export interface components {
         };
         /**
          * Chip
-         * @description An output, as a box on the canvas shows it; no count before it is there.
+         * @description An output, as a box on the canvas shows it; no count before it is there; the resolution (Å) of a map that tells one.
          */
         Chip: {
             /** Name */
@@ -595,6 +1085,46 @@ export interface components {
             kind: string;
             /** Count */
             count: number | null;
+            /** Resolution */
+            resolution?: number | null;
+        };
+        /**
+         * Cleaned
+         * @description What a cleaning removed or would remove: bytes and files by run; and, by run, those that rest on what would go.
+         */
+        Cleaned: {
+            /** Bytes */
+            bytes: number;
+            /** Files */
+            files: {
+                [key: string]: number;
+            };
+            /** Needed */
+            needed: {
+                [key: string]: string[];
+            };
+        };
+        /**
+         * Cleanup
+         * @description Files of which runs to remove (none: of all finished ones), and the least dear that are kept.
+         */
+        Cleanup: {
+            /**
+             * Runs
+             * @default []
+             */
+            runs: string[];
+            /**
+             * Keep
+             * @default final
+             * @enum {string}
+             */
+            keep: "diagnostic" | "final" | "record";
+            /**
+             * Also Needed
+             * @default false
+             */
+            also_needed: boolean;
         };
         /**
          * Column
@@ -641,6 +1171,20 @@ export interface components {
              * @default false
              */
             start: boolean;
+        };
+        /**
+         * Deleted
+         * @description A run in the trash.
+         */
+        Deleted: {
+            /** Run */
+            run: string;
+            /** Protocol */
+            protocol: string;
+            /** Label */
+            label: string;
+            /** Bytes */
+            bytes: number;
         };
         /**
          * FieldProblem
@@ -754,6 +1298,16 @@ export interface components {
              * @default false
              */
             reused: boolean;
+        };
+        /**
+         * MethodsText
+         * @description The methods section of a paper, and its references.
+         */
+        MethodsText: {
+            /** Text */
+            text: string;
+            /** Bibtex */
+            bibtex: string;
         };
         /**
          * NewProject
@@ -920,6 +1474,26 @@ export interface components {
             nodes: number;
         };
         /**
+         * RoomOfRun
+         * @description The bytes of a run's files by what they are for.
+         */
+        RoomOfRun: {
+            /** Run */
+            run: string;
+            /** Protocol */
+            protocol: string;
+            /** Label */
+            label: string;
+            /** Record */
+            record: number;
+            /** Final */
+            final: number;
+            /** Diagnostic */
+            diagnostic: number;
+            /** Intermediate */
+            intermediate: number;
+        };
+        /**
          * RunChange
          * @description What to change of what is written beside a run.
          */
@@ -995,6 +1569,8 @@ export interface components {
                 [key: string]: number;
             };
             progress: components["schemas"]["Progress"] | null;
+            /** Watches */
+            watches: boolean;
             /** Title */
             title: string;
             problem: components["schemas"]["Problem"] | null;
@@ -1029,6 +1605,8 @@ export interface components {
             inputs: components["schemas"]["Link"][];
             /** Outputs */
             outputs: components["schemas"]["Chip"][];
+            /** Watches */
+            watches: boolean;
         };
         /**
          * Session
@@ -1041,6 +1619,20 @@ export interface components {
             version: string;
             /** Folder */
             folder: string;
+        };
+        /**
+         * Taker
+         * @description A protocol that takes a kind of set, and the input that does.
+         */
+        Taker: {
+            /** Protocol */
+            protocol: string;
+            /** Title */
+            title: string;
+            /** Step */
+            step: string;
+            /** Input */
+            input: string;
         };
         /** ValidationError */
         ValidationError: {
@@ -1103,6 +1695,21 @@ export interface components {
              */
             again: boolean;
         };
+        /**
+         * Workflow
+         * @description The text of a workflow of ours or of Scipion, and values for what it asks for.
+         */
+        Workflow: {
+            /** Text */
+            text: string;
+            /**
+             * Given
+             * @default {}
+             */
+            given: {
+                [key: string]: string;
+            };
+        };
     };
     responses: never;
     parameters: never;
@@ -1110,10 +1717,14 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type Brought = components['schemas']['Brought'];
 export type CatalogueEntry = components['schemas']['CatalogueEntry'];
 export type Chip = components['schemas']['Chip'];
+export type Cleaned = components['schemas']['Cleaned'];
+export type Cleanup = components['schemas']['Cleanup'];
 export type Column = components['schemas']['Column'];
 export type CopyWanted = components['schemas']['CopyWanted'];
+export type Deleted = components['schemas']['Deleted'];
 export type FieldProblem = components['schemas']['FieldProblem'];
 export type Filled = components['schemas']['Filled'];
 export type FormCheck = components['schemas']['FormCheck'];
@@ -1122,6 +1733,7 @@ export type HttpValidationError = components['schemas']['HTTPValidationError'];
 export type Link = components['schemas']['Link'];
 export type Logged = components['schemas']['Logged'];
 export type Made = components['schemas']['Made'];
+export type MethodsText = components['schemas']['MethodsText'];
 export type NewProject = components['schemas']['NewProject'];
 export type Note = components['schemas']['Note'];
 export type Offer = components['schemas']['Offer'];
@@ -1133,12 +1745,15 @@ export type Progress = components['schemas']['Progress'];
 export type ProjectBrief = components['schemas']['ProjectBrief'];
 export type ProjectChange = components['schemas']['ProjectChange'];
 export type Resources = components['schemas']['Resources'];
+export type RoomOfRun = components['schemas']['RoomOfRun'];
 export type RunChange = components['schemas']['RunChange'];
 export type RunDetail = components['schemas']['RunDetail'];
 export type RunNode = components['schemas']['RunNode'];
 export type Session = components['schemas']['Session'];
+export type Taker = components['schemas']['Taker'];
 export type ValidationError = components['schemas']['ValidationError'];
 export type Wanted = components['schemas']['Wanted'];
+export type Workflow = components['schemas']['Workflow'];
 export type $defs = Record<string, never>;
 export interface operations {
     everything_api_catalogue_get: {
@@ -1250,6 +1865,493 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FormCheck"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    room_api_projects__project__room_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoomOfRun"][];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    would_clean_api_projects__project__cleaning_get: {
+        parameters: {
+            query?: {
+                run?: string[];
+                keep?: "diagnostic" | "final" | "record";
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cleaned"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    clean_api_projects__project__cleaning_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Cleanup"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cleaned"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    trash_api_projects__project__trash_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"][];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    empty_api_projects__project__trash_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": number;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    restore_api_projects__project__trash__run__restore_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string[];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    view_api_projects__project__outputs__output__micrographs__id__view_get: {
+        parameters: {
+            query?: {
+                bin?: number;
+                lp?: number;
+                format?: "raw" | "jpeg";
+                weighted?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    tile_api_projects__project__outputs__output__micrographs__id__tile_get: {
+        parameters: {
+            query: {
+                level: number;
+                x: number;
+                y: number;
+                weighted?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    thumbnail_api_projects__project__outputs__output__micrographs__id__thumbnail_get: {
+        parameters: {
+            query?: {
+                weighted?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    psd_api_projects__project__outputs__output__micrographs__id__psd_get: {
+        parameters: {
+            query?: {
+                model?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    psd_curves_api_projects__project__outputs__output__micrographs__id__psd_json_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    trajectory_api_projects__project__outputs__output__micrographs__id__trajectory_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    sprite_api_projects__project__outputs__output__sprite_get: {
+        parameters: {
+            query?: {
+                format?: "" | "png" | "jpeg" | "webp";
+                offset?: number;
+                limit?: number;
+                columns?: number;
+                size?: number;
+                sort?: string;
+                descending?: boolean;
+                where?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    sprite_captions_api_projects__project__outputs__output__sprite_json_get: {
+        parameters: {
+            query?: {
+                offset?: number;
+                limit?: number;
+                columns?: number;
+                size?: number;
+                sort?: string;
+                descending?: boolean;
+                where?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
                 };
             };
             /** @description Validation Error */
@@ -1502,7 +2604,73 @@ export interface operations {
             };
         };
     };
-    room_api_projects__project__room_get: {
+    copy_api_projects__project__copy_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewProject"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectBrief"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    methods_api_projects__project__methods_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MethodsText"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    disk_api_projects__project__disk_get: {
         parameters: {
             query?: never;
             header?: never;
@@ -1520,8 +2688,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        [key: string]: unknown;
-                    }[];
+                        [key: string]: number;
+                    };
                 };
             };
             /** @description Validation Error */
@@ -1945,38 +3113,6 @@ export interface operations {
             };
         };
     };
-    restore_api_projects__project__runs__run__restore_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                run: string;
-                project: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": string[];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
     log_api_projects__project__runs__run__log_get: {
         parameters: {
             query?: {
@@ -1998,6 +3134,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Logged"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    following_api_projects__project__runs__run__next_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Taker"][];
                 };
             };
             /** @description Validation Error */
@@ -2152,6 +3320,371 @@ export interface operations {
                     "application/json": {
                         [key: string]: string;
                     };
+                };
+            };
+        };
+    };
+    thumbnail_api_projects__project__outputs__output__thumbnail_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    volume_api_projects__project__outputs__output__volume_json_get: {
+        parameters: {
+            query?: {
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+                mask?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    section_api_projects__project__outputs__output__slice_get: {
+        parameters: {
+            query?: {
+                axis?: "x" | "y" | "z";
+                i?: number | null;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+                format?: "png" | "raw";
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    montage_api_projects__project__outputs__output__slices_get: {
+        parameters: {
+            query?: {
+                axis?: "x" | "y" | "z";
+                count?: number;
+                columns?: number;
+                size?: number;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    brick_api_projects__project__outputs__output__brick_get: {
+        parameters: {
+            query?: {
+                size?: number;
+                dtype?: "u1" | "f2";
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    value_api_projects__project__outputs__output__value_get: {
+        parameters: {
+            query: {
+                x: number;
+                y: number;
+                z: number;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    listing_api_projects__project__outputs__output__files_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    }[];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    download_api_projects__project__outputs__output__file__name__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                name: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    export_api_projects__project__workflow_get: {
+        parameters: {
+            query?: {
+                run?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    bring_api_projects__project__workflow_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Workflow"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Brought"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
