@@ -48,16 +48,16 @@ def compatible(project: ProjectFolder, protocol: str, name: str) -> list[OutputR
     return found
 
 
-def takers(kinds: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Return what may come next: id and title of each protocol that takes a set of one of these kinds, and the first required input that does."""
+def takers(kinds: Iterable[str]) -> list[tuple[str, str, list[str]]]:
+    """Return what may come next: each protocol that demands a set of one of these kinds, the first input that does, and which kinds it takes."""
     given = [dataset_kind(kind) for kind in kinds if known_kind(kind)]
-    found: list[tuple[str, str, str]] = []
-    for entry in catalogue.entries():
-        fields = entry.protocol.model_fields if entry.protocol else {}
-        needed = [name for name in (entry.protocol.inputs() if entry.protocol else ()) if fields[name].is_required()]
-        fits = (name for name in needed if any(issubclass(kind, kinds_of(fields[name])) for kind in given))
-        if name := next(fits, ""):
-            found.append((entry.id, entry.title, name))
+    found: list[tuple[str, str, list[str]]] = []
+    for declared in (entry.protocol for entry in catalogue.entries() if entry.protocol):
+        fields = declared.model_fields
+        for name in (name for name in declared.inputs() if fields[name].is_required()):
+            if fitting := [kind.kind for kind in given if issubclass(kind, kinds_of(fields[name]))]:
+                found.append((declared.id, name, fitting))
+                break
     return found
 
 

@@ -254,9 +254,9 @@ class MethodsText(BaseModel):
 
 
 class Taker(BaseModel):
-    """A protocol that takes a kind of set, and the input that does."""
+    """A protocol that takes an output of a run, the input that does, and the kinds among the run's that it takes."""
 
     protocol: str
-    title: str
     step: str
     input: str
+    kinds: list[str]

@@ -1622,17 +1622,17 @@ export interface components {
         };
         /**
          * Taker
-         * @description A protocol that takes a kind of set, and the input that does.
+         * @description A protocol that takes an output of a run, the input that does, and the kinds among the run's that it takes.
          */
         Taker: {
             /** Protocol */
             protocol: string;
-            /** Title */
-            title: string;
             /** Step */
             step: string;
             /** Input */
             input: string;
+            /** Kinds */
+            kinds: string[];
         };
         /** ValidationError */
         ValidationError: {

@@ -28,3 +28,10 @@ export const moment = (seconds: number): string =>
   new Date(seconds * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 export const counted = (count: number, word: string): string => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
+
+/** Bytes as kB, MB, GB of a thousand. */
+export function bytes(count: number): string {
+  const step = count < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(count) / 3));
+  const value = count / 1000 ** step;
+  return `${step === 0 || value >= 100 ? Math.round(value) : value.toPrecision(2)} ${["B", "kB", "MB", "GB", "TB"][step]}`;
+}

@@ -166,11 +166,13 @@ def log(run: RunAt, after: int = 0) -> dict[str, Any]:
 
 
 @router.get("/{run}/next", response_model=list[Taker])
-def following(run: RunAt) -> list[dict[str, str]]:
+def following(run: RunAt) -> list[dict[str, Any]]:
     """Return the protocols that take an output of a run."""
-    kinds = {kind_of(output).kind for output in run.outputs}
-    names = ("protocol", "title", "input")
-    return [{**dict(zip(names, each, strict=True)), "step": each[0].partition(".")[0]} for each in takers(kinds)]
+    kinds = dict.fromkeys(kind_of(output).kind for output in run.outputs)
+    return [
+        {"protocol": protocol, "step": protocol.partition(".")[0], "input": name, "kinds": fitting}
+        for protocol, name, fitting in takers(kinds)
+    ]
 
 
 @router.get("/{run}/events")
