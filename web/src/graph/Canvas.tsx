@@ -16,6 +16,7 @@ function PathEdge({ sourceX, sourceY, targetX, targetY }: EdgeProps) {
 }
 
 const nodeTypes = { job: JobBox };
+const MAP = { width: 150, height: 110 };
 const edgeTypes = { path: PathEdge };
 
 interface Props {
@@ -64,6 +65,20 @@ export function Canvas({ project, graph, open, chosen, found, onChoose, onSelect
     const timer = setTimeout(() => frame.current?.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(walked)}"]`)?.focus({ preventScroll: true }), 60);
     return () => clearTimeout(timer);
   }, [walked]);
+
+  useEffect(() => {
+    const box = frame.current;
+    if (!box) return;
+    let width = box.clientWidth;
+    // What is in the middle stays there when a panel opens or closes beside it.
+    const observer = new ResizeObserver(() => {
+      const view = flow.current?.getViewport();
+      if (view) void flow.current?.setViewport({ ...view, x: view.x + (box.clientWidth - width) / 2 });
+      width = box.clientWidth;
+    });
+    observer.observe(box);
+    return () => observer.disconnect();
+  }, []);
 
   const onKey = (event: React.KeyboardEvent) => {
     const run = (event.target as HTMLElement).closest<HTMLElement>(".react-flow__node")?.dataset.id;
@@ -140,7 +155,7 @@ export function Canvas({ project, graph, open, chosen, found, onChoose, onSelect
       >
         <Background gap={24} />
         <Controls showInteractive={false} fitViewOptions={{ maxZoom: 1, padding: 0.08 }} />
-        <MiniMap pannable zoomable nodeColor={(box) => stateColour((box as JobNode).data.node.state)} ariaLabel="Map of all runs" />
+        <MiniMap pannable zoomable style={MAP} nodeColor={(box) => stateColour((box as JobNode).data.node.state)} ariaLabel="Map of all runs" />
         {Object.keys(moved).length > 0 && (
           <Panel position="top-right">
             <button type="button" className="button" onClick={tidy}>

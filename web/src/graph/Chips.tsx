@@ -7,7 +7,11 @@ import { number } from "../ui/format";
 /** What a dragged output is: ``RUN.OUTPUT`` as text of this type. */
 export const OUTPUT_TYPE = "application/x-cryoloom-output";
 
+/** Kinds whose rows are the points of a curve: nobody counts them. */
+const CURVES = new Set(["fsc"]);
+
 export const chipText = (chip: Chip): string => {
+  if (CURVES.has(chip.kind)) return chip.name;
   const what = chip.count === null || (chip.count === 1 && chip.resolution != null) ? chip.name : `${number(chip.count)} ${chip.name}`;
   return chip.resolution != null ? `${what} ${chip.resolution.toPrecision(3)} Å` : what;
 };

@@ -42,16 +42,16 @@ export const JobBox = memo(function JobBox({ data: { node, project, faded }, sel
         </div>
         <strong title={node.label || node.protocol}>{node.label || node.protocol}</strong>
         <small className="soft">{node.label ? node.protocol : "\u00a0"}</small>
-        {node.progress && node.state === "running" ? (
-          <ProgressBar progress={node.progress} />
-        ) : (
-          <div className="chips">
-            {bad > 0 && <span className="chip bad">{bad} failed</span>}
-            <Chips project={project} node={node} />
-          </div>
-        )}
       </div>
       <Thumbnail project={project} node={node} />
+      {node.progress && node.state === "running" ? (
+        <ProgressBar progress={node.progress} />
+      ) : (
+        <div className="chips">
+          {bad > 0 && <span className="chip bad">{bad} failed</span>}
+          <Chips project={project} node={node} />
+        </div>
+      )}
       <Handle type="source" position={Position.Bottom} isConnectable={false} />
     </div>
   );

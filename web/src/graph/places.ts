@@ -89,10 +89,12 @@ export function line(from: Point, to: Point): string {
     return `M${from.x},${from.y} C${from.x},${from.y + bend} ${to.x},${to.y - bend} ${to.x},${to.y}`;
   }
   const side = to.x < from.x ? -1 : 1;
-  const lane = from.x + side * (BOX.width / 2 + (STEP.x - BOX.width) / 2);
   const knee = gap / 2;
-  const after = lane < to.x ? 1 : -1;
   const r = Math.min(8, knee);
+  const beside = from.x + side * (BOX.width / 2 + (STEP.x - BOX.width) / 2);
+  const lane = Math.abs(beside - to.x) < 3 * r ? to.x : beside;
+  const after = lane < to.x ? 1 : -1;
+  if (lane === to.x) return `M${from.x},${from.y} V${from.y + knee - r} Q${from.x},${from.y + knee} ${from.x + side * r},${from.y + knee} H${lane - side * r} Q${lane},${from.y + knee} ${lane},${from.y + knee + r} V${to.y}`;
   return [
     `M${from.x},${from.y} V${from.y + knee - r} Q${from.x},${from.y + knee} ${from.x + side * r},${from.y + knee}`,
     `H${lane - side * r} Q${lane},${from.y + knee} ${lane},${from.y + knee + r}`,

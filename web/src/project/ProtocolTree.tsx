@@ -131,13 +131,13 @@ function rememberProtocol(id: string): string[] {
 
 const MOST_NEXT = 5;
 
-/** The protocols that take what a run gives: later steps first, nearest first; with the output already in place. */
+/** The protocols that take what a run gives: those of later steps, the nearest first, then of the same; with the output already in place. */
 export function nextSteps(takers: readonly Taker[], step: string, outputs: readonly { name: string; kind: string }[], run: string): { protocol: string; inputs: Record<string, string> }[] {
   const order = new Map(STEPS.map(([name], place) => [name, place]));
   const place = (name: string) => order.get(name) ?? STEPS.length;
-  const away = (taker: Taker) => place(taker.step) - place(step) + (place(taker.step) < place(step) ? 2 * STEPS.length : 0);
-  return [...takers]
-    .filter((taker) => taker.step !== "sets")
+  const away = (taker: Taker) => (taker.step === step ? STEPS.length : place(taker.step) - place(step));
+  return takers
+    .filter((taker) => taker.step !== "sets" && away(taker) > 0)
     .sort((a, b) => away(a) - away(b))
     .slice(0, MOST_NEXT)
     .map((taker) => {

@@ -8,6 +8,8 @@ import { Failed, Loading } from "../ui/Feedback";
 import { number } from "../ui/format";
 import { Icon } from "../ui/Icon";
 import { curveOf, CurvePlot } from "./CurvePlot";
+import "../viewers/analyze.css";
+import "./run.css";
 import "./compare.css";
 
 interface Props {
@@ -24,6 +26,8 @@ export default function Compare({ project, first, second, nodes }: Props) {
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
   }, [project, second]);
+  // Parameters have a table of their own.
+  const asked = data?.asked.filter((text) => !((text.split(" ")[0] ?? "") in data.parameters)) ?? [];
   const name = (run: string) => nodes.find((node) => node.run === run)?.label || nodes.find((node) => node.run === run)?.protocol;
   return (
     <div className="analyze" role="region" aria-label={`${first} and ${second} compared`}>
@@ -47,17 +51,17 @@ export default function Compare({ project, first, second, nodes }: Props) {
             <h2>Asked</h2>
             {data.asked.length === 0 && <p className="soft">Both were asked the same.</p>}
             <ul className="asked">
-              {data.asked.map((text) => (
+              {asked.map((text) => (
                 <li key={text}>{text}</li>
               ))}
             </ul>
           </section>
-          <Apart title="Parameters that differ" runs={data.runs} pairs={data.parameters} />
-          <Apart title="Results that differ" runs={data.runs} pairs={data.summary} />
-          <Apart title="Spent" runs={data.runs} pairs={data.spent} />
           {Object.entries(data.outputs).map(([output, told]) => (
             <Output key={output} project={project} runs={data.runs} output={output} told={told} />
           ))}
+          <Apart title="Parameters that differ" runs={data.runs} pairs={data.parameters} />
+          <Apart title="Results that differ" runs={data.runs} pairs={data.summary} />
+          <Apart title="Spent" runs={data.runs} pairs={data.spent} />
         </div>
       )}
     </div>
