@@ -47,11 +47,10 @@ def serve(root: Path, *, host: str = "127.0.0.1", port: int = 0, names: Iterable
         raise WrongUse("port-taken", f"Cannot listen on {host}, port {port}: {error.strerror}.", "Choose another --port.") from error
     port = listener.getsockname()[1]
     access = load_access(port, [*names, *([host] if host not in ("0.0.0.0", "::") else [])])
+    app = Guard(make_app(root), access, HARMLESS)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=LEAVE, server_header=False))
     for name in ("uvicorn.access", "uvicorn.error"):
         logging.getLogger(name).addFilter(NoSecrets(access))
-    server = uvicorn.Server(
-        uvicorn.Config(Guard(make_app(root), access, HARMLESS), log_level="warning", timeout_graceful_shutdown=LEAVE, server_header=False)
-    )
     shown = f"{'127.0.0.1' if host in ('0.0.0.0', '::') else f'[{host}]' if ':' in host else host}:{port}"
     listener.listen(128)
     announce(access.address("operator", shown), access.address("viewer", shown))

@@ -225,3 +225,10 @@ export const usePage = (project: string, output: string, wanted: PageWanted) =>
     queryFn: ({ signal }) => getPage(project, output, wanted, signal),
     placeholderData: (before) => before,
   });
+
+/** The files of an output; null bytes: it is gone. */
+export const useFiles = (project: string, output: string) =>
+  useQuery({
+    queryKey: ["files", project, output],
+    queryFn: ({ signal }) => get<{ name: string; bytes: number | null }[]>(`${at.output(project, output)}/files`, {}, signal),
+  });

@@ -29,9 +29,8 @@ export const moment = (seconds: number): string =>
 
 export const counted = (count: number, word: string): string => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 
-/** Bytes as kB, MB, GB of a thousand. */
-export function bytes(count: number): string {
-  const step = count < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(count) / 3));
-  const value = count / 1000 ** step;
-  return `${step === 0 || value >= 100 ? Math.round(value) : value.toPrecision(2)} ${["B", "kB", "MB", "GB", "TB"][step]}`;
+/** Bytes as people read them. */
+export function bytes(size: number): string {
+  const power = size < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(size) / 3));
+  return `${number(Number((size / 1000 ** power).toPrecision(3)))} ${["B", "kB", "MB", "GB", "TB"][power]}`;
 }
