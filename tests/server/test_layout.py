@@ -48,7 +48,9 @@ def test_unknown_parents_are_passed_over():
 def test_two_thousand_runs_never_overlap_and_edges_go_down():
     draw = random.Random(3)
     names = [f"r{number:04d}" for number in range(2000)]
-    parents = {name: draw.sample(names[max(0, place - 12) : place], min(place, draw.choice([0, 1, 1, 1, 2]))) for place, name in enumerate(names)}
+    parents = {
+        name: draw.sample(names[max(0, place - 12) : place], min(place, draw.choice([0, 1, 1, 1, 2]))) for place, name in enumerate(names)
+    }
     places = layout(parents)
     assert places == layout(parents) and set(places) == set(names)
     by_row = {}
