@@ -56,13 +56,20 @@ class Workplace:
         WrongUse
             ``bad-name``; ``one-project``: this server shows one project only; `create_project` has more.
         """
+        return create_project(self._free(name))
+
+    def copy(self, project: Project, name: str) -> Project:
+        """Copy a project to a folder beside it; raises as `create`."""
+        return project.copy(self._free(name))
+
+    def _free(self, name: str) -> Path:
         if self.alone:
             raise WrongUse(
                 "one-project", f"This server shows the project {self.alone} only.", f"Serve its folder: cryoloom serve {self.root}"
             )
         if not name or name != Path(name).name or name.startswith(".") or "\0" in name or len(name) > 100:
             raise WrongUse("bad-name", f"{name!r} is no name for a folder.", "Use letters, digits, blanks and dashes.")
-        return create_project(self.root / name)
+        return self.root / name
 
     def watch(self, name: str) -> Watch:
         """Return what follows a project's runs, one for all who look at it."""

@@ -84,6 +84,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/room": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Room
+         * @description Return the bytes of every run's files by what they are for.
+         */
+        get: operations["room_api_projects__project__room_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/cleaning": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Would Clean
+         * @description Return what a cleaning would remove; nothing is.
+         */
+        get: operations["would_clean_api_projects__project__cleaning_get"];
+        put?: never;
+        /**
+         * Clean
+         * @description Remove files of finished runs for good.
+         */
+        post: operations["clean_api_projects__project__cleaning_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/trash": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trash
+         * @description Return the deleted runs.
+         */
+        get: operations["trash_api_projects__project__trash_get"];
+        put?: never;
+        post?: never;
+        /**
+         * Empty
+         * @description Remove the deleted runs for good; return the bytes that were freed.
+         */
+        delete: operations["empty_api_projects__project__trash_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/trash/{run}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore
+         * @description Bring a run back from the trash, with what is there and depends on it; return what is left there.
+         */
+        post: operations["restore_api_projects__project__trash__run__restore_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/outputs/{output}/micrographs/{id}/view": {
         parameters: {
             query?: never;
@@ -360,7 +448,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/projects/{project}/room": {
+    "/api/projects/{project}/copy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Copy
+         * @description Copy a project, but for its trash, to a folder of another name beside it.
+         */
+        post: operations["copy_api_projects__project__copy_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/methods": {
         parameters: {
             query?: never;
             header?: never;
@@ -368,10 +476,30 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Room
-         * @description Return the bytes of every run's files by what they are for.
+         * Methods
+         * @description Return the methods section of all that the run finished last rests on.
          */
-        get: operations["room_api_projects__project__room_get"];
+        get: operations["methods_api_projects__project__methods_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/disk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Disk
+         * @description Return the bytes of every run, and of the trash.
+         */
+        get: operations["disk_api_projects__project__disk_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -588,26 +716,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/projects/{project}/runs/{run}/restore": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Restore
-         * @description Bring a run back from the trash, with what is there and depends on it.
-         */
-        post: operations["restore_api_projects__project__runs__run__restore_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/projects/{project}/runs/{run}/log": {
         parameters: {
             query?: never;
@@ -620,6 +728,26 @@ export interface paths {
          * @description Return what a run printed, from byte `after` on; a negative one counts from the end.
          */
         get: operations["log_api_projects__project__runs__run__log_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Following
+         * @description Return the protocols that take an output of a run.
+         */
+        get: operations["following_api_projects__project__runs__run__next_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -720,6 +848,26 @@ export interface paths {
          * @description Say that the server answers.
          */
         get: operations["healthz_healthz_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Thumbnail
+         * @description Return the first class averages, the middle of a map, or the first micrograph.
+         */
+        get: operations["thumbnail_api_projects__project__outputs__output__thumbnail_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -870,10 +1018,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/workflow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export
+         * @description Return the workflow of a project, or of a run and all that it rests on.
+         */
+        get: operations["export_api_projects__project__workflow_get"];
+        put?: never;
+        /**
+         * Bring
+         * @description Make a draft of every node of a workflow.
+         */
+        post: operations["bring_api_projects__project__workflow_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Brought
+         * @description What a workflow became: its node with the run made for it, and what to look at.
+         */
+        Brought: {
+            /** Runs */
+            runs: {
+                [key: string]: string;
+            };
+            /** Messages */
+            messages: string[];
+        };
         /**
          * CatalogueEntry
          * @description A protocol, or what should have been one (`error` says why it is not).
@@ -892,7 +1076,7 @@ export interface components {
         };
         /**
          * Chip
-         * @description An output, as a box on the canvas shows it; no count before it is there.
+         * @description An output, as a box on the canvas shows it; no count before it is there; the resolution (Å) of a map that tells one.
          */
         Chip: {
             /** Name */
@@ -901,6 +1085,46 @@ export interface components {
             kind: string;
             /** Count */
             count: number | null;
+            /** Resolution */
+            resolution?: number | null;
+        };
+        /**
+         * Cleaned
+         * @description What a cleaning removed or would remove: bytes and files by run; and, by run, those that rest on what would go.
+         */
+        Cleaned: {
+            /** Bytes */
+            bytes: number;
+            /** Files */
+            files: {
+                [key: string]: number;
+            };
+            /** Needed */
+            needed: {
+                [key: string]: string[];
+            };
+        };
+        /**
+         * Cleanup
+         * @description Files of which runs to remove (none: of all finished ones), and the least dear that are kept.
+         */
+        Cleanup: {
+            /**
+             * Runs
+             * @default []
+             */
+            runs: string[];
+            /**
+             * Keep
+             * @default final
+             * @enum {string}
+             */
+            keep: "diagnostic" | "final" | "record";
+            /**
+             * Also Needed
+             * @default false
+             */
+            also_needed: boolean;
         };
         /**
          * Column
@@ -947,6 +1171,20 @@ export interface components {
              * @default false
              */
             start: boolean;
+        };
+        /**
+         * Deleted
+         * @description A run in the trash.
+         */
+        Deleted: {
+            /** Run */
+            run: string;
+            /** Protocol */
+            protocol: string;
+            /** Label */
+            label: string;
+            /** Bytes */
+            bytes: number;
         };
         /**
          * FieldProblem
@@ -1060,6 +1298,16 @@ export interface components {
              * @default false
              */
             reused: boolean;
+        };
+        /**
+         * MethodsText
+         * @description The methods section of a paper, and its references.
+         */
+        MethodsText: {
+            /** Text */
+            text: string;
+            /** Bibtex */
+            bibtex: string;
         };
         /**
          * NewProject
@@ -1226,6 +1474,26 @@ export interface components {
             nodes: number;
         };
         /**
+         * RoomOfRun
+         * @description The bytes of a run's files by what they are for.
+         */
+        RoomOfRun: {
+            /** Run */
+            run: string;
+            /** Protocol */
+            protocol: string;
+            /** Label */
+            label: string;
+            /** Record */
+            record: number;
+            /** Final */
+            final: number;
+            /** Diagnostic */
+            diagnostic: number;
+            /** Intermediate */
+            intermediate: number;
+        };
+        /**
          * RunChange
          * @description What to change of what is written beside a run.
          */
@@ -1301,6 +1569,8 @@ export interface components {
                 [key: string]: number;
             };
             progress: components["schemas"]["Progress"] | null;
+            /** Watches */
+            watches: boolean;
             /** Title */
             title: string;
             problem: components["schemas"]["Problem"] | null;
@@ -1335,6 +1605,8 @@ export interface components {
             inputs: components["schemas"]["Link"][];
             /** Outputs */
             outputs: components["schemas"]["Chip"][];
+            /** Watches */
+            watches: boolean;
         };
         /**
          * Session
@@ -1347,6 +1619,20 @@ export interface components {
             version: string;
             /** Folder */
             folder: string;
+        };
+        /**
+         * Taker
+         * @description A protocol that takes an output of a run, the input that does, and the kinds among the run's that it takes.
+         */
+        Taker: {
+            /** Protocol */
+            protocol: string;
+            /** Step */
+            step: string;
+            /** Input */
+            input: string;
+            /** Kinds */
+            kinds: string[];
         };
         /** ValidationError */
         ValidationError: {
@@ -1409,6 +1695,21 @@ export interface components {
              */
             again: boolean;
         };
+        /**
+         * Workflow
+         * @description The text of a workflow of ours or of Scipion, and values for what it asks for.
+         */
+        Workflow: {
+            /** Text */
+            text: string;
+            /**
+             * Given
+             * @default {}
+             */
+            given: {
+                [key: string]: string;
+            };
+        };
     };
     responses: never;
     parameters: never;
@@ -1416,10 +1717,14 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type Brought = components['schemas']['Brought'];
 export type CatalogueEntry = components['schemas']['CatalogueEntry'];
 export type Chip = components['schemas']['Chip'];
+export type Cleaned = components['schemas']['Cleaned'];
+export type Cleanup = components['schemas']['Cleanup'];
 export type Column = components['schemas']['Column'];
 export type CopyWanted = components['schemas']['CopyWanted'];
+export type Deleted = components['schemas']['Deleted'];
 export type FieldProblem = components['schemas']['FieldProblem'];
 export type Filled = components['schemas']['Filled'];
 export type FormCheck = components['schemas']['FormCheck'];
@@ -1428,6 +1733,7 @@ export type HttpValidationError = components['schemas']['HTTPValidationError'];
 export type Link = components['schemas']['Link'];
 export type Logged = components['schemas']['Logged'];
 export type Made = components['schemas']['Made'];
+export type MethodsText = components['schemas']['MethodsText'];
 export type NewProject = components['schemas']['NewProject'];
 export type Note = components['schemas']['Note'];
 export type Offer = components['schemas']['Offer'];
@@ -1439,12 +1745,15 @@ export type Progress = components['schemas']['Progress'];
 export type ProjectBrief = components['schemas']['ProjectBrief'];
 export type ProjectChange = components['schemas']['ProjectChange'];
 export type Resources = components['schemas']['Resources'];
+export type RoomOfRun = components['schemas']['RoomOfRun'];
 export type RunChange = components['schemas']['RunChange'];
 export type RunDetail = components['schemas']['RunDetail'];
 export type RunNode = components['schemas']['RunNode'];
 export type Session = components['schemas']['Session'];
+export type Taker = components['schemas']['Taker'];
 export type ValidationError = components['schemas']['ValidationError'];
 export type Wanted = components['schemas']['Wanted'];
+export type Workflow = components['schemas']['Workflow'];
 export type $defs = Record<string, never>;
 export interface operations {
     everything_api_catalogue_get: {
@@ -1556,6 +1865,200 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FormCheck"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    room_api_projects__project__room_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoomOfRun"][];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    would_clean_api_projects__project__cleaning_get: {
+        parameters: {
+            query?: {
+                run?: string[];
+                keep?: "diagnostic" | "final" | "record";
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cleaned"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    clean_api_projects__project__cleaning_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Cleanup"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cleaned"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    trash_api_projects__project__trash_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"][];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    empty_api_projects__project__trash_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": number;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    restore_api_projects__project__trash__run__restore_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string[];
                 };
             };
             /** @description Validation Error */
@@ -2101,7 +2604,73 @@ export interface operations {
             };
         };
     };
-    room_api_projects__project__room_get: {
+    copy_api_projects__project__copy_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewProject"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectBrief"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    methods_api_projects__project__methods_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MethodsText"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    disk_api_projects__project__disk_get: {
         parameters: {
             query?: never;
             header?: never;
@@ -2119,8 +2688,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        [key: string]: unknown;
-                    }[];
+                        [key: string]: number;
+                    };
                 };
             };
             /** @description Validation Error */
@@ -2544,38 +3113,6 @@ export interface operations {
             };
         };
     };
-    restore_api_projects__project__runs__run__restore_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                run: string;
-                project: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": string[];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
     log_api_projects__project__runs__run__log_get: {
         parameters: {
             query?: {
@@ -2597,6 +3134,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Logged"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    following_api_projects__project__runs__run__next_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Taker"][];
                 };
             };
             /** @description Validation Error */
@@ -2751,6 +3320,38 @@ export interface operations {
                     "application/json": {
                         [key: string]: string;
                     };
+                };
+            };
+        };
+    };
+    thumbnail_api_projects__project__outputs__output__thumbnail_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
@@ -3007,6 +3608,74 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    export_api_projects__project__workflow_get: {
+        parameters: {
+            query?: {
+                run?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    bring_api_projects__project__workflow_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Workflow"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Brought"];
                 };
             };
             /** @description Validation Error */
