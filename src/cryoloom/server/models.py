@@ -160,20 +160,30 @@ class Page(BaseModel):
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with a field of a form; an empty field means the whole form."""
+    """What is wrong with a field of a form, or advised; an empty field means the whole form.
+
+    `fix` is a value that would do (an empty text: to leave it empty; null: none is known), `missing` says that it only has to be filled still.
+    """
 
     field: str
     message: str
     cure: str = ""
+    fix: Any = None
+    missing: bool = False
 
 
 class FormCheck(BaseModel):
-    """What a form with these values would do: errors keep it from running, advice does not."""
+    """What a form with these values would do: errors keep it from running, advice does not.
+
+    `same` is the run that has done the work, `automatic` what empty fields stand for.
+    """
 
     errors: list[FieldProblem]
-    advice: list[str]
+    advice: list[FieldProblem]
     why: str = ""
+    same: str = ""
     preview: dict[str, Any] = {}
+    automatic: dict[str, Any] = {}
 
 
 class Offer(BaseModel):
