@@ -4,6 +4,46 @@
  */
 
 export interface paths {
+    "/api/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listing
+         * @description Return the folders and files of a folder; of none, the roots.
+         */
+        get: operations["listing_api_files_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files/matches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Matches
+         * @description Return how many files a pattern matches, and the first ones.
+         */
+        get: operations["matches_api_files_matches_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/catalogue": {
         parameters: {
             query?: never;
@@ -78,6 +118,26 @@ export interface paths {
          * @description Return what is wrong with which field, and what a run would give; nothing is made.
          */
         post: operations["check_api_projects__project__forms__protocol__check_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/machine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Machine
+         * @description Return the cores and places that a run can have, and which choices of the protocol this machine lacks.
+         */
+        get: operations["machine_api_projects__project__forms__protocol__machine_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1018,6 +1078,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/forms/{protocol}/wizards/psd-band": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Band
+         * @description Return the spectrum of a micrograph, for the limits of a fit, or without `bin_factor` for a factor of downsampling.
+         */
+        post: operations["band_api_projects__project__forms__protocol__wizards_psd_band_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/micrograph": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Micrograph
+         * @description Return a micrograph with what was picked on it, to measure a particle or a box on.
+         */
+        post: operations["micrograph_api_projects__project__forms__protocol__wizards_micrograph_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/mean-particle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Mean
+         * @description Return the mean of some particles, to lay a round mask on.
+         */
+        post: operations["mean_api_projects__project__forms__protocol__wizards_mean_particle_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/background-circle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Background
+         * @description Return the mean of the boxes that would be cut, and the circle beyond which the background begins.
+         */
+        post: operations["background_api_projects__project__forms__protocol__wizards_background_circle_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/map-threshold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Threshold
+         * @description Return the mask that a threshold, by default the one found by itself, makes of the map, on its central slices.
+         */
+        post: operations["threshold_api_projects__project__forms__protocol__wizards_map_threshold_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/gain-orientation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gain
+         * @description Return the gain reference in its eight orientations, and which of them the movies tell.
+         */
+        post: operations["gain_api_projects__project__forms__protocol__wizards_gain_orientation_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/workflow": {
         parameters: {
             query?: never;
@@ -1046,6 +1226,44 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Asked
+         * @description What the form holds, and which image of the set to show, counted from 0.
+         */
+        Asked: {
+            /** Values */
+            values: {
+                [key: string]: unknown;
+            };
+            /**
+             * Place
+             * @default 0
+             */
+            place: number;
+        };
+        /**
+         * BandWizard
+         * @description A power spectrum: a ring of d Å has a radius of ``width · picture.pixel_size / d`` px. Resolutions in Å.
+         */
+        BandWizard: {
+            picture: components["schemas"]["Picture"];
+            /** Micrograph */
+            micrograph: string;
+            /** Of */
+            of: number;
+            /** Frequency */
+            frequency: number[];
+            /** Profile */
+            profile: number[];
+            /** Low Res */
+            low_res: number;
+            /** High Res */
+            high_res: number;
+            /** Nyquist */
+            nyquist: number;
+            /** Doubt */
+            doubt: string;
+        };
         /**
          * Brought
          * @description What a workflow became: its node with the run made for it, and what to look at.
@@ -1187,8 +1405,22 @@ export interface components {
             bytes: number;
         };
         /**
+         * Entry
+         * @description A file in a listing; size in bytes, time of its last change in seconds since 1970.
+         */
+        Entry: {
+            /** Name */
+            name: string;
+            /** Size */
+            size: number;
+            /** Changed */
+            changed: number;
+        };
+        /**
          * FieldProblem
-         * @description What is wrong with a field of a form; an empty field means the whole form.
+         * @description What is wrong with a field of a form, or advised; an empty field means the whole form.
+         *
+         *     `fix` is a value that would do (an empty text: to leave it empty; null: none is known), `missing` says that it only has to be filled still.
          */
         FieldProblem: {
             /** Field */
@@ -1200,6 +1432,13 @@ export interface components {
              * @default
              */
             cure: string;
+            /** Fix */
+            fix?: unknown;
+            /**
+             * Missing
+             * @default false
+             */
+            missing: boolean;
         };
         /**
          * Filled
@@ -1219,17 +1458,24 @@ export interface components {
         /**
          * FormCheck
          * @description What a form with these values would do: errors keep it from running, advice does not.
+         *
+         *     `same` is the run that has done the work, `automatic` what empty fields stand for.
          */
         FormCheck: {
             /** Errors */
             errors: components["schemas"]["FieldProblem"][];
             /** Advice */
-            advice: string[];
+            advice: components["schemas"]["FieldProblem"][];
             /**
              * Why
              * @default
              */
             why: string;
+            /**
+             * Same
+             * @default
+             */
+            same: string;
             /**
              * Preview
              * @default {}
@@ -1237,6 +1483,47 @@ export interface components {
             preview: {
                 [key: string]: unknown;
             };
+            /**
+             * Automatic
+             * @default {}
+             */
+            automatic: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * GainLie
+         * @description One of the eight orientations of a gain reference; `fits` is false when its shape is not that of the movies.
+         */
+        GainLie: {
+            /** Rotation */
+            rotation: number;
+            /** Flip */
+            flip: string;
+            picture: components["schemas"]["Picture"];
+            /** Fits */
+            fits: boolean;
+        };
+        /**
+         * GainWizard
+         * @description The movies' own pattern and the reference in every orientation; `found` is the one that the movies tell, empty without movies.
+         */
+        GainWizard: {
+            average: components["schemas"]["Picture"] | null;
+            /** Lies */
+            lies: components["schemas"]["GainLie"][];
+            /** Found */
+            found: string;
+            /** Rotation */
+            rotation: number;
+            /** Flip */
+            flip: string;
+            /** Reciprocal */
+            reciprocal: boolean;
+            /** Decided */
+            decided: boolean;
+            /** Ahead */
+            ahead: number;
         };
         /**
          * Graph
@@ -1273,6 +1560,22 @@ export interface components {
             output: string;
         };
         /**
+         * Listing
+         * @description A folder in which files can be chosen: an empty one lists the roots. `left_out` entries are not shown.
+         */
+        Listing: {
+            /** Folder */
+            folder: string;
+            /** Parent */
+            parent: string;
+            /** Folders */
+            folders: string[];
+            /** Files */
+            files: components["schemas"]["Entry"][];
+            /** Left Out */
+            left_out: number;
+        };
+        /**
          * Logged
          * @description A piece of what a run printed, from a byte on.
          */
@@ -1283,6 +1586,22 @@ export interface components {
             offset: number;
             /** Size */
             size: number;
+        };
+        /**
+         * Machine
+         * @description What a form can ask for: processor cores, places to run, and the choices that are absent here, by parameter, with the reason.
+         */
+        Machine: {
+            /** Cores */
+            cores: number;
+            /** Targets */
+            targets: components["schemas"]["Target"][];
+            /** Absent */
+            absent: {
+                [key: string]: {
+                    [key: string]: string;
+                };
+            };
         };
         /**
          * Made
@@ -1298,6 +1617,18 @@ export interface components {
              * @default false
              */
             reused: boolean;
+        };
+        /**
+         * Matches
+         * @description How many files a pattern matches, and the first of them; `more`: it was not counted to the end.
+         */
+        Matches: {
+            /** Count */
+            count: number;
+            /** More */
+            more: boolean;
+            /** First */
+            first: string[];
         };
         /**
          * MethodsText
@@ -1386,6 +1717,20 @@ export interface components {
             caption: string;
             /** Html */
             html: string;
+        };
+        /**
+         * Picture
+         * @description An image as a data address; `pixel_size` is the Å of one of its pixels.
+         */
+        Picture: {
+            /** Address */
+            address: string;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Pixel Size */
+            pixel_size: number;
         };
         /**
          * Problem
@@ -1621,6 +1966,45 @@ export interface components {
             folder: string;
         };
         /**
+         * SizeWizard
+         * @description An image to measure a particle on.
+         *
+         *     `places` are particles, in px of the picture; `diameter` (Å) is what is known of them, 0 where nothing is; `pixel_size` is that of the image itself;
+         *     `advice` (Å) a radius where the image tells one; `boxes` the sizes whose transforms are fast.
+         */
+        SizeWizard: {
+            picture: components["schemas"]["Picture"];
+            /** Name */
+            name: string;
+            /** Of */
+            of: number;
+            /** Pixel Size */
+            pixel_size: number;
+            /**
+             * Diameter
+             * @default 0
+             */
+            diameter: number;
+            /**
+             * Places
+             * @default []
+             */
+            places: [
+                number,
+                number
+            ][];
+            /**
+             * Advice
+             * @default 0
+             */
+            advice: number;
+            /**
+             * Boxes
+             * @default []
+             */
+            boxes: number[];
+        };
+        /**
          * Taker
          * @description A protocol that takes an output of a run, the input that does, and the kinds among the run's that it takes.
          */
@@ -1633,6 +2017,40 @@ export interface components {
             input: string;
             /** Kinds */
             kinds: string[];
+        };
+        /**
+         * Target
+         * @description Where runs can work; `reason` tells why not.
+         */
+        Target: {
+            /** Name */
+            name: string;
+            /** Title */
+            title: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+        };
+        /**
+         * ThresholdWizard
+         * @description Central slices of a low-passed map, the border of its mask drawn on them.
+         */
+        ThresholdWizard: {
+            picture: components["schemas"]["Picture"];
+            /** Threshold */
+            threshold: number;
+            /** Automatic */
+            automatic: boolean;
+            /** Low */
+            low: number;
+            /** High */
+            high: number;
+            /** Volume */
+            volume: number;
+            /** Mass */
+            mass: number;
         };
         /** ValidationError */
         ValidationError: {
@@ -1717,6 +2135,8 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type Asked = components['schemas']['Asked'];
+export type BandWizard = components['schemas']['BandWizard'];
 export type Brought = components['schemas']['Brought'];
 export type CatalogueEntry = components['schemas']['CatalogueEntry'];
 export type Chip = components['schemas']['Chip'];
@@ -1725,14 +2145,20 @@ export type Cleanup = components['schemas']['Cleanup'];
 export type Column = components['schemas']['Column'];
 export type CopyWanted = components['schemas']['CopyWanted'];
 export type Deleted = components['schemas']['Deleted'];
+export type Entry = components['schemas']['Entry'];
 export type FieldProblem = components['schemas']['FieldProblem'];
 export type Filled = components['schemas']['Filled'];
 export type FormCheck = components['schemas']['FormCheck'];
+export type GainLie = components['schemas']['GainLie'];
+export type GainWizard = components['schemas']['GainWizard'];
 export type Graph = components['schemas']['Graph'];
 export type HttpValidationError = components['schemas']['HTTPValidationError'];
 export type Link = components['schemas']['Link'];
+export type Listing = components['schemas']['Listing'];
 export type Logged = components['schemas']['Logged'];
+export type Machine = components['schemas']['Machine'];
 export type Made = components['schemas']['Made'];
+export type Matches = components['schemas']['Matches'];
 export type MethodsText = components['schemas']['MethodsText'];
 export type NewProject = components['schemas']['NewProject'];
 export type Note = components['schemas']['Note'];
@@ -1740,6 +2166,7 @@ export type Offer = components['schemas']['Offer'];
 export type OutputHead = components['schemas']['OutputHead'];
 export type Page = components['schemas']['Page'];
 export type Panel = components['schemas']['Panel'];
+export type Picture = components['schemas']['Picture'];
 export type Problem = components['schemas']['Problem'];
 export type Progress = components['schemas']['Progress'];
 export type ProjectBrief = components['schemas']['ProjectBrief'];
@@ -1750,12 +2177,77 @@ export type RunChange = components['schemas']['RunChange'];
 export type RunDetail = components['schemas']['RunDetail'];
 export type RunNode = components['schemas']['RunNode'];
 export type Session = components['schemas']['Session'];
+export type SizeWizard = components['schemas']['SizeWizard'];
 export type Taker = components['schemas']['Taker'];
+export type Target = components['schemas']['Target'];
+export type ThresholdWizard = components['schemas']['ThresholdWizard'];
 export type ValidationError = components['schemas']['ValidationError'];
 export type Wanted = components['schemas']['Wanted'];
 export type Workflow = components['schemas']['Workflow'];
 export type $defs = Record<string, never>;
 export interface operations {
+    listing_api_files_get: {
+        parameters: {
+            query?: {
+                folder?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    matches_api_files_matches_get: {
+        parameters: {
+            query: {
+                pattern: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Matches"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     everything_api_catalogue_get: {
         parameters: {
             query?: never;
@@ -1865,6 +2357,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FormCheck"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    machine_api_projects__project__forms__protocol__machine_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                protocol: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Machine"];
                 };
             };
             /** @description Validation Error */
@@ -3608,6 +4132,218 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    band_api_projects__project__forms__protocol__wizards_psd_band_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BandWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    micrograph_api_projects__project__forms__protocol__wizards_micrograph_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    mean_api_projects__project__forms__protocol__wizards_mean_particle_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    background_api_projects__project__forms__protocol__wizards_background_circle_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                protocol: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    threshold_api_projects__project__forms__protocol__wizards_map_threshold_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                protocol: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ThresholdWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    gain_api_projects__project__forms__protocol__wizards_gain_orientation_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GainWizard"];
                 };
             };
             /** @description Validation Error */
