@@ -192,6 +192,24 @@ class Points(BaseModel):
     weight: list[int]
 
 
+class Curve(BaseModel):
+    """A Fourier shell correlation: a value a shell, and by threshold the resolution in Å at which it falls below."""
+
+    name: str
+    title: str
+    values: list[float | None]
+    crossings: dict[str, float | None]
+
+
+class Curves(BaseModel):
+    """Fourier shell correlations over `frequency` (1/Å); `resolution`: what the run says of its map, Å."""
+
+    output: str
+    frequency: list[float]
+    resolution: float | None
+    curves: list[Curve]
+
+
 class SubsetOffer(BaseModel):
     """A subset that can be made of selected rows: `kind` of set, and how many rows it would have; `then`: a protocol to go on with."""
 

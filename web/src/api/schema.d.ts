@@ -84,6 +84,170 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View
+         * @description Return a micrograph binned by 1, 2, 4 or 8 and low-passed at `lp` Å: a byte a pixel, row 0 first and at the top, or a JPEG.
+         *
+         *     Headers: X-Width, X-Height, X-Pixel-Size (Å), X-Low and X-High (the values that 0 and 255 stand for).
+         */
+        get: operations["view_api_projects__project__outputs__output__micrographs__id__view_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/tile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tile
+         * @description Return the tile in column `x` and row `y`, from 0, of a micrograph binned by `level` (1, 2, 4, 8): a JPEG of 512 px, or less at the ends.
+         */
+        get: operations["tile_api_projects__project__outputs__output__micrographs__id__tile_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Thumbnail
+         * @description Return a micrograph in miniature, a JPEG of 256 px at the longer side.
+         */
+        get: operations["thumbnail_api_projects__project__outputs__output__micrographs__id__thumbnail_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/psd": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Psd
+         * @description Return the power spectrum of a micrograph as PNG, of CTFs with the fitted model in the lower left quarter unless `model` is false.
+         *
+         *     A ring of d Å has a radius of X-Width · X-Pixel-Size / d px about pixel X-Width // 2.
+         */
+        get: operations["psd_api_projects__project__outputs__output__micrographs__id__psd_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/psd.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Psd Curves
+         * @description Return the fit of a transfer function: its numbers, and the curves measured and fitted over 1/Å.
+         */
+        get: operations["psd_curves_api_projects__project__outputs__output__micrographs__id__psd_json_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/trajectory": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trajectory
+         * @description Return how a micrograph moved, as a whole and locally, in px of the movie; `pixel_size` tells their Å.
+         */
+        get: operations["trajectory_api_projects__project__outputs__output__micrographs__id__trajectory_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/sprite": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sprite
+         * @description Return a page of a gallery as one picture, cells of X-Cell px, X-Columns a row; images are shown at `size` px a side at most.
+         */
+        get: operations["sprite_api_projects__project__outputs__output__sprite_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/sprite.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sprite Captions
+         * @description Return what goes with that picture: for every image its id, cell and numbers.
+         */
+        get: operations["sprite_captions_api_projects__project__outputs__output__sprite_json_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/events": {
         parameters: {
             query?: never;
@@ -96,6 +260,66 @@ export interface paths {
          * @description Return changes of runs as they come: ``snapshot`` (as ``graph``), then ``runs`` with ``changed``, ``removed`` and ``places``.
          */
         get: operations["events_api_projects__project__events_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/histograms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Histograms
+         * @description Return columns counted in bins, over all rows and over those that follow a rule.
+         */
+        get: operations["histograms_api_projects__project__outputs__output__histograms_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/points": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Points
+         * @description Return two columns against each other, or one over the rows, thinned out.
+         */
+        get: operations["points_api_projects__project__outputs__output__points_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/fsc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Curves
+         * @description Return Fourier shell correlations, and where each falls below the usual thresholds.
+         */
+        get: operations["curves_api_projects__project__outputs__output__fsc_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -245,7 +469,7 @@ export interface paths {
         };
         /**
          * Rows
-         * @description Return some rows of an output, sorted and filtered.
+         * @description Return some rows of an output, sorted and filtered, and whether each follows another rule, `mark`.
          */
         get: operations["rows_api_projects__project__outputs__output__page_get"];
         put?: never;
@@ -524,6 +748,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/outputs/{output}/selection/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check
+         * @description Return how many rows are chosen and what can be made of them; nothing is made.
+         */
+        post: operations["check_api_projects__project__outputs__output__selection_check_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/selection/subset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Subset
+         * @description Make a subset of chosen rows, or of what belongs to them, and start the run of it.
+         */
+        post: operations["subset_api_projects__project__outputs__output__selection_subset_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/session": {
         parameters: {
             query?: never;
@@ -564,10 +828,169 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/outputs/{output}/volume.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Volume
+         * @description Return which maps there are, and of one its shape, pixel size, range, mean, deviation and the level of its surface.
+         *
+         *     `mask`, an output ``RUN.OUTPUT``, limits the map before 1 % of its voxels are enclosed.
+         */
+        get: operations["volume_api_projects__project__outputs__output__volume_json_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/slice": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Section
+         * @description Return a slice, the middle one by default; 0 and 255 are X-Low and X-High, the range of the whole map.
+         */
+        get: operations["section_api_projects__project__outputs__output__slice_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/slices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Montage
+         * @description Return evenly spaced slices on one sheet, for browsers that cannot draw volumes.
+         */
+        get: operations["montage_api_projects__project__outputs__output__slices_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/brick": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Brick
+         * @description Return a map of at most `size` voxels a side, [z, y, x], little-endian; its shape, range, voxel size and origin are in headers.
+         */
+        get: operations["brick_api_projects__project__outputs__output__brick_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/value": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Value
+         * @description Return the value of one voxel.
+         */
+        get: operations["value_api_projects__project__outputs__output__value_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listing
+         * @description Return name and bytes of the files of an output; null for one that is gone.
+         */
+        get: operations["listing_api_projects__project__outputs__output__files_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/file/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download
+         * @description Return a file of an output by the name that it is listed under, or the range of it that is asked for.
+         */
+        get: operations["download_api_projects__project__outputs__output__file__name__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Bins
+         * @description A column of numbers, counted in bins: of all rows, and of those that follow the rule (`kept`).
+         */
+        Bins: {
+            column: components["schemas"]["Column"];
+            /** Edges */
+            edges: number[];
+            /** Counts */
+            counts: number[];
+            /** Kept */
+            kept: number[];
+            /** Empty */
+            empty: number;
+            /** Empty Kept */
+            empty_kept: number;
+        };
         /**
          * CatalogueEntry
          * @description A protocol, or what should have been one (`error` says why it is not).
@@ -595,6 +1018,19 @@ export interface components {
             kind: string;
             /** Count */
             count: number | null;
+        };
+        /**
+         * Chosen
+         * @description Rows that follow a rule (empty: all; null: none), but for listed ids, of which it is the other way round.
+         */
+        Chosen: {
+            /** Where */
+            where?: string | null;
+            /**
+             * Flipped
+             * @default []
+             */
+            flipped: number[];
         };
         /**
          * Column
@@ -641,6 +1077,36 @@ export interface components {
              * @default false
              */
             start: boolean;
+        };
+        /**
+         * Curve
+         * @description A Fourier shell correlation: a value a shell, and by threshold the resolution in Å at which it falls below.
+         */
+        Curve: {
+            /** Name */
+            name: string;
+            /** Title */
+            title: string;
+            /** Values */
+            values: (number | null)[];
+            /** Crossings */
+            crossings: {
+                [key: string]: number | null;
+            };
+        };
+        /**
+         * Curves
+         * @description Fourier shell correlations over `frequency` (1/Å); `resolution`: what the run says of its map, Å.
+         */
+        Curves: {
+            /** Output */
+            output: string;
+            /** Frequency */
+            frequency: number[];
+            /** Resolution */
+            resolution: number | null;
+            /** Curves */
+            curves: components["schemas"]["Curve"][];
         };
         /**
          * FieldProblem
@@ -715,6 +1181,20 @@ export interface components {
         HTTPValidationError: {
             /** Detail */
             detail?: components["schemas"]["ValidationError"][];
+        };
+        /**
+         * Histograms
+         * @description Histograms of some columns, linked by a rule: `of` rows in the set, `count` that follow it.
+         */
+        Histograms: {
+            /** Output */
+            output: string;
+            /** Of */
+            of: number;
+            /** Count */
+            count: number;
+            /** Columns */
+            columns: components["schemas"]["Bins"][];
         };
         /**
          * Link
@@ -803,7 +1283,7 @@ export interface components {
         };
         /**
          * Page
-         * @description Some rows of a set: `of` in the set, `count` that follow the rule.
+         * @description Some rows of a set: `of` in the set, `count` that follow the rule; `marked`: whether each follows another one that was asked about.
          */
         Page: {
             /** Output */
@@ -818,6 +1298,8 @@ export interface components {
             columns: components["schemas"]["Column"][];
             /** Rows */
             rows: unknown[][];
+            /** Marked */
+            marked?: boolean[] | null;
         };
         /**
          * Panel
@@ -832,6 +1314,30 @@ export interface components {
             caption: string;
             /** Html */
             html: string;
+        };
+        /**
+         * Points
+         * @description Two columns against each other, thinned out: each point stands for `weight` rows, `id` is one of them.
+         */
+        Points: {
+            /** Output */
+            output: string;
+            /** Of */
+            of: number;
+            /** Count */
+            count: number;
+            /** Empty */
+            empty: number;
+            x: components["schemas"]["Column"];
+            y: components["schemas"]["Column"];
+            /** Id */
+            id: number[];
+            /** Xs */
+            xs: number[];
+            /** Ys */
+            ys: number[];
+            /** Weight */
+            weight: number[];
         };
         /**
          * Problem
@@ -1031,6 +1537,20 @@ export interface components {
             outputs: components["schemas"]["Chip"][];
         };
         /**
+         * SelectionCheck
+         * @description How many rows a selection has, `by_hand` if ids are listed, and what can be made of it.
+         */
+        SelectionCheck: {
+            /** Of */
+            of: number;
+            /** Count */
+            count: number;
+            /** By Hand */
+            by_hand: boolean;
+            /** Offers */
+            offers: components["schemas"]["SubsetOffer"][];
+        };
+        /**
          * Session
          * @description Who looks at the page: a viewer changes nothing.
          */
@@ -1041,6 +1561,75 @@ export interface components {
             version: string;
             /** Folder */
             folder: string;
+        };
+        /**
+         * SubsetMade
+         * @description The run that makes a subset, what it will give, and a form to go on with.
+         */
+        SubsetMade: {
+            /** Run */
+            run: string;
+            /** Output */
+            output: string;
+            /**
+             * Then
+             * @default
+             */
+            then: string;
+            /**
+             * Input
+             * @default
+             */
+            input: string;
+        };
+        /**
+         * SubsetOffer
+         * @description A subset that can be made of selected rows: `kind` of set, and how many rows it would have; `then`: a protocol to go on with.
+         */
+        SubsetOffer: {
+            /** Id */
+            id: string;
+            /** Title */
+            title: string;
+            /** Kind */
+            kind: string;
+            /** Count */
+            count: number | null;
+            /**
+             * Then
+             * @default
+             */
+            then: string;
+            /**
+             * Problem
+             * @default
+             */
+            problem: string;
+        };
+        /**
+         * SubsetWanted
+         * @description What to make of them, and what to call it.
+         */
+        SubsetWanted: {
+            /** Where */
+            where?: string | null;
+            /**
+             * Flipped
+             * @default []
+             */
+            flipped: number[];
+            /**
+             * Offer
+             * @default same
+             */
+            offer: string;
+            /**
+             * Label
+             * @default
+             */
+            label: string;
+            /** Threads */
+            threads?: number | null;
         };
         /** ValidationError */
         ValidationError: {
@@ -1110,15 +1699,20 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type Bins = components['schemas']['Bins'];
 export type CatalogueEntry = components['schemas']['CatalogueEntry'];
 export type Chip = components['schemas']['Chip'];
+export type Chosen = components['schemas']['Chosen'];
 export type Column = components['schemas']['Column'];
 export type CopyWanted = components['schemas']['CopyWanted'];
+export type Curve = components['schemas']['Curve'];
+export type Curves = components['schemas']['Curves'];
 export type FieldProblem = components['schemas']['FieldProblem'];
 export type Filled = components['schemas']['Filled'];
 export type FormCheck = components['schemas']['FormCheck'];
 export type Graph = components['schemas']['Graph'];
 export type HttpValidationError = components['schemas']['HTTPValidationError'];
+export type Histograms = components['schemas']['Histograms'];
 export type Link = components['schemas']['Link'];
 export type Logged = components['schemas']['Logged'];
 export type Made = components['schemas']['Made'];
@@ -1128,6 +1722,7 @@ export type Offer = components['schemas']['Offer'];
 export type OutputHead = components['schemas']['OutputHead'];
 export type Page = components['schemas']['Page'];
 export type Panel = components['schemas']['Panel'];
+export type Points = components['schemas']['Points'];
 export type Problem = components['schemas']['Problem'];
 export type Progress = components['schemas']['Progress'];
 export type ProjectBrief = components['schemas']['ProjectBrief'];
@@ -1136,7 +1731,11 @@ export type Resources = components['schemas']['Resources'];
 export type RunChange = components['schemas']['RunChange'];
 export type RunDetail = components['schemas']['RunDetail'];
 export type RunNode = components['schemas']['RunNode'];
+export type SelectionCheck = components['schemas']['SelectionCheck'];
 export type Session = components['schemas']['Session'];
+export type SubsetMade = components['schemas']['SubsetMade'];
+export type SubsetOffer = components['schemas']['SubsetOffer'];
+export type SubsetWanted = components['schemas']['SubsetWanted'];
 export type ValidationError = components['schemas']['ValidationError'];
 export type Wanted = components['schemas']['Wanted'];
 export type $defs = Record<string, never>;
@@ -1263,6 +1862,299 @@ export interface operations {
             };
         };
     };
+    view_api_projects__project__outputs__output__micrographs__id__view_get: {
+        parameters: {
+            query?: {
+                bin?: number;
+                lp?: number;
+                format?: "raw" | "jpeg";
+                weighted?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    tile_api_projects__project__outputs__output__micrographs__id__tile_get: {
+        parameters: {
+            query: {
+                level: number;
+                x: number;
+                y: number;
+                weighted?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    thumbnail_api_projects__project__outputs__output__micrographs__id__thumbnail_get: {
+        parameters: {
+            query?: {
+                weighted?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    psd_api_projects__project__outputs__output__micrographs__id__psd_get: {
+        parameters: {
+            query?: {
+                model?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    psd_curves_api_projects__project__outputs__output__micrographs__id__psd_json_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    trajectory_api_projects__project__outputs__output__micrographs__id__trajectory_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    sprite_api_projects__project__outputs__output__sprite_get: {
+        parameters: {
+            query?: {
+                format?: "" | "png" | "jpeg" | "webp";
+                offset?: number;
+                limit?: number;
+                columns?: number;
+                size?: number;
+                sort?: string;
+                descending?: boolean;
+                where?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    sprite_captions_api_projects__project__outputs__output__sprite_json_get: {
+        parameters: {
+            query?: {
+                offset?: number;
+                limit?: number;
+                columns?: number;
+                size?: number;
+                sort?: string;
+                descending?: boolean;
+                where?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     events_api_projects__project__events_get: {
         parameters: {
             query?: never;
@@ -1280,6 +2172,111 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    histograms_api_projects__project__outputs__output__histograms_get: {
+        parameters: {
+            query: {
+                column: string[];
+                bins?: number;
+                where?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Histograms"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    points_api_projects__project__outputs__output__points_get: {
+        parameters: {
+            query: {
+                y: string;
+                x?: string;
+                where?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Points"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    curves_api_projects__project__outputs__output__fsc_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Curves"];
+                };
             };
             /** @description Validation Error */
             422: {
@@ -1576,6 +2573,7 @@ export interface operations {
                 descending?: boolean;
                 offset?: number;
                 limit?: number;
+                mark?: string | null;
             };
             header?: never;
             path: {
@@ -2114,6 +3112,78 @@ export interface operations {
             };
         };
     };
+    check_api_projects__project__outputs__output__selection_check_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                output: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Chosen"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SelectionCheck"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    subset_api_projects__project__outputs__output__selection_subset_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                output: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SubsetWanted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SubsetMade"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     session_api_session_get: {
         parameters: {
             query?: never;
@@ -2152,6 +3222,271 @@ export interface operations {
                     "application/json": {
                         [key: string]: string;
                     };
+                };
+            };
+        };
+    };
+    volume_api_projects__project__outputs__output__volume_json_get: {
+        parameters: {
+            query?: {
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+                mask?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    section_api_projects__project__outputs__output__slice_get: {
+        parameters: {
+            query?: {
+                axis?: "x" | "y" | "z";
+                i?: number | null;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+                format?: "png" | "raw";
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    montage_api_projects__project__outputs__output__slices_get: {
+        parameters: {
+            query?: {
+                axis?: "x" | "y" | "z";
+                count?: number;
+                columns?: number;
+                size?: number;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    brick_api_projects__project__outputs__output__brick_get: {
+        parameters: {
+            query?: {
+                size?: number;
+                dtype?: "u1" | "f2";
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    value_api_projects__project__outputs__output__value_get: {
+        parameters: {
+            query: {
+                x: number;
+                y: number;
+                z: number;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    listing_api_projects__project__outputs__output__files_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    }[];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    download_api_projects__project__outputs__output__file__name__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                name: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };

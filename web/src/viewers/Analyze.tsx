@@ -91,7 +91,7 @@ function OutputViewers({ project, run, output, kind, viewer }: Props & { kind: s
   return (
     <>
       {fitting.length > 1 && (
-        <Tabs label="Viewers" tabs={fitting.map((each) => [each.id, each.title] as const)} value={shown.id} onChange={(id) => navigate(to.analyze(project, run, output, id), { replace: true })} />
+        <Tabs label="Viewers" tabs={fitting.map((each) => [each.id, each.title] as const)} value={shown.id} onChange={(id) => navigate(to.analyze(project, run, output, id) + location.search, { replace: true })} />
       )}
       <div className="viewer">
         <shown.Component project={project} output={`${run}.${output}`} kind={kind} />

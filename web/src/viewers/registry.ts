@@ -19,7 +19,10 @@ export interface Viewer {
 
 /** In the order in which they are offered: the first that fits is shown at once. */
 const viewers: readonly Viewer[] = [
+  { id: "fsc", title: "Curves", kinds: ["fsc"], Component: lazy(() => import("./fsc/FscViewer")) },
+  { id: "gallery", title: "Gallery", kinds: ["classes2d", "classes3d", "particles", "coordinates"], Component: lazy(() => import("./gallery/GalleryViewer")) },
   { id: "table", title: "Table", kinds: [], Component: lazy(() => import("./table/TableViewer")) },
+  { id: "plots", title: "Plots", kinds: [], Component: lazy(() => import("./plots/PlotsViewer")) },
 ];
 
 export const viewersOf = (kind: string): Viewer[] => viewers.filter((each) => each.kinds.length === 0 || each.kinds.includes(kind));

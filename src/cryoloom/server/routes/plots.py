@@ -1,12 +1,12 @@
-"""Columns of sets as histograms and as points."""
+"""Columns of sets as histograms and as points; Fourier shell correlations."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from cryoloom.app import columns
+from cryoloom.app import columns, fsc
 from cryoloom.server.context import OutputAt
-from cryoloom.server.models import Histograms, Points
+from cryoloom.server.models import Curves, Histograms, Points
 
 router = APIRouter(prefix="/api/projects/{project}/outputs/{output}", tags=["plots"])
 
@@ -23,3 +23,9 @@ def histograms(
 def points(output: OutputAt, y: str, x: str = "", where: str = "", limit: int = columns.MOST_POINTS) -> dict[str, Any]:
     """Return two columns against each other, or one over the rows, thinned out."""
     return columns.points(output, y, x, where=where, limit=limit)
+
+
+@router.get("/fsc", response_model=Curves)
+def curves(output: OutputAt) -> dict[str, Any]:
+    """Return Fourier shell correlations, and where each falls below the usual thresholds."""
+    return fsc.curves(output)
