@@ -6,6 +6,9 @@ import { useCount } from "../api/sets";
 import { useSettled } from "../ui/useSettled";
 import "./rule-box.css";
 
+/** Rules that people write for sets with these columns. */
+const EXAMPLES = ["score > 0.75", "ctf_resolution < 6", "count > 100", "motion_total < 50", "fsc > 0.143", "id < 100"];
+
 interface Props {
   project: string;
   output: string;
@@ -46,7 +49,7 @@ export function RuleBox({ project, output, where, columns, label = "Filter", onR
         id={id}
         className="input mono"
         value={text}
-        placeholder={`such as ${columns.includes("score") ? "score > 0.75" : `${columns.find((name) => name !== "id") ?? "id"} is not null`}`}
+        placeholder={`such as ${EXAMPLES.find((each) => columns.includes(each.split(" ")[0] ?? "")) ?? ""}`}
         spellCheck={false}
         autoComplete="off"
         aria-invalid={problem !== null}

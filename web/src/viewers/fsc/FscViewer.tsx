@@ -92,7 +92,7 @@ function Plot({ data, hidden, onShell }: { data: Curves; hidden: ReadonlySet<str
   );
   const values = useMemo<uPlot.AlignedData>(() => [data.frequency, ...data.curves.map((each) => each.values)], [data]);
   const words = data.curves.map((each) => `${each.title} falls below 0.143 at ${angstrom(each.crossings["0.143"] ?? null)}`).join("; ");
-  return <Chart options={options} data={values} height={360} label={`Fourier shell correlation: ${words}`} />;
+  return <Chart options={options} data={values} height={320} label={`Fourier shell correlation: ${words}`} />;
 }
 
 function drawThresholds(chart: uPlot, colour: string): void {

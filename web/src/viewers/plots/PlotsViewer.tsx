@@ -3,7 +3,7 @@
 import { useCallback, useMemo, useState } from "react";
 import { useColumns, useHistograms, usePoints } from "../../api/sets";
 import type { Column } from "../../api/schema";
-import { combined, ruleOfAll, stretchesOf, type Stretch } from "../../selection/rules";
+import { stretchesOf, type Stretch } from "../../selection/rules";
 import { isEmpty, NOTHING, ofRule } from "../../selection/selection";
 import { SelectionBar } from "../../selection/SelectionBar";
 import { Empty, Failed, Loading } from "../../ui/Feedback";
@@ -14,6 +14,7 @@ import { RuleBox } from "../RuleBox";
 import { useOrder } from "../useOrder";
 import { Histogram } from "./Histogram";
 import { Scatter } from "./Scatter";
+import { taken } from "./taken";
 import { telling } from "./telling";
 import "./plots.css";
 
@@ -51,7 +52,7 @@ export default function PlotsViewer({ project, output, kind }: ViewerProps) {
       <Tabs label="Plots" tabs={TABS} value={tab} onChange={setTab} />
       <div className="plot-room">
         {tab === "histograms" ? (
-          <Histograms project={project} output={output} kind={kind} columns={columns} where={where} onStretches={onStretches} />
+          <Histograms project={project} output={output} kind={kind} columns={columns} rows={data.of} where={where} onStretches={onStretches} />
         ) : (
           <Pair key={tab} project={project} output={output} kind={kind} columns={columns} lines={tab === "rows"} onStretches={onStretches} />
         )}
@@ -59,15 +60,6 @@ export default function PlotsViewer({ project, output, kind }: ViewerProps) {
       <SelectionBar project={project} output={output} selection={selection} what="rows" onSelect={(next) => onRule(isEmpty(next) ? "" : (next.where ?? ""))} />
     </div>
   );
-}
-
-/** The rule once a brush is taken in: a stretch of a column takes the place of the one before it. */
-export function taken(where: string, stretches: Stretch[], how: "and" | "or"): string {
-  const now = stretchesOf(where);
-  if (how === "or") return combined(where, ruleOfAll(stretches), "or");
-  if (now === null) return combined(where, ruleOfAll(stretches), "and");
-  const columns = new Set(stretches.map((each) => each.column));
-  return ruleOfAll([...now.filter((each) => !columns.has(each.column)), ...stretches]);
 }
 
 interface Plots {
@@ -78,9 +70,9 @@ interface Plots {
   onStretches: (stretches: Stretch[]) => void;
 }
 
-function Histograms({ project, output, kind, columns, where, onStretches }: Plots & { where: string }) {
+function Histograms({ project, output, kind, columns, rows, where, onStretches }: Plots & { rows: number; where: string }) {
   const [shown, setShown] = useState(() => telling(kind, columns));
-  const [bins, setBins] = useState(40);
+  const [bins, setBins] = useState(() => Math.min(50, Math.max(8, Math.round(2 * Math.sqrt(rows)))));
   const { data, error, refetch } = useHistograms(project, output, shown, bins, where);
   const stretches = useMemo(() => new Map(stretchesOf(where)?.map((each) => [each.column, each])), [where]);
   const onStretch = useCallback((stretch: Stretch) => onStretches([stretch]), [onStretches]);

@@ -24,4 +24,6 @@ export function chosenColumns(kind: string, columns: readonly Column[]): string[
 
 export const keepColumns = (kind: string, names: readonly string[]): void => localStorage.setItem(key(kind), JSON.stringify(names));
 
-export const width = ({ name, type }: Column): number => Math.min(280, Math.max(type === "text" ? 170 : 92, 34 + 7.6 * name.length));
+/** In px: the name, its unit and the arrow of a sorted column fit. */
+export const width = ({ name, type, unit }: Column): number =>
+  Math.min(280, Math.max(type === "text" ? 170 : 92, Math.ceil(36 + 8.2 * name.length + (unit ? 8 + 8 * unit.length : 0))));
