@@ -416,6 +416,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/outputs/{output}/histograms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Histograms
+         * @description Return columns counted in bins, over all rows and over those that follow a rule.
+         */
+        get: operations["histograms_api_projects__project__outputs__output__histograms_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/points": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Points
+         * @description Return two columns against each other, or one over the rows, thinned out.
+         */
+        get: operations["points_api_projects__project__outputs__output__points_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/fsc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Curves
+         * @description Return Fourier shell correlations, and where each falls below the usual thresholds.
+         */
+        get: operations["curves_api_projects__project__outputs__output__fsc_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects": {
         parameters: {
             query?: never;
@@ -597,7 +657,7 @@ export interface paths {
         };
         /**
          * Rows
-         * @description Return some rows of an output, sorted and filtered.
+         * @description Return some rows of an output, sorted and filtered, and whether each follows another rule, `mark`.
          */
         get: operations["rows_api_projects__project__outputs__output__page_get"];
         put?: never;
@@ -870,6 +930,46 @@ export interface paths {
         get: operations["provenance_api_projects__project__runs__run__provenance_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/selection/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check
+         * @description Return how many rows are chosen and what can be made of them; nothing is made.
+         */
+        post: operations["check_api_projects__project__outputs__output__selection_check_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/selection/subset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Subset
+         * @description Make a subset of chosen rows, or of what belongs to them, and start the run of it.
+         */
+        post: operations["subset_api_projects__project__outputs__output__selection_subset_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1265,6 +1365,23 @@ export interface components {
             doubt: string;
         };
         /**
+         * Bins
+         * @description A column of numbers, counted in bins: of all rows, and of those that follow the rule (`kept`).
+         */
+        Bins: {
+            column: components["schemas"]["Column"];
+            /** Edges */
+            edges: number[];
+            /** Counts */
+            counts: number[];
+            /** Kept */
+            kept: number[];
+            /** Empty */
+            empty: number;
+            /** Empty Kept */
+            empty_kept: number;
+        };
+        /**
          * Brought
          * @description What a workflow became: its node with the run made for it, and what to look at.
          */
@@ -1305,6 +1422,19 @@ export interface components {
             count: number | null;
             /** Resolution */
             resolution?: number | null;
+        };
+        /**
+         * Chosen
+         * @description Rows that follow a rule (empty: all; null: none), but for listed ids, of which it is the other way round.
+         */
+        Chosen: {
+            /** Where */
+            where?: string | null;
+            /**
+             * Flipped
+             * @default []
+             */
+            flipped: number[];
         };
         /**
          * Cleaned
@@ -1389,6 +1519,36 @@ export interface components {
              * @default false
              */
             start: boolean;
+        };
+        /**
+         * Curve
+         * @description A Fourier shell correlation: a value a shell, and by threshold the resolution in Å at which it falls below.
+         */
+        Curve: {
+            /** Name */
+            name: string;
+            /** Title */
+            title: string;
+            /** Values */
+            values: (number | null)[];
+            /** Crossings */
+            crossings: {
+                [key: string]: number | null;
+            };
+        };
+        /**
+         * Curves
+         * @description Fourier shell correlations over `frequency` (1/Å); `resolution`: what the run says of its map, Å.
+         */
+        Curves: {
+            /** Output */
+            output: string;
+            /** Frequency */
+            frequency: number[];
+            /** Resolution */
+            resolution: number | null;
+            /** Curves */
+            curves: components["schemas"]["Curve"][];
         };
         /**
          * Deleted
@@ -1548,6 +1708,20 @@ export interface components {
             detail?: components["schemas"]["ValidationError"][];
         };
         /**
+         * Histograms
+         * @description Histograms of some columns, linked by a rule: `of` rows in the set, `count` that follow it.
+         */
+        Histograms: {
+            /** Output */
+            output: string;
+            /** Of */
+            of: number;
+            /** Count */
+            count: number;
+            /** Columns */
+            columns: components["schemas"]["Bins"][];
+        };
+        /**
          * Link
          * @description One set that an input takes.
          */
@@ -1688,7 +1862,7 @@ export interface components {
         };
         /**
          * Page
-         * @description Some rows of a set: `of` in the set, `count` that follow the rule.
+         * @description Some rows of a set: `of` in the set, `count` that follow the rule; `marked`: whether each follows another one that was asked about.
          */
         Page: {
             /** Output */
@@ -1703,6 +1877,8 @@ export interface components {
             columns: components["schemas"]["Column"][];
             /** Rows */
             rows: unknown[][];
+            /** Marked */
+            marked?: boolean[] | null;
         };
         /**
          * Panel
@@ -1731,6 +1907,30 @@ export interface components {
             height: number;
             /** Pixel Size */
             pixel_size: number;
+        };
+        /**
+         * Points
+         * @description Two columns against each other, thinned out: each point stands for `weight` rows, `id` is one of them.
+         */
+        Points: {
+            /** Output */
+            output: string;
+            /** Of */
+            of: number;
+            /** Count */
+            count: number;
+            /** Empty */
+            empty: number;
+            x: components["schemas"]["Column"];
+            y: components["schemas"]["Column"];
+            /** Id */
+            id: number[];
+            /** Xs */
+            xs: number[];
+            /** Ys */
+            ys: number[];
+            /** Weight */
+            weight: number[];
         };
         /**
          * Problem
@@ -1954,6 +2154,20 @@ export interface components {
             watches: boolean;
         };
         /**
+         * SelectionCheck
+         * @description How many rows a selection has, `by_hand` if ids are listed, and what can be made of it.
+         */
+        SelectionCheck: {
+            /** Of */
+            of: number;
+            /** Count */
+            count: number;
+            /** By Hand */
+            by_hand: boolean;
+            /** Offers */
+            offers: components["schemas"]["SubsetOffer"][];
+        };
+        /**
          * Session
          * @description Who looks at the page: a viewer changes nothing.
          */
@@ -2003,6 +2217,75 @@ export interface components {
              * @default []
              */
             boxes: number[];
+        };
+        /**
+         * SubsetMade
+         * @description The run that makes a subset, what it will give, and a form to go on with.
+         */
+        SubsetMade: {
+            /** Run */
+            run: string;
+            /** Output */
+            output: string;
+            /**
+             * Then
+             * @default
+             */
+            then: string;
+            /**
+             * Input
+             * @default
+             */
+            input: string;
+        };
+        /**
+         * SubsetOffer
+         * @description A subset that can be made of selected rows: `kind` of set, and how many rows it would have; `then`: a protocol to go on with.
+         */
+        SubsetOffer: {
+            /** Id */
+            id: string;
+            /** Title */
+            title: string;
+            /** Kind */
+            kind: string;
+            /** Count */
+            count: number | null;
+            /**
+             * Then
+             * @default
+             */
+            then: string;
+            /**
+             * Problem
+             * @default
+             */
+            problem: string;
+        };
+        /**
+         * SubsetWanted
+         * @description What to make of them, and what to call it.
+         */
+        SubsetWanted: {
+            /** Where */
+            where?: string | null;
+            /**
+             * Flipped
+             * @default []
+             */
+            flipped: number[];
+            /**
+             * Offer
+             * @default same
+             */
+            offer: string;
+            /**
+             * Label
+             * @default
+             */
+            label: string;
+            /** Threads */
+            threads?: number | null;
         };
         /**
          * Taker
@@ -2137,13 +2420,17 @@ export interface components {
 }
 export type Asked = components['schemas']['Asked'];
 export type BandWizard = components['schemas']['BandWizard'];
+export type Bins = components['schemas']['Bins'];
 export type Brought = components['schemas']['Brought'];
 export type CatalogueEntry = components['schemas']['CatalogueEntry'];
 export type Chip = components['schemas']['Chip'];
+export type Chosen = components['schemas']['Chosen'];
 export type Cleaned = components['schemas']['Cleaned'];
 export type Cleanup = components['schemas']['Cleanup'];
 export type Column = components['schemas']['Column'];
 export type CopyWanted = components['schemas']['CopyWanted'];
+export type Curve = components['schemas']['Curve'];
+export type Curves = components['schemas']['Curves'];
 export type Deleted = components['schemas']['Deleted'];
 export type Entry = components['schemas']['Entry'];
 export type FieldProblem = components['schemas']['FieldProblem'];
@@ -2153,6 +2440,7 @@ export type GainLie = components['schemas']['GainLie'];
 export type GainWizard = components['schemas']['GainWizard'];
 export type Graph = components['schemas']['Graph'];
 export type HttpValidationError = components['schemas']['HTTPValidationError'];
+export type Histograms = components['schemas']['Histograms'];
 export type Link = components['schemas']['Link'];
 export type Listing = components['schemas']['Listing'];
 export type Logged = components['schemas']['Logged'];
@@ -2167,6 +2455,7 @@ export type OutputHead = components['schemas']['OutputHead'];
 export type Page = components['schemas']['Page'];
 export type Panel = components['schemas']['Panel'];
 export type Picture = components['schemas']['Picture'];
+export type Points = components['schemas']['Points'];
 export type Problem = components['schemas']['Problem'];
 export type Progress = components['schemas']['Progress'];
 export type ProjectBrief = components['schemas']['ProjectBrief'];
@@ -2176,8 +2465,12 @@ export type RoomOfRun = components['schemas']['RoomOfRun'];
 export type RunChange = components['schemas']['RunChange'];
 export type RunDetail = components['schemas']['RunDetail'];
 export type RunNode = components['schemas']['RunNode'];
+export type SelectionCheck = components['schemas']['SelectionCheck'];
 export type Session = components['schemas']['Session'];
 export type SizeWizard = components['schemas']['SizeWizard'];
+export type SubsetMade = components['schemas']['SubsetMade'];
+export type SubsetOffer = components['schemas']['SubsetOffer'];
+export type SubsetWanted = components['schemas']['SubsetWanted'];
 export type Taker = components['schemas']['Taker'];
 export type Target = components['schemas']['Target'];
 export type ThresholdWizard = components['schemas']['ThresholdWizard'];
@@ -2918,6 +3211,111 @@ export interface operations {
             };
         };
     };
+    histograms_api_projects__project__outputs__output__histograms_get: {
+        parameters: {
+            query: {
+                column: string[];
+                bins?: number;
+                where?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Histograms"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    points_api_projects__project__outputs__output__points_get: {
+        parameters: {
+            query: {
+                y: string;
+                x?: string;
+                where?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Points"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    curves_api_projects__project__outputs__output__fsc_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Curves"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     listed_api_projects_get: {
         parameters: {
             query?: never;
@@ -3268,6 +3666,7 @@ export interface operations {
                 descending?: boolean;
                 offset?: number;
                 limit?: number;
+                mark?: string | null;
             };
             header?: never;
             path: {
@@ -3793,6 +4192,78 @@ export interface operations {
                     "application/json": {
                         [key: string]: unknown;
                     };
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    check_api_projects__project__outputs__output__selection_check_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                output: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Chosen"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SelectionCheck"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    subset_api_projects__project__outputs__output__selection_subset_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                output: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SubsetWanted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SubsetMade"];
                 };
             };
             /** @description Validation Error */
