@@ -19,10 +19,13 @@ import cryoloom
 from cryoloom.files import storage_failure
 from cryoloom.server import routes
 from cryoloom.server.context import Workplace
-from cryoloom.server.guard import error_record
+from cryoloom.server.guard import Refused, error_record
 from cryoloom.spec import CryoloomError, Failure, WrongUse
 
-NOT_FOUND = ("unknown-project", "unknown-run", "unknown-output", "unknown-protocol", "no-project", "not-there")
+NOT_FOUND = (
+    "unknown-project", "unknown-run", "unknown-output", "unknown-protocol", "no-project", "not-there", "unknown-id", "unknown-tile", "unknown-volume",
+    "unknown-slice", "unknown-voxel", "unknown-file",
+)  # fmt: skip
 
 
 def make_app(root: Path, roots: Iterable[Path] = ()) -> FastAPI:
@@ -69,7 +72,8 @@ async def _told(_request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, OSError):
         error = storage_failure(error, Path(error.filename or ".")) or error
     if isinstance(error, CryoloomError):
-        status = 404 if error.code in NOT_FOUND else 422 if isinstance(error, WrongUse) else 409
+        named = 404 if error.code in NOT_FOUND else 422 if isinstance(error, WrongUse) else 409
+        status = error.status if isinstance(error, Refused) else named
         return JSONResponse(error_record(error), status)
     if isinstance(error, RequestValidationError):
         found = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()]
