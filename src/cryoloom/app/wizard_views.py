@@ -27,6 +27,8 @@ MEAN_OF = 300
 """Particles that are averaged."""
 SLICE = 220
 """Px that a slice of a map has at least."""
+LARGEST = 400
+"""Voxels a side of a map whose mask is made while somebody waits: it takes memory by the dozen of maps."""
 BORDER = (255, 176, 0)
 
 
@@ -141,6 +143,8 @@ def mask_view(protocol: Any) -> MaskView:
 
     Raises
     ------
+    WrongUse
+        ``too-large``, beyond `LARGEST`.
     Failure
         ``mask-empty``, ``map-nan``.
     """
@@ -148,6 +152,9 @@ def mask_view(protocol: Any) -> MaskView:
     from cryoloom.protocols.postprocess.mask import mean_map
 
     volume, pixel_size = mean_map(protocol.volume)
+    if len(volume) > LARGEST:
+        message = f"The map has {len(volume)} voxels a side; a mask is shown of {LARGEST} at the most."
+        raise WrongUse("too-large", message, "Run it with the threshold left empty: its report shows the mask.")
     filtered = lowpass(volume, pixel_size, protocol.lowpass)
     mask, threshold, _ = protocol.mask_of(protocol.volume)
     middle, times = len(filtered) // 2, max(1, -(-SLICE // len(filtered)))
