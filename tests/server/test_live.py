@@ -193,14 +193,16 @@ def test_the_stream_over_http(toys, client):
             if message.get("body"):
                 gone.set()
 
-        scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/api/projects/toys/events", "raw_path": b"/api/projects/toys/events",
-                 "query_string": b"", "headers": [(b"last-event-id", b"no number")], "root_path": "", "scheme": "http", "server": ("test", 80), "client": ("test", 1)}  # fmt: skip
-        await asyncio.wait_for(client.app(scope, receive, send), 60)
+        path = "/api/projects/toys/events"
+        headers = [(b"last-event-id", b"no number")]
+        where = {"scheme": "http", "server": ("test", 80), "client": ("test", 1), "root_path": "", "http_version": "1.1"}
+        asked = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": headers}
+        await asyncio.wait_for(client.app({**where, **asked}, receive, send), 60)
         return sent
 
     start, body, *_ = asyncio.run(first_event())
-    headers = dict(start["headers"])
-    assert headers[b"content-type"].startswith(b"text/event-stream") and headers[b"cache-control"] == b"no-store"
+    told = dict(start["headers"])
+    assert told[b"content-type"].startswith(b"text/event-stream") and told[b"cache-control"] == b"no-store"
     number, event, data = body["body"].decode().strip().split("\n")
     assert number.startswith("id: ") and event == "event: snapshot"
     assert json.loads(data.removeprefix("data: "))["nodes"][0]["run"] == "r001"

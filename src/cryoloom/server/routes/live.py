@@ -12,13 +12,16 @@ router = APIRouter(prefix="/api/projects/{project}", tags=["live"])
 
 
 @router.get("/events", response_class=StreamingResponse)
-async def events(request: Request, watch: WatchAt) -> StreamingResponse:
-    """Return changes of runs as they come: ``snapshot`` (as ``graph``), then ``runs`` with ``changed``, ``removed`` and ``places``."""
+async def events(request: Request, watch: WatchAt, after: int | None = None) -> StreamingResponse:
+    """Return changes of runs as they come: ``snapshot`` (as ``graph``), then ``runs`` with ``changed``, ``removed`` and ``places``.
+
+    Whoever has a graph already gives its number as `after`, and hears what came since.
+    """
     heard = request.headers.get("last-event-id", "")
-    after = int(heard) if heard.isdecimal() else None
+    last = int(heard) if heard.isdecimal() else after
 
     async def lines() -> AsyncIterator[bytes]:
-        async for change in watch.stream(after):
+        async for change in watch.stream(last):
             if change["data"] is None:
                 yield b": alive\n\n"
             else:
