@@ -82,6 +82,13 @@ def test_a_removed_run_goes(toys, watch):
     assert change["data"]["removed"] == ["r001"] and change["data"]["changed"] == [] and watch.places == {}
 
 
+def test_a_run_of_a_protocol_that_is_not_installed_has_a_box(toys, watch, monkeypatch):
+    draft(toys)
+    monkeypatch.setenv("CRYOLOOM_PLUGINS", "")
+    watch.look()
+    assert watch.nodes["r001"]["protocol"] == "toy.source" and watch.nodes["r001"]["outputs"] == []
+
+
 def test_a_label_is_told(toys, watch):
     run = draft(toys)
     watch.look()

@@ -17,6 +17,7 @@ from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.state import ACTIVE
 from cryoloom.server.layout import Place, layout
+from cryoloom.spec import WrongUse
 
 POLL = 0.35
 """Seconds between looks at what is at work or has changed; a look that takes long is followed by ten times as long a rest."""
@@ -32,7 +33,7 @@ def node_of(run: Run) -> dict[str, Any]:
     """Return what a box on the canvas says of a run."""
     heads = run.folder.heads()
     if heads is None:
-        outputs = [{"name": output.name, "kind": kind_of(output).kind, "count": None, "resolution": None} for output in run.outputs]
+        outputs = _to_come(run)
     else:
         told = _resolutions(run.folder) if any(head["kind"] == "volume" for head in heads.values()) else {}
         outputs = [
@@ -49,6 +50,13 @@ def node_of(run: Run) -> dict[str, Any]:
         "outputs": outputs,
         "watches": run.watches,
     }
+
+
+def _to_come(run: Run) -> list[dict[str, Any]]:
+    try:
+        return [{"name": output.name, "kind": kind_of(output).kind, "count": None, "resolution": None} for output in run.outputs]
+    except WrongUse:  # a protocol that is not installed here, or does not load
+        return []
 
 
 def _resolutions(folder: RunFolder) -> dict[str, float]:
