@@ -75,7 +75,7 @@ def test_a_project_is_made_searched_and_deleted(page, shoot):
 
 def test_a_run_of_the_command_line_appears_and_turns_green(tiny, page, cryoloom, shoot):
     stayed = never_reloaded(page)
-    cryoloom("run", tiny.root, "ctf.estimate", "--micrographs", "r002.micrographs", "--highest-resolution", "6", "--name", "seen live", "--threads", "1")
+    cryoloom("run", tiny.root, "ctf.estimate", "--micrographs", "r002.micrographs", "--high-res", "6", "--name", "seen live", "--threads", "1")
     expect(box(page, "r004")).to_contain_text("seen live")
     expect(box(page, "r004")).to_contain_text("finished")
     expect(page.locator(".toast")).to_contain_text("has finished")
@@ -112,7 +112,7 @@ def test_a_failed_run_turns_red_and_its_log_opens_at_the_error(tiny, page, proje
 
 
 def test_stopped_resumed_copied_restarted_deleted_restored(tiny, page):
-    run = tiny.prepare("ctf.estimate", micrographs=tiny.find("r002").outputs.micrographs, highest_resolution=7.0)
+    run = tiny.prepare("ctf.estimate", micrographs=tiny.find("r002").outputs.micrographs, high_res=7.0)
     box(page, run.id).click()
     panel(page).get_by_role("button", name="Start").click()
     stop = panel(page).get_by_role("button", name="Stop")
