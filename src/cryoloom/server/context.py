@@ -1,6 +1,7 @@
 """What a request is about: the workplace, a project of it, a run or an output."""
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from cryoloom.app.runs import Run
 from cryoloom.app.session import Project, create_project, open_project
 from cryoloom.app.suggest import did_you_mean
 from cryoloom.server.events import Watch
+from cryoloom.server.roots import Roots
+from cryoloom.server.streams import Streams
 from cryoloom.spec import WrongUse
 
 
@@ -21,14 +24,19 @@ class Workplace:
     ----------
     root
         The folder.
+    roots
+        Folders in which files to import may be looked for, beside the user's own and that of the projects.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, roots: Iterable[Path] = ()) -> None:
         root = root.expanduser().resolve()
         self.alone = root.name if (root / "project.json").exists() else ""
         self.root = root.parent if self.alone else root
+        own = [place for place in (Path.home(), self.root) if place != Path("/")]
+        self.roots = Roots([*own, *(each.expanduser() for each in roots)])
         self._watches: dict[str, Watch] = {}
         self._lock = threading.Lock()
+        self.streams = Streams()
 
     def names(self) -> list[str]:
         """Return the names of the projects, by name."""

@@ -214,21 +214,23 @@ export interface PageWanted {
   descending?: boolean;
   offset?: number;
   limit?: number;
+  /** Another rule; whether each row follows it is told. */
+  mark?: string;
 }
 
 export const getPage = (project: string, output: string, wanted: PageWanted, signal?: AbortSignal) =>
   get<Page>(`${at.output(project, output)}/page`, { ...wanted }, signal);
-
-export const usePage = (project: string, output: string, wanted: PageWanted) =>
-  useQuery({
-    queryKey: ["page", project, output, wanted],
-    queryFn: ({ signal }) => getPage(project, output, wanted, signal),
-    placeholderData: (before) => before,
-  });
 
 /** The files of an output; null bytes: it is gone. */
 export const useFiles = (project: string, output: string) =>
   useQuery({
     queryKey: ["files", project, output],
     queryFn: ({ signal }) => get<{ name: string; bytes: number | null }[]>(`${at.output(project, output)}/files`, {}, signal),
+  });
+
+export const usePage = (project: string, output: string, wanted: PageWanted) =>
+  useQuery({
+    queryKey: ["page", project, output, wanted],
+    queryFn: ({ signal }) => getPage(project, output, wanted, signal),
+    placeholderData: (before) => before,
   });

@@ -4,6 +4,46 @@
  */
 
 export interface paths {
+    "/api/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listing
+         * @description Return the folders and files of a folder; of none, the roots.
+         */
+        get: operations["listing_api_files_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files/matches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Matches
+         * @description Return how many files a pattern matches, and the first ones.
+         */
+        get: operations["matches_api_files_matches_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/catalogue": {
         parameters: {
             query?: never;
@@ -78,6 +118,26 @@ export interface paths {
          * @description Return what is wrong with which field, and what a run would give; nothing is made.
          */
         post: operations["check_api_projects__project__forms__protocol__check_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/machine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Machine
+         * @description Return the cores and places that a run can have, and which choices of the protocol this machine lacks.
+         */
+        get: operations["machine_api_projects__project__forms__protocol__machine_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -358,6 +418,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/outputs/{output}/histograms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Histograms
+         * @description Return columns counted in bins, over all rows and over those that follow a rule.
+         */
+        get: operations["histograms_api_projects__project__outputs__output__histograms_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/points": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Points
+         * @description Return two columns against each other, or one over the rows, thinned out.
+         */
+        get: operations["points_api_projects__project__outputs__output__points_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/fsc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Curves
+         * @description Return Fourier shell correlations, and where each falls below the usual thresholds.
+         */
+        get: operations["curves_api_projects__project__outputs__output__fsc_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects": {
         parameters: {
             query?: never;
@@ -539,7 +659,7 @@ export interface paths {
         };
         /**
          * Rows
-         * @description Return some rows of an output, sorted and filtered.
+         * @description Return some rows of an output, sorted and filtered, and whether each follows another rule, `mark`.
          */
         get: operations["rows_api_projects__project__outputs__output__page_get"];
         put?: never;
@@ -818,6 +938,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/outputs/{output}/selection/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check
+         * @description Return how many rows are chosen and what can be made of them; nothing is made.
+         */
+        post: operations["check_api_projects__project__outputs__output__selection_check_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/selection/subset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Subset
+         * @description Make a subset of chosen rows, or of what belongs to them, and start the run of it.
+         */
+        post: operations["subset_api_projects__project__outputs__output__selection_subset_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/session": {
         parameters: {
             query?: never;
@@ -1020,6 +1180,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/forms/{protocol}/wizards/psd-band": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Band
+         * @description Return the spectrum of a micrograph, for the limits of a fit, or without `bin_factor` for a factor of downsampling.
+         */
+        post: operations["band_api_projects__project__forms__protocol__wizards_psd_band_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/micrograph": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Micrograph
+         * @description Return a micrograph with what was picked on it, to measure a particle or a box on.
+         */
+        post: operations["micrograph_api_projects__project__forms__protocol__wizards_micrograph_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/mean-particle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Mean
+         * @description Return the mean of some particles, to lay a round mask on.
+         */
+        post: operations["mean_api_projects__project__forms__protocol__wizards_mean_particle_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/background-circle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Background
+         * @description Return the mean of the boxes that would be cut, and the circle beyond which the background begins.
+         */
+        post: operations["background_api_projects__project__forms__protocol__wizards_background_circle_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/map-threshold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Threshold
+         * @description Return the mask that a threshold, by default the one found by itself, makes of the map, on its central slices.
+         */
+        post: operations["threshold_api_projects__project__forms__protocol__wizards_map_threshold_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/gain-orientation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gain
+         * @description Return the gain reference in its eight orientations, and which of them the movies tell.
+         */
+        post: operations["gain_api_projects__project__forms__protocol__wizards_gain_orientation_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/workflow": {
         parameters: {
             query?: never;
@@ -1048,6 +1328,61 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Asked
+         * @description What the form holds, and which image of the set to show, counted from 0.
+         */
+        Asked: {
+            /** Values */
+            values: {
+                [key: string]: unknown;
+            };
+            /**
+             * Place
+             * @default 0
+             */
+            place: number;
+        };
+        /**
+         * BandWizard
+         * @description A power spectrum: a ring of d Å has a radius of ``width · picture.pixel_size / d`` px. Resolutions in Å.
+         */
+        BandWizard: {
+            picture: components["schemas"]["Picture"];
+            /** Micrograph */
+            micrograph: string;
+            /** Of */
+            of: number;
+            /** Frequency */
+            frequency: number[];
+            /** Profile */
+            profile: number[];
+            /** Low Res */
+            low_res: number;
+            /** High Res */
+            high_res: number;
+            /** Nyquist */
+            nyquist: number;
+            /** Doubt */
+            doubt: string;
+        };
+        /**
+         * Bins
+         * @description A column of numbers, counted in bins: of all rows, and of those that follow the rule (`kept`).
+         */
+        Bins: {
+            column: components["schemas"]["Column"];
+            /** Edges */
+            edges: number[];
+            /** Counts */
+            counts: number[];
+            /** Kept */
+            kept: number[];
+            /** Empty */
+            empty: number;
+            /** Empty Kept */
+            empty_kept: number;
+        };
         /**
          * Brought
          * @description What a workflow became: its node with the run made for it, and what to look at.
@@ -1089,6 +1424,19 @@ export interface components {
             count: number | null;
             /** Resolution */
             resolution?: number | null;
+        };
+        /**
+         * Chosen
+         * @description Rows that follow a rule (empty: all; null: none), but for listed ids, of which it is the other way round.
+         */
+        Chosen: {
+            /** Where */
+            where?: string | null;
+            /**
+             * Flipped
+             * @default []
+             */
+            flipped: number[];
         };
         /**
          * Cleaned
@@ -1175,6 +1523,36 @@ export interface components {
             start: boolean;
         };
         /**
+         * Curve
+         * @description A Fourier shell correlation: a value a shell, and by threshold the resolution in Å at which it falls below.
+         */
+        Curve: {
+            /** Name */
+            name: string;
+            /** Title */
+            title: string;
+            /** Values */
+            values: (number | null)[];
+            /** Crossings */
+            crossings: {
+                [key: string]: number | null;
+            };
+        };
+        /**
+         * Curves
+         * @description Fourier shell correlations over `frequency` (1/Å); `resolution`: what the run says of its map, Å.
+         */
+        Curves: {
+            /** Output */
+            output: string;
+            /** Frequency */
+            frequency: number[];
+            /** Resolution */
+            resolution: number | null;
+            /** Curves */
+            curves: components["schemas"]["Curve"][];
+        };
+        /**
          * Deleted
          * @description A run in the trash.
          */
@@ -1189,8 +1567,22 @@ export interface components {
             bytes: number;
         };
         /**
+         * Entry
+         * @description A file in a listing; size in bytes, time of its last change in seconds since 1970.
+         */
+        Entry: {
+            /** Name */
+            name: string;
+            /** Size */
+            size: number;
+            /** Changed */
+            changed: number;
+        };
+        /**
          * FieldProblem
-         * @description What is wrong with a field of a form; an empty field means the whole form.
+         * @description What is wrong with a field of a form, or advised; an empty field means the whole form.
+         *
+         *     `fix` is a value that would do (an empty text: to leave it empty; null: none is known), `missing` says that it only has to be filled still.
          */
         FieldProblem: {
             /** Field */
@@ -1202,6 +1594,13 @@ export interface components {
              * @default
              */
             cure: string;
+            /** Fix */
+            fix?: unknown;
+            /**
+             * Missing
+             * @default false
+             */
+            missing: boolean;
         };
         /**
          * Filled
@@ -1221,17 +1620,24 @@ export interface components {
         /**
          * FormCheck
          * @description What a form with these values would do: errors keep it from running, advice does not.
+         *
+         *     `same` is the run that has done the work, `automatic` what empty fields stand for.
          */
         FormCheck: {
             /** Errors */
             errors: components["schemas"]["FieldProblem"][];
             /** Advice */
-            advice: string[];
+            advice: components["schemas"]["FieldProblem"][];
             /**
              * Why
              * @default
              */
             why: string;
+            /**
+             * Same
+             * @default
+             */
+            same: string;
             /**
              * Preview
              * @default {}
@@ -1239,6 +1645,47 @@ export interface components {
             preview: {
                 [key: string]: unknown;
             };
+            /**
+             * Automatic
+             * @default {}
+             */
+            automatic: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * GainLie
+         * @description One of the eight orientations of a gain reference; `fits` is false when its shape is not that of the movies.
+         */
+        GainLie: {
+            /** Rotation */
+            rotation: number;
+            /** Flip */
+            flip: string;
+            picture: components["schemas"]["Picture"];
+            /** Fits */
+            fits: boolean;
+        };
+        /**
+         * GainWizard
+         * @description The movies' own pattern and the reference in every orientation; `found` is the one that the movies tell, empty without movies.
+         */
+        GainWizard: {
+            average: components["schemas"]["Picture"] | null;
+            /** Lies */
+            lies: components["schemas"]["GainLie"][];
+            /** Found */
+            found: string;
+            /** Rotation */
+            rotation: number;
+            /** Flip */
+            flip: string;
+            /** Reciprocal */
+            reciprocal: boolean;
+            /** Decided */
+            decided: boolean;
+            /** Ahead */
+            ahead: number;
         };
         /**
          * Graph
@@ -1263,6 +1710,20 @@ export interface components {
             detail?: components["schemas"]["ValidationError"][];
         };
         /**
+         * Histograms
+         * @description Histograms of some columns, linked by a rule: `of` rows in the set, `count` that follow it.
+         */
+        Histograms: {
+            /** Output */
+            output: string;
+            /** Of */
+            of: number;
+            /** Count */
+            count: number;
+            /** Columns */
+            columns: components["schemas"]["Bins"][];
+        };
+        /**
          * Link
          * @description One set that an input takes.
          */
@@ -1275,6 +1736,22 @@ export interface components {
             output: string;
         };
         /**
+         * Listing
+         * @description A folder in which files can be chosen: an empty one lists the roots. `left_out` entries are not shown.
+         */
+        Listing: {
+            /** Folder */
+            folder: string;
+            /** Parent */
+            parent: string;
+            /** Folders */
+            folders: string[];
+            /** Files */
+            files: components["schemas"]["Entry"][];
+            /** Left Out */
+            left_out: number;
+        };
+        /**
          * Logged
          * @description A piece of what a run printed, from a byte on.
          */
@@ -1285,6 +1762,22 @@ export interface components {
             offset: number;
             /** Size */
             size: number;
+        };
+        /**
+         * Machine
+         * @description What a form can ask for: processor cores, places to run, and the choices that are absent here, by parameter, with the reason.
+         */
+        Machine: {
+            /** Cores */
+            cores: number;
+            /** Targets */
+            targets: components["schemas"]["Target"][];
+            /** Absent */
+            absent: {
+                [key: string]: {
+                    [key: string]: string;
+                };
+            };
         };
         /**
          * Made
@@ -1300,6 +1793,18 @@ export interface components {
              * @default false
              */
             reused: boolean;
+        };
+        /**
+         * Matches
+         * @description How many files a pattern matches, and the first of them; `more`: it was not counted to the end.
+         */
+        Matches: {
+            /** Count */
+            count: number;
+            /** More */
+            more: boolean;
+            /** First */
+            first: string[];
         };
         /**
          * MethodsText
@@ -1359,7 +1864,7 @@ export interface components {
         };
         /**
          * Page
-         * @description Some rows of a set: `of` in the set, `count` that follow the rule.
+         * @description Some rows of a set: `of` in the set, `count` that follow the rule; `marked`: whether each follows another one that was asked about.
          */
         Page: {
             /** Output */
@@ -1374,6 +1879,8 @@ export interface components {
             columns: components["schemas"]["Column"][];
             /** Rows */
             rows: unknown[][];
+            /** Marked */
+            marked?: boolean[] | null;
         };
         /**
          * Panel
@@ -1388,6 +1895,44 @@ export interface components {
             caption: string;
             /** Html */
             html: string;
+        };
+        /**
+         * Picture
+         * @description An image as a data address; `pixel_size` is the Å of one of its pixels.
+         */
+        Picture: {
+            /** Address */
+            address: string;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Pixel Size */
+            pixel_size: number;
+        };
+        /**
+         * Points
+         * @description Two columns against each other, thinned out: each point stands for `weight` rows, `id` is one of them.
+         */
+        Points: {
+            /** Output */
+            output: string;
+            /** Of */
+            of: number;
+            /** Count */
+            count: number;
+            /** Empty */
+            empty: number;
+            x: components["schemas"]["Column"];
+            y: components["schemas"]["Column"];
+            /** Id */
+            id: number[];
+            /** Xs */
+            xs: number[];
+            /** Ys */
+            ys: number[];
+            /** Weight */
+            weight: number[];
         };
         /**
          * Problem
@@ -1611,6 +2156,20 @@ export interface components {
             watches: boolean;
         };
         /**
+         * SelectionCheck
+         * @description How many rows a selection has, `by_hand` if ids are listed, and what can be made of it.
+         */
+        SelectionCheck: {
+            /** Of */
+            of: number;
+            /** Count */
+            count: number;
+            /** By Hand */
+            by_hand: boolean;
+            /** Offers */
+            offers: components["schemas"]["SubsetOffer"][];
+        };
+        /**
          * Session
          * @description Who looks at the page: a viewer changes nothing.
          */
@@ -1621,6 +2180,114 @@ export interface components {
             version: string;
             /** Folder */
             folder: string;
+        };
+        /**
+         * SizeWizard
+         * @description An image to measure a particle on.
+         *
+         *     `places` are particles, in px of the picture; `diameter` (Å) is what is known of them, 0 where nothing is; `pixel_size` is that of the image itself;
+         *     `advice` (Å) a radius where the image tells one; `boxes` the sizes whose transforms are fast.
+         */
+        SizeWizard: {
+            picture: components["schemas"]["Picture"];
+            /** Name */
+            name: string;
+            /** Of */
+            of: number;
+            /** Pixel Size */
+            pixel_size: number;
+            /**
+             * Diameter
+             * @default 0
+             */
+            diameter: number;
+            /**
+             * Places
+             * @default []
+             */
+            places: [
+                number,
+                number
+            ][];
+            /**
+             * Advice
+             * @default 0
+             */
+            advice: number;
+            /**
+             * Boxes
+             * @default []
+             */
+            boxes: number[];
+        };
+        /**
+         * SubsetMade
+         * @description The run that makes a subset, what it will give, and a form to go on with.
+         */
+        SubsetMade: {
+            /** Run */
+            run: string;
+            /** Output */
+            output: string;
+            /**
+             * Then
+             * @default
+             */
+            then: string;
+            /**
+             * Input
+             * @default
+             */
+            input: string;
+        };
+        /**
+         * SubsetOffer
+         * @description A subset that can be made of selected rows: `kind` of set, and how many rows it would have; `then`: a protocol to go on with.
+         */
+        SubsetOffer: {
+            /** Id */
+            id: string;
+            /** Title */
+            title: string;
+            /** Kind */
+            kind: string;
+            /** Count */
+            count: number | null;
+            /**
+             * Then
+             * @default
+             */
+            then: string;
+            /**
+             * Problem
+             * @default
+             */
+            problem: string;
+        };
+        /**
+         * SubsetWanted
+         * @description What to make of them, and what to call it.
+         */
+        SubsetWanted: {
+            /** Where */
+            where?: string | null;
+            /**
+             * Flipped
+             * @default []
+             */
+            flipped: number[];
+            /**
+             * Offer
+             * @default same
+             */
+            offer: string;
+            /**
+             * Label
+             * @default
+             */
+            label: string;
+            /** Threads */
+            threads?: number | null;
         };
         /**
          * Taker
@@ -1635,6 +2302,40 @@ export interface components {
             input: string;
             /** Kinds */
             kinds: string[];
+        };
+        /**
+         * Target
+         * @description Where runs can work; `reason` tells why not.
+         */
+        Target: {
+            /** Name */
+            name: string;
+            /** Title */
+            title: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+        };
+        /**
+         * ThresholdWizard
+         * @description Central slices of a low-passed map, the border of its mask drawn on them.
+         */
+        ThresholdWizard: {
+            picture: components["schemas"]["Picture"];
+            /** Threshold */
+            threshold: number;
+            /** Automatic */
+            automatic: boolean;
+            /** Low */
+            low: number;
+            /** High */
+            high: number;
+            /** Volume */
+            volume: number;
+            /** Mass */
+            mass: number;
         };
         /** ValidationError */
         ValidationError: {
@@ -1719,22 +2420,35 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type Asked = components['schemas']['Asked'];
+export type BandWizard = components['schemas']['BandWizard'];
+export type Bins = components['schemas']['Bins'];
 export type Brought = components['schemas']['Brought'];
 export type CatalogueEntry = components['schemas']['CatalogueEntry'];
 export type Chip = components['schemas']['Chip'];
+export type Chosen = components['schemas']['Chosen'];
 export type Cleaned = components['schemas']['Cleaned'];
 export type Cleanup = components['schemas']['Cleanup'];
 export type Column = components['schemas']['Column'];
 export type CopyWanted = components['schemas']['CopyWanted'];
+export type Curve = components['schemas']['Curve'];
+export type Curves = components['schemas']['Curves'];
 export type Deleted = components['schemas']['Deleted'];
+export type Entry = components['schemas']['Entry'];
 export type FieldProblem = components['schemas']['FieldProblem'];
 export type Filled = components['schemas']['Filled'];
 export type FormCheck = components['schemas']['FormCheck'];
+export type GainLie = components['schemas']['GainLie'];
+export type GainWizard = components['schemas']['GainWizard'];
 export type Graph = components['schemas']['Graph'];
 export type HttpValidationError = components['schemas']['HTTPValidationError'];
+export type Histograms = components['schemas']['Histograms'];
 export type Link = components['schemas']['Link'];
+export type Listing = components['schemas']['Listing'];
 export type Logged = components['schemas']['Logged'];
+export type Machine = components['schemas']['Machine'];
 export type Made = components['schemas']['Made'];
+export type Matches = components['schemas']['Matches'];
 export type MethodsText = components['schemas']['MethodsText'];
 export type NewProject = components['schemas']['NewProject'];
 export type Note = components['schemas']['Note'];
@@ -1742,6 +2456,8 @@ export type Offer = components['schemas']['Offer'];
 export type OutputHead = components['schemas']['OutputHead'];
 export type Page = components['schemas']['Page'];
 export type Panel = components['schemas']['Panel'];
+export type Picture = components['schemas']['Picture'];
+export type Points = components['schemas']['Points'];
 export type Problem = components['schemas']['Problem'];
 export type Progress = components['schemas']['Progress'];
 export type ProjectBrief = components['schemas']['ProjectBrief'];
@@ -1751,13 +2467,82 @@ export type RoomOfRun = components['schemas']['RoomOfRun'];
 export type RunChange = components['schemas']['RunChange'];
 export type RunDetail = components['schemas']['RunDetail'];
 export type RunNode = components['schemas']['RunNode'];
+export type SelectionCheck = components['schemas']['SelectionCheck'];
 export type Session = components['schemas']['Session'];
+export type SizeWizard = components['schemas']['SizeWizard'];
+export type SubsetMade = components['schemas']['SubsetMade'];
+export type SubsetOffer = components['schemas']['SubsetOffer'];
+export type SubsetWanted = components['schemas']['SubsetWanted'];
 export type Taker = components['schemas']['Taker'];
+export type Target = components['schemas']['Target'];
+export type ThresholdWizard = components['schemas']['ThresholdWizard'];
 export type ValidationError = components['schemas']['ValidationError'];
 export type Wanted = components['schemas']['Wanted'];
 export type Workflow = components['schemas']['Workflow'];
 export type $defs = Record<string, never>;
 export interface operations {
+    listing_api_files_get: {
+        parameters: {
+            query?: {
+                folder?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    matches_api_files_matches_get: {
+        parameters: {
+            query: {
+                pattern: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Matches"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     everything_api_catalogue_get: {
         parameters: {
             query?: never;
@@ -1867,6 +2652,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FormCheck"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    machine_api_projects__project__forms__protocol__machine_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                protocol: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Machine"];
                 };
             };
             /** @description Validation Error */
@@ -2398,6 +3215,111 @@ export interface operations {
             };
         };
     };
+    histograms_api_projects__project__outputs__output__histograms_get: {
+        parameters: {
+            query: {
+                column: string[];
+                bins?: number;
+                where?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Histograms"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    points_api_projects__project__outputs__output__points_get: {
+        parameters: {
+            query: {
+                y: string;
+                x?: string;
+                where?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Points"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    curves_api_projects__project__outputs__output__fsc_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Curves"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     listed_api_projects_get: {
         parameters: {
             query?: never;
@@ -2748,6 +3670,7 @@ export interface operations {
                 descending?: boolean;
                 offset?: number;
                 limit?: number;
+                mark?: string | null;
             };
             header?: never;
             path: {
@@ -3286,6 +4209,78 @@ export interface operations {
             };
         };
     };
+    check_api_projects__project__outputs__output__selection_check_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                output: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Chosen"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SelectionCheck"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    subset_api_projects__project__outputs__output__selection_subset_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                output: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SubsetWanted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SubsetMade"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     session_api_session_get: {
         parameters: {
             query?: never;
@@ -3612,6 +4607,218 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    band_api_projects__project__forms__protocol__wizards_psd_band_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BandWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    micrograph_api_projects__project__forms__protocol__wizards_micrograph_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    mean_api_projects__project__forms__protocol__wizards_mean_particle_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    background_api_projects__project__forms__protocol__wizards_background_circle_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                protocol: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    threshold_api_projects__project__forms__protocol__wizards_map_threshold_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                protocol: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ThresholdWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    gain_api_projects__project__forms__protocol__wizards_gain_orientation_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GainWizard"];
                 };
             };
             /** @description Validation Error */
