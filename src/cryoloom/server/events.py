@@ -184,7 +184,7 @@ class Watch:
         return node
 
     def _tell(
-        self, nodes: dict[str, dict[str, Any]], places: dict[str, tuple[int, int]], changed: list[dict[str, Any]], removed: list[str]
+        self, nodes: dict[str, dict[str, Any]], places: dict[str, Place], changed: list[dict[str, Any]], removed: list[str]
     ) -> None:
         moved = {name: place for name, place in places.items() if self.places.get(name) != place}
         text = _json({"changed": changed, "removed": removed, "places": moved})
