@@ -224,6 +224,7 @@ def test_list_cards_filters_and_several_at_once(tiny, page, shoot):
     page.get_by_role("toolbar", name="Chosen runs").get_by_role("button", name="Tag").click()
     page.get_by_role("dialog").get_by_label("Tag", exact=True).fill("kept")
     page.get_by_role("dialog").get_by_role("button", name="Tag").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.get_by_role("combobox", name="Tag")).to_be_visible()
     assert all(run.tags == ["kept"] for run in tiny.runs())
     page.get_by_role("button", name="Cards", exact=True).click()
