@@ -406,6 +406,8 @@ export interface paths {
         /**
          * Events
          * @description Return changes of runs as they come: ``snapshot`` (as ``graph``), then ``runs`` with ``changed``, ``removed`` and ``places``.
+         *
+         *     Whoever has a graph already gives its number as `after`, and hears what came since.
          */
         get: operations["events_api_projects__project__events_get"];
         put?: never;
@@ -3184,7 +3186,9 @@ export interface operations {
     };
     events_api_projects__project__events_get: {
         parameters: {
-            query?: never;
+            query?: {
+                after?: number | null;
+            };
             header?: never;
             path: {
                 project: string;
