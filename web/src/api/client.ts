@@ -36,8 +36,9 @@ export const at = {
   form: (project: string, protocol: string) => `projects/${encodeURIComponent(project)}/forms/${encodeURIComponent(protocol)}`,
 };
 
-async function answer<T>(response: Response): Promise<T> {
-  if (response.ok) return response.status === 204 ? (undefined as T) : ((await response.json()) as T);
+/** The response if it is a good one; what the server says is wrong is thrown. */
+export async function answered(response: Response): Promise<Response> {
+  if (response.ok) return response;
   let problem: Problem = { code: `CL-http-${response.status}`, message: `The server answered ${response.status}.`, cure: "" };
   try {
     problem = ((await response.json()) as { error: Problem }).error;
@@ -45,6 +46,11 @@ async function answer<T>(response: Response): Promise<T> {
     // not one of our answers: what the number says is all there is
   }
   throw new ApiError(response.status, problem);
+}
+
+async function answer<T>(response: Response): Promise<T> {
+  const good = await answered(response);
+  return good.status === 204 ? (undefined as T) : ((await good.json()) as T);
 }
 
 export async function get<T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> {

@@ -19,6 +19,8 @@ export interface Viewer {
 
 /** In the order in which they are offered: the first that fits is shown at once. */
 const viewers: readonly Viewer[] = [
+  { id: "surface", title: "Surface", kinds: ["volume", "classes3d"], Component: lazy(() => import("./volume/SurfaceViewer")) },
+  { id: "slices", title: "Slices", kinds: ["volume", "classes3d", "mask"], Component: lazy(() => import("./volume/SliceViewer")) },
   { id: "fsc", title: "Curves", kinds: ["fsc"], Component: lazy(() => import("./fsc/FscViewer")) },
   { id: "gallery", title: "Gallery", kinds: ["classes2d", "classes3d", "particles", "coordinates"], Component: lazy(() => import("./gallery/GalleryViewer")) },
   { id: "table", title: "Table", kinds: [], Component: lazy(() => import("./table/TableViewer")) },
