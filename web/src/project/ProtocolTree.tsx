@@ -26,6 +26,10 @@ export const STEPS: readonly (readonly [string, string])[] = [
   ["sets", "Sets"],
 ];
 
+/** Within a step these come first; the others follow by name. */
+const FIRST = ["import.movies", "import.micrographs", "import.particles", "motion.correlation", "ctf.estimate", "pick.blob", "pick.deep", "particles.extract", "sets.select"];
+const rank = (id: string): number => (FIRST.includes(id) ? FIRST.indexOf(id) : FIRST.length);
+
 /** The entries whose words hold all of the search, grouped by step. */
 export function grouped(entries: readonly CatalogueEntry[], search: string): [string, CatalogueEntry[]][] {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
@@ -36,7 +40,7 @@ export function grouped(entries: readonly CatalogueEntry[], search: string): [st
     found.set(entry.step, [...(found.get(entry.step) ?? []), entry]);
   }
   const titles = new Map(STEPS);
-  return [...found].filter(([, members]) => members.length > 0).map(([step, members]) => [titles.get(step) ?? step, members]);
+  return [...found].filter(([, members]) => members.length > 0).map(([step, members]) => [titles.get(step) ?? step, members.sort((a, b) => rank(a.id) - rank(b.id))]);
 }
 
 interface Props {

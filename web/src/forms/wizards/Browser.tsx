@@ -53,7 +53,7 @@ export function Browser({ folder, chosen, onFolder, onFile }: Props) {
         {!data && !error && <Loading what="the folder" />}
         {data?.folders.filter(has).map((name) => (
           <button key={name} type="button" className="entry" onClick={() => open(joined(folder, name))}>
-            <Icon name="tree" size={14} /> <span className="grow">{name}/</span>
+            <Icon name="folder" size={14} /> <span className="grow">{name}/</span>
           </button>
         ))}
         {data?.files.filter(({ name }) => has(name)).map((entry) => (
