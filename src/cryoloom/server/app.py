@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.resources import files
@@ -30,9 +30,12 @@ NOT_FOUND = (
 )  # fmt: skip
 
 
-def make_app(root: Path) -> FastAPI:
-    """Return the server of the projects in a folder; who may talk to it is `cryoloom.server.guard`'s matter."""
-    workplace = Workplace(root)
+def make_app(root: Path, roots: Iterable[Path] = ()) -> FastAPI:
+    """Return the server of the projects in a folder; who may talk to it is `cryoloom.server.guard`'s matter.
+
+    `roots` are more folders in which files to import may be looked for.
+    """
+    workplace = Workplace(root, roots)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

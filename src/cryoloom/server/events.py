@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -19,7 +20,7 @@ from cryoloom.engine import annotations
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.state import ACTIVE
-from cryoloom.server.layout import layout
+from cryoloom.server.layout import Place, layout
 from cryoloom.spec import CryoloomError
 
 POLL = 0.35
@@ -38,9 +39,12 @@ def node_of(run: Run) -> dict[str, Any]:
     """Return what a box on the canvas says of a run."""
     heads = run.folder.heads()
     if heads is None:
-        outputs = [{"name": output.name, "kind": kind_of(output).kind, "count": None} for output in _promised(run)]
+        outputs = [{"name": output.name, "kind": kind_of(output).kind, "count": None, "resolution": None} for output in _promised(run)]
     else:
-        outputs = [{"name": name, "kind": head["kind"], "count": head["count"]} for name, head in heads.items()]
+        told = _resolutions(run.folder) if any(head["kind"] == "volume" for head in heads.values()) else {}
+        outputs = [
+            {"name": name, "kind": head["kind"], "count": head["count"], "resolution": told.get(name)} for name, head in heads.items()
+        ]
     return {
         **run.brief(),
         "created": run.created,
@@ -50,8 +54,20 @@ def node_of(run: Run) -> dict[str, Any]:
             for reference in (given if isinstance(given, list) else [given])
         ],
         "outputs": outputs,
-        "needs_you": bool(run.folder.needs()),
+        "watches": run.watches,
     }
+
+
+def _resolutions(folder: RunFolder) -> dict[str, float]:
+    status = os.stat(folder.path / "outputs.json")
+    return _read_resolutions(folder.place, status.st_ino, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1 << 12)
+def _read_resolutions(place: str, _inode: int, _changed: int) -> dict[str, float]:
+    published = RunFolder(place).published() or {"outputs": {}}
+    found = {name: manifest["meta"].get("resolution") for name, manifest in published["outputs"].items()}
+    return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
 
 @dataclass(frozen=True)
@@ -111,7 +127,7 @@ class Watch:
     def __init__(self, project: ProjectFolder) -> None:
         self.project = project
         self.nodes: dict[str, dict[str, Any]] = {}
-        self.places: dict[str, tuple[int, int]] = {}
+        self.places: dict[str, Place] = {}
         self.number = int(time.time() * 1000)  # grows over restarts: a browser never takes old for new
         self._stamps: dict[str, tuple[int, ...]] = {}
         self._changes: deque[Change] = deque()

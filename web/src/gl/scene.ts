@@ -24,6 +24,7 @@ export class SurfaceScene {
   private readonly body: Body<BufferGeometry, MeshStandardMaterial>;
   private readonly watcher: ResizeObserver;
   private waiting = false;
+  private fitted = false;
   private extent = 1;
 
   /** Throws where the browser has no WebGL2. */
@@ -45,8 +46,8 @@ export class SurfaceScene {
     canvas.addEventListener("webglcontextrestored", () => this.draw());
   }
 
-  /** Show a mesh given in voxels: `voxel` is their size, `origin` where the first one lies, `centre` what is turned about, `extent` what must be seen. */
-  show(mesh: Mesh, voxel: number, origin: readonly number[], centre: readonly number[], extent: number): void {
+  /** Show a mesh given in voxels of size `voxel`, the first one at `origin`; the first mesh decides what is in sight. */
+  show(mesh: Mesh, voxel: number, origin: readonly number[], centre: readonly number[]): void {
     const geometry = new BufferGeometry();
     geometry.setAttribute("position", new BufferAttribute(mesh.positions, 3));
     geometry.setAttribute("normal", new BufferAttribute(mesh.normals, 3));
@@ -54,9 +55,11 @@ export class SurfaceScene {
     this.body.geometry.dispose();
     this.body.geometry = geometry;
     this.body.scale.setScalar(voxel);
-    this.body.position.set((origin[0] ?? 0) - (centre[0] ?? 0), (origin[1] ?? 0) - (centre[1] ?? 0), (origin[2] ?? 0) - (centre[2] ?? 0));
-    if (extent !== this.extent) {
-      this.extent = extent;
+    const moved = [0, 1, 2].map((axis) => (origin[axis] ?? 0) - (centre[axis] ?? 0));
+    this.body.position.set(moved[0] ?? 0, moved[1] ?? 0, moved[2] ?? 0);
+    if (!this.fitted && mesh.positions.length > 0) {
+      this.fitted = true;
+      this.extent = 2 * reach(mesh.positions, voxel, moved);
       this.reset();
     }
     this.draw();
@@ -64,7 +67,7 @@ export class SurfaceScene {
 
   /** Look along -z, everything in sight. */
   reset(): void {
-    this.camera.position.set(0, 0, 1.7 * this.extent);
+    this.camera.position.set(0, 0, 1.9 * this.extent);
     this.camera.near = this.extent / 100;
     this.camera.far = 20 * this.extent;
     this.camera.updateProjectionMatrix();
@@ -109,4 +112,13 @@ export class SurfaceScene {
       this.renderer.render(this.scene, this.camera);
     });
   }
+}
+
+/** Distance from the centre within which 97 % of the vertices lie: specks of noise do not make the object small. */
+function reach(positions: Float32Array, voxel: number, moved: readonly number[]): number {
+  const count = positions.length / 3;
+  const distances = new Float32Array(count);
+  for (let vertex = 0; vertex < count; vertex++)
+    distances[vertex] = Math.hypot(...[0, 1, 2].map((axis) => voxel * (positions[3 * vertex + axis] as number) + (moved[axis] ?? 0)));
+  return distances.sort()[Math.floor(0.97 * (count - 1))] ?? 1;
 }

@@ -90,8 +90,8 @@ function Surface({ project, output, info, choice, picker }: { project: string; o
     const { mesh, brick } = surface;
     const voxel = info.pixel_size ?? 1;
     const centre = info.shape.toReversed().map((side) => Math.floor(side / 2) * voxel);
-    scene.current?.show(mesh, brick.voxel, brick.origin, centre, largest * voxel);
-  }, [surface, info, largest]);
+    scene.current?.show(mesh, brick.voxel, brick.origin, centre);
+  }, [surface, info]);
 
   const save = () => {
     const link = document.createElement("a");
