@@ -13,6 +13,12 @@ class Problem(BaseModel):
     cure: str = ""
 
 
+class Refusal(BaseModel):
+    """The answer to what cannot be done."""
+
+    error: Problem
+
+
 class ProjectBrief(BaseModel):
     """A line of the list of projects."""
 

@@ -46,7 +46,7 @@ export default function Compare({ project, first, second, nodes }: Props) {
       {error && <Failed error={error} retry={() => void refetch()} />}
       {!data && !error && <Loading what="both runs" />}
       {data && (
-        <div className="compare">
+        <div className="compare" tabIndex={0} role="region" aria-label="Differences">
           <section>
             <h2>Asked</h2>
             {data.asked.length === 0 && <p className="soft">Both were asked the same.</p>}

@@ -8,7 +8,7 @@ from cryoloom.server.answers import answer
 from cryoloom.server.context import ProjectAt, output_of
 from cryoloom.server.render import micrographs, spectra, sprites, trajectories
 
-router = APIRouter(prefix="/api/projects/{project}/outputs/{output}", tags=["images"])
+router = APIRouter(prefix="/api/projects/{project}/outputs/{output}", tags=["images"], default_response_class=Response)
 
 
 @router.get("/micrographs/{id}/view")
