@@ -205,3 +205,34 @@ class Session(BaseModel):
     role: str
     version: str
     folder: str
+
+
+class Orientations(BaseModel):
+    """Views of particles, counted in cells of equal area: rings from the north pole on, in each of them cells by rot from 0."""
+
+    rings: list[int]
+    counts: list[int]
+    side: float
+    particles: int
+    symmetry: str
+    spread: str
+    coverage: float
+    parts: dict[str, list[int]]
+    volume: str | None
+
+
+class MapRow(BaseModel):
+    """A row of a set of maps: which it has."""
+
+    id: int
+    which: list[str]
+    class_id: int | None = None
+
+
+class Companion(BaseModel):
+    """An output with maps on the grid of another."""
+
+    output: str
+    label: str
+    kind: str
+    maps: list[MapRow]
