@@ -46,4 +46,9 @@ export const to = {
   },
   analyze: (project: string, run: string, output = "", viewer = "") =>
     ["", "p", project, "analyze", run, output, viewer].filter((part, place) => place === 0 || part).map(encodeURIComponent).join("/"),
+  /** Two outputs with maps, ``RUN.OUTPUT`` both, side by side. */
+  compare: (project: string, first: string, second: string) => {
+    const [run = "", output = ""] = first.split(".", 2);
+    return `${to.analyze(project, run, output, "compare")}${second ? `?with=${encodeURIComponent(second)}` : ""}`;
+  },
 };

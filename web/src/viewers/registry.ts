@@ -21,6 +21,7 @@ export interface Viewer {
 const viewers: readonly Viewer[] = [
   { id: "surface", title: "Surface", kinds: ["volume", "classes3d"], Component: lazy(() => import("./volume/SurfaceViewer")) },
   { id: "slices", title: "Slices", kinds: ["volume", "classes3d", "mask"], Component: lazy(() => import("./volume/SliceViewer")) },
+  { id: "compare", title: "Compare", kinds: ["volume", "classes3d"], Component: lazy(() => import("./volume/CompareViewer")) },
   { id: "table", title: "Table", kinds: [], Component: lazy(() => import("./table/TableViewer")) },
 ];
 
