@@ -38,6 +38,7 @@ export const useVolume = (project: string, output: string, choice: Choice) =>
   useQuery({
     queryKey: ["volume", project, output, choice],
     queryFn: ({ signal }) => get<VolumeInfo>(`${at.output(project, output)}/volume.json`, { ...choice }, signal),
+    enabled: output !== "",
     placeholderData: (before) => before,
   });
 

@@ -1,7 +1,8 @@
 /** What every 3D picture has: light, a camera turned by mouse and keys, and drawing when something changes, not in a loop. */
 
-import { AmbientLight, DirectionalLight, PerspectiveCamera, Scene, Spherical, Vector3, WebGLRenderer } from "three";
+import { AmbientLight, DirectionalLight, PerspectiveCamera, Quaternion, Scene, Spherical, Vector3, WebGLRenderer } from "three";
 import { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";
+import type { Direction } from "./cells";
 
 /** Where one looks from, and at what. */
 export interface View {
@@ -33,7 +34,11 @@ export class Stage {
   private led = false;
 
   /** Throws where the browser has no WebGL2. */
-  constructor(protected readonly canvas: HTMLCanvasElement) {
+  constructor(
+    protected readonly canvas: HTMLCanvasElement,
+    up: Direction = [0, 1, 0],
+  ) {
+    this.camera.up.set(...up); // before the controls, which keep it
     this.renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true });
     this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
     const key = new DirectionalLight(0xffffff, 2.2);
@@ -69,7 +74,12 @@ export class Stage {
 
   /** Look along -z, everything in sight. */
   reset(): void {
-    this.camera.position.set(0, 0, 1.9 * this.extent);
+    this.look([0, 0, 1.9 * this.extent]);
+  }
+
+  /** Look from a place at the middle. */
+  protected look(place: readonly [number, number, number]): void {
+    this.camera.position.set(...place);
     this.camera.near = this.extent / 100;
     this.camera.far = 20 * this.extent;
     this.camera.updateProjectionMatrix();
@@ -134,11 +144,12 @@ export class Stage {
   };
 
   private move([around, down]: readonly [number, number], zoom: number): void {
-    const place = new Spherical().setFromVector3(this.camera.position.clone().sub(this.controls.target));
+    const upright = new Quaternion().setFromUnitVectors(this.camera.up, new Vector3(0, 1, 0));
+    const place = new Spherical().setFromVector3(this.camera.position.clone().sub(this.controls.target).applyQuaternion(upright));
     place.theta += around;
     place.phi += down;
     place.radius *= zoom;
-    this.camera.position.copy(this.controls.target).add(new Vector3().setFromSpherical(place.makeSafe()));
+    this.camera.position.copy(new Vector3().setFromSpherical(place.makeSafe()).applyQuaternion(upright.invert()).add(this.controls.target));
     this.controls.update();
   }
 }

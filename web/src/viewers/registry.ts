@@ -23,6 +23,7 @@ const viewers: readonly Viewer[] = [
   { id: "slices", title: "Slices", kinds: ["volume", "classes3d", "mask"], Component: lazy(() => import("./volume/SliceViewer")) },
   { id: "compare", title: "Compare", kinds: ["volume", "classes3d"], Component: lazy(() => import("./volume/CompareViewer")) },
   { id: "table", title: "Table", kinds: [], Component: lazy(() => import("./table/TableViewer")) },
+  { id: "orientations", title: "Views", kinds: ["particles"], Component: lazy(() => import("./angular/AngularViewer")) },
 ];
 
 export const viewersOf = (kind: string): Viewer[] => viewers.filter((each) => each.kinds.length === 0 || each.kinds.includes(kind));

@@ -44,31 +44,32 @@ export default function CompareViewer({ project, output }: ViewerProps) {
   if (problem) return <Failed error={problem} retry={() => (void refetch(), void companions.refetch())} />;
   if (!info || !companions.data) return <Loading what="the maps" />;
   const other = second(all, wanted);
+  const bar = (
+    <>
+      <MapPicker info={info} choice={choice} onChange={setChoice} />
+      <CompanionPicker label="Compare with" none="choose a map" all={all} value={other?.key ?? ""} onChange={(key) => navigate(to.compare(project, output, key), { replace: true })} />
+    </>
+  );
   return (
     <div className="surface compare">
-      <div className="viewer-bar">
-        <MapPicker info={info} choice={choice} onChange={setChoice} />
-        <CompanionPicker label="Compare with" none="choose a map" all={all} value={other?.key ?? ""} onChange={(key) => navigate(to.compare(project, output, key), { replace: true })} />
-      </div>
+      {other ? <Sides key={other.key} project={project} first={first} info={info} other={other} bar={bar} /> : <div className="viewer-bar">{bar}</div>}
       {all.length === 0 && <Empty>No other map of this project has this box ({info.shape.toReversed().join(" × ")}) and pixel size.</Empty>}
       {all.length > 0 && !other && (
         <Empty>{wanted ? `${wanted} has no map of the same box and pixel size as ${output}.` : "Choose the map to compare with: those with the same box and pixel size are offered."}</Empty>
       )}
-      {other && <Sides key={other.key} project={project} first={first} info={info} other={other} />}
     </div>
   );
 }
 
-function Sides({ project, first, info, other }: { project: string; first: Chosen; info: VolumeInfo; other: Entry }) {
+function Sides({ project, first, info, other, bar }: { project: string; first: Chosen; info: VolumeInfo; other: Entry; bar: React.ReactNode }) {
   const [mode, setMode] = useState<Mode>("slices");
   const { data, error } = useVolume(project, other.chosen.output, other.chosen.choice);
   const agreement = useAgreement(project, first, other.chosen);
   const told = agreement.data;
-  if (error) return <Failed error={error} />;
-  if (!data) return <Loading what={other.text} />;
   return (
     <>
-      <div className="row viewer-bar">
+      <div className="viewer-bar">
+        {bar}
         <Tabs
           label="Comparison"
           tabs={[
@@ -87,9 +88,11 @@ function Sides({ project, first, info, other }: { project: string; first: Chosen
               : "correlating …"}
         </output>
       </div>
+      {error && <Failed error={error} />}
       {agreement.error && <Failed error={agreement.error} />}
-      {mode === "slices" && <LinkedSlices project={project} first={first} info={info} other={other} otherInfo={data} />}
-      {mode === "surfaces" && (hasWebgl ? <LinkedSurfaces project={project} first={first} info={info} other={other} otherInfo={data} /> : <div className="notice advice">This browser has no WebGL2, which surfaces need; compare slices instead.</div>)}
+      {!data && !error && <Loading what={other.text} />}
+      {data && mode === "slices" && <LinkedSlices project={project} first={first} info={info} other={other} otherInfo={data} />}
+      {data && mode === "surfaces" && (hasWebgl ? <LinkedSurfaces project={project} first={first} info={info} other={other} otherInfo={data} /> : <div className="notice advice">This browser has no WebGL2, which surfaces need; compare slices instead.</div>)}
       {mode === "fsc" && (told ? <div className="curve"><FscCurve agreement={told} /></div> : <Loading what="the shell correlation" />)}
     </>
   );
@@ -126,7 +129,7 @@ function LinkedSlices({ project, first, info, other, otherInfo }: Linked) {
             ))}
           </select>
         </label>
-        <span className="soft">both from {SHOWN[0]} to {SHOWN[1]} σ; the second is fitted to the first’s grey scale before it is taken off</span>
+        <span className="soft">both from −{-SHOWN[0]} to {SHOWN[1]} σ; the second is fitted to the first’s grey scale before it is taken off</span>
         <output className="soft mono">{under}</output>
       </div>
       <div className="panes">

@@ -39,7 +39,7 @@ export function FscCurve({ agreement: { frequency, fsc, resolutions, pixel_size 
         <g key={at}>
           <line x1={LEFT} x2={WIDTH - RIGHT} y1={y(at)} y2={y(at)} stroke="var(--soft)" strokeDasharray="4 4" />
           <line x1={x(1 / value)} x2={x(1 / value)} y1={y(at)} y2={HEIGHT - BOTTOM} stroke="var(--soft)" strokeDasharray="4 4" />
-          <text x={x(1 / value) + 6} y={y(at) - 6}>
+          <text x={x(1 / value) + (1 / value > 0.7 * last ? -8 : 8)} y={y(at) - 6} textAnchor={1 / value > 0.7 * last ? "end" : "start"}>
             {at} at {number(Number(value.toPrecision(3)))} {unit}
           </text>
         </g>

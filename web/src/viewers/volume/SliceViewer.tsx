@@ -48,7 +48,7 @@ export default function SliceViewer({ project, output }: ViewerProps) {
       <div className="viewer-bar">
         <MapPicker info={data} choice={choice} onChange={setChoice} />
         <label className="row">
-          Show
+          View
           <select value={montage ?? ""} onChange={(event) => setMontage((event.target.value || null) as Axis | null)}>
             <option value="">three slices</option>
             {AXES.map((axis) => (
