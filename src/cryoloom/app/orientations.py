@@ -102,6 +102,11 @@ def orientations(output: OutputRef, *, symmetry: str = "", spread: Spread = "all
     return Orientations(cells, chosen, counts, len(views), group.name, spread, coverage, parts)
 
 
+def has_angles(output: OutputRef) -> bool:
+    """Return whether the particles of an output have been aligned to a map."""
+    return {"rot", "tilt"} <= set(output.dataset.schema)
+
+
 def _group(name: str) -> PointGroup:
     try:
         return point_group(name)
@@ -112,7 +117,7 @@ def _group(name: str) -> PointGroup:
 def _rows(output: OutputRef, where: str) -> tuple[pl.DataFrame, dict[str, list[int]]]:
     """Return rot and tilt of the particles, and the parts of the whole set."""
     dataset = output.dataset
-    if not {"rot", "tilt"} <= set(dataset.schema):
+    if not has_angles(output):
         message = f"{output} has no angles: its {output.kind} have not been aligned to a map."
         raise WrongUse("no-angles", message, "Look at the particles of a 3D refinement or classification.")
     rule = parse_rule(where, dataset.schema, canonical=canonical_name) if where.strip() else pl.lit(True)

@@ -208,17 +208,21 @@ class Session(BaseModel):
 
 
 class Orientations(BaseModel):
-    """Views of particles, counted in cells of equal area: rings from the north pole on, in each of them cells by rot from 0."""
+    """Views of particles, counted in cells of equal area: rings from the north pole on, in each of them cells by rot from 0.
 
-    rings: list[int]
-    counts: list[int]
-    side: float
-    particles: int
-    symmetry: str
-    spread: str
-    coverage: float
-    parts: dict[str, list[int]]
-    volume: str | None
+    `why` says why there are none, where there are none.
+    """
+
+    why: str = ""
+    rings: list[int] = []
+    counts: list[int] = []
+    side: float = 0.0
+    particles: int = 0
+    symmetry: str = ""
+    spread: str = ""
+    coverage: float = 0.0
+    parts: dict[str, list[int]] = {}
+    volume: str | None = None
 
 
 class MapRow(BaseModel):

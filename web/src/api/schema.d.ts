@@ -1204,28 +1204,59 @@ export interface components {
         /**
          * Orientations
          * @description Views of particles, counted in cells of equal area: rings from the north pole on, in each of them cells by rot from 0.
+         *
+         *     `why` says why there are none, where there are none.
          */
         Orientations: {
-            /** Rings */
+            /**
+             * Why
+             * @default
+             */
+            why: string;
+            /**
+             * Rings
+             * @default []
+             */
             rings: number[];
-            /** Counts */
+            /**
+             * Counts
+             * @default []
+             */
             counts: number[];
-            /** Side */
+            /**
+             * Side
+             * @default 0
+             */
             side: number;
-            /** Particles */
+            /**
+             * Particles
+             * @default 0
+             */
             particles: number;
-            /** Symmetry */
+            /**
+             * Symmetry
+             * @default
+             */
             symmetry: string;
-            /** Spread */
+            /**
+             * Spread
+             * @default
+             */
             spread: string;
-            /** Coverage */
+            /**
+             * Coverage
+             * @default 0
+             */
             coverage: number;
-            /** Parts */
+            /**
+             * Parts
+             * @default {}
+             */
             parts: {
                 [key: string]: number[];
             };
             /** Volume */
-            volume: string | null;
+            volume?: string | null;
         };
         /**
          * OutputHead

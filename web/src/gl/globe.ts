@@ -18,6 +18,7 @@ import {
   Vector3,
 } from "three";
 import { direction, type Cells, type Direction } from "./cells";
+import { lightOf } from "./colourMaps";
 import { reach, type Lattice } from "./scene";
 import { Stage } from "./stage";
 import type { Mesh } from "./surfaceNets";
@@ -27,7 +28,9 @@ const PIECE = 2.6;
 /** Of the sphere, the radius that the map fills. */
 const FILLED = 0.8;
 /** What must be in sight, the axes' names included. */
-const EXTENT = 2.1;
+const EXTENT = 2.5;
+/** How much cells hide of the map, those with few views and the fullest. */
+const [FAINT, FULL] = [0.3, 0.8];
 const AXES = [
   ["x", [1, 0, 0], "#ff8a80"],
   ["y", [0, 1, 0], "#8ee6a0"],
@@ -36,7 +39,7 @@ const AXES = [
 
 export class GlobeScene extends Stage {
   private readonly sphere = new Body(new BufferGeometry(), new MeshBasicMaterial({ vertexColors: true, transparent: true, depthWrite: false, side: DoubleSide }));
-  private readonly map = new Body(new BufferGeometry(), new MeshStandardMaterial({ color: 0xd7dde1, roughness: 0.7, metalness: 0.05, side: DoubleSide }));
+  private readonly map = new Body(new BufferGeometry(), new MeshStandardMaterial({ color: 0xf4f1ea, roughness: 0.7, metalness: 0.05, side: DoubleSide }));
 
   constructor(canvas: HTMLCanvasElement) {
     super(canvas, [0, 0, 1]);
@@ -49,22 +52,24 @@ export class GlobeScene extends Stage {
 
   /** Look at rot 0 from a little above the equator, z upwards as in the flat map. */
   override reset(): void {
-    this.look([1.8 * EXTENT, 0, 0.6 * EXTENT]);
+    this.look([1.75 * EXTENT, 0, 0.6 * EXTENT]);
   }
 
   /** Colour the cells by `counts`, the last colour of `table` being `most`; empty ones are clear. */
   show(cells: Cells, counts: readonly number[], side: number, table: Uint8Array, most: number): void {
     const [places, colours, triangles]: [number[], number[], number[]] = [[], [], []];
+    const light = lightOf(table);
     const parts = Math.max(1, Math.ceil(side / PIECE));
     cells.each((cell, rot, z) => {
       const count = counts[cell] ?? 0;
       if (count === 0) return;
-      const shown = 3 * Math.round(255 * Math.min(1, count / Math.max(1, most)));
+      const share = Math.min(1, count / Math.max(1, most));
+      const shown = 3 * Math.round(255 * share);
       const first = places.length / 3;
       for (let row = 0; row <= parts; row++)
         for (let column = 0; column <= parts; column++) {
           places.push(...direction(rot[0] + ((rot[1] - rot[0]) * column) / parts, z[0] + ((z[1] - z[0]) * row) / parts));
-          colours.push(table[shown] ?? 0, table[shown + 1] ?? 0, table[shown + 2] ?? 0, 215);
+          colours.push(light[shown] ?? 0, light[shown + 1] ?? 0, light[shown + 2] ?? 0, FAINT + (FULL - FAINT) * share);
         }
       for (let row = 0; row < parts; row++)
         for (let column = 0; column < parts; column++) {
@@ -74,7 +79,7 @@ export class GlobeScene extends Stage {
     });
     const geometry = new BufferGeometry();
     geometry.setAttribute("position", new BufferAttribute(Float32Array.from(places), 3));
-    geometry.setAttribute("color", new BufferAttribute(Uint8Array.from(colours), 4, true));
+    geometry.setAttribute("color", new BufferAttribute(Float32Array.from(colours), 4));
     geometry.setIndex(new BufferAttribute(Uint32Array.from(triangles), 1));
     this.sphere.geometry.dispose();
     this.sphere.geometry = geometry;

@@ -1,6 +1,7 @@
 /** The surface of a map, in one colour or painted, and the outline of another one about it. */
 
 import { BufferAttribute, BufferGeometry, DoubleSide, Mesh as Body, MeshStandardMaterial, Raycaster, Vector2 } from "three";
+import { lightOf } from "./colourMaps";
 import { Stage } from "./stage";
 import type { Mesh } from "./surfaceNets";
 
@@ -44,7 +45,7 @@ export class SurfaceScene extends Stage {
   /** Colour the mesh that is shown; null: as a whole. */
   paint(colours: Uint8Array | null): void {
     const { geometry, material } = this.body;
-    if (colours) geometry.setAttribute("color", new BufferAttribute(colours, 3, true));
+    if (colours) geometry.setAttribute("color", new BufferAttribute(lightOf(colours), 3));
     else geometry.deleteAttribute("color");
     material.color.set(colours ? 0xffffff : PLAIN);
     if (material.vertexColors !== (colours !== null)) {
@@ -94,11 +95,13 @@ export class SurfaceScene extends Stage {
   }
 }
 
-/** Distance from the centre within which 97 % of the vertices lie: specks of noise do not make the object small. */
+/** How far the object reaches from the centre: specks of noise about it, up to a fifth of the vertices, do not make it small. */
 export function reach(positions: Float32Array, voxel: number, moved: readonly number[]): number {
   const count = positions.length / 3;
   const distances = new Float32Array(count);
   for (let vertex = 0; vertex < count; vertex++)
     distances[vertex] = Math.hypot(...[0, 1, 2].map((axis) => voxel * (positions[3 * vertex + axis] as number) + (moved[axis] ?? 0)));
-  return distances.sort()[Math.floor(0.97 * (count - 1))] ?? 1;
+  distances.sort();
+  const within = (part: number) => distances[Math.floor(part * (count - 1))] ?? 1;
+  return Math.min(within(0.97), 1.4 * within(0.8));
 }

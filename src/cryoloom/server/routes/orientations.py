@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from cryoloom.app.orientations import Spread, orientations
+from cryoloom.app.orientations import Spread, has_angles, orientations
 from cryoloom.server.context import OutputAt
 from cryoloom.server.models import Orientations
 
@@ -20,6 +20,8 @@ def views(
     where: str = "",
 ) -> dict[str, Any]:
     """Return the views of an output's particles in cells of equal area, and the volume that the same run gave."""
+    if not has_angles(output):
+        return {"why": f"The {output.kind} of {output} have not been aligned to a map: they have no angles yet."}
     found = orientations(output, symmetry=symmetry, spread=spread, side=side, where=where)
     return {
         "rings": found.cells.rings.tolist(),

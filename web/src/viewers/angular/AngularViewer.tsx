@@ -1,7 +1,6 @@
 /** From where the particles were seen: views counted in cells of equal area, on a flat map and on a globe. */
 
-import { useMemo, useState } from "react";
-import { ApiError } from "../../api/client";
+import { useMemo, useRef, useState } from "react";
 import { useOrientations, type ViewsWanted } from "../../api/orientations";
 import { angles, Cells, type Direction } from "../../gl/cells";
 import { colours } from "../../gl/colourMaps";
@@ -21,18 +20,16 @@ export default function AngularViewer({ project, output }: ViewerProps) {
   const [wanted, setWanted] = useState<ViewsWanted>({ symmetry: "", spread: "all", side: 0, where: "" });
   const [typed, setTyped] = useState<string | null>(null);
   const [spot, setSpot] = useState<Direction | null>(null);
-  const { data, error, refetch } = useOrientations(project, output, wanted);
+  const { data: answer, error, refetch } = useOrientations(project, output, wanted);
+  const last = useRef(answer);
+  if (answer) last.current = answer;
+  const data = answer ?? last.current; // what was shown stays beside the form while a wish cannot be met
   const table = useMemo(() => colours("viridis"), []);
   const rings = data?.rings.join();
   const cells = useMemo(() => (rings === undefined ? null : new Cells(rings.split(",").map(Number))), [rings]);
   const most = useMemo(() => Math.max(1, ...(data?.counts ?? [])), [data]);
-  if (error instanceof ApiError && error.problem.code === "CL-no-angles")
-    return (
-      <Empty>
-        {error.problem.message} {error.problem.cure}
-      </Empty>
-    );
   if (error && !data) return <Failed error={error} retry={() => void refetch()} />;
+  if (data?.why) return <Empty>{data.why} Look at the particles of a 3D refinement or classification.</Empty>;
   if (!data || !cells) return <Loading what="the views" />;
   const change = (part: Partial<ViewsWanted>) => setWanted({ ...wanted, ...part });
   const mean = data.counts.reduce((sum, each) => sum + each, 0) / cells.count;
