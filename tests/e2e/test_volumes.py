@@ -54,7 +54,7 @@ def projects(tmp_path_factory):
         "stack_index": range(10),
         "optics_group": [1] * 10,
     }
-    angles = {"rot": [90.0] * 8 + [0.0] * 2, "tilt": [45.0] * 8 + [90.0] * 2, "half_set": [1, 2] * 5}
+    angles = {"rot": [90.0] * 8 + [3.0] * 2, "tilt": [45.0] * 8 + [87.0] * 2, "half_set": [1, 2] * 5}
     for rows, protocol in ((bare | angles, "refine.auto"), (bare, "particles.extract")):
         frame = pl.DataFrame({name: list(values) for name, values in rows.items()})
         publish(project, Particles(frame, project.root, optics=[{"optics_group": 1, "pixel_size": PIXEL}]), protocol)
@@ -183,7 +183,7 @@ def test_slices_by_keys_and_as_a_montage(analyze, shoot):
     expect(page.get_by_text(f"slice {BOX // 2 + 11} of {BOX}")).to_be_visible()
     page.keyboard.press("ArrowRight")
     expect(page.get_by_text(f"slice {BOX // 2 + 1} of {BOX}")).to_be_visible()
-    page.get_by_label("View").select_option("y")
+    page.get_by_role("combobox", name=re.compile("^View")).select_option("y")
     shown = page.get_by_role("button", name=re.compile(r"Slice \d+ across y"))
     expect(shown).to_have_count(24)
     shoot("montage")
@@ -196,7 +196,7 @@ def test_two_maps_beside_one_another(analyze, shoot):
     page = analyze("r001", "volume/surface")
     page.get_by_role("button", name="Compare with").click()
     expect(page.get_by_text("Choose the map to compare with")).to_be_visible()
-    page.get_by_label("Compare with").select_option("r001.volume/1/half2")
+    page.get_by_role("combobox", name=re.compile("^Compare with")).select_option("r001.volume/1/half2")
     agreement = map_agreement(density(0), density(2), PIXEL)
     expect(page.get_by_label("Agreement")).to_contain_text(f"correlation {agreement.correlation:.4g}")
     expect(page.get_by_label("Agreement")).to_contain_text(f"0.143 at {agreement.resolutions[0.143]:.3g} Å")
@@ -218,7 +218,7 @@ def test_two_maps_beside_one_another(analyze, shoot):
 
 def test_the_address_of_a_comparison(analyze):
     page = analyze("r001", "volume/compare?with=r002.volume")
-    expect(page.get_by_label("Compare with")).to_have_value("r002.volume/1/map")
+    expect(page.get_by_role("combobox", name=re.compile("^Compare with"))).to_have_value("r002.volume/1/map")
     page = analyze("r001", "volume/compare?with=r009.volume")
     expect(page.get_by_text("r009.volume has no map of the same box")).to_be_visible()
 
@@ -229,10 +229,10 @@ def test_views_of_particles(analyze, complaints, shoot):
     expect(summary).to_contain_text("10 particles, C1")
     expect(summary).to_contain_text("at most 8")
     flat = page.get_by_role("group", name=re.compile("Flat map"))
-    box = flat.bounding_box()  # rot 0, tilt 90 lies in the middle
-    page.mouse.move(box["x"] + 0.502 * box["width"], box["y"] + 0.505 * box["height"])
-    expect(page.get_by_label("Direction")).to_contain_text("2 views")
-    page.get_by_label("Of").select_option("half_set == 1")
+    box = flat.bounding_box()  # rot 3, tilt 87 lies right of the middle, and above it
+    page.mouse.move(box["x"] + 0.508 * box["width"], box["y"] + 0.485 * box["height"])
+    expect(page.get_by_role("status", name="Direction")).to_contain_text("2 views")
+    page.get_by_role("combobox", name=re.compile("^Of")).select_option("half_set == 1")
     expect(summary).to_contain_text("5 particles")
     page.get_by_label("Symmetry").fill("C9000")
     page.keyboard.press("Enter")
