@@ -46,6 +46,7 @@ export class GlobeScene extends Stage {
     this.sphere.material.forceSinglePass = false; // its far side first
     this.scene.add(this.map, this.sphere);
     for (const [name, way, colour] of AXES) this.scene.add(...axis(name, new Vector3(...way), colour));
+    for (const [x, y] of [[0, 0], [Math.PI / 2, 0], [Math.PI / 2, Math.PI / 2]] as const) this.scene.add(ring(x, y));
     this.extent = EXTENT;
     this.reset();
   }
@@ -118,6 +119,14 @@ export class GlobeScene extends Stage {
     });
     super.dispose();
   }
+}
+
+/** A great circle, which shows the sphere where its cells are clear: the equator, turned about x and then y. */
+function ring(aboutX: number, aboutY: number): Line {
+  const points = Array.from({ length: 121 }, (_, place) => new Vector3(...direction((Math.PI * place) / 60, 0)));
+  const line = new Line(new BufferGeometry().setFromPoints(points), new LineBasicMaterial({ color: 0xffffff, transparent: true, opacity: 0.25 }));
+  line.rotation.set(aboutX, aboutY, 0);
+  return line;
 }
 
 function axis(name: string, way: Vector3, colour: string): [Line, Sprite] {

@@ -15,7 +15,9 @@ const NEARER = 0.9;
 
 export const hasWebgl = ((): boolean => {
   try {
-    return document.createElement("canvas").getContext("webgl2") !== null;
+    const context = document.createElement("canvas").getContext("webgl2");
+    context?.getExtension("WEBGL_lose_context")?.loseContext(); // browsers give few at a time
+    return context !== null;
   } catch {
     return false;
   }

@@ -32,6 +32,7 @@ const PALETTE: ColourMapName = "viridis";
 export default function SurfaceViewer({ project, output }: ViewerProps) {
   const [choice, setChoice] = useState<Choice>({ which: "", id: undefined });
   const { data, error, refetch } = useVolume(project, output, choice);
+  useBrick(project, hasWebgl ? output : "", choice, COARSE); // on its way while the map's numbers are
   if (error) return <Failed error={error} retry={() => void refetch()} />;
   if (!data) return <Loading what="the map" />;
   const picker = <MapPicker info={data} choice={choice} onChange={setChoice} />;
