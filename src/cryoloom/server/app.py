@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.resources import files
@@ -20,7 +20,7 @@ import cryoloom
 from cryoloom.files import storage_failure
 from cryoloom.server import routes
 from cryoloom.server.context import Workplace
-from cryoloom.server.guard import error_record
+from cryoloom.server.guard import Refused, error_record
 from cryoloom.spec import CryoloomError, Failure, WrongUse
 
 NOT_FOUND = (
@@ -29,9 +29,12 @@ NOT_FOUND = (
 )  # fmt: skip
 
 
-def make_app(root: Path) -> FastAPI:
-    """Return the server of the projects in a folder; who may talk to it is `cryoloom.server.guard`'s matter."""
-    workplace = Workplace(root)
+def make_app(root: Path, roots: Iterable[Path] = ()) -> FastAPI:
+    """Return the server of the projects in a folder; who may talk to it is `cryoloom.server.guard`'s matter.
+
+    `roots` are more folders in which files to import may be looked for.
+    """
+    workplace = Workplace(root, roots)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -71,7 +74,8 @@ async def _told(_request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, OSError):
         error = storage_failure(error, Path(error.filename or ".")) or error
     if isinstance(error, CryoloomError):
-        status = 404 if error.code in NOT_FOUND else 422 if isinstance(error, WrongUse) else 409
+        named = 404 if error.code in NOT_FOUND else 422 if isinstance(error, WrongUse) else 409
+        status = error.status if isinstance(error, Refused) else named
         return JSONResponse(error_record(error), status)
     if isinstance(error, RequestValidationError):
         found = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()]

@@ -50,7 +50,7 @@ export default function Analyze({ project, run, output, viewer }: Props) {
           <div className="analyze-tabs">
             <Tabs label="Results" tabs={tabs} value={output} onChange={(name) => navigate(to.analyze(project, run, name))} />
             {output !== "" && shown && fitting.length > 1 && (
-              <Tabs label="Viewers" tabs={fitting.map((each) => [each.id, each.title] as const)} value={shown.id} onChange={(id) => navigate(to.analyze(project, run, output, id), { replace: true })} />
+              <Tabs label="Viewers" tabs={fitting.map((each) => [each.id, each.title] as const)} value={shown.id} onChange={(id) => navigate(to.analyze(project, run, output, id) + location.search, { replace: true })} />
             )}
           </div>
           {output === "" && <Report project={project} run={run} state={data.state} />}

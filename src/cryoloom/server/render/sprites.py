@@ -26,8 +26,8 @@ from cryoloom.server.render.sources import behind, file_of
 from cryoloom.spec import WrongUse
 
 CAPTIONS = (
-    "class_id", "count", "distribution", "estimated_resolution", "accuracy_rotations", "accuracy_translations", "micrograph_id",
-    "micrograph_name", "x", "y", "score", "enabled",
+    "class_id", "count", "distribution", "resolution", "quality", "good", "estimated_resolution", "accuracy_rotations", "accuracy_translations",
+    "micrograph_id", "micrograph_name", "x", "y", "score", "enabled",
 )  # fmt: skip
 """Columns whose values go with an image, where its set has them."""
 SHARP = ("classes2d", "classes3d", "volume", "mask")

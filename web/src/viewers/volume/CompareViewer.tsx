@@ -47,11 +47,11 @@ export default function CompareViewer({ project, output }: ViewerProps) {
   const bar = (
     <>
       <MapPicker info={info} choice={choice} onChange={setChoice} />
-      <CompanionPicker label="Compare with" none="choose a map" all={all} value={other?.key ?? ""} onChange={(key) => navigate(to.compare(project, output, key), { replace: true })} />
+      <CompanionPicker label="Compare with" none="choose a map" all={all} value={other?.key ?? ""} onChange={(key) => navigate(to.compareMaps(project, output, key), { replace: true })} />
     </>
   );
   return (
-    <div className="surface compare">
+    <div className="surface pair">
       {other ? <Sides key={other.key} project={project} first={first} info={info} other={other} bar={bar} /> : <div className="viewer-bar">{bar}</div>}
       {all.length === 0 && <Empty>No other map of this project has this box ({info.shape.toReversed().join(" × ")}) and pixel size.</Empty>}
       {all.length > 0 && !other && (

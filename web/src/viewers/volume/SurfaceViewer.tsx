@@ -120,7 +120,7 @@ function Surface({ project, output, info, choice, picker }: { project: string; o
         <button type="button" className="button" onClick={save}>
           Save picture
         </button>
-        <button type="button" className="button" onClick={() => navigate(to.compare(project, output, ""))}>
+        <button type="button" className="button" onClick={() => navigate(to.compareMaps(project, output, ""))}>
           Compare with …
         </button>
         <Files project={project} output={output} />
