@@ -1,8 +1,8 @@
 """How long the browser takes to show maps: ``python -m benchmarks.browser_volumes [--box 256] [--json]``.
 
 A simulated map in a temporary project, `cryoloom serve` in a process of its own with nothing kept, and headless chromium that draws by software. Seconds of
-the wall from the click or the address on: the page with the first surface (128³ of the map's voxels), the surface in full detail, a new level of
-either, three slices, and the views of a million particles. What a GPU would draw faster is in all of them.
+the wall, and of the processors in server and browser together, from the click or the address on: the page with the first surface (128³ of the map's
+voxels), the surface in full detail, a new level of either, three slices, and the views of a million particles.
 """
 
 import argparse
@@ -14,12 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import psutil
 from playwright.sync_api import sync_playwright
 from scipy.ndimage import gaussian_filter
 
@@ -32,6 +33,8 @@ from cryoloom.numerics.geometry.euler import matrix_to_euler, random_rotations
 CHROMIUM = os.environ.get("CRYOLOOM_CHROMIUM", "/usr/bin/chromium")
 FLAGS = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage")
 PARTICLES = 1_000_000
+Taken = tuple[float, float]
+"""Seconds of the wall and of the processors."""
 LONGEST = 120.0
 """Seconds that anything is waited for."""
 
@@ -90,20 +93,29 @@ def until(page: Any, condition: str) -> None:
         page.wait_for_timeout(20)
 
 
-def measure(page: Any, origin: str) -> Iterator[tuple[str, float]]:
+def processor_seconds() -> float:
+    """Return what this process and all that it has started have taken."""
+    total, this = 0.0, psutil.Process()
+    for process in (this, *this.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:2])
+    return total
+
+
+def measure(page: Any, origin: str) -> Iterator[tuple[str, Taken]]:
     """Yield what was done and how many seconds it took."""
 
-    def timed(act: Callable[[], Any], condition: str) -> float:
-        start = time.perf_counter()
+    def timed(act: Callable[[], Any], condition: str) -> Taken:
+        start, before = time.perf_counter(), processor_seconds()
         act()
         until(page, condition)
-        return time.perf_counter() - start
+        return time.perf_counter() - start, processor_seconds() - before
 
     surface = "document.querySelector('.stage canvas[data-triangles]')?.dataset"
     triangles = f"Number({surface}?.triangles)"
     level = page.get_by_role("spinbutton", name="Level")
 
-    def new_level(factor: float) -> tuple[float, str]:
+    def new_level(factor: float) -> tuple[Taken, str]:
         before = page.evaluate(f"() => {triangles}")
         wanted = str(float(level.input_value()) * factor)
         detail = page.evaluate(f"() => {surface}.detail")
@@ -138,7 +150,7 @@ def main(arguments: list[str]) -> None:
             page.goto(address)
             found = dict(measure(page, address.split("/login")[0]))
             browser.close()
-    lines = [f"{label:32s} {each:7.2f} s" for label, each in found.items()]
+    lines = [f"{label:32s} {wall:7.2f} s {processors:7.2f} s of processors" for label, (wall, processors) in found.items()]
     sys.stdout.write(json.dumps(found, indent=1) + "\n" if chosen.json else "\n".join(lines) + "\n")
 
 
