@@ -8,6 +8,7 @@ from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from pkgutil import iter_modules
+from threading import Thread
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -39,6 +40,7 @@ def make_app(root: Path, roots: Iterable[Path] = ()) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        Thread(target=import_module, args=("torch",), daemon=True).start()  # a second that the first map would have to wait
         yield
         workplace.close()
 

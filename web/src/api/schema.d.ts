@@ -418,6 +418,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/outputs/{output}/orientations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Views
+         * @description Return the views of an output's particles in cells of equal area, and the volume that the same run gave.
+         */
+        get: operations["views_api_projects__project__outputs__output__orientations_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/companions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Companions
+         * @description Return the outputs of the project with maps on the grid of this one, itself included.
+         */
+        get: operations["companions_api_projects__project__outputs__output__companions_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/agreement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Agreement
+         * @description Return the shell correlation of two maps, the correlation of their voxels, and what makes their grey scales alike.
+         */
+        get: operations["agreement_api_projects__project__outputs__output__agreement_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/difference": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Difference
+         * @description Return a slice of this map less the other one, whose grey scale is fitted to it; 0 is in the middle of X-Low and X-High.
+         */
+        get: operations["difference_api_projects__project__outputs__output__difference_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/outputs/{output}/histograms": {
         parameters: {
             query?: never;
@@ -1491,6 +1571,20 @@ export interface components {
             meaning: string;
         };
         /**
+         * Companion
+         * @description An output with maps on the grid of another.
+         */
+        Companion: {
+            /** Output */
+            output: string;
+            /** Label */
+            label: string;
+            /** Kind */
+            kind: string;
+            /** Maps */
+            maps: components["schemas"]["MapRow"][];
+        };
+        /**
          * CopyWanted
          * @description Which runs to copy: `values` are changed in all of them; with `below` everything that depends on them follows.
          */
@@ -1790,6 +1884,18 @@ export interface components {
             reused: boolean;
         };
         /**
+         * MapRow
+         * @description A row of a set of maps: which it has.
+         */
+        MapRow: {
+            /** Id */
+            id: number;
+            /** Which */
+            which: string[];
+            /** Class Id */
+            class_id?: number | null;
+        };
+        /**
          * Matches
          * @description How many files a pattern matches, and the first of them; `more`: it was not counted to the end.
          */
@@ -1844,6 +1950,63 @@ export interface components {
             state: string;
             /** Count */
             count: number | null;
+        };
+        /**
+         * Orientations
+         * @description Views of particles, counted in cells of equal area: rings from the north pole on, in each of them cells by rot from 0.
+         *
+         *     `why` says why there are none, where there are none.
+         */
+        Orientations: {
+            /**
+             * Why
+             * @default
+             */
+            why: string;
+            /**
+             * Rings
+             * @default []
+             */
+            rings: number[];
+            /**
+             * Counts
+             * @default []
+             */
+            counts: number[];
+            /**
+             * Side
+             * @default 0
+             */
+            side: number;
+            /**
+             * Particles
+             * @default 0
+             */
+            particles: number;
+            /**
+             * Symmetry
+             * @default
+             */
+            symmetry: string;
+            /**
+             * Spread
+             * @default
+             */
+            spread: string;
+            /**
+             * Coverage
+             * @default 0
+             */
+            coverage: number;
+            /**
+             * Parts
+             * @default {}
+             */
+            parts: {
+                [key: string]: number[];
+            };
+            /** Volume */
+            volume?: string | null;
         };
         /**
          * OutputHead
@@ -2419,6 +2582,7 @@ export type Chosen = components['schemas']['Chosen'];
 export type Cleaned = components['schemas']['Cleaned'];
 export type Cleanup = components['schemas']['Cleanup'];
 export type Column = components['schemas']['Column'];
+export type Companion = components['schemas']['Companion'];
 export type CopyWanted = components['schemas']['CopyWanted'];
 export type Curve = components['schemas']['Curve'];
 export type Curves = components['schemas']['Curves'];
@@ -2436,11 +2600,13 @@ export type Listing = components['schemas']['Listing'];
 export type Logged = components['schemas']['Logged'];
 export type Machine = components['schemas']['Machine'];
 export type Made = components['schemas']['Made'];
+export type MapRow = components['schemas']['MapRow'];
 export type Matches = components['schemas']['Matches'];
 export type MethodsText = components['schemas']['MethodsText'];
 export type NewProject = components['schemas']['NewProject'];
 export type Note = components['schemas']['Note'];
 export type Offer = components['schemas']['Offer'];
+export type Orientations = components['schemas']['Orientations'];
 export type OutputHead = components['schemas']['OutputHead'];
 export type Page = components['schemas']['Page'];
 export type Panel = components['schemas']['Panel'];
@@ -3192,6 +3358,170 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    views_api_projects__project__outputs__output__orientations_get: {
+        parameters: {
+            query?: {
+                symmetry?: string;
+                spread?: "all" | "unit";
+                /** @description of a cell in degrees; 0: as fits the number of particles */
+                side?: number;
+                where?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Orientations"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    companions_api_projects__project__outputs__output__companions_get: {
+        parameters: {
+            query?: {
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Companion"][];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    agreement_api_projects__project__outputs__output__agreement_get: {
+        parameters: {
+            query: {
+                /** @description RUN.OUTPUT of the second map */
+                with: string;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                with_which?: string;
+                /** @description id of the volume or class; the first by default */
+                with_id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    difference_api_projects__project__outputs__output__difference_get: {
+        parameters: {
+            query: {
+                i: number;
+                axis?: "x" | "y" | "z";
+                format?: "png" | "raw";
+                /** @description RUN.OUTPUT of the second map */
+                with: string;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                with_which?: string;
+                /** @description id of the volume or class; the first by default */
+                with_id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
