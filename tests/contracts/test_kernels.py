@@ -58,7 +58,10 @@ def test_a_kernel_that_others_call_is_written_into_them() -> None:
 
 
 def test_a_linked_kernel_is_noticed() -> None:
-    part, whole = "@njit(cache=True)\ndef part(x):\n    return x\n", "@numba.njit\ndef no(): ...\n@njit()\ndef whole(x):\n    return part(x)\n"
+    part, whole = (
+        "@njit(cache=True)\ndef part(x):\n    return x\n",
+        "@numba.njit\ndef no(): ...\n@njit()\ndef whole(x):\n    return part(x)\n",
+    )
     assert linked([part, whole]) == {"part"}
     assert linked([part.replace("cache=True", "cache=True, forceinline=True"), whole]) == set()
 

@@ -19,6 +19,7 @@ import cryoloom
 from cryoloom.files import storage_failure
 from cryoloom.server import routes
 from cryoloom.server.context import Workplace
+from cryoloom.server.pickings import Pickings
 from cryoloom.spec import CryoloomError, WrongUse
 
 NOT_FOUND = ("unknown-project", "unknown-run", "unknown-output", "unknown-protocol", "no-project", "not-there")
@@ -34,7 +35,7 @@ def make_app(root: Path) -> FastAPI:
         workplace.close()
 
     app = FastAPI(title="cryoloom", version=cryoloom.__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.workplace = workplace
+    app.state.workplace, app.state.pickings = workplace, Pickings()
     for module in iter_modules(routes.__path__, routes.__name__ + "."):
         app.include_router(import_module(module.name).router)
     app.add_exception_handler(Exception, _unexpected)

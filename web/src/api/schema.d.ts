@@ -84,6 +84,210 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/outputs/{output}/micrographs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Micrograph List
+         * @description Return the micrographs that an output is of, with what is known of each: motion, defocus, picks.
+         */
+        get: operations["micrograph_list_api_projects__project__outputs__output__micrographs_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/picks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Picks
+         * @description Return the picks on a micrograph, in its px.
+         */
+        get: operations["picks_api_projects__project__outputs__output__micrographs__id__picks_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View
+         * @description Return a micrograph binned by 1, 2, 4 or 8 and low-passed at `lp` Å: a byte a pixel, row 0 first and at the top, or a JPEG.
+         *
+         *     Headers: X-Width, X-Height, X-Pixel-Size (Å), X-Low and X-High (the values that 0 and 255 stand for).
+         */
+        get: operations["view_api_projects__project__outputs__output__micrographs__id__view_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/tile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tile
+         * @description Return the tile in column `x` and row `y`, from 0, of a micrograph binned by `level` (1, 2, 4, 8): a JPEG of 512 px, or less at the ends.
+         */
+        get: operations["tile_api_projects__project__outputs__output__micrographs__id__tile_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Thumbnail
+         * @description Return a micrograph in miniature, a JPEG of 256 px at the longer side.
+         */
+        get: operations["thumbnail_api_projects__project__outputs__output__micrographs__id__thumbnail_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/psd": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Psd
+         * @description Return the power spectrum of a micrograph as PNG, of CTFs with the fitted model in the lower left quarter unless `model` is false.
+         *
+         *     A ring of d Å has a radius of X-Width · X-Pixel-Size / d px about pixel X-Width // 2.
+         */
+        get: operations["psd_api_projects__project__outputs__output__micrographs__id__psd_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/psd.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Psd Curves
+         * @description Return the fit of a transfer function: its numbers, and the curves measured and fitted over 1/Å.
+         */
+        get: operations["psd_curves_api_projects__project__outputs__output__micrographs__id__psd_json_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/trajectory": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trajectory
+         * @description Return how a micrograph moved, as a whole and locally, in px of the movie; `pixel_size` tells their Å.
+         */
+        get: operations["trajectory_api_projects__project__outputs__output__micrographs__id__trajectory_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/sprite": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sprite
+         * @description Return a page of a gallery as one picture, cells of X-Cell px, X-Columns a row; images are shown at `size` px a side at most.
+         */
+        get: operations["sprite_api_projects__project__outputs__output__sprite_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/sprite.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sprite Captions
+         * @description Return what goes with that picture: for every image its id, cell and numbers.
+         */
+        get: operations["sprite_captions_api_projects__project__outputs__output__sprite_json_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/events": {
         parameters: {
             query?: never;
@@ -98,6 +302,194 @@ export interface paths {
         get: operations["events_api_projects__project__events_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whole
+         * @description Return a picking without its picks.
+         */
+        get: operations["whole_api_projects__project__runs__run__picking_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change
+         * @description Change the particle's diameter, Å, or the score below which picks of the model are hidden.
+         */
+        patch: operations["change_api_projects__project__runs__run__picking_patch"];
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/revision": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Revision
+         * @description Return the number of the last change, for those who only want to know whether there was one.
+         */
+        get: operations["revision_api_projects__project__runs__run__picking_revision_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Undo
+         * @description Take back the last edit by hand; the answer names the micrograph it was made on.
+         */
+        post: operations["undo_api_projects__project__runs__run__picking_undo_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/sheets/{micrograph}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Picks
+         * @description Return the picks of a micrograph.
+         */
+        get: operations["picks_api_projects__project__runs__run__picking_sheets__micrograph__get"];
+        /**
+         * Edit
+         * @description Make one edit on a micrograph.
+         */
+        put: operations["edit_api_projects__project__runs__run__picking_sheets__micrograph__put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/train": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Train
+         * @description Learn from what was picked and accepted; edits go on meanwhile.
+         */
+        post: operations["train_api_projects__project__runs__run__picking_train_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/sheets/{micrograph}/autopick": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Autopick
+         * @description Let the model pick a micrograph; edits go on meanwhile.
+         */
+        post: operations["autopick_api_projects__project__runs__run__picking_sheets__micrograph__autopick_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/sheets/{micrograph}/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Accept
+         * @description Say that the picks of a micrograph are right and complete; a model that is in use learns from it.
+         */
+        post: operations["accept_api_projects__project__runs__run__picking_sheets__micrograph__accept_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/sheets/{micrograph}/reopen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reopen
+         * @description Take an acceptance back.
+         */
+        post: operations["reopen_api_projects__project__runs__run__picking_sheets__micrograph__reopen_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/save": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Save
+         * @description Write the picks down for good and let the run finish with them.
+         */
+        post: operations["save_api_projects__project__runs__run__picking_save_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -564,10 +956,160 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/outputs/{output}/volume.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Volume
+         * @description Return which maps there are, and of one its shape, pixel size, range, mean, deviation and the level of its surface.
+         *
+         *     `mask`, an output ``RUN.OUTPUT``, limits the map before 1 % of its voxels are enclosed.
+         */
+        get: operations["volume_api_projects__project__outputs__output__volume_json_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/slice": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Section
+         * @description Return a slice, the middle one by default; 0 and 255 are X-Low and X-High, the range of the whole map.
+         */
+        get: operations["section_api_projects__project__outputs__output__slice_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/slices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Montage
+         * @description Return evenly spaced slices on one sheet, for browsers that cannot draw volumes.
+         */
+        get: operations["montage_api_projects__project__outputs__output__slices_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/brick": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Brick
+         * @description Return a map of at most `size` voxels a side, [z, y, x], little-endian; its shape, range, voxel size and origin are in headers.
+         */
+        get: operations["brick_api_projects__project__outputs__output__brick_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/value": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Value
+         * @description Return the value of one voxel.
+         */
+        get: operations["value_api_projects__project__outputs__output__value_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listing
+         * @description Return name and bytes of the files of an output; null for one that is gone.
+         */
+        get: operations["listing_api_projects__project__outputs__output__files_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/file/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download
+         * @description Return a file of an output by the name that it is listed under, or the range of it that is asked for.
+         */
+        get: operations["download_api_projects__project__outputs__output__file__name__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * At
+         * @description The revision that somebody looks at.
+         */
+        At: {
+            /** Revision */
+            revision: number;
+        };
         /**
          * CatalogueEntry
          * @description A protocol, or what should have been one (`error` says why it is not).
@@ -756,6 +1298,42 @@ export interface components {
             reused: boolean;
         };
         /**
+         * MicrographList
+         * @description The micrographs that an output is of, column by column; `scores` tells how many picks have at least each of the scores `at`.
+         */
+        MicrographList: {
+            /** Output */
+            output: string;
+            /** Micrographs */
+            micrographs: string;
+            /** Columns */
+            columns: {
+                [key: string]: unknown[];
+            };
+            /** Units */
+            units: {
+                [key: string]: string;
+            };
+            /** Scores */
+            scores: {
+                [key: string]: number[];
+            } | null;
+        };
+        /**
+         * MicrographPicks
+         * @description Places on a micrograph in its px, their scores, and their diameter in px.
+         */
+        MicrographPicks: {
+            /** X */
+            x: number[];
+            /** Y */
+            y: number[];
+            /** Score */
+            score: (number | null)[];
+            /** Diameter */
+            diameter: number | null;
+        };
+        /**
          * NewProject
          * @description A project to be made.
          */
@@ -832,6 +1410,135 @@ export interface components {
             caption: string;
             /** Html */
             html: string;
+        };
+        /**
+         * Picked
+         * @description What an edit has done: numbers of new picks, the micrograph that is another now.
+         */
+        Picked: {
+            /** Revision */
+            revision: number;
+            /**
+             * Numbers
+             * @default []
+             */
+            numbers: number[];
+            /** Micrograph */
+            micrograph?: number | null;
+            /** Can Undo */
+            can_undo: boolean;
+            estimates: components["schemas"]["PickingEstimates"] | null;
+        };
+        /**
+         * PickedMicrograph
+         * @description A micrograph of a picking: its size in px, picks by hand and of the model, how far it has come; `weighted`: its picture is dose-weighted.
+         */
+        PickedMicrograph: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Pixel Size */
+            pixel_size: number;
+            /** Weighted */
+            weighted: boolean;
+            /** Manual */
+            manual: number;
+            /** Auto */
+            auto: number;
+            /** State */
+            state: string;
+        };
+        /**
+         * Picking
+         * @description A picking as a whole: `output` has its micrographs, `learning` is true while a model learns or picks.
+         */
+        Picking: {
+            /** Revision */
+            revision: number;
+            /** Output */
+            output: string;
+            /** Diameter */
+            diameter: number;
+            /** Least */
+            least: number;
+            /** Trained */
+            trained: boolean;
+            estimates: components["schemas"]["PickingEstimates"] | null;
+            /** Can Undo */
+            can_undo: boolean;
+            /** Learning */
+            learning: boolean;
+            /** Count */
+            count: number;
+            /** Next */
+            next: number | null;
+            /** Micrographs */
+            micrographs: components["schemas"]["PickedMicrograph"][];
+        };
+        /**
+         * PickingEdit
+         * @description What to change of a whole picking.
+         */
+        PickingEdit: {
+            /** Revision */
+            revision: number;
+            /** Diameter */
+            diameter?: number | null;
+            /** Least */
+            least?: number | null;
+        };
+        /**
+         * PickingEstimates
+         * @description How well the model of a picking does, by cross-validation, and how many particles it was shown.
+         */
+        PickingEstimates: {
+            /** Precision */
+            precision: number;
+            /** Recall */
+            recall: number;
+            /** Particles */
+            particles: number;
+        };
+        /**
+         * PickingRevision
+         * @description Whether anything has changed.
+         */
+        PickingRevision: {
+            /** Revision */
+            revision: number;
+            /** Learning */
+            learning: boolean;
+        };
+        /**
+         * Picks
+         * @description The picks of a micrograph: number, x, y (px) and the model's score, null for those by hand; `region` is picked in whole.
+         */
+        Picks: {
+            /** Revision */
+            revision: number;
+            /** Micrograph */
+            micrograph: number;
+            /** Picks */
+            picks: [
+                number,
+                number,
+                number,
+                number | null
+            ][];
+            /** Region */
+            region: [
+                number,
+                number,
+                number,
+                number
+            ] | null;
+            /** State */
+            state: string;
         };
         /**
          * Problem
@@ -1042,6 +1749,39 @@ export interface components {
             /** Folder */
             folder: string;
         };
+        /**
+         * SheetEdit
+         * @description What to do on a micrograph: add `places`, remove `numbers`, move the pick `numbers[0]` to `places[0]`, or set the region.
+         */
+        SheetEdit: {
+            /** Revision */
+            revision: number;
+            /**
+             * Do
+             * @enum {string}
+             */
+            do: "add" | "remove" | "move" | "region";
+            /**
+             * Places
+             * @default []
+             */
+            places: [
+                number,
+                number
+            ][];
+            /**
+             * Numbers
+             * @default []
+             */
+            numbers: number[];
+            /** Region */
+            region?: [
+                number,
+                number,
+                number,
+                number
+            ] | null;
+        };
         /** ValidationError */
         ValidationError: {
             /** Location */
@@ -1110,6 +1850,7 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type At = components['schemas']['At'];
 export type CatalogueEntry = components['schemas']['CatalogueEntry'];
 export type Chip = components['schemas']['Chip'];
 export type Column = components['schemas']['Column'];
@@ -1122,12 +1863,21 @@ export type HttpValidationError = components['schemas']['HTTPValidationError'];
 export type Link = components['schemas']['Link'];
 export type Logged = components['schemas']['Logged'];
 export type Made = components['schemas']['Made'];
+export type MicrographList = components['schemas']['MicrographList'];
+export type MicrographPicks = components['schemas']['MicrographPicks'];
 export type NewProject = components['schemas']['NewProject'];
 export type Note = components['schemas']['Note'];
 export type Offer = components['schemas']['Offer'];
 export type OutputHead = components['schemas']['OutputHead'];
 export type Page = components['schemas']['Page'];
 export type Panel = components['schemas']['Panel'];
+export type Picked = components['schemas']['Picked'];
+export type PickedMicrograph = components['schemas']['PickedMicrograph'];
+export type Picking = components['schemas']['Picking'];
+export type PickingEdit = components['schemas']['PickingEdit'];
+export type PickingEstimates = components['schemas']['PickingEstimates'];
+export type PickingRevision = components['schemas']['PickingRevision'];
+export type Picks = components['schemas']['Picks'];
 export type Problem = components['schemas']['Problem'];
 export type Progress = components['schemas']['Progress'];
 export type ProjectBrief = components['schemas']['ProjectBrief'];
@@ -1137,6 +1887,7 @@ export type RunChange = components['schemas']['RunChange'];
 export type RunDetail = components['schemas']['RunDetail'];
 export type RunNode = components['schemas']['RunNode'];
 export type Session = components['schemas']['Session'];
+export type SheetEdit = components['schemas']['SheetEdit'];
 export type ValidationError = components['schemas']['ValidationError'];
 export type Wanted = components['schemas']['Wanted'];
 export type $defs = Record<string, never>;
@@ -1263,6 +2014,364 @@ export interface operations {
             };
         };
     };
+    micrograph_list_api_projects__project__outputs__output__micrographs_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MicrographList"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    picks_api_projects__project__outputs__output__micrographs__id__picks_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MicrographPicks"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    view_api_projects__project__outputs__output__micrographs__id__view_get: {
+        parameters: {
+            query?: {
+                bin?: number;
+                lp?: number;
+                format?: "raw" | "jpeg";
+                weighted?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    tile_api_projects__project__outputs__output__micrographs__id__tile_get: {
+        parameters: {
+            query: {
+                level: number;
+                x: number;
+                y: number;
+                weighted?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    thumbnail_api_projects__project__outputs__output__micrographs__id__thumbnail_get: {
+        parameters: {
+            query?: {
+                weighted?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    psd_api_projects__project__outputs__output__micrographs__id__psd_get: {
+        parameters: {
+            query?: {
+                model?: boolean;
+            };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    psd_curves_api_projects__project__outputs__output__micrographs__id__psd_json_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    trajectory_api_projects__project__outputs__output__micrographs__id__trajectory_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    sprite_api_projects__project__outputs__output__sprite_get: {
+        parameters: {
+            query?: {
+                format?: "" | "png" | "jpeg" | "webp";
+                offset?: number;
+                limit?: number;
+                columns?: number;
+                size?: number;
+                sort?: string;
+                descending?: boolean;
+                where?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    sprite_captions_api_projects__project__outputs__output__sprite_json_get: {
+        parameters: {
+            query?: {
+                offset?: number;
+                limit?: number;
+                columns?: number;
+                size?: number;
+                sort?: string;
+                descending?: boolean;
+                where?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     events_api_projects__project__events_get: {
         parameters: {
             query?: never;
@@ -1280,6 +2389,382 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    whole_api_projects__project__runs__run__picking_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picking"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    change_api_projects__project__runs__run__picking_patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PickingEdit"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    revision_api_projects__project__runs__run__picking_revision_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PickingRevision"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    undo_api_projects__project__runs__run__picking_undo_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["At"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    picks_api_projects__project__runs__run__picking_sheets__micrograph__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                micrograph: number;
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picks"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    edit_api_projects__project__runs__run__picking_sheets__micrograph__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                micrograph: number;
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SheetEdit"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Changed meanwhile; with the picks as they are. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    train_api_projects__project__runs__run__picking_train_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    autopick_api_projects__project__runs__run__picking_sheets__micrograph__autopick_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                micrograph: number;
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    accept_api_projects__project__runs__run__picking_sheets__micrograph__accept_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                micrograph: number;
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    reopen_api_projects__project__runs__run__picking_sheets__micrograph__reopen_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                micrograph: number;
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    save_api_projects__project__runs__run__picking_save_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Made"];
+                };
             };
             /** @description Validation Error */
             422: {
@@ -2152,6 +3637,271 @@ export interface operations {
                     "application/json": {
                         [key: string]: string;
                     };
+                };
+            };
+        };
+    };
+    volume_api_projects__project__outputs__output__volume_json_get: {
+        parameters: {
+            query?: {
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+                mask?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    section_api_projects__project__outputs__output__slice_get: {
+        parameters: {
+            query?: {
+                axis?: "x" | "y" | "z";
+                i?: number | null;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+                format?: "png" | "raw";
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    montage_api_projects__project__outputs__output__slices_get: {
+        parameters: {
+            query?: {
+                axis?: "x" | "y" | "z";
+                count?: number;
+                columns?: number;
+                size?: number;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    brick_api_projects__project__outputs__output__brick_get: {
+        parameters: {
+            query?: {
+                size?: number;
+                dtype?: "u1" | "f2";
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    value_api_projects__project__outputs__output__value_get: {
+        parameters: {
+            query: {
+                x: number;
+                y: number;
+                z: number;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    listing_api_projects__project__outputs__output__files_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    }[];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    download_api_projects__project__outputs__output__file__name__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                name: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };

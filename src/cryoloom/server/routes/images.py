@@ -1,14 +1,27 @@
 """Micrographs, spectra, motion and galleries."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from cryoloom.server.answers import answer
-from cryoloom.server.context import ProjectAt, output_of
-from cryoloom.server.render import micrographs, spectra, sprites, trajectories
+from cryoloom.server.context import OutputAt, ProjectAt, output_of
+from cryoloom.server.models import MicrographList, MicrographPicks
+from cryoloom.server.render import listing, micrographs, spectra, sprites, trajectories
 
 router = APIRouter(prefix="/api/projects/{project}/outputs/{output}", tags=["images"])
+
+
+@router.get("/micrographs", response_model=MicrographList)
+def micrograph_list(output: OutputAt) -> dict[str, Any]:
+    """Return the micrographs that an output is of, with what is known of each: motion, defocus, picks."""
+    return listing.micrographs(output)
+
+
+@router.get("/micrographs/{id}/picks", response_model=MicrographPicks)
+def picks(output: OutputAt, id: int) -> dict[str, Any]:
+    """Return the picks on a micrograph, in its px."""
+    return listing.picks(output, id)
 
 
 @router.get("/micrographs/{id}/view")
