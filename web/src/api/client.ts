@@ -6,10 +6,13 @@ import type { Problem } from "./schema";
 export class ApiError extends Error {
   readonly problem: Problem;
   readonly status: number;
+  /** All of the answer, which may say more. */
+  readonly told: unknown;
 
-  constructor(status: number, problem: Problem) {
+  constructor(status: number, problem: Problem, told?: unknown) {
     super(problem.message);
     this.status = status;
+    this.told = told;
     this.problem = problem;
   }
 }
@@ -37,14 +40,28 @@ export const at = {
 };
 
 async function answer<T>(response: Response): Promise<T> {
-  if (response.ok) return response.status === 204 ? (undefined as T) : ((await response.json()) as T);
+  await demandOk(response);
+  return response.status === 204 ? (undefined as T) : ((await response.json()) as T);
+}
+
+async function demandOk(response: Response): Promise<void> {
+  if (response.ok) return;
   let problem: Problem = { code: `CL-http-${response.status}`, message: `The server answered ${response.status}.`, cure: "" };
+  let told: unknown;
   try {
-    problem = ((await response.json()) as { error: Problem }).error;
+    told = await response.json();
+    problem = (told as { error: Problem }).error;
   } catch {
     // not one of our answers: what the number says is all there is
   }
-  throw new ApiError(response.status, problem);
+  throw new ApiError(response.status, problem, told);
+}
+
+/** An answer that is no JSON. */
+export async function fetched(path: string, query: Query, signal: AbortSignal): Promise<Response> {
+  const response = await fetch(address(path, query), { signal });
+  await demandOk(response);
+  return response;
 }
 
 export async function get<T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> {

@@ -2,6 +2,7 @@
 
 const paths = {
   plus: "M12 5v14M5 12h14",
+  minus: "M5 12h14",
   search: "M11 4a7 7 0 1 1 0 14 7 7 0 0 1 0-14M16.5 16.5 21 21",
   close: "M6 6l12 12M18 6 6 18",
   check: "M5 12.5 10 17.5 19.5 7",
