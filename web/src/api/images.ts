@@ -43,9 +43,24 @@ export function micrographSource(project: string, output: string, { id, width, h
   };
 }
 
-export const pictureOf = {
-  spectrum: (project: string, output: string, id: number, model = true) => address(`${of(project, output, id)}/psd`, { model }),
-};
+/** Address of a spectrum in miniature. */
+export const spectrumThumbnail = (project: string, output: string, id: number) => address(`${of(project, output, id)}/psd-thumbnail`);
+
+/** A power spectrum: a circle of d Å has a radius of `width · pixelSize / d` px about the pixel `width / 2`. */
+export interface Spectrum {
+  picture: Blob;
+  width: number;
+  pixelSize: number;
+}
+
+export const useSpectrum = (project: string, output: string, id: number, model: boolean) =>
+  useQuery({
+    queryKey: ["spectrum", project, output, id, model],
+    queryFn: async ({ signal }): Promise<Spectrum> => {
+      const answer = await fetched(`${of(project, output, id)}/psd`, { model }, signal);
+      return { picture: await answer.blob(), width: Number(answer.headers.get("X-Width")), pixelSize: Number(answer.headers.get("X-Pixel-Size")) };
+    },
+  });
 
 export const useMicrographs = (project: string, output: string) =>
   useQuery({ queryKey: ["micrographs", project, output], queryFn: ({ signal }) => get<MicrographList>(`${at.output(project, output)}/micrographs`, {}, signal) });

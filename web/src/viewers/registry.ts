@@ -19,6 +19,8 @@ export interface Viewer {
 
 /** In the order in which they are offered: the first that fits is shown at once. */
 const viewers: readonly Viewer[] = [
+  { id: "ctf", title: "CTF", kinds: ["ctfs"], Component: lazy(() => import("./ctf/CtfViewer")) },
+  { id: "micrographs", title: "Micrographs", kinds: ["micrographs", "coordinates", "ctfs"], Component: lazy(() => import("./micrographs/MicrographViewer")) },
   { id: "table", title: "Table", kinds: [], Component: lazy(() => import("./table/TableViewer")) },
 ];
 

@@ -16,7 +16,7 @@ from cryoloom.spec import WrongUse
 OF_MICROGRAPHS = ("micrograph_name", "width", "height", "pixel_size", "motion_total", "local_motion")
 OF_CTFS = (
     "defocus_u", "defocus_v", "defocus_angle", "astigmatism", "phase_shift", "ctf_resolution", "ctf_score", "ctf_iceness", "ctf_rings",
-    "ctf_agreement", "fail_reason",
+    "ctf_agreement", "ctf_aliasing", "ctf_drift", "fail_reason",
 )  # fmt: skip
 """Columns that are listed, where there are any."""
 STEPS = 200

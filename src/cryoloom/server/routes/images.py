@@ -71,6 +71,12 @@ async def psd(request: Request, project: ProjectAt, output: str, id: int, model:
     return await answer(request, lambda: spectra.picture(output_of(project, output), id, model=model))
 
 
+@router.get("/micrographs/{id}/psd-thumbnail")
+async def psd_thumbnail(request: Request, project: ProjectAt, output: str, id: int) -> Response:
+    """Return that power spectrum in miniature, a JPEG of about 100 px."""
+    return await answer(request, lambda: spectra.thumbnail(output_of(project, output), id))
+
+
 @router.get("/micrographs/{id}/psd.json")
 async def psd_curves(request: Request, project: ProjectAt, output: str, id: int) -> Response:
     """Return the fit of a transfer function: its numbers, and the curves measured and fitted over 1/Å."""
