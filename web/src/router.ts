@@ -44,6 +44,7 @@ export const to = {
     const query = new URLSearchParams(inputs).toString();
     return `/p/${encodeURIComponent(project)}/new/${encodeURIComponent(protocol)}${query ? `?${query}` : ""}`;
   },
+  pick: (project: string, run: string) => `/p/${encodeURIComponent(project)}/pick/${encodeURIComponent(run)}`,
   analyze: (project: string, run: string, output = "", viewer = "") =>
     ["", "p", project, "analyze", run, output, viewer].filter((part, place) => place === 0 || part).map(encodeURIComponent).join("/"),
 };

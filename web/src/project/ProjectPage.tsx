@@ -15,6 +15,7 @@ import "./project-page.css";
 const RunPanel = lazy(() => import("../run/RunPanel"));
 const FormPanel = lazy(() => import("../forms/FormPanel"));
 const Analyze = lazy(() => import("../viewers/Analyze"));
+const Picker = lazy(() => import("../viewers/picker/Picker"));
 
 export default function ProjectPage({ project }: { project: string }) {
   const { path, query } = usePlace();
@@ -85,6 +86,11 @@ export default function ProjectPage({ project }: { project: string }) {
           </aside>
         )}
       </div>
+      {room === "pick" && (
+        <Suspense fallback={<Loading what="the picker" />}>
+          <Picker key={name} project={project} run={name} />
+        </Suspense>
+      )}
       {room === "analyze" && (
         <Suspense fallback={<Loading what="the viewer" />}>
           <Analyze project={project} run={name} output={rest[0] ?? ""} viewer={rest[1] ?? ""} />

@@ -25,6 +25,11 @@ export function Actions({ project, run }: { project: string; run: RunDetail }) {
           <Icon name="chart" /> Analyze results
         </button>
       )}
+      {run.protocol === "pick.manual" && run.state === "needs-you" && (
+        <button type="button" className="button main" onClick={() => navigate(to.pick(project, run.run))}>
+          <Icon name="circle" /> Pick particles
+        </button>
+      )}
       {run.state === "draft" && (
         <button type="button" className="button main" onClick={() => actions.start.mutate({ run: run.run }, { onError: toastError })}>
           <Icon name="play" /> Start

@@ -18,10 +18,10 @@ import { zeros } from "./zeros";
 import "./ctf.css";
 
 const NUMBERS = [
-  ["ctf_resolution", "Fit to", "52px"],
+  ["ctf_resolution", "Fit to", "46px"],
   ["defocus_u", "Defocus", "62px"],
-  ["astigmatism", "Astig.", "52px"],
-  ["ctf_score", "Score", "52px"],
+  ["astigmatism", "Astig.", "46px"],
+  ["ctf_score", "Score", "46px"],
 ] as const;
 const FACTS = ["defocus_u", "defocus_v", "defocus_angle", "astigmatism", "defocus_error", "phase_shift", "ctf_resolution", "ctf_score", "ctf_rings", "ctf_iceness", "ctf_agreement"];
 /** Columns of curves as they are called and drawn. */
@@ -206,11 +206,11 @@ function columnsOf(project: string, list: MicrographList, rejected: ReadonlySet<
     },
     { name: "spectrum", title: "", width: "42px", values: null, show: (row) => <img className="mic-thumb" src={spectrumThumbnail(project, list.output, ids[row] ?? 0)} alt="" loading="lazy" /> },
     {
-      name: "micrograph_name", title: "Name", width: "minmax(70px, 1fr)", values: names,
+      name: "name", title: "Name", width: "minmax(70px, 1fr)", values: names,
       show: (row) => (
-        <span title={failed[row] || names[row]}>
+        <bdi title={failed[row] || names[row]}>
           {failed[row] && <Icon name="warning" size={13} />} {names[row]}
-        </span>
+        </bdi>
       ),
     },
     ...NUMBERS.flatMap(([name, title, width]): Column[] => {

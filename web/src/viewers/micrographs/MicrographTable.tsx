@@ -78,7 +78,7 @@ export function MicrographTable({ label, ids, columns, chosen, onChoose, rowHeig
             return (
               <div key={id} id={`${name}-${id}`} className="mic-row" role="row" aria-rowindex={index + 2} aria-selected={id === chosen} style={{ ...tracks, height: rowHeight, transform: `translateY(${start}px)` }} onClick={() => onChoose(id)}>
                 {columns.map((column) => (
-                  <div key={column.name} role="gridcell" className={column.right ? "right" : undefined}>
+                  <div key={column.name} role="gridcell" className={column.right ? "right" : column.name === "name" ? "mic-name" : undefined}>
                     {column.show(row)}
                   </div>
                 ))}

@@ -51,11 +51,10 @@ function Shown({ project, output, list }: { project: string; output: string; lis
   );
   const scores = list.scores;
   const circles = useMemo(() => {
-    const [low, high] = [scores?.at?.[0] ?? 0, scores?.at?.at(-1) ?? 1];
     return (picks.data?.x ?? []).flatMap((x, place) => {
       const score = picks.data?.score[place] ?? null;
       if (least !== null && score !== null && score < least) return [];
-      return [{ x, y: picks.data?.y[place] ?? 0, score: score === null ? 0.6 : (score - low) / Math.max(high - low, 1e-9) }];
+      return [{ x, y: picks.data?.y[place] ?? 0, score: score === null ? 0.6 : rank(score, scores) }];
     });
   }, [picks.data, least, scores]);
   const diameter = picks.data?.diameter ?? 60;
@@ -146,12 +145,19 @@ function columnsOf(project: string, list: MicrographList): Column[] {
   const names = list.columns.micrograph_name as string[];
   return [
     { name: "spectrum", title: "", width: "42px", values: null, show: (row) => <img className="mic-thumb" src={spectrumThumbnail(project, list.output, ids[row] ?? 0)} alt="" loading="lazy" /> },
-    { name: "micrograph_name", title: "Name", width: "minmax(80px, 1fr)", values: names, show: (row) => <span title={names[row]}>{names[row]}</span> },
+    { name: "name", title: "Name", width: "minmax(80px, 1fr)", values: names, show: (row) => <bdi title={names[row]}>{names[row]}</bdi> },
     ...NUMBERS.flatMap(([name, title, width]): Column[] => {
       const values = list.columns[name] as (number | null)[] | undefined;
       return values ? [{ name, title, width, values, unit: list.units[name], right: true, show: (row) => shortly(values[row] ?? null) }] : [];
     }),
   ];
+}
+
+/** The part of all picks that have a lower score: colours tell picks apart however scores are spread. */
+function rank(score: number, scores: Record<string, number[]> | null): number {
+  const [at, count] = [scores?.at ?? [], scores?.count ?? []];
+  const place = Math.floor(((score - (at[0] ?? 0)) / Math.max((at.at(-1) ?? 1) - (at[0] ?? 0), 1e-9)) * (at.length - 1));
+  return 1 - (count[Math.min(Math.max(place, 0), count.length - 1)] ?? 0) / Math.max(count[0] ?? 1, 1);
 }
 
 const shortly = (value: number | null): string => (value === null ? "–" : Math.abs(value) >= 100 ? Math.round(value).toString() : Number(value.toPrecision(3)).toString());
