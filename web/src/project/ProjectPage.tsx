@@ -67,7 +67,7 @@ export default function ProjectPage({ project }: { project: string }) {
   return (
     <div className="page">
       <TopBar title={title} />
-      <div className="project">
+      <div className="project" inert={room === "analyze" || room === "pick"}>
         <ProtocolTree searching={searching} onChoose={(protocol) => navigate(to.form(project, protocol))} />
         <main className="canvas" aria-label="Runs">
           {graph.error && <Failed error={graph.error} retry={() => void graph.refetch()} />}
