@@ -21,7 +21,7 @@ export function drawCircles(context: CanvasRenderingContext2D, image: Image2d, c
   for (const circle of circles) {
     const { x, y } = image.toScreen(circle);
     if (x < -radius || y < -radius || x > image.screen.width + radius || y > image.screen.height + radius) continue;
-    const colour = circle.score === null ? BY_HAND : viridis(0.25 + 0.75 * (Math.round(circle.score * SHADES) / SHADES));
+    const colour = circle.score === null ? BY_HAND : viridis(0.35 + 0.65 * (Math.round(circle.score * SHADES) / SHADES));
     let path = groups.get(colour);
     if (!path) groups.set(colour, (path = new Path2D()));
     for (const each of [path, all]) {

@@ -60,11 +60,15 @@ def picks(output: OutputRef, number: int) -> dict[str, Any]:
     """Return the picks on a micrograph, in its px: ``x``, ``y``, ``score``, and their ``diameter``."""
     whole, picked = behind(output, "micrographs"), behind(output, "coordinates")
     rows = _placed(picked, whole).filter(pl.col("micrograph_id") == number)
-    scores = rows["score"].to_list() if "score" in rows.columns else [None] * len(rows)
     size = whole.dataset.to_polars().filter(pl.col("id") == number)["pixel_size"]
     told = picked.meta.get("diameter") or (rows["diameter"].max() if "diameter" in rows.columns else None)
     across = float(told) / size[0] if told and len(size) else None
-    return {"x": rows["x"].to_list(), "y": rows["y"].to_list(), "score": [_plain(score) for score in scores], "diameter": across}
+    return {
+        "x": rows["x"].to_list(),
+        "y": rows["y"].to_list(),
+        "score": [_plain(score) for score in rows["score"].to_list()],
+        "diameter": across,
+    }
 
 
 def _known(output: OutputRef, kind: str) -> OutputRef | None:
@@ -86,8 +90,7 @@ def _placed(picked: OutputRef, whole: OutputRef) -> pl.DataFrame:
     with _lock:
         if key not in _placed_before:
             rows = on_micrographs(cast(Coordinates, picked.dataset), whole.dataset)
-            known = [name for name in ("score", "diameter") if name in rows.columns]
-            _placed_before[key] = rows.select("micrograph_id", "x", "y", *known)
+            _placed_before[key] = rows.select("micrograph_id", "x", "y", "score", *({"diameter"} & {*rows.columns}))
         _placed_before.move_to_end(key)
         while len(_placed_before) > _KEPT:
             _placed_before.popitem(last=False)
@@ -95,12 +98,11 @@ def _placed(picked: OutputRef, whole: OutputRef) -> pl.DataFrame:
 
 
 def _counts(rows: pl.DataFrame) -> dict[str, list[float]] | None:
-    if "score" not in rows.columns:
-        return None
     scores = np.sort(rows["score"].drop_nulls().drop_nans().to_numpy())
     if not len(scores) or scores[0] == scores[-1]:
         return None
-    at = np.linspace(scores[0], scores[-1], STEPS + 1)
+    parts = np.linspace(0, 1, STEPS // 2 + 1)  # even over the scores, and over the picks: most may have nearly one score
+    at = np.unique(np.concatenate([scores[0] + parts * (scores[-1] - scores[0]), np.quantile(scores, parts)]))
     return {"at": at.tolist(), "count": (len(scores) - np.searchsorted(scores, at, side="left")).astype(float).tolist()}
 
 

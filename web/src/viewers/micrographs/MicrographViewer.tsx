@@ -156,8 +156,8 @@ function columnsOf(project: string, list: MicrographList): Column[] {
 /** The part of all picks that have a lower score: colours tell picks apart however scores are spread. */
 function rank(score: number, scores: Record<string, number[]> | null): number {
   const [at, count] = [scores?.at ?? [], scores?.count ?? []];
-  const place = Math.floor(((score - (at[0] ?? 0)) / Math.max((at.at(-1) ?? 1) - (at[0] ?? 0), 1e-9)) * (at.length - 1));
-  return 1 - (count[Math.min(Math.max(place, 0), count.length - 1)] ?? 0) / Math.max(count[0] ?? 1, 1);
+  const above = at.findIndex((each) => each > score);
+  return 1 - (count[above < 0 ? count.length - 1 : Math.max(above - 1, 0)] ?? 0) / Math.max(count[0] ?? 1, 1);
 }
 
 const shortly = (value: number | null): string => (value === null ? "–" : Math.abs(value) >= 100 ? Math.round(value).toString() : Number(value.toPrecision(3)).toString());
