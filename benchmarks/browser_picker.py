@@ -95,8 +95,8 @@ def measure(page: Any, origin: str, name: str) -> dict[str, float]:
         told[f"page asked for to first view, {which}"] = time.perf_counter() - began
         page.locator(settled).wait_for()
         began = time.perf_counter()
-        page.get_by_role("button", name="Previous micrograph").click()
-        page.get_by_role("application", name=re.compile("m1")).wait_for()
+        with page.expect_response(lambda answer: "/micrographs/1/view" in answer.url):
+            page.get_by_role("button", name="Previous micrograph").click()
         page.locator('.image-canvas[data-binning="4"]').wait_for()
         told[f"next micrograph to first view, {which}"] = time.perf_counter() - began
         began = time.perf_counter()
@@ -104,6 +104,7 @@ def measure(page: Any, origin: str, name: str) -> dict[str, float]:
         page.locator('.image-canvas[data-binning="1"][aria-busy="false"]').wait_for()
         told[f"1:1 in full detail, {which}"] = time.perf_counter() - began
     page.locator(".image-surface").press("0")
+    page.wait_for_timeout(2000)
     box = page.locator(".image-surface").bounding_box()
     marks = []
     for number in range(CLICKS):

@@ -91,7 +91,7 @@ export function ImageCanvas({ source, label, contrast, lowpass, overlay, onPress
   }, [source]);
   useEffect(() => image.current?.setContrast(contrast), [contrast]);
   useEffect(() => image.current?.setLowpass(lowpass), [lowpass]);
-  useEffect(() => image.current?.redraw(), [overlay]);
+  useEffect(() => image.current?.redrawOver(), [overlay]);
   const pointer = usePointer(image, { onPress, onClick, onHover });
 
   const keys = (event: React.KeyboardEvent) => {

@@ -32,6 +32,7 @@ export class Image2d {
   private readonly tiles = new Map<string, Placed>();
   private readonly asked = new Map<string, AbortController>();
   private frame = 0;
+  private stale = false;
   private rest = 0;
   private untouched = true;
 
@@ -113,9 +114,16 @@ export class Image2d {
   toScreen = (place: Point): Point => toScreen(this.view, this.screen, place);
 
   redraw(): void {
+    this.stale = true;
+    this.redrawOver();
+  }
+
+  /** Draw again what is over the image, which itself has not changed. */
+  redrawOver(): void {
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
-      if (this.source) this.painter.draw(this.shown(), this.view, this.screen, this.source, this.contrast);
+      if (this.stale && this.source) this.painter.draw(this.shown(), this.view, this.screen, this.source, this.contrast);
+      this.stale = false;
       this.listener.onDraw();
     });
   }

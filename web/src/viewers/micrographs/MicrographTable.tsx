@@ -1,7 +1,7 @@
 /** A list of micrographs that is sorted by any column; arrows move along it. Only what is on the screen is in the page. */
 
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useId, useMemo, useRef, useState, type ReactNode } from "react";
+import { memo, useEffect, useId, useMemo, useRef, useState, type ReactNode } from "react";
 import { Icon } from "../../ui/Icon";
 import { sortedRows } from "./sorting";
 import "./micrographs.css";
@@ -29,7 +29,7 @@ interface Props {
   onOrder?: (ids: readonly number[]) => void;
 }
 
-export function MicrographTable({ label, ids, columns, chosen, onChoose, rowHeight = 30, onMark, onOrder }: Props) {
+export const MicrographTable = memo(function MicrographTable({ label, ids, columns, chosen, onChoose, rowHeight = 30, onMark, onOrder }: Props) {
   const [sort, setSort] = useState<{ name: string; descending: boolean } | null>(null);
   const box = useRef<HTMLDivElement>(null);
   const name = useId();
@@ -89,4 +89,4 @@ export function MicrographTable({ label, ids, columns, chosen, onChoose, rowHeig
       </div>
     </div>
   );
-}
+});

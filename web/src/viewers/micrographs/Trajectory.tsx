@@ -53,6 +53,11 @@ export function TrajectoryCard({ project, output, id, name }: { project: string;
               </div>
             ))}
           </dl>
+          <div className="actions">
+            <button type="button" className="button" onClick={() => setLarge(false)}>
+              Close
+            </button>
+          </div>
         </Dialog>
       )}
     </>

@@ -1,15 +1,19 @@
 /** Which micrograph is looked at: the address says so (``?m=``), so that it can be sent and Back works. */
 
+import { useCallback } from "react";
 import { navigate, usePlace } from "../../router";
 
 export function useChosen(ids: readonly number[]): [number | null, (id: number) => void] {
   const { query } = usePlace();
   const wanted = Number(query.get("m"));
-  const choose = (id: number) => {
-    const next = new URLSearchParams(query);
-    next.set("m", String(id));
-    navigate(`${location.pathname}?${next}`, { replace: true });
-  };
+  const choose = useCallback(
+    (id: number) => {
+      const next = new URLSearchParams(query);
+      next.set("m", String(id));
+      navigate(`${location.pathname}?${next}`, { replace: true });
+    },
+    [query],
+  );
   return [query.has("m") && ids.includes(wanted) ? wanted : (ids[0] ?? null), choose];
 }
 

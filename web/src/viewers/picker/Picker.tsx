@@ -87,7 +87,7 @@ function Bench({ project, run, picking }: { project: string; run: string; pickin
     desk, micrograph, tool, diameter, brush: brush * diameter, size,
     sketch: (next: Sketch) => {
       sketch.current = next;
-      image.current?.redraw();
+      image.current?.redrawOver();
     },
   };
   const corrected = sheet?.state === "corrected";

@@ -5,7 +5,7 @@ import type { Picking } from "../../api/schema";
 import { ContrastControls } from "../../gl/ContrastControls";
 import type { Contrast } from "../../gl/painter";
 import { Icon, type IconName } from "../../ui/Icon";
-import type { Sheet } from "./edits";
+import type { Pick, Sheet } from "./edits";
 import type { Tool } from "./tools";
 
 interface Props {
@@ -83,8 +83,20 @@ export function ToolPanel(props: Props) {
         <h2>Contrast</h2>
         <ContrastControls contrast={props.contrast} onContrast={props.onContrast} lowpass={props.lowpass} onLowpass={props.onLowpass} />
       </section>
-      <details>
-        <summary>Picks as a table</summary>
+      <PickTable picks={sheet?.picks ?? []} />
+    </aside>
+  );
+}
+
+const LISTED = 500;
+
+/** The picks in words; rows are made only while somebody looks at them. */
+function PickTable({ picks }: { picks: readonly Pick[] }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>Picks as a table</summary>
+      {open && (
         <div className="pick-list">
           <table className="facts">
             <thead>
@@ -95,7 +107,7 @@ export function ToolPanel(props: Props) {
               </tr>
             </thead>
             <tbody>
-              {sheet?.picks.slice(0, 500).map((pick) => (
+              {picks.slice(0, LISTED).map((pick) => (
                 <tr key={pick.number}>
                   <td>{pick.x.toFixed(1)}</td>
                   <td>{pick.y.toFixed(1)}</td>
@@ -104,9 +116,10 @@ export function ToolPanel(props: Props) {
               ))}
             </tbody>
           </table>
+          {picks.length > LISTED && <p className="soft">and {picks.length - LISTED} more</p>}
         </div>
-      </details>
-    </aside>
+      )}
+    </details>
   );
 }
 

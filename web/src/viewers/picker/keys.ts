@@ -59,7 +59,7 @@ export function usePickKeys(wanted: Wanted) {
     else if (event.key === "Escape" && cursor.current) cursor.current = null;
     else if (tool) setTool(tool);
     else return false;
-    image.redraw();
+    image.redrawOver();
     return true;
   };
 }
@@ -70,5 +70,5 @@ function follow(image: Image2d, cursor: Point): void {
   const over = (at: number, length: number) => Math.max(at - (length - EDGE), 0) + Math.min(at - EDGE, 0);
   const [dx, dy] = [over(x, image.screen.width), over(y, image.screen.height)];
   if (dx || dy) image.pan(-dx, -dy);
-  else image.redraw();
+  else image.redrawOver();
 }
