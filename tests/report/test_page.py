@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cryoloom.numerics.masks.soft import radius_from_centre
+from cryoloom.report import panels
 from cryoloom.report.html import Section, render
 from cryoloom.report.panels import (
     AngularDistribution,
@@ -19,6 +20,7 @@ from cryoloom.report.panels import (
     MapSlices,
     MapSurface,
     MarkedImage,
+    MaskedImages,
     Notice,
     Series,
     TableView,
@@ -43,6 +45,9 @@ PANELS = [
     FlowArrows(title="Flow", image=RNG.normal(size=(60, 90)), dx=[[1.0, 0.5], [0.0, -1.0]], dy=[[0.0, 0.2], [0.3, 0.0]]),
     MarkedImage(title="Picks", image=RNG.normal(size=(60, 90)), x=[10.0, 80.0], y=[20.0, 40.0], radius=8.0),
     MarkedImage(title="Scores", image=RNG.normal(size=(60, 90)), x=[10.0, 80.0], y=[20.0, 40.0], radius=8.0, scores=[0.2, 1.0]),
+    MaskedImages(
+        title="Masked", images=[RNG.normal(size=(30, 40))], masks=[np.eye(30, 40) > 0], kept=[[(3.0, 4.0)]], dropped=[[(9.0, 2.0)]], captions=["m1"]
+    ),
     Bars(title="Counts", values=[40.0, 41.0, 3.0], names=["m1", "m2", "m3"], label="picks"),
     Notice(level="warning", text="mind the <gap>"),
     TableView(title="Rows", columns={"name": ["a", "b"], "value": [1.23456, None]}, limit=1),
@@ -50,13 +55,21 @@ PANELS = [
 ]  # fmt: skip
 
 
+EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)></svg></style>--><a href=javascript:alert(1)>$\\evil$ x$y_{"
+
+
 class _Checker(HTMLParser):
     def __init__(self):
         super().__init__()
         self.open: list[str] = []
-        self.ok = True
+        self.ok, self.inert, self.text = True, True, ""
+
+    def handle_data(self, data):
+        self.text += data
 
     def handle_starttag(self, tag, attrs):
+        self.inert &= tag not in {"script", "iframe", "object", "embed", "base", "form"}
+        self.inert &= not any(name.startswith("on") or name == "srcdoc" or "javascript:" in (value or "")[:11] for name, value in attrs)
         if tag not in {"meta", "img", "br"}:
             self.open.append(tag)
 
@@ -80,6 +93,36 @@ def test_the_page_is_self_contained_and_escapes_text():
     )
     assert "<script" not in page and "Project &lt;x&gt;" in page and "mind the &lt;gap&gt;" in page and "1,200" in page
     assert not re.search(r"(?:src|href)=\"(?!data:|#)", re.sub(r"xlink:href=\"#[^\"]*\"", "", page))
+
+
+def hostile(value):
+    """Return a panel's field with every text in it replaced by one that would do harm if it were taken for markup."""
+    if isinstance(value, str):
+        return EVIL
+    if isinstance(value, Series):
+        return Series(EVIL, value.x, value.y)
+    if isinstance(value, dict):
+        return {hostile(key): hostile(each) for key, each in value.items()}
+    return type(value)(hostile(each) for each in value) if isinstance(value, list | tuple) else value
+
+
+@pytest.mark.filterwarnings("ignore:constrained_layout")  # the text is too long for any chart
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: type(panel).__name__)
+def test_text_is_shown_as_text_in_every_panel(panel):
+    """Browsers put what a panel draws into the page as it is."""
+    fields = {name: getattr(panel, name) for name in type(panel).model_fields}
+    evil = type(panel)(**{name: value if name == "level" and isinstance(value, str) else hostile(value) for name, value in fields.items()})
+    checker = _Checker()
+    checker.feed(
+        render(EVIL, EVIL, EVIL, [evil], [Section("s", EVIL, EVIL, EVIL, {EVIL: EVIL}, [EVIL], [evil], {EVIL: EVIL})]).partition("</head>")[
+            2
+        ]
+    )
+    assert checker.inert and checker.text.count(EVIL) >= 5
+
+
+def test_every_kind_of_panel_is_tested():
+    assert {type(panel).__name__ for panel in PANELS} == set(panels.__all__) - {"Series"}
 
 
 def test_code_in_a_description_stands_as_code():

@@ -1,4 +1,5 @@
 import { lazy, Suspense } from "react";
+import { Palette } from "./project/Palette";
 import { ProjectList } from "./project/ProjectList";
 import { usePlace } from "./router";
 import { Loading } from "./ui/Feedback";
@@ -14,6 +15,7 @@ export function App() {
       <Suspense fallback={<Loading what="the project" />}>
         {room === "p" && project ? <ProjectPage key={project} project={project} /> : <ProjectList />}
       </Suspense>
+      <Palette />
       <Toasts />
     </>
   );

@@ -35,16 +35,36 @@ function subscribe(listener: () => void): () => void {
 
 export const usePlace = (): Place => useSyncExternalStore(subscribe, () => current);
 
+/** What of an address's query says how runs are shown; it is kept from page to page of a project. Dashes: no parameter of a form has one. */
+export const SHOWN = ["show-as", "with-text", "with-state", "with-step", "with-tag"] as const;
+export type Shown = (typeof SHOWN)[number];
+
+/** A query with what is kept of the present one, and more. */
+function search(more: Record<string, string> = {}): string {
+  const query = new URLSearchParams();
+  for (const name of SHOWN) if (current.query.get(name)) query.set(name, current.query.get(name) ?? "");
+  for (const [name, value] of Object.entries(more))
+    if (value) query.set(name, value);
+    else query.delete(name);
+  const text = query.toString();
+  return text ? `?${text}` : "";
+}
+
+const inProject = (project: string, ...parts: string[]): string => ["", "p", project, ...parts.filter(Boolean)].map(encodeURIComponent).join("/");
+
 /** The addresses of the pages; the only place that puts them together. */
 export const to = {
   projects: () => "/",
-  project: (project: string) => `/p/${encodeURIComponent(project)}`,
-  run: (project: string, run: string, tab = "") => `/p/${encodeURIComponent(project)}/run/${encodeURIComponent(run)}${tab ? `/${tab}` : ""}`,
-  form: (project: string, protocol: string, inputs: Record<string, string> = {}) => {
-    const query = new URLSearchParams(inputs).toString();
-    return `/p/${encodeURIComponent(project)}/new/${encodeURIComponent(protocol)}${query ? `?${query}` : ""}`;
-  },
-  pick: (project: string, run: string) => `/p/${encodeURIComponent(project)}/pick/${encodeURIComponent(run)}`,
-  analyze: (project: string, run: string, output = "", viewer = "") =>
-    ["", "p", project, "analyze", run, output, viewer].filter((part, place) => place === 0 || part).map(encodeURIComponent).join("/"),
+  project: (project: string) => (current.path[1] === project ? inProject(project) + search() : inProject(project)),
+  run: (project: string, run: string, tab = "") => inProject(project, "run", run, tab) + search(),
+  form: (project: string, protocol: string, inputs: Record<string, string> = {}) => inProject(project, "new", protocol) + search(inputs),
+  pick: (project: string, run: string) => inProject(project, "pick", run) + search(),
+  analyze: (project: string, run: string, output = "", viewer = "") => inProject(project, "analyze", run, output, viewer) + search(),
+  compare: (project: string, first: string, second: string) => inProject(project, "compare", first, second) + search(),
+  /** The present page with runs shown otherwise; an empty value takes a condition away. */
+  shown: (change: Partial<Record<Shown, string>>) => location.pathname + search(change),
 };
+
+/** What of a query is not about how runs are shown: a form's values. */
+export const givenIn = (query: URLSearchParams): Record<string, string> =>
+  Object.fromEntries([...query].filter(([name]) => !(SHOWN as readonly string[]).includes(name)));

@@ -1,9 +1,10 @@
-"""A trial of the cluster: one short job from submission to the file it leaves behind."""
+"""Where runs can work, and a trial of the cluster: one short job from submission to the file it leaves behind."""
 
 import json
+import shutil
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +19,30 @@ import cryoloom.engine.supervise
 answer = {"node": socket.gethostname(), "python": sys.version.split()[0], "cores": len(os.sched_getaffinity(0))}
 pathlib.Path(sys.argv[1]).write_text(json.dumps(answer))
 """
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place where runs can work: its name in `Run.start`, what people call it, and why it cannot be used, if so."""
+
+    name: str
+    title: str
+    reason: str = ""
+
+
+def targets(project: Path) -> list[Target]:
+    """Return the places there are for the runs of a project; whether the cluster takes a job only a `trial` tells."""
+    return [Target("local", "this computer"), Target("slurm", "cluster (Slurm)", _why_no_cluster(project))]
+
+
+def _why_no_cluster(project: Path) -> str:
+    if shutil.which("sbatch") is None:
+        return "The command sbatch is not installed here."
+    try:
+        read_site(project)
+    except WrongUse as error:
+        return f"{error.message} {error.cure}"
+    return ""
 
 
 def trial(project: str, patience: float) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Which outputs of a project an input of a protocol can take."""
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,7 @@ from cryoloom.app.suggest import did_you_mean, folded
 from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.spec import WrongUse
-from cryoloom.tables.dataset import dataset_kind
+from cryoloom.tables.dataset import dataset_kind, known_kind
 
 GIVES = {State.DRAFT, *ACTIVE}
 """States of runs whose outputs can be taken later."""
@@ -44,6 +45,19 @@ def compatible(project: ProjectFolder, protocol: str, name: str) -> list[OutputR
             found.extend(OutputRef(run, each) for each, head in heads.items() if issubclass(dataset_kind(head["kind"]), kinds))
         elif heads is None and run.state in GIVES:
             found.extend(output for output in run.outputs if issubclass(references.kind_of(output), kinds))
+    return found
+
+
+def takers(kinds: Iterable[str]) -> list[tuple[str, str, list[str]]]:
+    """Return what may come next: each protocol that demands a set of one of these kinds, the first input that does, and which kinds it takes."""
+    given = [dataset_kind(kind) for kind in kinds if known_kind(kind)]
+    found: list[tuple[str, str, list[str]]] = []
+    for declared in (entry.protocol for entry in catalogue.entries() if entry.protocol):
+        fields = declared.model_fields
+        for name in (name for name in declared.inputs() if fields[name].is_required()):
+            if fitting := [kind.kind for kind in given if issubclass(kind, kinds_of(fields[name]))]:
+                found.append((declared.id, name, fitting))
+                break
     return found
 
 

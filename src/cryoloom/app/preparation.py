@@ -60,6 +60,13 @@ def why(project: ProjectFolder, protocol: str, values: Mapping[str, Any], *, see
     return _why(project, work)
 
 
+def same(project: ProjectFolder, protocol: str, values: Mapping[str, Any], *, seed: int = 0) -> str:
+    """Return the id of the run that `prepare` would take instead of a new one; an empty text when there is none."""
+    work, _, _ = _work(project, catalogue.protocol(protocol), values, seed)
+    found = _same(project, work)
+    return found.id if found else ""
+
+
 def _why(project: ProjectFolder, work: Work) -> str:
     alike = [run for run in project.runs() if run.record["protocol"] == work.protocol]
     if hollow := next((run.id for run in project.same_work(work) if is_hollow(run)), None):

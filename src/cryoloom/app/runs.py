@@ -213,6 +213,11 @@ class Run:
         return {**total, "peak_memory_mb": max(each["peak_memory_mb"] for each in told)} if told else {}
 
     @property
+    def watches(self) -> bool:
+        """Return whether it is an import at work that takes what comes into a folder until it is closed."""
+        return bool(self.folder.record.get("streams")) and not self.folder.references() and self.state in ACTIVE
+
+    @property
     def error(self) -> CryoloomError | None:
         """Return what kept the last attempt from finishing; None when nothing did or it is at work."""
         standing = self.folder.standing()
@@ -326,7 +331,7 @@ class Run:
         WrongUse
             ``not-watching``.
         """
-        if self.state not in ACTIVE or not self.folder.record.get("streams") or self.folder.references():
+        if not self.watches:
             raise WrongUse(
                 "not-watching", f"{self.id} ({self.protocol}) is {self.state} and watches no folder.", "Name the import with --watch."
             )
@@ -386,6 +391,7 @@ class Run:
             "failed_items": self._failed_items(published),
             "spent": self.spent,
             "progress": self.progress() if standing.state in ACTIVE else None,
+            "watches": self.watches,
         }
 
 

@@ -54,6 +54,7 @@ def page(
     descending: bool = False,
     offset: int = 0,
     limit: int = 1000,
+    mark: str | None = None,
 ) -> dict[str, Any]:
     """Return some rows of an output as plain data.
 
@@ -67,12 +68,14 @@ def page(
         The column whose values order the rows; rows without a value come last, equal ones stay in the set's order.
     offset, limit
         Which of the rows.
+    mark
+        Another rule: whether each row follows it is told too.
 
     Returns
     -------
     dict
         ``output``, ``of`` (rows of the set), ``count`` (those that follow the rule), ``offset``, ``columns`` (``name``, ``type``, ``unit``,
-        ``meaning`` of each) and ``rows`` (a list of values each; None where there is none).
+        ``meaning`` of each) and ``rows`` (a list of values each; None where there is none); with `mark` also ``marked`` (a truth each).
 
     Raises
     ------
@@ -83,29 +86,59 @@ def page(
         raise WrongUse("bad-page", f"Rows from {offset}, {limit} of them: there are none such.", "Count from 0.")
     with _LOCK:
         try:
-            return _page(output, _table(output), columns, where, sort, descending, offset, limit)
+            return _page(output, _table(output), columns, where, sort, descending, offset, limit, mark)
+        finally:
+            _make_room()
+
+
+def columns_of(output: OutputRef, names: Sequence[str], *, where: str = "") -> tuple[list[pl.Series], pl.Series | None]:
+    """Return whole columns of an output, named in our way, and the places of the rows that follow a rule; None where all do.
+
+    Raises
+    ------
+    WrongUse
+        ``unknown-column``, or what is wrong with the rule.
+    """
+    with _LOCK:
+        try:
+            table = _table(output)
+            ours = [table.name(name) for name in names]
+            order = table.order(where.strip(), "", False)
+            table.read(ours)
+            return [table.columns[name] for name in ours], order
         finally:
             _make_room()
 
 
 def _page(
-    output: OutputRef, table: "_Table", columns: Sequence[str], where: str, sort: str, descending: bool, offset: int, limit: int
+    output: OutputRef,
+    table: "_Table",
+    columns: Sequence[str],
+    where: str,
+    sort: str,
+    descending: bool,
+    offset: int,
+    limit: int,
+    mark: str | None,
 ) -> dict[str, Any]:
     names = [table.name(each) for each in columns] or [name for name, kind in table.schema.items() if not kind.is_nested()]
     order = table.order(where.strip(), table.name(sort) if sort else "", descending)
     rows = table.rows(names, order, offset, limit)
     rows = rows.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
+    marked = {} if mark is None else {"marked": table.follow(mark.strip(), order, offset, limit)}
     return {
+        **marked,
         "output": str(output),
         "of": table.height,
         "count": table.height if order is None else len(order),
         "offset": offset,
-        "columns": [_described(name, table.schema[name]) for name in names],
+        "columns": [described(name, table.schema[name]) for name in names],
         "rows": [list(row) for row in rows.rows()],
     }
 
 
-def _described(name: str, kind: pl.DataType) -> dict[str, str]:
+def described(name: str, kind: pl.DataType) -> dict[str, str]:
+    """Return ``name``, ``type``, ``unit`` and ``meaning`` of a column."""
     column = column_named(name)
     known = {"unit": column.unit, "meaning": column.meaning} if column and column.name == name else {"unit": "", "meaning": ""}
     word = "number" if kind.is_numeric() else "yes/no" if kind == pl.Boolean else "list" if kind.is_nested() else "text"
@@ -164,6 +197,12 @@ class _Table:
                 self.orders.popitem(last=False)
         self.orders.move_to_end(key)
         return self.orders[key]
+
+    def follow(self, rule: str, order: pl.Series | None, offset: int, limit: int) -> list[bool]:
+        """Return whether rows `offset` to `offset` + `limit` of an order follow a rule."""
+        shown = (pl.int_range(self.height, eager=True) if order is None else order)[offset : offset + limit]
+        followed = self.order(rule, "", False)
+        return [True] * len(shown) if followed is None else shown.is_in(followed.cast(shown.dtype).implode()).to_list()
 
     def _sorted(self, sort: str, descending: bool) -> pl.Series | None:
         if not sort:

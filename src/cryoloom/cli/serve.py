@@ -18,6 +18,12 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on; 0: any free one.")] = 8787,
     host: Annotated[str, typer.Option(help="Address to listen on; others than this machine's own let other machines in.")] = "127.0.0.1",
     name: Annotated[list[str] | None, typer.Option("--name", help="Another name that browsers reach this machine by; repeat.")] = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--root", help="Another folder in which files to import can be looked for, beside your own and the projects'; repeat."
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> None:
     """Show projects in the browser: start, watch and analyze runs there. Ends with Ctrl+C; runs go on.
@@ -36,4 +42,4 @@ def serve(
         if browser:
             webbrowser.open(operator)
 
-    run_server(projects, host=host, port=port, names=name or (), announce=announce)
+    run_server(projects, host=host, port=port, names=name or (), roots=root or (), announce=announce)

@@ -37,6 +37,7 @@ from cryoloom.engine.events import read_lines
 from cryoloom.engine.processes import ProcessId
 from cryoloom.engine.site import read_site
 from cryoloom.engine.state import ACTIVE, Facts, Life, Standing, State, derive
+from cryoloom.spec.errors import Failure
 
 RUN_ID = re.compile(r"r\d{3,}")
 SILENCE = 120.0
@@ -55,6 +56,8 @@ def _parsed(path: str) -> dict[str, Any]:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         return from_json(os.read(descriptor, os.fstat(descriptor).st_size))
+    except ValueError as error:
+        raise Failure("damaged-record", f"{path} is damaged: {error}.", "Restore it from a copy, or move the run's folder away.") from error
     finally:
         os.close(descriptor)
 
@@ -106,10 +109,10 @@ class RunFolder:
         return _record(*_stamp(f"{self.place}/run.json"))
 
     def made(self) -> bool:
-        """Return whether ``run.json`` is there; a claimed folder without it is not a run yet, or never became one."""
+        """Return whether ``run.json`` is there; a claimed folder without it is not a run yet, or never became one, and a damaged one is none."""
         try:
             return bool(self.record)
-        except FileNotFoundError:
+        except (FileNotFoundError, Failure):  # whoever asks for the damaged one by its id is told what is wrong with it
             return False
 
     def attempt(self) -> int:

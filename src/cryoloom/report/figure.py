@@ -18,6 +18,7 @@ _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "svg.fonttype": "none",
     "svg.hashsalt": "cryoloom",
+    "text.parse_math": False,  # names come from files, and may hold a $
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#66717e",

@@ -2,7 +2,7 @@
 
 import sys
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.resources import files
@@ -19,15 +19,22 @@ import cryoloom
 from cryoloom.files import storage_failure
 from cryoloom.server import routes
 from cryoloom.server.context import Workplace
+from cryoloom.server.guard import Refused, error_record
 from cryoloom.server.pickings import Pickings
-from cryoloom.spec import CryoloomError, WrongUse
+from cryoloom.spec import CryoloomError, Failure, WrongUse
 
-NOT_FOUND = ("unknown-project", "unknown-run", "unknown-output", "unknown-protocol", "no-project", "not-there")
+NOT_FOUND = (
+    "unknown-project", "unknown-run", "unknown-output", "unknown-protocol", "no-project", "not-there", "unknown-id", "unknown-tile", "unknown-volume",
+    "unknown-slice", "unknown-voxel", "unknown-file",
+)  # fmt: skip
 
 
-def make_app(root: Path) -> FastAPI:
-    """Return the server of the projects in a folder; who may talk to it is `cryoloom.server.guard`'s matter."""
-    workplace = Workplace(root)
+def make_app(root: Path, roots: Iterable[Path] = ()) -> FastAPI:
+    """Return the server of the projects in a folder; who may talk to it is `cryoloom.server.guard`'s matter.
+
+    `roots` are more folders in which files to import may be looked for.
+    """
+    workplace = Workplace(root, roots)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -66,19 +73,17 @@ async def _told(_request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, OSError):
         error = storage_failure(error, Path(error.filename or ".")) or error
     if isinstance(error, CryoloomError):
-        status = 404 if error.code in NOT_FOUND else 422 if isinstance(error, WrongUse) else 409
-        return _answer(status, f"CL-{error.code}", error.message, error.cure)
+        named = 404 if error.code in NOT_FOUND else 422 if isinstance(error, WrongUse) else 409
+        status = error.status if isinstance(error, Refused) else named
+        return JSONResponse(error_record(error), status)
     if isinstance(error, RequestValidationError):
         found = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()]
-        return _answer(422, "CL-bad-request", "; ".join(found), "")
+        return JSONResponse(error_record(WrongUse("bad-request", "; ".join(found))), 422)
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return _answer(status, f"CL-http-{status}", str(getattr(error, "detail", error)), "")
+    return JSONResponse(error_record(Failure(f"http-{status}", str(getattr(error, "detail", error)))), status)
 
 
 async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
     traceback.print_exception(error, file=sys.stderr)
-    return _answer(500, "CL-unexpected", f"Unexpected {type(error).__name__}: {error}.", "The server's own output has the details.")
-
-
-def _answer(status: int, code: str, message: str, cure: str) -> JSONResponse:
-    return JSONResponse({"error": {"code": code, "message": message, "cure": cure}}, status)
+    told = Failure("unexpected", f"Unexpected {type(error).__name__}: {error}.", "The server's own output has the details.")
+    return JSONResponse(error_record(told), 500)

@@ -1,6 +1,7 @@
 """What a request is about: the workplace, a project of it, a run or an output."""
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from cryoloom.app.runs import Run
 from cryoloom.app.session import Project, create_project, open_project
 from cryoloom.app.suggest import did_you_mean
 from cryoloom.server.events import Watch
+from cryoloom.server.roots import Roots
+from cryoloom.server.streams import Streams
 from cryoloom.spec import WrongUse
 
 
@@ -21,14 +24,19 @@ class Workplace:
     ----------
     root
         The folder.
+    roots
+        Folders in which files to import may be looked for, beside the user's own and that of the projects.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, roots: Iterable[Path] = ()) -> None:
         root = root.expanduser().resolve()
         self.alone = root.name if (root / "project.json").exists() else ""
         self.root = root.parent if self.alone else root
+        own = [place for place in (Path.home(), self.root) if place != Path("/")]
+        self.roots = Roots([*own, *(each.expanduser() for each in roots)])
         self._watches: dict[str, Watch] = {}
         self._lock = threading.Lock()
+        self.streams = Streams()
 
     def names(self) -> list[str]:
         """Return the names of the projects, by name."""
@@ -54,19 +62,28 @@ class Workplace:
         WrongUse
             ``bad-name``; ``one-project``: this server shows one project only; `create_project` has more.
         """
+        return create_project(self._free(name))
+
+    def copy(self, project: Project, name: str) -> Project:
+        """Copy a project to a folder beside it; raises as `create`."""
+        return project.copy(self._free(name))
+
+    def _free(self, name: str) -> Path:
         if self.alone:
             raise WrongUse(
                 "one-project", f"This server shows the project {self.alone} only.", f"Serve its folder: cryoloom serve {self.root}"
             )
         if not name or name != Path(name).name or name.startswith(".") or "\0" in name or len(name) > 100:
             raise WrongUse("bad-name", f"{name!r} is no name for a folder.", "Use letters, digits, blanks and dashes.")
-        return create_project(self.root / name)
+        return self.root / name
 
     def watch(self, name: str) -> Watch:
         """Return what follows a project's runs, one for all who look at it."""
         project = self.open(name)
         with self._lock:
-            return self._watches.setdefault(name, Watch(project.folder))
+            if name not in self._watches:  # a watch is a thread: never made to be thrown away
+                self._watches[name] = Watch(project.folder)
+            return self._watches[name]
 
     def forget(self, name: str) -> None:
         """Stop following a project."""

@@ -32,11 +32,12 @@ class Link(BaseModel):
 
 
 class Chip(BaseModel):
-    """An output, as a box on the canvas shows it; no count before it is there."""
+    """An output, as a box on the canvas shows it; no count before it is there; the resolution (Å) of a map that tells one."""
 
     name: str
     kind: str
     count: int | None
+    resolution: float | None = None
 
 
 class Progress(BaseModel):
@@ -64,6 +65,7 @@ class RunNode(BaseModel):
     created: float
     inputs: list[Link]
     outputs: list[Chip]
+    watches: bool
 
 
 class Graph(BaseModel):
@@ -71,7 +73,7 @@ class Graph(BaseModel):
 
     number: int
     nodes: list[RunNode]
-    places: dict[str, tuple[int, int]]
+    places: dict[str, tuple[float, float]]
 
 
 class OutputHead(BaseModel):
@@ -112,6 +114,7 @@ class RunDetail(BaseModel):
     failed_items: dict[str, int]
     spent: dict[str, float]
     progress: Progress | None
+    watches: bool
     title: str
     problem: Problem | None
     dependents: list[str]
@@ -146,7 +149,7 @@ class Column(BaseModel):
 
 
 class Page(BaseModel):
-    """Some rows of a set: `of` in the set, `count` that follow the rule."""
+    """Some rows of a set: `of` in the set, `count` that follow the rule; `marked`: whether each follows another one that was asked about."""
 
     output: str
     of: int
@@ -154,23 +157,116 @@ class Page(BaseModel):
     offset: int
     columns: list[Column]
     rows: list[list[Any]]
+    marked: list[bool] | None = None
+
+
+class Bins(BaseModel):
+    """A column of numbers, counted in bins: of all rows, and of those that follow the rule (`kept`)."""
+
+    column: Column
+    edges: list[float]
+    counts: list[int]
+    kept: list[int]
+    empty: int
+    empty_kept: int
+
+
+class Histograms(BaseModel):
+    """Histograms of some columns, linked by a rule: `of` rows in the set, `count` that follow it."""
+
+    output: str
+    of: int
+    count: int
+    columns: list[Bins]
+
+
+class Points(BaseModel):
+    """Two columns against each other, thinned out: each point stands for `weight` rows, `id` is one of them."""
+
+    output: str
+    of: int
+    count: int
+    empty: int
+    x: Column
+    y: Column
+    id: list[int]
+    xs: list[float]
+    ys: list[float]
+    weight: list[int]
+
+
+class Curve(BaseModel):
+    """A Fourier shell correlation: a value a shell, and by threshold the resolution in Å at which it falls below."""
+
+    name: str
+    title: str
+    values: list[float | None]
+    crossings: dict[str, float | None]
+
+
+class Curves(BaseModel):
+    """Fourier shell correlations over `frequency` (1/Å); `resolution`: what the run says of its map, Å."""
+
+    output: str
+    frequency: list[float]
+    resolution: float | None
+    curves: list[Curve]
+
+
+class SubsetOffer(BaseModel):
+    """A subset that can be made of selected rows: `kind` of set, and how many rows it would have; `then`: a protocol to go on with."""
+
+    id: str
+    title: str
+    kind: str
+    count: int | None
+    then: str = ""
+    problem: str = ""
+
+
+class SelectionCheck(BaseModel):
+    """How many rows a selection has, `by_hand` if ids are listed, and what can be made of it."""
+
+    of: int
+    count: int
+    by_hand: bool
+    offers: list[SubsetOffer]
+
+
+class SubsetMade(BaseModel):
+    """The run that makes a subset, what it will give, and a form to go on with."""
+
+    run: str
+    output: str
+    then: str = ""
+    input: str = ""
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with a field of a form; an empty field means the whole form."""
+    """What is wrong with a field of a form, or advised; an empty field means the whole form.
+
+    `fix` is a value that would do (an empty text: to leave it empty; null: none is known), `missing` says that it only has to be filled still.
+    """
 
     field: str
     message: str
     cure: str = ""
+    fix: Any = None
+    missing: bool = False
 
 
 class FormCheck(BaseModel):
-    """What a form with these values would do: errors keep it from running, advice does not."""
+    """What a form with these values would do: errors keep it from running, advice does not.
+
+    `same` is the run that has done the work, `automatic` what empty fields stand for.
+    """
 
     errors: list[FieldProblem]
-    advice: list[str]
+    advice: list[FieldProblem]
     why: str = ""
+    same: str = ""
     preview: dict[str, Any] = {}
+    automatic: dict[str, Any] = {}
 
 
 class Offer(BaseModel):
@@ -289,3 +385,55 @@ class Session(BaseModel):
     role: str
     version: str
     folder: str
+
+
+class Deleted(BaseModel):
+    """A run in the trash."""
+
+    run: str
+    protocol: str
+    label: str
+    bytes: int
+
+
+class RoomOfRun(BaseModel):
+    """The bytes of a run's files by what they are for."""
+
+    run: str
+    protocol: str
+    label: str
+    record: int
+    final: int
+    diagnostic: int
+    intermediate: int
+
+
+class Cleaned(BaseModel):
+    """What a cleaning removed or would remove: bytes and files by run; and, by run, those that rest on what would go."""
+
+    bytes: int
+    files: dict[str, int]
+    needed: dict[str, list[str]]
+
+
+class Brought(BaseModel):
+    """What a workflow became: its node with the run made for it, and what to look at."""
+
+    runs: dict[str, str]
+    messages: list[str]
+
+
+class MethodsText(BaseModel):
+    """The methods section of a paper, and its references."""
+
+    text: str
+    bibtex: str
+
+
+class Taker(BaseModel):
+    """A protocol that takes an output of a run, the input that does, and the kinds among the run's that it takes."""
+
+    protocol: str
+    step: str
+    input: str
+    kinds: list[str]

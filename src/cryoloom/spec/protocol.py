@@ -131,6 +131,15 @@ class Protocol(BaseModel):
         """Return what the run would give or find, label to value, where it can be told in moments; nothing otherwise. Wizards show it."""
         return {}
 
+    def automatic(self) -> Mapping[str, Any]:
+        """Return what parameters that are left empty stand for with these inputs, by name, where it can be told in moments; forms show it."""
+        return {}
+
+    @classmethod
+    def absent(cls) -> Mapping[str, Mapping[str, str]]:
+        """Return the choices that this machine cannot offer, each with the reason, by parameter; forms do not let them be chosen."""
+        return {}
+
     def run(self, job: Job) -> Outputs:
         """Do the work."""
         raise NotImplementedError(f"{type(self).__name__}.run")

@@ -1,22 +1,17 @@
 """A project with outputs of every kind that pictures are made of, planted so that what must be seen is known."""
 
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import polars as pl
 import pytest
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 from planted import BOX, ODD, PIXEL, ball, beside, micrograph, publish, written
 
 from cryoloom.app.session import Project, create_project
 from cryoloom.data import Classes2D, Classes3D, Coordinates, CTFs, Mask, Micrographs, Volume
 from cryoloom.formats.stack import write_stack
-from cryoloom.server.context import ProjectAt
-from cryoloom.server.routes import images, volumes
-from cryoloom.spec import CryoloomError
+from cryoloom.server.app import make_app
 
 
 @pytest.fixture
@@ -116,20 +111,11 @@ def classes3d(project):
 
 @pytest.fixture
 def get(project, tmp_path, monkeypatch):
-    """Return a function that asks for something of an output, errors as JSON; pictures are kept in a folder of the test."""
+    """Return a function that asks for something of an output; pictures are kept in a folder of the test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    app = FastAPI()
-    app.dependency_overrides[get_args(ProjectAt)[1].dependency] = lambda: project
-    app.include_router(images.router)
-    app.include_router(volumes.router)
-
-    @app.exception_handler(CryoloomError)
-    def told(request: Request, error: CryoloomError) -> JSONResponse:
-        return JSONResponse({"error": {"code": error.code, "message": error.message, "cure": error.cure}}, status_code=409)
-
-    client = TestClient(app)
+    client = TestClient(make_app(project.root))
 
     def ask(output, rest: str, *, headers=None, **query):
-        return client.get(f"/api/projects/p/outputs/{output}/{rest}", params=query, headers=headers)
+        return client.get(f"/api/projects/{project.root.name}/outputs/{output}/{rest}", params=query, headers=headers)
 
     return ask

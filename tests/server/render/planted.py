@@ -15,13 +15,14 @@ RADIUS = 12.0
 """Of the ball in the map, voxels."""
 
 
-def publish(project: Project, dataset, protocol: str, sources=()):
-    """Store a set as the output of a finished run made from other outputs."""
+def publish(project: Project, dataset, protocol: str, sources=(), *, name: str = "", beside=None):
+    """Store a set as the output of a finished run made from other outputs, called as its kind is unless told, and other sets by name."""
+    named = {name or dataset.kind: dataset, **(beside or {})}
     inputs = {f"in{number}": {"run": each.run.id, "output": each.name, "hash": each.hash} for number, each in enumerate(sources)}
     run = project.folder.new_run(Work(protocol, 1, {}, seed=len(project.runs())), inputs)
-    said = {"outputs": {dataset.kind: dataset.save(run.path, dataset.kind)}, "summary": {}, "warnings": [], "failed_items": {}}
+    said = {"outputs": {each: made.save(run.path, each) for each, made in named.items()}, "summary": {}, "warnings": [], "failed_items": {}}
     files.write_json(run.path / "outputs.json", {**said, "inputs": {}, "fingerprint": None})
-    return project.find(run.id).outputs[dataset.kind]
+    return project.find(run.id).outputs[name or dataset.kind]
 
 
 def written(project: Project, name: str, data, *, volume: bool = False, mode: int = 2, pixel_size: float = PIXEL) -> str:

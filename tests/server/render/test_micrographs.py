@@ -57,7 +57,7 @@ def test_tiles_cover_the_picture_exactly(get, micrographs, level):
     assert np.abs(joined - whole).mean() < 8.0  # what JPEG loses of noise
     assert np.abs(joined - np.roll(whole, 1, axis=1)).mean() > 20.0
     for x, y in ((columns, 0), (0, rows), (-1, 0)):
-        assert get(micrographs, "micrographs/1/tile", level=level, x=x, y=y).json()["error"]["code"] == "unknown-tile"
+        assert get(micrographs, "micrographs/1/tile", level=level, x=x, y=y).json()["error"]["code"] == "CL-unknown-tile"
 
 
 def test_what_the_browser_has_is_not_sent_again(get, micrographs, project):
@@ -89,15 +89,17 @@ def test_ctfs_and_coordinates_show_their_micrographs(get, micrographs, ctfs, coo
     ],
 )
 def test_errors_say_what_is_wrong(get, micrographs, rest, query, code):
-    error = get(micrographs, rest, **query).json()["error"]
-    assert error["code"] == code and error["message"] and error["cure"]
+    answer = get(micrographs, rest, **query)
+    error = answer.json()["error"]
+    assert error["code"] == f"CL-{code}" and error["message"] and error["cure"]
+    assert answer.status_code == {"unknown-id": 404, "file-missing": 409}.get(code, 422)
 
 
 def test_a_truncated_file_is_named(get, micrographs, project):
     path = project.root / "data" / "m1.mrc"
     path.write_bytes(path.read_bytes()[:-100])
     error = get(micrographs, "micrographs/1/view").json()["error"]
-    assert error["code"] == "mrc-truncated" and "m1.mrc" in error["message"]
+    assert error["code"] == "CL-mrc-truncated" and "m1.mrc" in error["message"]
 
 
 def test_no_answer_is_larger_than_64_mb(get, micrographs, project):
@@ -108,7 +110,7 @@ def test_no_answer_is_larger_than_64_mb(get, micrographs, project):
         handle.write(header.tobytes())
         handle.truncate(1024 + 4 * 10000 * 8000)
     error = get(micrographs, "micrographs/1/view", bin=1).json()["error"]
-    assert error["code"] == "too-large" and "tiles" in error["cure"]
+    assert error["code"] == "CL-too-large" and "tiles" in error["cure"]
 
 
 def test_spectra_with_and_without_the_model(get, ctfs, micrographs):
@@ -128,7 +130,7 @@ def test_the_curves_of_a_fit(get, ctfs):
     assert curves["x"] == [0.0, 0.1, 0.2] and [each["name"] for each in curves["series"]] == ["ctf_rotational", "ctf_fit"]
     assert curves["series"][1]["y"] == [0.0, 1.0, None]
     error = get(ctfs, "micrographs/2/psd.json").json()["error"]
-    assert error["code"] == "no-fit" and "no rings" in error["message"]
+    assert error["code"] == "CL-no-fit" and "no rings" in error["message"]
 
 
 def test_the_path_of_a_micrograph(get, micrographs, coordinates):

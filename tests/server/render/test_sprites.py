@@ -41,6 +41,10 @@ def test_coordinates_show_what_lies_around_them(get, coordinates):
     assert cell[10:34, 10:34].min() > cell[45:, 45:].max() > 0  # the bright corner, continued beyond the border, and not mirrored
     box = micrograph()[1000 - 30 : 1000 + 30, 900 - 30 : 900 + 30]
     assert np.corrcoef(sheet[:60, 60:120].ravel(), box.ravel())[0, 1] > 0.98
+    wide = get(coordinates, "sprite", size=16, columns=3, sort="score", format="png")
+    box = micrograph()[1000 - 32 : 1000 + 32, 900 - 32 : 900 + 32].reshape(16, 4, 16, 4).mean(axis=(1, 3))
+    assert np.corrcoef(imagecodecs.png_decode(wide.content)[:, 16:32].ravel(), box.ravel())[0, 1] > 0.98
+    assert get(coordinates, "sprite.json", size=200).json()["cell"] == 60
     assert get(coordinates, "sprite").headers["Content-Type"] == "image/jpeg"
     assert get(coordinates, "sprite", format="webp").headers["Content-Type"] == "image/webp"
 
@@ -52,16 +56,16 @@ def test_an_empty_page_is_a_picture_too(get, classes):
 
 @pytest.mark.parametrize(
     ("query", "code"),
-    [({"limit": 1024, "size": 512}, "too-large"), ({"sort": "beauty"}, "unknown-column"), ({"where": "count >"}, None)],
+    [({"limit": 1024, "size": 512}, "too-large"), ({"sort": "beauty"}, "unknown-column"), ({"where": "count >"}, "rule")],
 )
 def test_errors_say_what_is_wrong(get, classes, query, code):
     answer = get(classes, "sprite", **query)
-    assert answer.status_code == 409 and code in (None, answer.json()["error"]["code"])
+    assert answer.status_code == 422 and answer.json()["error"]["code"] == f"CL-{code}"
 
 
 def test_ctfs_and_micrographs_have_no_gallery(get, ctfs, micrographs):
     for output in (ctfs, micrographs):
-        assert get(output, "sprite").json()["error"]["code"] == "no-images"
+        assert get(output, "sprite").json()["error"]["code"] == "CL-no-images"
 
 
 def test_a_lost_stack_is_named(get, classes, project):
@@ -69,4 +73,4 @@ def test_a_lost_stack_is_named(get, classes, project):
     assert get(classes, "sprite", headers={"If-None-Match": seen.headers["ETag"]}).status_code == 304
     (project.root / "data" / "averages.mrcs").unlink()
     error = get(classes, "sprite").json()["error"]
-    assert error["code"] == "file-missing" and "averages.mrcs" in error["message"]
+    assert error["code"] == "CL-file-missing" and "averages.mrcs" in error["message"]

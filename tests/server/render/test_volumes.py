@@ -32,7 +32,8 @@ def test_the_level_under_a_mask(get, volume, mask, project):
     told = get(volume, "volume.json", mask=str(mask)).json()
     assert (ball() * beside() >= told["level"]).mean() == pytest.approx(0.01, abs=1e-3)
     assert told["level"] < 0.999 * get(volume, "volume.json").json()["level"]
-    assert get(mask, "volume.json").json()["volumes"] == [{"id": 1, "which": ["mask"]}]
+    own = get(mask, "volume.json").json()
+    assert own["volumes"] == [{"id": 1, "which": ["mask"]}] and own["level"] == 0.5
     small = np.zeros_like(beside())
     small[23:26, 23:26, 34:39] = 1.0  # less than 1 % of the box: the level stays a value of the map
     write_mrc(project.root / "data" / "mask.mrc", small, PIXEL, volume=True)
@@ -66,7 +67,7 @@ def test_the_montage_holds_the_slices_it_names(get, volume):
 def test_values_are_those_of_numpy(get, volume):
     assert get(volume, "value", x=7, y=5, z=3).json()["value"] == -1.0
     assert get(volume, "value", x=30, y=24, z=22, which="half1").json()["value"] == pytest.approx(2 * float(ball()[22, 24, 30]))
-    assert get(volume, "value", x=BOX, y=0, z=0).json()["error"]["code"] == "unknown-voxel"
+    assert get(volume, "value", x=BOX, y=0, z=0).json()["error"]["code"] == "CL-unknown-voxel"
 
 
 @pytest.mark.parametrize("dtype", ["u1", "f2"])
@@ -103,7 +104,7 @@ def test_classes_by_their_ids(get, classes3d):
     told = get(classes3d, "volume.json", id=2).json()
     assert [(each["id"], each["count"]) for each in told["volumes"]] == [(1, 70), (2, 30)]
     assert told["id"] == 2 and told["max"] == pytest.approx(2 * float(ball().max()))
-    assert get(classes3d, "volume.json", id=3).json()["error"]["code"] == "unknown-id"
+    assert get(classes3d, "volume.json", id=3).json()["error"]["code"] == "CL-unknown-id"
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_classes_by_their_ids(get, classes3d):
 def test_errors_say_what_is_wrong(get, volume, rest, query, code):
     answer = get(volume, rest, **query)
     assert answer.status_code >= 400
-    assert code is None or answer.json()["error"]["code"] == code
+    assert code is None or answer.json()["error"]["code"] == f"CL-{code}"
 
 
 def test_files_are_downloaded_by_their_names_whole_and_in_part(get, volume, project):
@@ -132,7 +133,7 @@ def test_files_are_downloaded_by_their_names_whole_and_in_part(get, volume, proj
     part = get(volume, "file/map.mrc", headers={"Range": "bytes=1024-2047"})
     assert part.status_code == 206 and part.content == content[1024:2048]
     (project.root / "data" / "map.mrc").unlink()
-    assert get(volume, "file/map.mrc").json()["error"]["code"] == "file-missing"
+    assert get(volume, "file/map.mrc").json()["error"]["code"] == "CL-file-missing"
     assert {entry["name"]: entry["bytes"] for entry in get(volume, "files").json()}["map.mrc"] is None
 
 
@@ -164,7 +165,7 @@ def test_a_cleaned_map_is_told_from_a_lost_one(get, project):
     output = publish(project, Volume(rows, project.root), "sets.select")
     append_line(run.folder.path / "cleaned.jsonl", {"t": 0.0, "keep": "record", "files": [path], "final": True})
     error = get(output, "volume.json").json()["error"]
-    assert error["code"] == "file-cleaned" and path in error["message"] and run.id in error["cure"]
+    assert error["code"] == "CL-file-cleaned" and path in error["message"] and run.id in error["cure"]
 
 
 def test_a_table_that_leads_out_of_its_project_is_not_followed(get, project, tmp_path):
@@ -172,5 +173,5 @@ def test_a_table_that_leads_out_of_its_project_is_not_followed(get, project, tmp
     for number, path in enumerate(("../secret.mrc", str(tmp_path / "secret.mrc"))):
         rows = pl.DataFrame({"id": [1], "volume_path": [path], "box_size": [BOX + number]})
         output = publish(project, Volume(rows, project.root), "import.volume")
-        assert get(output, "volume.json").json()["error"]["code"] == "file-outside"
-        assert get(output, "file/secret.mrc").json()["error"]["code"] == "file-outside"
+        assert get(output, "volume.json").json()["error"]["code"] == "CL-file-outside"
+        assert get(output, "file/secret.mrc").json()["error"]["code"] == "CL-file-outside"

@@ -39,13 +39,9 @@ export const at = {
   form: (project: string, protocol: string) => `projects/${encodeURIComponent(project)}/forms/${encodeURIComponent(protocol)}`,
 };
 
-async function answer<T>(response: Response): Promise<T> {
-  await demandOk(response);
-  return response.status === 204 ? (undefined as T) : ((await response.json()) as T);
-}
-
-async function demandOk(response: Response): Promise<void> {
-  if (response.ok) return;
+/** The response if it is a good one; what the server says is wrong is thrown. */
+export async function answered(response: Response): Promise<Response> {
+  if (response.ok) return response;
   let problem: Problem = { code: `CL-http-${response.status}`, message: `The server answered ${response.status}.`, cure: "" };
   let told: unknown;
   try {
@@ -57,11 +53,9 @@ async function demandOk(response: Response): Promise<void> {
   throw new ApiError(response.status, problem, told);
 }
 
-/** An answer that is no JSON. */
-export async function fetched(path: string, query: Query, signal: AbortSignal): Promise<Response> {
-  const response = await fetch(address(path, query), { signal });
-  await demandOk(response);
-  return response;
+async function answer<T>(response: Response): Promise<T> {
+  const good = await answered(response);
+  return good.status === 204 ? (undefined as T) : ((await good.json()) as T);
 }
 
 export async function get<T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> {

@@ -35,6 +35,12 @@ export function onStateChange(listener: Listener): () => void {
   return () => listeners.delete(listener);
 }
 
+/** The runs among these whose state is not what it was, each with what it was. */
+export function turned(before: readonly RunNode[], after: readonly RunNode[]): [RunNode | undefined, RunNode][] {
+  const known = new Map(before.map((node) => [node.run, node]));
+  return after.filter((node) => known.get(node.run)?.state !== node.state).map((node) => [known.get(node.run), node]);
+}
+
 export function useGraph(project: string) {
   return useQuery({
     queryKey: ["graph", project],
@@ -43,32 +49,49 @@ export function useGraph(project: string) {
   });
 }
 
+/** Milliseconds before a stream that the browser has given up is opened anew. */
+const AGAIN = 2000;
+
 /** Follow a project's events while the page shows it; returns whether the connection stands. */
 export function useLive(project: string): boolean {
   const client = useQueryClient();
   const [connected, setConnected] = useState(true);
   useEffect(() => {
-    const source = new EventSource(address(`${at.project(project)}/events`));
     const key = ["graph", project];
-    source.onopen = () => setConnected(true);
-    source.onerror = () => setConnected(false);
-    source.addEventListener("snapshot", (event) => {
-      client.setQueryData<Graph>(key, JSON.parse(event.data) as Graph);
-    });
-    source.addEventListener("runs", (event) => {
-      const change = JSON.parse(event.data) as Change;
-      const number = Number(event.lastEventId);
+    let source: EventSource;
+    let timer = 0;
+    const take = (next: Graph, changed: readonly RunNode[]) => {
       const before = client.getQueryData<Graph>(key);
-      if (!before || before.number >= number) return;
-      client.setQueryData<Graph>(key, changedGraph(before, change, number));
-      const known = new Map(before.nodes.map((node) => [node.run, node]));
-      for (const node of change.changed) {
-        void client.invalidateQueries({ queryKey: ["run", project, node.run] });
-        const old = known.get(node.run);
-        if (old?.state !== node.state) listeners.forEach((listener) => listener(old, node));
-      }
-    });
-    return () => source.close();
+      client.setQueryData<Graph>(key, next);
+      for (const node of changed) void client.invalidateQueries({ queryKey: ["run", project, node.run] });
+      if (before) for (const [old, node] of turned(before.nodes, changed)) listeners.forEach((listener) => listener(old, node));
+    };
+    const open = () => {
+      source = new EventSource(address(`${at.project(project)}/events`));
+      source.onopen = () => setConnected(true);
+      source.onerror = () => {
+        setConnected(false);
+        // The browser tries again by itself unless it was answered with an error.
+        if (source.readyState === EventSource.CLOSED) timer = window.setTimeout(open, AGAIN);
+      };
+      source.addEventListener("snapshot", (event) => {
+        const graph = JSON.parse(event.data) as Graph;
+        take(graph, graph.nodes);
+      });
+      source.addEventListener("runs", (event) => {
+        const change = JSON.parse(event.data) as Change;
+        const number = Number(event.lastEventId);
+        const before = client.getQueryData<Graph>(key);
+        if (!before || before.number >= number) return;
+        take(changedGraph(before, change, number), change.changed);
+        if (number !== before.number + 1) void client.invalidateQueries({ queryKey: key }); // some were lost on the way
+      });
+    };
+    open();
+    return () => {
+      clearTimeout(timer);
+      source.close();
+    };
   }, [client, project]);
   return connected;
 }

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import type { Picture } from "../gl/painter";
 import { TILE, type Tile } from "../gl/tiles";
 import type { Size } from "../gl/view";
-import { address, at, fetched, get } from "./client";
+import { address, answered, at, get } from "./client";
 import type { MicrographList, MicrographPicks } from "./schema";
 
 /** An image that is shown piece by piece. */
@@ -25,18 +25,21 @@ interface Micrograph extends Size {
 
 const of = (project: string, output: string, id: number) => `${at.output(project, output)}/micrographs/${id}`;
 
+const picture = async (path: string, query: Parameters<typeof address>[1], signal: AbortSignal): Promise<Response> =>
+  answered(await fetch(address(path, query), { signal }));
+
 /** A micrograph of an output, or of what it was made from. */
 export function micrographSource(project: string, output: string, { id, width, height, pixelSize, weighted }: Micrograph): ImageSource {
   const base = of(project, output, id);
   return {
     key: `${base}/${weighted}`, width, height, pixelSize,
     async whole(binning, lowpass, signal) {
-      const answer = await fetched(`${base}/view`, { bin: binning, lp: lowpass || undefined, weighted }, signal);
+      const answer = await picture(`${base}/view`, { bin: binning, lp: lowpass || undefined, weighted }, signal);
       const side = (name: string) => Number(answer.headers.get(name));
       return { width: side("X-Width"), height: side("X-Height"), pixels: new Uint8Array(await answer.arrayBuffer()) };
     },
     async tile({ level, column, row }, signal) {
-      const answer = await fetched(`${base}/tile`, { level, x: column, y: row, weighted }, signal);
+      const answer = await picture(`${base}/tile`, { level, x: column, y: row, weighted }, signal);
       const pixels = await createImageBitmap(await answer.blob());
       return { width: Math.min(pixels.width, TILE), height: Math.min(pixels.height, TILE), pixels };
     },
@@ -57,7 +60,7 @@ export const useSpectrum = (project: string, output: string, id: number, model: 
   useQuery({
     queryKey: ["spectrum", project, output, id, model],
     queryFn: async ({ signal }): Promise<Spectrum> => {
-      const answer = await fetched(`${of(project, output, id)}/psd`, { model }, signal);
+      const answer = await picture(`${of(project, output, id)}/psd`, { model }, signal);
       return { picture: await answer.blob(), width: Number(answer.headers.get("X-Width")), pixelSize: Number(answer.headers.get("X-Pixel-Size")) };
     },
   });

@@ -15,6 +15,7 @@ import type {
   Resources,
   RunChange,
   RunDetail,
+  Taker,
   Wanted,
 } from "./schema";
 
@@ -37,6 +38,10 @@ export function useProjectActions() {
     change: useMutation({
       mutationFn: ({ project, ...change }: { project: string } & Partial<ProjectChange>) =>
         send<ProjectBrief>("PATCH", at.project(project), change),
+      onSuccess,
+    }),
+    copy: useMutation({
+      mutationFn: ({ project, name }: { project: string; name: string }) => send<ProjectBrief>("POST", `${at.project(project)}/copy`, { name }),
       onSuccess,
     }),
     remove: useMutation({ mutationFn: (project: string) => send<void>("DELETE", at.project(project)), onSuccess }),
@@ -82,6 +87,7 @@ export function useRunActions(project: string) {
       onSuccess,
     }),
     stop: useMutation({ mutationFn: (run: string) => send<Made>("POST", `${at.run(project, run)}/stop`), onSuccess }),
+    close: useMutation({ mutationFn: (run: string) => send<Made>("POST", `${at.run(project, run)}/close`), onSuccess }),
     restart: useMutation({ mutationFn: (run: string) => send<Made>("POST", `${at.run(project, run)}/restart`), onSuccess }),
     copy: useMutation({ mutationFn: (wanted: Partial<CopyWanted> & { runs: string[] }) => send<Made[]>("POST", `${runs}/copies`, wanted) }),
     remove: useMutation({
@@ -94,6 +100,46 @@ export function useRunActions(project: string) {
     }),
   };
 }
+
+/** A value of both runs, and what `app.comparison` says of an output. */
+export type Pair = [unknown, unknown];
+
+export interface OutputsCompared {
+  same?: boolean;
+  only?: string;
+  count?: [number, number];
+  enabled?: [number, number];
+  kind?: [string, string];
+  rows?: { both: number; only_first: number; only_second: number };
+  numbers?: Record<string, { mean: number; largest: number }>;
+  meta?: Record<string, Pair>;
+  fsc?: { frequency: number; first: number; second: number }[];
+}
+
+export interface Comparison {
+  runs: [string, string];
+  asked: string[];
+  parameters: Record<string, Pair>;
+  summary: Record<string, Pair>;
+  spent: Record<string, Pair>;
+  outputs: Record<string, OutputsCompared>;
+}
+
+export const useComparison = (project: string, first: string, second: string) =>
+  useQuery({
+    queryKey: ["compare", project, first, second],
+    queryFn: ({ signal }) => get<Comparison>(`${at.run(project, first)}/compare/${encodeURIComponent(second)}`, {}, signal),
+    enabled: second !== "",
+    staleTime: 0,
+  });
+
+/** Protocols that take an output of a run. */
+export const useTakers = (project: string, run: string) =>
+  useQuery({
+    queryKey: ["takers", project, run],
+    queryFn: ({ signal }) => get<Taker[]>(`${at.run(project, run)}/next`, {}, signal),
+    enabled: run !== "",
+  });
 
 // -- catalogue and forms ----------------------------------------------------------------------------------------
 
@@ -168,10 +214,19 @@ export interface PageWanted {
   descending?: boolean;
   offset?: number;
   limit?: number;
+  /** Another rule; whether each row follows it is told. */
+  mark?: string;
 }
 
 export const getPage = (project: string, output: string, wanted: PageWanted, signal?: AbortSignal) =>
   get<Page>(`${at.output(project, output)}/page`, { ...wanted }, signal);
+
+/** The files of an output; null bytes: it is gone. */
+export const useFiles = (project: string, output: string) =>
+  useQuery({
+    queryKey: ["files", project, output],
+    queryFn: ({ signal }) => get<{ name: string; bytes: number | null }[]>(`${at.output(project, output)}/files`, {}, signal),
+  });
 
 export const usePage = (project: string, output: string, wanted: PageWanted) =>
   useQuery({

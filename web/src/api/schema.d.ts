@@ -4,6 +4,46 @@
  */
 
 export interface paths {
+    "/api/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Listing
+         * @description Return the folders and files of a folder; of none, the roots.
+         */
+        get: operations["listing_api_files_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/files/matches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Matches
+         * @description Return how many files a pattern matches, and the first ones.
+         */
+        get: operations["matches_api_files_matches_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/catalogue": {
         parameters: {
             query?: never;
@@ -78,6 +118,114 @@ export interface paths {
          * @description Return what is wrong with which field, and what a run would give; nothing is made.
          */
         post: operations["check_api_projects__project__forms__protocol__check_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/machine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Machine
+         * @description Return the cores and places that a run can have, and which choices of the protocol this machine lacks.
+         */
+        get: operations["machine_api_projects__project__forms__protocol__machine_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/room": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Room
+         * @description Return the bytes of every run's files by what they are for.
+         */
+        get: operations["room_api_projects__project__room_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/cleaning": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Would Clean
+         * @description Return what a cleaning would remove; nothing is.
+         */
+        get: operations["would_clean_api_projects__project__cleaning_get"];
+        put?: never;
+        /**
+         * Clean
+         * @description Remove files of finished runs for good.
+         */
+        post: operations["clean_api_projects__project__cleaning_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/trash": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trash
+         * @description Return the deleted runs.
+         */
+        get: operations["trash_api_projects__project__trash_get"];
+        put?: never;
+        post?: never;
+        /**
+         * Empty
+         * @description Remove the deleted runs for good; return the bytes that were freed.
+         */
+        delete: operations["empty_api_projects__project__trash_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/trash/{run}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore
+         * @description Bring a run back from the trash, with what is there and depends on it; return what is left there.
+         */
+        post: operations["restore_api_projects__project__trash__run__restore_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -200,6 +348,26 @@ export interface paths {
          *     A ring of d Å has a radius of X-Width · X-Pixel-Size / d px about pixel X-Width // 2.
          */
         get: operations["psd_api_projects__project__outputs__output__micrographs__id__psd_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/psd-thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Psd Thumbnail
+         * @description Return that power spectrum in miniature, a JPEG of about 100 px.
+         */
+        get: operations["psd_thumbnail_api_projects__project__outputs__output__micrographs__id__psd_thumbnail_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -496,6 +664,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/outputs/{output}/histograms": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Histograms
+         * @description Return columns counted in bins, over all rows and over those that follow a rule.
+         */
+        get: operations["histograms_api_projects__project__outputs__output__histograms_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/points": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Points
+         * @description Return two columns against each other, or one over the rows, thinned out.
+         */
+        get: operations["points_api_projects__project__outputs__output__points_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/fsc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Curves
+         * @description Return Fourier shell correlations, and where each falls below the usual thresholds.
+         */
+        get: operations["curves_api_projects__project__outputs__output__fsc_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects": {
         parameters: {
             query?: never;
@@ -588,7 +816,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/projects/{project}/room": {
+    "/api/projects/{project}/copy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Copy
+         * @description Copy a project, but for its trash, to a folder of another name beside it.
+         */
+        post: operations["copy_api_projects__project__copy_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/methods": {
         parameters: {
             query?: never;
             header?: never;
@@ -596,10 +844,30 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Room
-         * @description Return the bytes of every run's files by what they are for.
+         * Methods
+         * @description Return the methods section of all that the run finished last rests on.
          */
-        get: operations["room_api_projects__project__room_get"];
+        get: operations["methods_api_projects__project__methods_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/disk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Disk
+         * @description Return the bytes of every run, and of the trash.
+         */
+        get: operations["disk_api_projects__project__disk_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -637,7 +905,7 @@ export interface paths {
         };
         /**
          * Rows
-         * @description Return some rows of an output, sorted and filtered.
+         * @description Return some rows of an output, sorted and filtered, and whether each follows another rule, `mark`.
          */
         get: operations["rows_api_projects__project__outputs__output__page_get"];
         put?: never;
@@ -816,26 +1084,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/projects/{project}/runs/{run}/restore": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Restore
-         * @description Bring a run back from the trash, with what is there and depends on it.
-         */
-        post: operations["restore_api_projects__project__runs__run__restore_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/projects/{project}/runs/{run}/log": {
         parameters: {
             query?: never;
@@ -848,6 +1096,26 @@ export interface paths {
          * @description Return what a run printed, from byte `after` on; a negative one counts from the end.
          */
         get: operations["log_api_projects__project__runs__run__log_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Following
+         * @description Return the protocols that take an output of a run.
+         */
+        get: operations["following_api_projects__project__runs__run__next_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -916,6 +1184,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/outputs/{output}/selection/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check
+         * @description Return how many rows are chosen and what can be made of them; nothing is made.
+         */
+        post: operations["check_api_projects__project__outputs__output__selection_check_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/selection/subset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Subset
+         * @description Make a subset of chosen rows, or of what belongs to them, and start the run of it.
+         */
+        post: operations["subset_api_projects__project__outputs__output__selection_subset_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/session": {
         parameters: {
             query?: never;
@@ -948,6 +1256,26 @@ export interface paths {
          * @description Say that the server answers.
          */
         get: operations["healthz_healthz_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Thumbnail
+         * @description Return the first class averages, the middle of a map, or the first micrograph.
+         */
+        get: operations["thumbnail_api_projects__project__outputs__output__thumbnail_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1098,10 +1426,169 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/forms/{protocol}/wizards/psd-band": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Band
+         * @description Return the spectrum of a micrograph, for the limits of a fit, or without `bin_factor` for a factor of downsampling.
+         */
+        post: operations["band_api_projects__project__forms__protocol__wizards_psd_band_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/micrograph": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Micrograph
+         * @description Return a micrograph with what was picked on it, to measure a particle or a box on.
+         */
+        post: operations["micrograph_api_projects__project__forms__protocol__wizards_micrograph_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/mean-particle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Mean
+         * @description Return the mean of some particles, to lay a round mask on.
+         */
+        post: operations["mean_api_projects__project__forms__protocol__wizards_mean_particle_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/background-circle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Background
+         * @description Return the mean of the boxes that would be cut, and the circle beyond which the background begins.
+         */
+        post: operations["background_api_projects__project__forms__protocol__wizards_background_circle_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/map-threshold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Threshold
+         * @description Return the mask that a threshold, by default the one found by itself, makes of the map, on its central slices.
+         */
+        post: operations["threshold_api_projects__project__forms__protocol__wizards_map_threshold_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/forms/{protocol}/wizards/gain-orientation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gain
+         * @description Return the gain reference in its eight orientations, and which of them the movies tell.
+         */
+        post: operations["gain_api_projects__project__forms__protocol__wizards_gain_orientation_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/workflow": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export
+         * @description Return the workflow of a project, or of a run and all that it rests on.
+         */
+        get: operations["export_api_projects__project__workflow_get"];
+        put?: never;
+        /**
+         * Bring
+         * @description Make a draft of every node of a workflow.
+         */
+        post: operations["bring_api_projects__project__workflow_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Asked
+         * @description What the form holds, and which image of the set to show, counted from 0.
+         */
+        Asked: {
+            /** Values */
+            values: {
+                [key: string]: unknown;
+            };
+            /**
+             * Place
+             * @default 0
+             */
+            place: number;
+        };
         /**
          * At
          * @description The revision that somebody looks at.
@@ -1109,6 +1596,58 @@ export interface components {
         At: {
             /** Revision */
             revision: number;
+        };
+        /**
+         * BandWizard
+         * @description A power spectrum: a ring of d Å has a radius of ``width · picture.pixel_size / d`` px. Resolutions in Å.
+         */
+        BandWizard: {
+            picture: components["schemas"]["Picture"];
+            /** Micrograph */
+            micrograph: string;
+            /** Of */
+            of: number;
+            /** Frequency */
+            frequency: number[];
+            /** Profile */
+            profile: number[];
+            /** Low Res */
+            low_res: number;
+            /** High Res */
+            high_res: number;
+            /** Nyquist */
+            nyquist: number;
+            /** Doubt */
+            doubt: string;
+        };
+        /**
+         * Bins
+         * @description A column of numbers, counted in bins: of all rows, and of those that follow the rule (`kept`).
+         */
+        Bins: {
+            column: components["schemas"]["Column"];
+            /** Edges */
+            edges: number[];
+            /** Counts */
+            counts: number[];
+            /** Kept */
+            kept: number[];
+            /** Empty */
+            empty: number;
+            /** Empty Kept */
+            empty_kept: number;
+        };
+        /**
+         * Brought
+         * @description What a workflow became: its node with the run made for it, and what to look at.
+         */
+        Brought: {
+            /** Runs */
+            runs: {
+                [key: string]: string;
+            };
+            /** Messages */
+            messages: string[];
         };
         /**
          * CatalogueEntry
@@ -1128,7 +1667,7 @@ export interface components {
         };
         /**
          * Chip
-         * @description An output, as a box on the canvas shows it; no count before it is there.
+         * @description An output, as a box on the canvas shows it; no count before it is there; the resolution (Å) of a map that tells one.
          */
         Chip: {
             /** Name */
@@ -1137,6 +1676,59 @@ export interface components {
             kind: string;
             /** Count */
             count: number | null;
+            /** Resolution */
+            resolution?: number | null;
+        };
+        /**
+         * Chosen
+         * @description Rows that follow a rule (empty: all; null: none), but for listed ids, of which it is the other way round.
+         */
+        Chosen: {
+            /** Where */
+            where?: string | null;
+            /**
+             * Flipped
+             * @default []
+             */
+            flipped: number[];
+        };
+        /**
+         * Cleaned
+         * @description What a cleaning removed or would remove: bytes and files by run; and, by run, those that rest on what would go.
+         */
+        Cleaned: {
+            /** Bytes */
+            bytes: number;
+            /** Files */
+            files: {
+                [key: string]: number;
+            };
+            /** Needed */
+            needed: {
+                [key: string]: string[];
+            };
+        };
+        /**
+         * Cleanup
+         * @description Files of which runs to remove (none: of all finished ones), and the least dear that are kept.
+         */
+        Cleanup: {
+            /**
+             * Runs
+             * @default []
+             */
+            runs: string[];
+            /**
+             * Keep
+             * @default final
+             * @enum {string}
+             */
+            keep: "diagnostic" | "final" | "record";
+            /**
+             * Also Needed
+             * @default false
+             */
+            also_needed: boolean;
         };
         /**
          * Column
@@ -1185,8 +1777,66 @@ export interface components {
             start: boolean;
         };
         /**
+         * Curve
+         * @description A Fourier shell correlation: a value a shell, and by threshold the resolution in Å at which it falls below.
+         */
+        Curve: {
+            /** Name */
+            name: string;
+            /** Title */
+            title: string;
+            /** Values */
+            values: (number | null)[];
+            /** Crossings */
+            crossings: {
+                [key: string]: number | null;
+            };
+        };
+        /**
+         * Curves
+         * @description Fourier shell correlations over `frequency` (1/Å); `resolution`: what the run says of its map, Å.
+         */
+        Curves: {
+            /** Output */
+            output: string;
+            /** Frequency */
+            frequency: number[];
+            /** Resolution */
+            resolution: number | null;
+            /** Curves */
+            curves: components["schemas"]["Curve"][];
+        };
+        /**
+         * Deleted
+         * @description A run in the trash.
+         */
+        Deleted: {
+            /** Run */
+            run: string;
+            /** Protocol */
+            protocol: string;
+            /** Label */
+            label: string;
+            /** Bytes */
+            bytes: number;
+        };
+        /**
+         * Entry
+         * @description A file in a listing; size in bytes, time of its last change in seconds since 1970.
+         */
+        Entry: {
+            /** Name */
+            name: string;
+            /** Size */
+            size: number;
+            /** Changed */
+            changed: number;
+        };
+        /**
          * FieldProblem
-         * @description What is wrong with a field of a form; an empty field means the whole form.
+         * @description What is wrong with a field of a form, or advised; an empty field means the whole form.
+         *
+         *     `fix` is a value that would do (an empty text: to leave it empty; null: none is known), `missing` says that it only has to be filled still.
          */
         FieldProblem: {
             /** Field */
@@ -1198,6 +1848,13 @@ export interface components {
              * @default
              */
             cure: string;
+            /** Fix */
+            fix?: unknown;
+            /**
+             * Missing
+             * @default false
+             */
+            missing: boolean;
         };
         /**
          * Filled
@@ -1217,17 +1874,24 @@ export interface components {
         /**
          * FormCheck
          * @description What a form with these values would do: errors keep it from running, advice does not.
+         *
+         *     `same` is the run that has done the work, `automatic` what empty fields stand for.
          */
         FormCheck: {
             /** Errors */
             errors: components["schemas"]["FieldProblem"][];
             /** Advice */
-            advice: string[];
+            advice: components["schemas"]["FieldProblem"][];
             /**
              * Why
              * @default
              */
             why: string;
+            /**
+             * Same
+             * @default
+             */
+            same: string;
             /**
              * Preview
              * @default {}
@@ -1235,6 +1899,47 @@ export interface components {
             preview: {
                 [key: string]: unknown;
             };
+            /**
+             * Automatic
+             * @default {}
+             */
+            automatic: {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * GainLie
+         * @description One of the eight orientations of a gain reference; `fits` is false when its shape is not that of the movies.
+         */
+        GainLie: {
+            /** Rotation */
+            rotation: number;
+            /** Flip */
+            flip: string;
+            picture: components["schemas"]["Picture"];
+            /** Fits */
+            fits: boolean;
+        };
+        /**
+         * GainWizard
+         * @description The movies' own pattern and the reference in every orientation; `found` is the one that the movies tell, empty without movies.
+         */
+        GainWizard: {
+            average: components["schemas"]["Picture"] | null;
+            /** Lies */
+            lies: components["schemas"]["GainLie"][];
+            /** Found */
+            found: string;
+            /** Rotation */
+            rotation: number;
+            /** Flip */
+            flip: string;
+            /** Reciprocal */
+            reciprocal: boolean;
+            /** Decided */
+            decided: boolean;
+            /** Ahead */
+            ahead: number;
         };
         /**
          * Graph
@@ -1259,6 +1964,20 @@ export interface components {
             detail?: components["schemas"]["ValidationError"][];
         };
         /**
+         * Histograms
+         * @description Histograms of some columns, linked by a rule: `of` rows in the set, `count` that follow it.
+         */
+        Histograms: {
+            /** Output */
+            output: string;
+            /** Of */
+            of: number;
+            /** Count */
+            count: number;
+            /** Columns */
+            columns: components["schemas"]["Bins"][];
+        };
+        /**
          * Link
          * @description One set that an input takes.
          */
@@ -1271,6 +1990,22 @@ export interface components {
             output: string;
         };
         /**
+         * Listing
+         * @description A folder in which files can be chosen: an empty one lists the roots. `left_out` entries are not shown.
+         */
+        Listing: {
+            /** Folder */
+            folder: string;
+            /** Parent */
+            parent: string;
+            /** Folders */
+            folders: string[];
+            /** Files */
+            files: components["schemas"]["Entry"][];
+            /** Left Out */
+            left_out: number;
+        };
+        /**
          * Logged
          * @description A piece of what a run printed, from a byte on.
          */
@@ -1281,6 +2016,22 @@ export interface components {
             offset: number;
             /** Size */
             size: number;
+        };
+        /**
+         * Machine
+         * @description What a form can ask for: processor cores, places to run, and the choices that are absent here, by parameter, with the reason.
+         */
+        Machine: {
+            /** Cores */
+            cores: number;
+            /** Targets */
+            targets: components["schemas"]["Target"][];
+            /** Absent */
+            absent: {
+                [key: string]: {
+                    [key: string]: string;
+                };
+            };
         };
         /**
          * Made
@@ -1296,6 +2047,28 @@ export interface components {
              * @default false
              */
             reused: boolean;
+        };
+        /**
+         * Matches
+         * @description How many files a pattern matches, and the first of them; `more`: it was not counted to the end.
+         */
+        Matches: {
+            /** Count */
+            count: number;
+            /** More */
+            more: boolean;
+            /** First */
+            first: string[];
+        };
+        /**
+         * MethodsText
+         * @description The methods section of a paper, and its references.
+         */
+        MethodsText: {
+            /** Text */
+            text: string;
+            /** Bibtex */
+            bibtex: string;
         };
         /**
          * MicrographList
@@ -1381,7 +2154,7 @@ export interface components {
         };
         /**
          * Page
-         * @description Some rows of a set: `of` in the set, `count` that follow the rule.
+         * @description Some rows of a set: `of` in the set, `count` that follow the rule; `marked`: whether each follows another one that was asked about.
          */
         Page: {
             /** Output */
@@ -1396,6 +2169,8 @@ export interface components {
             columns: components["schemas"]["Column"][];
             /** Rows */
             rows: unknown[][];
+            /** Marked */
+            marked?: boolean[] | null;
         };
         /**
          * Panel
@@ -1541,6 +2316,44 @@ export interface components {
             state: string;
         };
         /**
+         * Picture
+         * @description An image as a data address; `pixel_size` is the Å of one of its pixels.
+         */
+        Picture: {
+            /** Address */
+            address: string;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Pixel Size */
+            pixel_size: number;
+        };
+        /**
+         * Points
+         * @description Two columns against each other, thinned out: each point stands for `weight` rows, `id` is one of them.
+         */
+        Points: {
+            /** Output */
+            output: string;
+            /** Of */
+            of: number;
+            /** Count */
+            count: number;
+            /** Empty */
+            empty: number;
+            x: components["schemas"]["Column"];
+            y: components["schemas"]["Column"];
+            /** Id */
+            id: number[];
+            /** Xs */
+            xs: number[];
+            /** Ys */
+            ys: number[];
+            /** Weight */
+            weight: number[];
+        };
+        /**
          * Problem
          * @description What went wrong, and what to do about it.
          */
@@ -1627,6 +2440,26 @@ export interface components {
             nodes: number;
         };
         /**
+         * RoomOfRun
+         * @description The bytes of a run's files by what they are for.
+         */
+        RoomOfRun: {
+            /** Run */
+            run: string;
+            /** Protocol */
+            protocol: string;
+            /** Label */
+            label: string;
+            /** Record */
+            record: number;
+            /** Final */
+            final: number;
+            /** Diagnostic */
+            diagnostic: number;
+            /** Intermediate */
+            intermediate: number;
+        };
+        /**
          * RunChange
          * @description What to change of what is written beside a run.
          */
@@ -1702,6 +2535,8 @@ export interface components {
                 [key: string]: number;
             };
             progress: components["schemas"]["Progress"] | null;
+            /** Watches */
+            watches: boolean;
             /** Title */
             title: string;
             problem: components["schemas"]["Problem"] | null;
@@ -1736,6 +2571,22 @@ export interface components {
             inputs: components["schemas"]["Link"][];
             /** Outputs */
             outputs: components["schemas"]["Chip"][];
+            /** Watches */
+            watches: boolean;
+        };
+        /**
+         * SelectionCheck
+         * @description How many rows a selection has, `by_hand` if ids are listed, and what can be made of it.
+         */
+        SelectionCheck: {
+            /** Of */
+            of: number;
+            /** Count */
+            count: number;
+            /** By Hand */
+            by_hand: boolean;
+            /** Offers */
+            offers: components["schemas"]["SubsetOffer"][];
         };
         /**
          * Session
@@ -1781,6 +2632,162 @@ export interface components {
                 number,
                 number
             ] | null;
+        };
+        /**
+         * SizeWizard
+         * @description An image to measure a particle on.
+         *
+         *     `places` are particles, in px of the picture; `diameter` (Å) is what is known of them, 0 where nothing is; `pixel_size` is that of the image itself;
+         *     `advice` (Å) a radius where the image tells one; `boxes` the sizes whose transforms are fast.
+         */
+        SizeWizard: {
+            picture: components["schemas"]["Picture"];
+            /** Name */
+            name: string;
+            /** Of */
+            of: number;
+            /** Pixel Size */
+            pixel_size: number;
+            /**
+             * Diameter
+             * @default 0
+             */
+            diameter: number;
+            /**
+             * Places
+             * @default []
+             */
+            places: [
+                number,
+                number
+            ][];
+            /**
+             * Advice
+             * @default 0
+             */
+            advice: number;
+            /**
+             * Boxes
+             * @default []
+             */
+            boxes: number[];
+        };
+        /**
+         * SubsetMade
+         * @description The run that makes a subset, what it will give, and a form to go on with.
+         */
+        SubsetMade: {
+            /** Run */
+            run: string;
+            /** Output */
+            output: string;
+            /**
+             * Then
+             * @default
+             */
+            then: string;
+            /**
+             * Input
+             * @default
+             */
+            input: string;
+        };
+        /**
+         * SubsetOffer
+         * @description A subset that can be made of selected rows: `kind` of set, and how many rows it would have; `then`: a protocol to go on with.
+         */
+        SubsetOffer: {
+            /** Id */
+            id: string;
+            /** Title */
+            title: string;
+            /** Kind */
+            kind: string;
+            /** Count */
+            count: number | null;
+            /**
+             * Then
+             * @default
+             */
+            then: string;
+            /**
+             * Problem
+             * @default
+             */
+            problem: string;
+        };
+        /**
+         * SubsetWanted
+         * @description What to make of them, and what to call it.
+         */
+        SubsetWanted: {
+            /** Where */
+            where?: string | null;
+            /**
+             * Flipped
+             * @default []
+             */
+            flipped: number[];
+            /**
+             * Offer
+             * @default same
+             */
+            offer: string;
+            /**
+             * Label
+             * @default
+             */
+            label: string;
+            /** Threads */
+            threads?: number | null;
+        };
+        /**
+         * Taker
+         * @description A protocol that takes an output of a run, the input that does, and the kinds among the run's that it takes.
+         */
+        Taker: {
+            /** Protocol */
+            protocol: string;
+            /** Step */
+            step: string;
+            /** Input */
+            input: string;
+            /** Kinds */
+            kinds: string[];
+        };
+        /**
+         * Target
+         * @description Where runs can work; `reason` tells why not.
+         */
+        Target: {
+            /** Name */
+            name: string;
+            /** Title */
+            title: string;
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+        };
+        /**
+         * ThresholdWizard
+         * @description Central slices of a low-passed map, the border of its mask drawn on them.
+         */
+        ThresholdWizard: {
+            picture: components["schemas"]["Picture"];
+            /** Threshold */
+            threshold: number;
+            /** Automatic */
+            automatic: boolean;
+            /** Low */
+            low: number;
+            /** High */
+            high: number;
+            /** Volume */
+            volume: number;
+            /** Mass */
+            mass: number;
         };
         /** ValidationError */
         ValidationError: {
@@ -1843,6 +2850,21 @@ export interface components {
              */
             again: boolean;
         };
+        /**
+         * Workflow
+         * @description The text of a workflow of ours or of Scipion, and values for what it asks for.
+         */
+        Workflow: {
+            /** Text */
+            text: string;
+            /**
+             * Given
+             * @default {}
+             */
+            given: {
+                [key: string]: string;
+            };
+        };
     };
     responses: never;
     parameters: never;
@@ -1850,19 +2872,37 @@ export interface components {
     headers: never;
     pathItems: never;
 }
+export type Asked = components['schemas']['Asked'];
 export type At = components['schemas']['At'];
+export type BandWizard = components['schemas']['BandWizard'];
+export type Bins = components['schemas']['Bins'];
+export type Brought = components['schemas']['Brought'];
 export type CatalogueEntry = components['schemas']['CatalogueEntry'];
 export type Chip = components['schemas']['Chip'];
+export type Chosen = components['schemas']['Chosen'];
+export type Cleaned = components['schemas']['Cleaned'];
+export type Cleanup = components['schemas']['Cleanup'];
 export type Column = components['schemas']['Column'];
 export type CopyWanted = components['schemas']['CopyWanted'];
+export type Curve = components['schemas']['Curve'];
+export type Curves = components['schemas']['Curves'];
+export type Deleted = components['schemas']['Deleted'];
+export type Entry = components['schemas']['Entry'];
 export type FieldProblem = components['schemas']['FieldProblem'];
 export type Filled = components['schemas']['Filled'];
 export type FormCheck = components['schemas']['FormCheck'];
+export type GainLie = components['schemas']['GainLie'];
+export type GainWizard = components['schemas']['GainWizard'];
 export type Graph = components['schemas']['Graph'];
 export type HttpValidationError = components['schemas']['HTTPValidationError'];
+export type Histograms = components['schemas']['Histograms'];
 export type Link = components['schemas']['Link'];
+export type Listing = components['schemas']['Listing'];
 export type Logged = components['schemas']['Logged'];
+export type Machine = components['schemas']['Machine'];
 export type Made = components['schemas']['Made'];
+export type Matches = components['schemas']['Matches'];
+export type MethodsText = components['schemas']['MethodsText'];
 export type MicrographList = components['schemas']['MicrographList'];
 export type MicrographPicks = components['schemas']['MicrographPicks'];
 export type NewProject = components['schemas']['NewProject'];
@@ -1878,20 +2918,94 @@ export type PickingEdit = components['schemas']['PickingEdit'];
 export type PickingEstimates = components['schemas']['PickingEstimates'];
 export type PickingRevision = components['schemas']['PickingRevision'];
 export type Picks = components['schemas']['Picks'];
+export type Picture = components['schemas']['Picture'];
+export type Points = components['schemas']['Points'];
 export type Problem = components['schemas']['Problem'];
 export type Progress = components['schemas']['Progress'];
 export type ProjectBrief = components['schemas']['ProjectBrief'];
 export type ProjectChange = components['schemas']['ProjectChange'];
 export type Resources = components['schemas']['Resources'];
+export type RoomOfRun = components['schemas']['RoomOfRun'];
 export type RunChange = components['schemas']['RunChange'];
 export type RunDetail = components['schemas']['RunDetail'];
 export type RunNode = components['schemas']['RunNode'];
+export type SelectionCheck = components['schemas']['SelectionCheck'];
 export type Session = components['schemas']['Session'];
 export type SheetEdit = components['schemas']['SheetEdit'];
+export type SizeWizard = components['schemas']['SizeWizard'];
+export type SubsetMade = components['schemas']['SubsetMade'];
+export type SubsetOffer = components['schemas']['SubsetOffer'];
+export type SubsetWanted = components['schemas']['SubsetWanted'];
+export type Taker = components['schemas']['Taker'];
+export type Target = components['schemas']['Target'];
+export type ThresholdWizard = components['schemas']['ThresholdWizard'];
 export type ValidationError = components['schemas']['ValidationError'];
 export type Wanted = components['schemas']['Wanted'];
+export type Workflow = components['schemas']['Workflow'];
 export type $defs = Record<string, never>;
 export interface operations {
+    listing_api_files_get: {
+        parameters: {
+            query?: {
+                folder?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    matches_api_files_matches_get: {
+        parameters: {
+            query: {
+                pattern: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Matches"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     everything_api_catalogue_get: {
         parameters: {
             query?: never;
@@ -2001,6 +3115,232 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FormCheck"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    machine_api_projects__project__forms__protocol__machine_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                protocol: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Machine"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    room_api_projects__project__room_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoomOfRun"][];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    would_clean_api_projects__project__cleaning_get: {
+        parameters: {
+            query?: {
+                run?: string[];
+                keep?: "diagnostic" | "final" | "record";
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cleaned"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    clean_api_projects__project__cleaning_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Cleanup"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cleaned"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    trash_api_projects__project__trash_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"][];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    empty_api_projects__project__trash_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": number;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    restore_api_projects__project__trash__run__restore_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string[];
                 };
             };
             /** @description Validation Error */
@@ -2195,6 +3535,39 @@ export interface operations {
             query?: {
                 model?: boolean;
             };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    psd_thumbnail_api_projects__project__outputs__output__micrographs__id__psd_thumbnail_get: {
+        parameters: {
+            query?: never;
             header?: never;
             path: {
                 output: string;
@@ -2777,6 +4150,111 @@ export interface operations {
             };
         };
     };
+    histograms_api_projects__project__outputs__output__histograms_get: {
+        parameters: {
+            query: {
+                column: string[];
+                bins?: number;
+                where?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Histograms"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    points_api_projects__project__outputs__output__points_get: {
+        parameters: {
+            query: {
+                y: string;
+                x?: string;
+                where?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Points"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    curves_api_projects__project__outputs__output__fsc_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Curves"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     listed_api_projects_get: {
         parameters: {
             query?: never;
@@ -2987,7 +4465,73 @@ export interface operations {
             };
         };
     };
-    room_api_projects__project__room_get: {
+    copy_api_projects__project__copy_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewProject"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectBrief"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    methods_api_projects__project__methods_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MethodsText"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    disk_api_projects__project__disk_get: {
         parameters: {
             query?: never;
             header?: never;
@@ -3005,8 +4549,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        [key: string]: unknown;
-                    }[];
+                        [key: string]: number;
+                    };
                 };
             };
             /** @description Validation Error */
@@ -3061,6 +4605,7 @@ export interface operations {
                 descending?: boolean;
                 offset?: number;
                 limit?: number;
+                mark?: string | null;
             };
             header?: never;
             path: {
@@ -3430,38 +4975,6 @@ export interface operations {
             };
         };
     };
-    restore_api_projects__project__runs__run__restore_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                run: string;
-                project: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": string[];
-                };
-            };
-            /** @description Validation Error */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["HTTPValidationError"];
-                };
-            };
-        };
-    };
     log_api_projects__project__runs__run__log_get: {
         parameters: {
             query?: {
@@ -3483,6 +4996,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Logged"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    following_api_projects__project__runs__run__next_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Taker"][];
                 };
             };
             /** @description Validation Error */
@@ -3599,6 +5144,78 @@ export interface operations {
             };
         };
     };
+    check_api_projects__project__outputs__output__selection_check_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                output: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Chosen"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SelectionCheck"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    subset_api_projects__project__outputs__output__selection_subset_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                output: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SubsetWanted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SubsetMade"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     session_api_session_get: {
         parameters: {
             query?: never;
@@ -3637,6 +5254,38 @@ export interface operations {
                     "application/json": {
                         [key: string]: string;
                     };
+                };
+            };
+        };
+    };
+    thumbnail_api_projects__project__outputs__output__thumbnail_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
                 };
             };
         };
@@ -3893,6 +5542,286 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    band_api_projects__project__forms__protocol__wizards_psd_band_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BandWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    micrograph_api_projects__project__forms__protocol__wizards_micrograph_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    mean_api_projects__project__forms__protocol__wizards_mean_particle_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    background_api_projects__project__forms__protocol__wizards_background_circle_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                protocol: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    threshold_api_projects__project__forms__protocol__wizards_map_threshold_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                protocol: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ThresholdWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    gain_api_projects__project__forms__protocol__wizards_gain_orientation_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GainWizard"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    export_api_projects__project__workflow_get: {
+        parameters: {
+            query?: {
+                run?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    bring_api_projects__project__workflow_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Workflow"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Brought"];
                 };
             };
             /** @description Validation Error */

@@ -1,12 +1,18 @@
-/** One field of a form: its label, unit, help, the control that fits its type, and what is wrong with its value. */
+/** One field of a form: its label, unit and control, its wizard, and what is said of its value. */
 
-import { useId } from "react";
-import { useOffers, type FieldSchema } from "../api/queries";
-import type { FieldProblem } from "../api/schema";
-import { number as written } from "../ui/format";
-import { alternatives, choices, isOptional } from "./values";
+import { useQueryClient } from "@tanstack/react-query";
+import { useId, useState } from "react";
+import type { FieldSchema } from "../api/queries";
+import type { FieldProblem, Offer } from "../api/schema";
+import { Icon } from "../ui/Icon";
+import { toast } from "../ui/Toasts";
+import { Control, type Common } from "./Control";
+import { carriesOutput, dropped, OUTPUT } from "./dropped";
+import { InputPicker } from "./InputPicker";
+import { isEmpty, isSame, written, type Values } from "./values";
+import { wizardOf } from "./wizards/registry";
 
-interface Props {
+export interface FieldProps {
   project: string;
   protocol: string;
   name: string;
@@ -14,92 +20,109 @@ interface Props {
   required: boolean;
   value: unknown;
   problem: FieldProblem | undefined;
-  /** Of the last change of the project: offers are asked for again after each. */
+  advice: FieldProblem[];
+  automatic: unknown;
+  absent: Record<string, string>;
+  /** The run that the form is a copy of, and its value. */
+  model: { run: string; value: unknown } | undefined;
+  /** Whether the form, not somebody, chose the value. */
+  proposed: boolean;
   number: number;
   onChange: (value: unknown) => void;
+  onPropose: (value: string) => void;
+  onWizard: () => void;
 }
 
-export function Field(props: Props) {
-  const { field, name, required, problem, value } = props;
+export function Field(props: FieldProps) {
+  const { field, name, required, problem, value, model } = props;
+  const [over, setOver] = useState(false);
+  const client = useQueryClient();
   const id = useId();
   const help = `${id}-help`;
-  const shownProblem = problem && (value !== undefined || !problem.message.includes("has to be given"));
-  const common = { id, "aria-describedby": help, "aria-invalid": shownProblem ? true : undefined, "aria-required": required } as const;
+  const shown = problem && !(problem.missing && isEmpty(value)) ? problem : undefined;
+  const differs = model !== undefined && !isSame(field, value, model.value);
+  const common: Common = { id, "aria-describedby": help, "aria-invalid": shown ? true : undefined, "aria-required": required };
+  const wizard = wizardOf(field["x-wizard"]);
+
+  const onDrop = (event: React.DragEvent) => {
+    event.preventDefault();
+    setOver(false);
+    const text = event.dataTransfer.getData(OUTPUT);
+    const known = client.getQueriesData<Offer[]>({ queryKey: ["offers", props.project, props.protocol, name] });
+    const offers = known.map(([, each]) => each).findLast((each) => each !== undefined) ?? [];
+    const found = dropped(text, offers);
+    if (!found) return toast(`${text} does not fit ${field["x-label"]}, which takes ${field["x-kinds"]?.join(" or ")}`, "bad");
+    const before = Array.isArray(value) ? value.map(String) : [];
+    props.onChange(field["x-many"] ? [...before.filter((each) => each !== found.output), found.output] : found.output);
+  };
+  const drop = field["x-input"]
+    ? {
+        onDragOver: (event: React.DragEvent) => carriesOutput(event) && (event.preventDefault(), setOver(true)),
+        onDragLeave: () => setOver(false),
+        onDrop,
+      }
+    : {};
   return (
-    <div className="field" data-field={name}>
+    <div className={["field", over && "over", differs && "differs"].filter(Boolean).join(" ")} data-field={name} {...drop}>
       <label htmlFor={id} className={required ? "required" : undefined}>
         {field["x-label"]}
         {field["x-unit"] && <span className="soft"> ({field["x-unit"]})</span>}
       </label>
-      {field["x-input"] ? <InputPicker {...props} common={common} /> : <Control {...props} common={common} />}
-      <small id={help} className="soft">
-        {shownProblem ? (
-          <span className="wrong">
-            {problem.message} {problem.cure}
-          </span>
-        ) : (
-          field.description
-        )}
-      </small>
+      <div className="held">
+        <div className="value">
+          <div className="grow">{field["x-input"] ? <InputPicker {...props} common={common} /> : <Control {...props} common={common} />}</div>
+          {wizard && (
+            <button type="button" className="button wizard" aria-label={`${wizard.title}: ${field["x-label"]}`} title={wizard.title} onClick={props.onWizard}>
+              <Icon name="wand" />
+            </button>
+          )}
+        </div>
+        <div id={help} className="help">
+          {shown && <Told problem={shown} tone="wrong" onFix={props.onChange} />}
+          {props.advice.map((each) => (
+            <Told key={each.message} problem={each} tone="advised" onFix={props.onChange} />
+          ))}
+          {Object.entries(props.absent).map(([choice, reason]) => (
+            <small key={choice} className="soft">
+              {choice}: {reason}
+            </small>
+          ))}
+          {differs && (
+            <small>
+              {model.run}: {written(model.value) || "not set"}{" "}
+              <button type="button" className="button fix" onClick={() => props.onChange(isEmpty(model.value) ? undefined : model.value)}>
+                Take that
+              </button>
+            </small>
+          )}
+          {props.proposed && <small className="soft">Chosen by the form: the last one made.</small>}
+          {props.automatic !== undefined && isEmpty(value) && (
+            <small>
+              Left empty, it is {written(props.automatic)} {field["x-unit"]}.
+            </small>
+          )}
+          <small className="soft">{field.description}</small>
+        </div>
+      </div>
     </div>
   );
 }
 
-type Common = { common: { id: string } };
-
-/** The outputs of the right kind, last made first. */
-function InputPicker({ project, protocol, name, field, value, number, onChange, common }: Props & Common) {
-  const { data } = useOffers(project, protocol, name, number);
-  const chosen = new Set(Array.isArray(value) ? value : value ? [value] : []);
-  if (data?.length === 0) return <div className="soft none">No run gives {field["x-kinds"]?.join(" or ")} yet.</div>;
-  const text = (each: { output: string; label: string; count: number | null; state: string }) =>
-    `${each.output}${each.label ? ` · ${each.label}` : ""}${each.count === null ? ` · ${each.state}` : ` · ${written(each.count)}`}`;
+/** What is wrong or advised, and the value that would do, to be put in by a click. */
+function Told({ problem, tone, onFix }: { problem: FieldProblem; tone: "wrong" | "advised"; onFix: (value: Values[string]) => void }) {
+  const { fix } = problem;
   return (
-    <select
-      {...common}
-      multiple={field["x-many"] ?? false}
-      value={field["x-many"] ? ([...chosen] as string[]) : String(value ?? "")}
-      onChange={(event) => onChange(field["x-many"] ? [...event.target.selectedOptions].map((each) => each.value) : event.target.value || undefined)}
-    >
-      {!field["x-many"] && <option value="">{data ? "choose …" : "loading …"}</option>}
-      {data?.map((each) => (
-        <option key={each.output} value={each.output}>
-          {text(each)}
-        </option>
-      ))}
-    </select>
+    <small className={tone}>
+      <Icon name="warning" size={13} /> {problem.message}{" "}
+      {isFix(fix) ? (
+        <button type="button" className="button fix" onClick={() => onFix(fix === "" ? undefined : fix)}>
+          {fix === "" ? "Leave it empty" : `Use ${typeof fix === "boolean" ? (fix ? "yes" : "no") : written(fix)}`}
+        </button>
+      ) : (
+        problem.cure
+      )}
+    </small>
   );
 }
 
-function Control({ field, value, onChange, common }: Props & Common) {
-  const options = choices(field);
-  const types = alternatives(field).map((each) => each.type);
-  const fallback = field.default;
-  if (types.includes("boolean") && options.length === 0) {
-    return <input {...common} type="checkbox" checked={Boolean(value ?? fallback)} onChange={(event) => onChange(event.target.checked)} />;
-  }
-  if (options.length > 0 && !types.includes("string")) {
-    return (
-      <select {...common} value={String(value ?? fallback ?? "")} onChange={(event) => onChange(event.target.value)}>
-        {isOptional(field) && <option value="">automatic</option>}
-        {options.map((each) => (
-          <option key={each}>{each}</option>
-        ))}
-      </select>
-    );
-  }
-  if (options.length > 0) {
-    return (
-      <select {...common} value={String(value ?? fallback ?? "")} onChange={(event) => onChange(event.target.value)}>
-        {(isOptional(field) || fallback === undefined) && <option value="">{fallback === undefined ? "choose …" : "automatic"}</option>}
-        {options.map((each) => (
-          <option key={each}>{each}</option>
-        ))}
-      </select>
-    );
-  }
-  const text = Array.isArray(value) ? value.join(", ") : value === null || value === undefined ? "" : String(value);
-  const shown = Array.isArray(fallback) ? fallback.join(", ") : fallback === null || fallback === undefined || fallback === "" ? (isOptional(field) ? "automatic" : "") : String(fallback);
-  const numeric = types.some((type) => type === "number" || type === "integer") && !types.includes("string") && !types.includes("array");
-  return <input {...common} className="input" inputMode={numeric ? "decimal" : "text"} value={text} placeholder={shown} onChange={(event) => onChange(event.target.value === "" ? undefined : event.target.value)} />;
-}
+const isFix = (fix: unknown): boolean => fix !== null && fix !== undefined;

@@ -1,14 +1,20 @@
 /** The form of a protocol beside the canvas: filled, checked as it is filled, and run. */
 
-import { useEffect, useMemo, useState } from "react";
-import { useFormCheck, useProtocol, useRun, useRunActions } from "../api/queries";
-import { references } from "../run/ParametersTab";
+import { Suspense, useMemo, useRef, useState } from "react";
+import { useMachine } from "../api/forms";
+import { useProtocol, useRunActions } from "../api/queries";
+import { useSession } from "../api/session";
 import { navigate, to } from "../router";
+import { counted } from "../ui/format";
 import { Failed, Loading } from "../ui/Feedback";
 import { Icon } from "../ui/Icon";
 import { toast, toastError } from "../ui/Toasts";
 import { Field } from "./Field";
-import { isShown, type Values } from "./values";
+import { FormFoot } from "./FormFoot";
+import { ResourcesBlock } from "./ResourcesBlock";
+import { useForm } from "./useForm";
+import { isSame, isShown, type Values } from "./values";
+import { wizardOf } from "./wizards/registry";
 import "./forms.css";
 
 interface Props {
@@ -19,93 +25,104 @@ interface Props {
   number: number;
 }
 
-export default function FormPanel({ project, protocol, given: { like = "", ...given }, number }: Props) {
+export default function FormPanel({ project, protocol, given, number }: Props) {
   const schema = useProtocol(protocol);
-  const model = useRun(project, like);
-  const [values, setValues] = useState<Values | null>(like ? null : given);
+  const form = useForm(project, protocol, given);
+  const machine = useMachine(project, protocol);
+  const session = useSession();
   const [advanced, setAdvanced] = useState(false);
-  const [label, setLabel] = useState("");
-  const [seed, setSeed] = useState(0);
-  const [threads, setThreads] = useState("");
+  const [wizard, setWizard] = useState("");
+  const place = useRef<HTMLDivElement>(null);
   const { make } = useRunActions(project);
+  const check = form.check.data;
+  const problems = useMemo(() => new Map(check?.errors.map((each) => [each.field, each])), [check]);
 
-  useEffect(() => {
-    if (values || !model.data) return;
-    const inputs = Object.entries(model.data.inputs).map(([name, each]) => {
-      const found = references(each).map(({ run, output }) => `${run}.${output}`);
-      return [name, Array.isArray(each) ? found : found[0]] as const;
-    });
-    setValues({ ...model.data.parameters, ...Object.fromEntries(inputs), ...given });
-    setSeed(model.data.seed);
-  }, [model.data, values, given]);
-
-  const settled = useSettled(values ?? {}, 200);
-  const check = useFormCheck(project, protocol, settled, seed);
-  const problems = useMemo(() => new Map(check.data?.errors.map((each) => [each.field, each])), [check.data]);
-
-  if (schema.error || model.error) return <Failed error={schema.error ?? model.error} />;
-  if (!schema.data || !values) return <Loading what="the form" />;
-  const fields = Object.entries(schema.data.properties);
-  const whole = problems.get("");
+  if (schema.error || form.model.error) return <Failed error={schema.error ?? form.model.error} />;
+  if (!schema.data || !form.draft) return <Loading what="the form" />;
+  const { draft, like, modelValues } = form;
+  const { properties, required } = schema.data;
+  const { values } = draft;
+  const fields = Object.entries(properties);
   const groups = [...new Set(fields.map(([, field]) => field["x-group"] ?? ""))];
-  const blocked = check.data === undefined || check.data.errors.length > 0;
-  const run = (start: boolean) =>
+  const hidden = fields.filter(([name, field]) => field["x-advanced"] && values[name] !== undefined && !isSame(field, values[name], undefined)).length;
+  const differing = modelValues ? fields.filter(([name, field]) => !isSame(field, values[name], modelValues[name])).length : 0;
+  // What is wrong is never out of sight.
+  const visible = (name: string) => problems.has(name) || isShown(properties[name]!, values, properties, advanced);
+
+  const run = ({ start, again }: { start: boolean; again: boolean }) =>
     make.mutate(
-      { protocol, values, label, seed, start, ...(threads ? { threads: Number(threads) } : {}) },
+      {
+        protocol,
+        values,
+        label: draft.label,
+        seed: draft.seed,
+        start,
+        again,
+        target: draft.target,
+        ...(draft.threads ? { threads: Number(draft.threads) } : {}),
+        ...(draft.target === "slurm" && draft.nodes ? { nodes: Number(draft.nodes) } : {}),
+      },
       {
         onSuccess: (made) => {
+          form.forget();
           if (made.reused) toast(`${made.run} has done this work already`);
           navigate(to.run(project, made.run));
         },
         onError: toastError,
       },
     );
+  const jump = (name: string) => {
+    const field = place.current?.querySelector(`[data-field="${CSS.escape(name)}"]`);
+    field?.scrollIntoView({ block: "center" });
+    field?.querySelector<HTMLElement>("input, select, textarea")?.focus({ preventScroll: true });
+  };
+  const Wizard = wizard ? wizardOf(properties[wizard]?.["x-wizard"])?.Component : undefined;
+  const ready = !form.pending && check?.errors.length === 0 && session.data?.role !== "viewer";
   return (
     <form
       className="form"
+      aria-label={protocol}
+      noValidate
       onSubmit={(event) => {
         event.preventDefault();
-        if (!blocked) run(true);
+        if (ready && !make.isPending) run({ start: true, again: false });
       }}
     >
-      <div className="run-head">
+      <div className="form-head">
         <div className="row">
           <h1 className="grow">{protocol}</h1>
           <button type="button" className="button plain" aria-label="Close the form" onClick={() => navigate(to.project(project))}>
             <Icon name="close" />
           </button>
         </div>
-        <p className="soft">{schema.data.description}</p>
-        <div className="resources">
-          <label>
-            Name
-            <input className="input" value={label} placeholder="optional" onChange={(event) => setLabel(event.target.value)} />
-          </label>
-          <label>
-            Threads
-            <input className="input" type="number" min={1} value={threads} placeholder="all" onChange={(event) => setThreads(event.target.value)} />
-          </label>
-          <label>
-            Seed
-            <input className="input" type="number" min={0} value={seed} onChange={(event) => setSeed(Number(event.target.value) || 0)} />
-          </label>
-        </div>
-        <div className="row" role="group" aria-label="Level">
-          <button type="button" className={advanced ? "button" : "button on"} aria-pressed={!advanced} onClick={() => setAdvanced(false)}>
-            Normal
-          </button>
-          <button type="button" className={advanced ? "button on" : "button"} aria-pressed={advanced} onClick={() => setAdvanced(true)}>
-            Advanced
-          </button>
-        </div>
       </div>
-      <div className="fields">
+      <div className="fields" ref={place}>
+        <p className="soft about">{schema.data.description}</p>
+        <ResourcesBlock project={project} protocol={protocol} draft={draft} onChange={form.change} />
+        <div className="row wrap level">
+          <div className="row" role="group" aria-label="Level">
+            <button type="button" className={advanced ? "button" : "button on"} aria-pressed={!advanced} onClick={() => setAdvanced(false)}>
+              Normal
+            </button>
+            <button type="button" className={advanced ? "button on" : "button"} aria-pressed={advanced} onClick={() => setAdvanced(true)}>
+              Advanced{!advanced && hidden > 0 && ` (${hidden} set)`}
+            </button>
+          </div>
+          {(form.restored || differing > 0) && (
+            <span className="soft">
+              {like ? `Copy of ${like}: ${differing ? `${counted(differing, "value")} ${differing === 1 ? "differs" : "differ"}` : "the same values"}` : "As you left it."}{" "}
+              <button type="button" className="button fix" onClick={form.restart}>
+                Start afresh
+              </button>
+            </span>
+          )}
+        </div>
         {groups.map((group) => {
-          const shown = fields.filter(([, field]) => (field["x-group"] ?? "") === group && isShown(field, values, schema.data.properties, advanced));
+          const shown = fields.filter(([name, field]) => (field["x-group"] ?? "") === group && visible(name));
           if (shown.length === 0) return null;
           return (
-            <fieldset key={group}>
-              {group && <legend>{group}</legend>}
+            <fieldset key={group} className="group">
+              <legend className={group ? undefined : "hidden"}>{group || "Inputs and parameters"}</legend>
               {shown.map(([name, field]) => (
                 <Field
                   key={name}
@@ -113,57 +130,51 @@ export default function FormPanel({ project, protocol, given: { like = "", ...gi
                   protocol={protocol}
                   name={name}
                   field={field}
-                  required={schema.data.required.includes(name)}
+                  required={required.includes(name)}
                   value={values[name]}
                   problem={problems.get(name)}
+                  advice={check?.advice.filter((each) => each.field === name) ?? []}
+                  automatic={check?.automatic?.[name]}
+                  absent={machine.data?.absent[name] ?? {}}
+                  model={modelValues ? { run: like, value: modelValues[name] } : undefined}
+                  proposed={form.chosen.has(name)}
                   number={number}
-                  onChange={(value) => setValues({ ...values, [name]: value })}
+                  onChange={(value) => form.write({ [name]: value })}
+                  onPropose={(value) => form.propose(name, value)}
+                  onWizard={() => setWizard(name)}
                 />
               ))}
             </fieldset>
           );
         })}
       </div>
-      <div className="form-foot">
-        {whole && (
-          <div className="notice bad" role="alert">
-            {whole.message} <span className="cure">{whole.cure}</span>
-          </div>
-        )}
-        {check.error && <Failed error={check.error} />}
-        {check.data?.advice.map((text) => (
-          <div key={text} className="notice advice">
-            {text}
-          </div>
-        ))}
-        <div className="row">
-          <span className="soft grow" aria-live="polite">
-            {blocked ? missing(check.data?.errors ?? [], schema.data.properties) : check.data?.why}
-          </span>
-          <button type="button" className="button" disabled={blocked || make.isPending} onClick={() => run(false)}>
-            Save as draft
-          </button>
-          <button type="submit" className="button main" disabled={blocked || make.isPending}>
-            <Icon name="play" /> Execute
-          </button>
-        </div>
-      </div>
+      <FormFoot
+        project={project}
+        schema={schema.data}
+        check={check}
+        error={form.check.error}
+        pending={form.pending}
+        busy={make.isPending}
+        mayRun={session.data?.role !== "viewer"}
+        onJump={jump}
+        onRun={run}
+      />
+      {Wizard && (
+        <Suspense fallback={null}>
+          <Wizard
+            project={project}
+            protocol={protocol}
+            name={wizard}
+            field={properties[wizard]!}
+            values={values}
+            onClose={() => setWizard("")}
+            onWrite={(found: Values) => {
+              form.write(found);
+              setWizard("");
+            }}
+          />
+        </Suspense>
+      )}
     </form>
   );
-}
-
-/** What keeps the form from running, in a line. */
-function missing(errors: { field: string }[], properties: Record<string, { "x-label": string }>): string {
-  const names = errors.filter((each) => each.field).map((each) => properties[each.field]?.["x-label"] ?? each.field);
-  return names.length ? `Still to do: ${names.join(", ")}` : "";
-}
-
-/** A value once it has not changed for a moment. */
-function useSettled<T>(value: T, delay: number): T {
-  const [settled, setSettled] = useState(value);
-  useEffect(() => {
-    const timer = setTimeout(() => setSettled(value), delay);
-    return () => clearTimeout(timer);
-  }, [value, delay]);
-  return settled;
 }

@@ -5,8 +5,10 @@ import { memo } from "react";
 import type { Progress, RunNode } from "../api/schema";
 import { duration, number } from "../ui/format";
 import { StateBadge } from "../ui/StateBadge";
-import type { JobNode } from "./Canvas";
+import type { JobNode } from "./boxes";
+import { Chips } from "./Chips";
 import { stateColour } from "./colours";
+import { Thumbnail } from "./Thumbnail";
 
 /** Share of the work that is done, or null when nobody knows. */
 export const share = (progress: Progress): number | null => (progress.total ? Math.min(1, progress.done / progress.total) : null);
@@ -25,34 +27,32 @@ export function ProgressBar({ progress }: { progress: Progress }) {
   );
 }
 
-const failed = (node: RunNode): number => Object.values(node.failed_items).reduce((sum, count) => sum + count, 0);
+/** Failed items of all kinds together. */
+export const failedItems = (node: RunNode): number => Object.values(node.failed_items).reduce((sum, count) => sum + count, 0);
 
-export const JobBox = memo(function JobBox({ data: { node }, selected }: NodeProps<JobNode>) {
-  const bad = failed(node);
+export const JobBox = memo(function JobBox({ data: { node, project, faded }, selected }: NodeProps<JobNode>) {
+  const bad = failedItems(node);
   return (
-    <div className={selected ? "job selected" : "job"} style={{ borderLeftColor: stateColour(node.state) }}>
-      <Handle type="target" position={Position.Left} isConnectable={false} />
-      <div className="head">
-        <span className="mono">{node.run}</span>
-        <StateBadge state={node.state} />
+    <div className={`job ${selected ? "selected" : ""} ${faded ? "faded" : ""}`} style={{ borderLeftColor: stateColour(node.state) }}>
+      <Handle type="target" position={Position.Top} isConnectable={false} />
+      <div className="words">
+        <div className="head">
+          <span className="mono">{node.run}</span>
+          <StateBadge state={node.state} />
+        </div>
+        <strong title={node.label || node.protocol}>{node.label || node.protocol}</strong>
+        <small className="soft">{node.label ? node.protocol : "\u00a0"}</small>
       </div>
-      <strong title={node.label || node.protocol}>{node.label || node.protocol}</strong>
-      {node.label && <small className="soft">{node.protocol}</small>}
+      <Thumbnail project={project} node={node} />
       {node.progress && node.state === "running" ? (
         <ProgressBar progress={node.progress} />
       ) : (
         <div className="chips">
-          {node.outputs
-            .filter((each) => each.count !== null)
-            .map((each) => (
-              <span key={each.name} className="chip">
-                {number(each.count)} {each.name}
-              </span>
-            ))}
           {bad > 0 && <span className="chip bad">{bad} failed</span>}
+          <Chips project={project} node={node} />
         </div>
       )}
-      <Handle type="source" position={Position.Right} isConnectable={false} />
+      <Handle type="source" position={Position.Bottom} isConnectable={false} />
     </div>
   );
 });

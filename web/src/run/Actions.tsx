@@ -2,22 +2,40 @@
 
 import { useState } from "react";
 import { ACTIVE } from "../api/graph";
+import { download } from "../api/project";
 import { useRunActions } from "../api/queries";
-import type { RunDetail } from "../api/schema";
+import type { RunDetail, RunNode } from "../api/schema";
 import { navigate, to } from "../router";
-import { Dialog } from "../ui/Dialog";
-import { counted } from "../ui/format";
 import { Icon } from "../ui/Icon";
-import { toast, toastError } from "../ui/Toasts";
+import { Menu, type Action } from "../ui/Menu";
+import { toastError } from "../ui/Toasts";
+import { CopyBranch } from "./CopyBranch";
 
 /** States from which a run goes on where it was left. */
 const RESUMES = new Set(["failed", "stopped", "lost"]);
 
-export function Actions({ project, run }: { project: string; run: RunDetail }) {
+interface Props {
+  project: string;
+  run: RunDetail;
+  nodes: readonly RunNode[];
+  mayChange: boolean;
+  onDelete: (run: string) => void;
+}
+
+export function Actions({ project, run, nodes, mayChange, onDelete }: Props) {
   const actions = useRunActions(project);
-  const [deleting, setDeleting] = useState(false);
+  const [copying, setCopying] = useState(false);
   const active = ACTIVE.has(run.state);
-  const open = (made: { run: string }) => navigate(to.run(project, made.run));
+  const restart = () => actions.restart.mutate(run.run, { onSuccess: (made) => navigate(to.run(project, made.run)), onError: toastError });
+  const files: Action[] = [
+    { icon: "download", text: "Workflow up to here", href: download.workflow(project, run.run) },
+    { icon: "download", text: "HTML report", href: download.report(project, run.run) },
+  ];
+  const changes: Action[] = [
+    { icon: "branch", text: "Copy the branch …", onChoose: () => setCopying(true) },
+    ...(!active && run.state !== "draft" ? [{ icon: "restart", text: "Restart as a new run", onChoose: restart } as const] : []),
+    ...(active ? [] : [{ icon: "trash", text: "Delete …", danger: true, onChoose: () => onDelete(run.run) } as const]),
+  ];
   return (
     <div className="row wrap">
       {run.state === "finished" && (
@@ -25,70 +43,42 @@ export function Actions({ project, run }: { project: string; run: RunDetail }) {
           <Icon name="chart" /> Analyze results
         </button>
       )}
-      {run.protocol === "pick.manual" && run.state === "needs-you" && (
-        <button type="button" className="button main" onClick={() => navigate(to.pick(project, run.run))}>
-          <Icon name="circle" /> Pick particles
-        </button>
-      )}
-      {run.state === "draft" && (
-        <button type="button" className="button main" onClick={() => actions.start.mutate({ run: run.run }, { onError: toastError })}>
-          <Icon name="play" /> Start
-        </button>
-      )}
-      {RESUMES.has(run.state) && (
-        <button type="button" className="button main" onClick={() => actions.start.mutate({ run: run.run }, { onError: toastError })}>
-          <Icon name="play" /> Resume
-        </button>
-      )}
-      {active && (
-        <button type="button" className="button" disabled={actions.stop.isPending} onClick={() => actions.stop.mutate(run.run, { onError: toastError })}>
-          <Icon name="stop" /> {actions.stop.isPending ? "Stopping …" : "Stop"}
-        </button>
-      )}
-      {!active && run.state !== "draft" && (
-        <button type="button" className="button" onClick={() => actions.restart.mutate(run.run, { onSuccess: open, onError: toastError })}>
-          <Icon name="restart" /> Restart
-        </button>
-      )}
-      <button type="button" className="button" onClick={() => navigate(`${to.form(project, run.protocol, { like: run.run })}`)}>
-        <Icon name="copy" /> Copy
-      </button>
-      {!active && (
-        <button type="button" className="button plain danger" aria-label="Delete" onClick={() => setDeleting(true)}>
-          <Icon name="trash" />
-        </button>
-      )}
-      {deleting && (
-        <Dialog title={`Delete ${run.run}?`} onClose={() => setDeleting(false)}>
-          <p>
-            It goes to the trash, from where it can be brought back.
-            {run.dependents.length > 0 && ` ${counted(run.dependents.length, "run")} depend on it and go too: ${run.dependents.join(", ")}.`}
-          </p>
-          <div className="actions">
-            <button type="button" className="button" onClick={() => setDeleting(false)}>
-              Keep it
+      {mayChange && (
+        <>
+          {run.protocol === "pick.manual" && run.state === "needs-you" && (
+            <button type="button" className="button main" onClick={() => navigate(to.pick(project, run.run))}>
+              <Icon name="circle" /> Pick particles
             </button>
-            <button
-              type="button"
-              className="button danger"
-              onClick={() =>
-                actions.remove.mutate(
-                  { run: run.run, withDependents: run.dependents.length > 0 },
-                  {
-                    onSuccess: (gone) => {
-                      toast(`${gone.join(", ")} moved to the trash`);
-                      navigate(to.project(project));
-                    },
-                    onError: toastError,
-                  },
-                )
-              }
-            >
-              Delete
+          )}
+          {(run.state === "draft" || RESUMES.has(run.state)) && (
+            <button type="button" className="button main" disabled={actions.start.isPending} onClick={() => actions.start.mutate({ run: run.run }, { onError: toastError })}>
+              <Icon name="play" /> {run.state === "draft" ? "Start" : "Resume"}
             </button>
-          </div>
-        </Dialog>
+          )}
+          {run.watches && (
+            <button type="button" className="button main" disabled={actions.close.isPending} title="No more files will come: finish with those that are there" onClick={() => actions.close.mutate(run.run, { onError: toastError })}>
+              <Icon name="check" /> No more will come
+            </button>
+          )}
+          {active && (
+            <button type="button" className="button" disabled={actions.stop.isPending} title="What is finished is kept; it can be resumed" onClick={() => actions.stop.mutate(run.run, { onError: toastError })}>
+              <Icon name="stop" /> {actions.stop.isPending ? "Stopping …" : "Stop"}
+            </button>
+          )}
+          {RESUMES.has(run.state) && (
+            <button type="button" className="button" disabled={actions.restart.isPending} onClick={restart}>
+              <Icon name="restart" /> Restart
+            </button>
+          )}
+          <button type="button" className="button" onClick={() => navigate(to.form(project, run.protocol, { like: run.run }))}>
+            <Icon name="copy" /> Copy
+          </button>
+        </>
       )}
+      <Menu label="More" actions={[...files, ...(mayChange ? changes : [])]}>
+        <Icon name="more" />
+      </Menu>
+      {copying && <CopyBranch project={project} runs={[run.run]} nodes={nodes} onClose={() => setCopying(false)} />}
     </div>
   );
 }

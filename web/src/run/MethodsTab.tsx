@@ -11,7 +11,7 @@ interface Props {
   run: RunDetail;
 }
 
-function Copyable({ title, text }: { title: string; text: string }) {
+export function Copyable({ title, text }: { title: string; text: string }) {
   return (
     <section>
       <div className="row">

@@ -36,6 +36,11 @@ const paths = {
   list: "M4 6h16M4 12h16M4 18h16",
   cards: "M4 5h7v6H4zM13 5h7v6h-7zM4 13h7v6H4zM13 13h7v6h-7z",
   download: "M12 4v11M7 11l5 5 5-5M5 20h14",
+  upload: "M12 15V4M7 8l5-5 5 5M5 20h14",
+  more: "M5 12h.1M12 12h.1M19 12h.1",
+  note: "M6 4h9l4 4v12H6zM9 12h7M9 16h5",
+  disk: "M4 6h16v5H4zM4 13h16v5H4zM7 8.5v.1M7 15.5v.1",
+  folder: "M4 6h6l2 2h8v10H4z",
   tag: "M4 4h8l8 8-8 8-8-8zM8 8v.1",
 } as const;
 

@@ -28,3 +28,9 @@ export const moment = (seconds: number): string =>
   new Date(seconds * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 export const counted = (count: number, word: string): string => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
+
+/** Bytes as people read them. */
+export function bytes(size: number): string {
+  const power = size < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(size) / 3));
+  return `${number(Number((size / 1000 ** power).toPrecision(3)))} ${["B", "kB", "MB", "GB", "TB"][power]}`;
+}

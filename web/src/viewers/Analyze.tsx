@@ -1,6 +1,6 @@
 /** "Analyze results": the panels of a run's report, and a viewer for each of its outputs. */
 
-import { useEffect } from "react";
+import { Suspense, useEffect } from "react";
 import { usePanels, useRun } from "../api/queries";
 import type { Panel } from "../api/schema";
 import { navigate, to } from "../router";
@@ -27,6 +27,8 @@ export default function Analyze({ project, run, output, viewer }: Props) {
   }, [project, run]);
   const outputs = Object.keys(data?.outputs ?? {});
   const tabs = [["", "Report"] as const, ...outputs.map((name) => [name, name] as const)];
+  const fitting = viewersOf(data?.outputs[output]?.kind ?? "");
+  const shown = fitting.find((each) => each.id === viewer) ?? fitting[0];
   return (
     <div className="analyze" role="region" aria-label={`Results of ${run}`}>
       <div className="analyze-head">
@@ -45,11 +47,20 @@ export default function Analyze({ project, run, output, viewer }: Props) {
       {!data && !error && <Loading what="the run" />}
       {data && (
         <>
-          <Tabs label="Results" tabs={tabs} value={output} onChange={(name) => navigate(to.analyze(project, run, name))} />
-          {output === "" ? (
-            <Report project={project} run={run} state={data.state} />
-          ) : (
-            <OutputViewers key={output} project={project} run={run} output={output} kind={data.outputs[output]?.kind ?? ""} viewer={viewer} />
+          <div className="analyze-tabs">
+            <Tabs label="Results" tabs={tabs} value={output} onChange={(name) => navigate(to.analyze(project, run, name))} />
+            {output !== "" && shown && fitting.length > 1 && (
+              <Tabs label="Viewers" tabs={fitting.map((each) => [each.id, each.title] as const)} value={shown.id} onChange={(id) => navigate(to.analyze(project, run, output, id) + location.search, { replace: true })} />
+            )}
+          </div>
+          {output === "" && <Report project={project} run={run} state={data.state} />}
+          {output !== "" && !data.outputs[output] && <Empty>{run} has no output “{output}”.</Empty>}
+          {output !== "" && data.outputs[output] && shown && (
+            <div className="viewer">
+              <Suspense fallback={<Loading what={shown.title} />}>
+                <shown.Component key={output} project={project} output={`${run}.${output}`} kind={data.outputs[output].kind} />
+              </Suspense>
+            </div>
           )}
         </>
       )}
@@ -81,21 +92,5 @@ function Drawn({ panel }: { panel: Panel }) {
       <div dangerouslySetInnerHTML={{ __html: panel.html }} />
       {panel.caption && <p className="caption">{panel.caption}</p>}
     </div>
-  );
-}
-
-function OutputViewers({ project, run, output, kind, viewer }: Props & { kind: string }) {
-  const fitting = viewersOf(kind);
-  const shown = fitting.find((each) => each.id === viewer) ?? fitting[0];
-  if (!shown) return <Empty>Nothing shows {kind} yet.</Empty>;
-  return (
-    <>
-      {fitting.length > 1 && (
-        <Tabs label="Viewers" tabs={fitting.map((each) => [each.id, each.title] as const)} value={shown.id} onChange={(id) => navigate(to.analyze(project, run, output, id), { replace: true })} />
-      )}
-      <div className="viewer">
-        <shown.Component project={project} output={`${run}.${output}`} kind={kind} />
-      </div>
-    </>
   );
 }

@@ -35,6 +35,9 @@ Resize = Annotated[
     _known_as({"0": "sampling-rate", "1": "dimension", "2": "factor", "dimensions": "dimension", "sampling rate": "sampling-rate"}),
 ]
 
+PATCH = 1.5
+"""Boxes across the window of the local variance."""
+
 
 @dataclass(frozen=True)
 class Extracted(Outputs):
@@ -248,6 +251,18 @@ class Extract(
                 told[name] = f"{sampling} = {sampling.extent / picked:.4g} px of {picked:.4g} Å (picked on)"
         return told
 
+    def automatic(self) -> Mapping[str, Any]:
+        """Return the box, in the unit that it is asked for in, the circle of the background, and the window of the local variance."""
+        if self._unsized():
+            return {}
+        sampling = next(iter(self._samplings().values()))
+        sides = {"output-px": sampling.size, "input-px": sampling.input_pixels, "angstrom": sampling.extent}
+        return {
+            "box_size": round(sides[self.box_unit]),
+            "background_radius": sampling.size // 2,
+            "patch_size": round(PATCH * sampling.input_pixels),
+        }
+
     # -- the work -----------------------------------------------------------------------------------------------
 
     def run(self, job: Job) -> Extracted:
@@ -348,7 +363,7 @@ class Extract(
         box = item["box_size"] * item["bin_over"] / item["bin_under"]
         recipe = Recipe(
             dust_threshold=self.dust_threshold if self.remove_dust else None,
-            patch_size=(self.patch_size or round(1.5 * box)) if self.scores else None,
+            patch_size=(self.patch_size or round(PATCH * box)) if self.scores else None,
             **{name: getattr(self, name) for name in ("phase_flip", "invert", "normalisation", "background_radius")},
             **{name: getattr(self, name) for name in ("fill_borders", "float16", "weighted")},
         )

@@ -88,6 +88,9 @@ class CleanPicks(
     def _diameter(self) -> float | None:
         return self.diameter or self.coordinates.meta.get("diameter")
 
+    def automatic(self) -> Mapping[str, Any]:
+        return {"diameter": self._diameter()}
+
     def run(self, job: Job) -> Cleaned:
         work = self._work(job.root)
         result = job.map(self.alone().score, work, name="micrographs")

@@ -121,6 +121,9 @@ class PickConsensus(
         elif all(_names(each).isdisjoint(self._names) for each in self.coordinates):
             yield Hint("micrographs", "are not those of the coordinates: no name of one occurs in the other")
 
+    def automatic(self) -> Mapping[str, Any]:
+        return {"diameter": self._diameter or None}
+
     @property
     def _diameters(self) -> list[float]:
         return [float(each.meta["diameter"]) for each in self.coordinates if each.meta.get("diameter")]

@@ -109,6 +109,10 @@ class DeepPick(
         if self.coordinates is not None and self._lessons().is_empty():
             yield Hint("coordinates", "hold no pick on any of these micrographs: they are of others, or all disabled")
 
+    @classmethod
+    def absent(cls) -> Mapping[str, Mapping[str, str]]:
+        return {} if shutil.which("topaz") else {"engine": {"topaz": "The command topaz is not installed here."}}
+
     def fingerprint(self) -> Any:
         from cryoloom.numerics.learn.weights import shipped_weights
 

@@ -105,6 +105,9 @@ class ManualPick(
                 "coordinates", f"{f'lie on other micrographs ({example[0]} …)' if example else 'are none'}; pick at least 10 particles"
             )
 
+    def automatic(self) -> Mapping[str, Any]:
+        return {"diameter": self.known_diameter()}
+
     def known_diameter(self) -> float | None:
         """Return the particle's diameter, Å, from whichever parameter or input tells it."""
         if self.diameter is not None:

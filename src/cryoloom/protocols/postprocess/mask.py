@@ -107,9 +107,9 @@ class CreateMask(
     def run(self, job: Job) -> Masked:
         from cryoloom.numerics.masks.soft import OPERATIONS, border_distance
 
-        mask, threshold, pixel_size = self._mask_of(self.volume)
+        mask, threshold, pixel_size = self.mask_of(self.volume)
         if self.other is not None:
-            second, _, size = self._mask_of(self.other)
+            second, _, size = self.mask_of(self.other)
             if second.shape != mask.shape or abs(size / pixel_size - 1) > 1e-3:
                 raise Failure(
                     "maps-differ",
@@ -142,7 +142,7 @@ class CreateMask(
         )
         return Masked(Mask(items, job.root, meta={"pixel_size": pixel_size}))
 
-    def _mask_of(self, maps: Volume | Mask) -> tuple[Any, float | None, float]:
+    def mask_of(self, maps: Volume | Mask) -> tuple[Any, float | None, float]:
         """Return the soft mask around a map (a mask is one already), the threshold if there was one, and the pixel size."""
         from cryoloom.numerics.geometry.symmetry import point_group
         from cryoloom.numerics.masks.shapes import shape_mask
@@ -153,7 +153,7 @@ class CreateMask(
         if isinstance(maps, Mask):
             image = read_mrc(maps.file(row["mask_path"]))
             return image.data, None, float(maps.meta.get("pixel_size") or image.pixel_size)
-        volume, pixel_size = _mean_map(maps, row)
+        volume, pixel_size = mean_map(maps)
         diameter = None if self.diameter is None else self.diameter / pixel_size
         if self.shape != "surface" and diameter is not None:
             height = None if self.height is None else self.height / pixel_size
@@ -186,9 +186,11 @@ class CreateMask(
         return [MapSlices(title="Mask", volume=mask, caption="Slices of the soft mask through its centre.")]
 
 
-def _mean_map(volume: Volume, row: dict[str, Any]) -> tuple[Any, float]:
+def mean_map(volume: Volume) -> tuple[Any, float]:
+    """Return the mean of the half maps, or the map where there are none, and its pixel size."""
     import numpy as np
 
+    row = volume.items.row(0, named=True)
     paths = [row.get("half_map1_path"), row.get("half_map2_path")]
     maps = [read_mrc(volume.file(str(path))) for path in (paths if all(paths) else [row["volume_path"]])]
     data = np.mean([image.data for image in maps], axis=0, dtype=np.float32)

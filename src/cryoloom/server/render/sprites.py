@@ -26,8 +26,8 @@ from cryoloom.server.render.sources import behind, file_of
 from cryoloom.spec import WrongUse
 
 CAPTIONS = (
-    "class_id", "count", "distribution", "estimated_resolution", "accuracy_rotations", "accuracy_translations", "micrograph_id",
-    "micrograph_name", "x", "y", "score", "enabled",
+    "class_id", "count", "distribution", "resolution", "quality", "good", "estimated_resolution", "accuracy_rotations", "accuracy_translations",
+    "micrograph_id", "micrograph_name", "x", "y", "score", "enabled",
 )  # fmt: skip
 """Columns whose values go with an image, where its set has them."""
 SHARP = ("classes2d", "classes3d", "volume", "mask")
@@ -141,8 +141,11 @@ def captions(wanted: Sheet) -> Asset:
 
 def _cell(wanted: Sheet) -> int:
     """Return the side of a cell: the size asked for, or less where images are smaller or halve to less."""
-    if not wanted.files or not wanted.ids:
+    if not wanted.ids:
         return wanted.wish.size
+    if not wanted.files:
+        scales = [scale for scale in coordinate_scales(wanted.output.dataset).values() if scale]
+        return min(wanted.wish.size, _side(wanted.output, min(scales, default=1.0)))
     side = max(Images(wanted.output.dataset, wanted.ids[:1])[0].shape[-2:])
     return min(side // math.ceil(side / wanted.wish.size), wanted.wish.size)
 
@@ -156,9 +159,13 @@ def _grey_images(wanted: Sheet) -> list[NDArray[np.uint8]]:
     return [to_grey(shrink(each, cell)) for each in flat]
 
 
+def _side(output: OutputRef, pixel_size: float) -> int:
+    return max(8, round(ROOM * float(output.meta.get("diameter") or UNKNOWN) / pixel_size))
+
+
 def _around(wanted: Sheet) -> list[NDArray[Any]]:
-    """Return what lies around coordinates, in their order: boxes of `ROOM` diameters; beyond the border the nearest pixel."""
-    output, micrographs = wanted.output, behind(wanted.output, "micrographs")
+    """Return what lies around coordinates, in their order: boxes of `ROOM` diameters or what more fills a cell; beyond the border the nearest pixel."""
+    output, micrographs, cell = wanted.output, behind(wanted.output, "micrographs"), _cell(wanted)
     dataset, source = output.dataset, micrographs.dataset
     ids = pl.Series("id", wanted.ids, dtype=pl.Int64)
     rows = dataset.scan().filter(pl.col("id").is_in(ids.implode())).collect()
@@ -168,10 +175,9 @@ def _around(wanted: Sheet) -> list[NDArray[Any]]:
     found: dict[int, NDArray[Any]] = {}
     for (path, pixel_size), group in places.group_by("micrograph_path", "pixel_size", maintain_order=True):
         image = open_mrc(file_of(micrographs, str(path), "micrograph")).data
-        side = round(ROOM * float(output.meta.get("diameter") or UNKNOWN) / float(pixel_size))  # pyright: ignore[reportArgumentType]
+        factor = math.ceil(_side(output, float(pixel_size)) / cell)  # pyright: ignore[reportArgumentType]
         centres = np.rint(group.select("x", "y").to_numpy()).astype(np.int64)
-        factor = max(1, side // wanted.wish.size)
-        boxes = cut_boxes(image, centres, max(2, side // factor * factor))
-        found.update(zip(group["id"].to_list(), boxes, strict=True))
+        for number, centre in zip(group["id"].to_list(), centres, strict=True):
+            found[number] = shrink(cut_boxes(image, centre[None], cell * factor)[0], cell)
     blank = np.full((2, 2), np.nan, dtype=np.float32)  # of a micrograph that is not in the set
     return [found.get(number, blank) for number in wanted.ids]

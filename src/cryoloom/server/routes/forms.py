@@ -1,13 +1,18 @@
 """Filling a form: what fits an input, what is wrong with a value, what a run would give."""
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from cryoloom.app import catalogue
+from cryoloom.app.cluster import targets
 from cryoloom.app.compatibility import describe
+from cryoloom.app.doctor import processors
 from cryoloom.app.form_check import check_form
 from cryoloom.server.context import ProjectAt
+from cryoloom.server.form_models import Machine
 from cryoloom.server.models import FormCheck, Offer
 
 router = APIRouter(prefix="/api/projects/{project}/forms/{protocol}", tags=["forms"])
@@ -29,6 +34,11 @@ def offers(project: ProjectAt, protocol: str, name: str) -> list[dict[str, Any]]
 @router.post("/check", response_model=FormCheck)
 def check(project: ProjectAt, protocol: str, filled: Filled) -> dict[str, Any]:
     """Return what is wrong with which field, and what a run would give; nothing is made."""
-    found = check_form(project.folder, protocol, filled.values, seed=filled.seed)
-    errors = [dict(zip(("field", "message", "cure"), each, strict=True)) for each in found.errors]
-    return {"errors": errors, "advice": found.advice, "why": found.why, "preview": found.preview}
+    return asdict(check_form(project.folder, protocol, filled.values, seed=filled.seed))
+
+
+@router.get("/machine", response_model=Machine)
+def machine(project: ProjectAt, protocol: str) -> dict[str, Any]:
+    """Return the cores and places that a run can have, and which choices of the protocol this machine lacks."""
+    absent = {name: dict(choices) for name, choices in catalogue.protocol(protocol).absent().items()}
+    return {"cores": processors(), "targets": [asdict(target) for target in targets(project.root)], "absent": absent}

@@ -1,28 +1,33 @@
 """What happens in a project, as a stream of events (SSE); a browser that comes back says which it heard last."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
-import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
-from cryoloom.server.context import WatchAt
+from cryoloom.server.context import WatchAt, WorkplaceAt
+from cryoloom.server.events import Listener
 
 router = APIRouter(prefix="/api/projects/{project}", tags=["live"])
 
 
 @router.get("/events", response_class=StreamingResponse)
-async def events(request: Request, watch: WatchAt) -> StreamingResponse:
+async def events(request: Request, workplace: WorkplaceAt, watch: WatchAt) -> StreamingResponse:
     """Return changes of runs as they come: ``snapshot`` (as ``graph``), then ``runs`` with ``changed``, ``removed`` and ``places``."""
     heard = request.headers.get("last-event-id", "")
-    after = int(heard) if heard.isdecimal() else None
+    after = int(heard) if heard.isascii() and heard.isdecimal() and len(heard) < 20 else None
+    caller = getattr(request.state, "caller", None)
+    listener = Listener(asyncio.get_running_loop())
+    workplace.streams.admit()
 
     async def lines() -> AsyncIterator[bytes]:
-        async for change in watch.stream(after):
-            if change["data"] is None:
-                yield b": alive\n\n"
-            else:
-                data = orjson.dumps(change["data"], option=orjson.OPT_NON_STR_KEYS)
-                yield b"id: %d\nevent: %s\ndata: %s\n\n" % (change["id"], change["event"].encode(), data)
+        with workplace.streams.taken(caller.session if caller else "", listener):
+            async for change in watch.stream(after, listener):
+                yield (
+                    b": alive\n\n"
+                    if change is None
+                    else b"id: %d\nevent: %s\ndata: %s\n\n" % (change.id, change.event.encode(), change.text)
+                )
 
     return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from cryoloom.app.session import Project
 from cryoloom.engine.state import ACTIVE
 from cryoloom.server.context import ProjectAt, WatchAt, WorkplaceAt
-from cryoloom.server.models import Graph, Note, ProjectBrief
+from cryoloom.server.models import Graph, MethodsText, Note, ProjectBrief
 from cryoloom.spec import WrongUse
 
 router = APIRouter(prefix="/api/projects", tags=["projects"])
@@ -90,7 +90,20 @@ def graph(watch: WatchAt) -> dict[str, Any]:
     return watch.snapshot()
 
 
-@router.get("/{project}/room")
-def room(project: ProjectAt) -> list[dict[str, Any]]:
-    """Return the bytes of every run's files by what they are for."""
-    return project.room()
+@router.post("/{project}/copy", response_model=ProjectBrief, status_code=201)
+def copy(workplace: WorkplaceAt, project: ProjectAt, wanted: NewProject) -> dict[str, Any]:
+    """Copy a project, but for its trash, to a folder of another name beside it."""
+    return _brief(workplace.copy(project, wanted.name.strip()))
+
+
+@router.get("/{project}/methods", response_model=MethodsText)
+def methods(project: ProjectAt) -> dict[str, str]:
+    """Return the methods section of all that the run finished last rests on."""
+    told = project.methods()
+    return {"text": told.page, "bibtex": told.bibtex}
+
+
+@router.get("/{project}/disk")
+def disk(project: ProjectAt) -> dict[str, int]:
+    """Return the bytes of every run, and of the trash."""
+    return project.disk_use()

@@ -42,9 +42,10 @@ def rows(
     descending: bool = False,
     offset: int = 0,
     limit: Annotated[int, Query(ge=0, le=ROWS)] = 200,
+    mark: str | None = None,
 ) -> dict[str, Any]:
-    """Return some rows of an output, sorted and filtered."""
-    return page(output, columns=columns, where=where, sort=sort, descending=descending, offset=offset, limit=limit)
+    """Return some rows of an output, sorted and filtered, and whether each follows another rule, `mark`."""
+    return page(output, columns=columns, where=where, sort=sort, descending=descending, offset=offset, limit=limit, mark=mark)
 
 
 @router.get("/report", response_class=FileResponse)

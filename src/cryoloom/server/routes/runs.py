@@ -6,10 +6,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from cryoloom.app import catalogue
+from cryoloom.app.compatibility import takers
+from cryoloom.app.references import kind_of
 from cryoloom.app.session import Project, Run
 from cryoloom.engine.state import ACTIVE, State
 from cryoloom.server.context import ProjectAt, RunAt, WatchAt
-from cryoloom.server.models import Logged, Made, Problem, RunDetail
+from cryoloom.server.models import Logged, Made, Problem, RunDetail, Taker
 from cryoloom.spec import CryoloomError
 
 router = APIRouter(prefix="/api/projects/{project}/runs", tags=["runs"])
@@ -144,14 +146,6 @@ def delete(project: ProjectAt, run: RunAt, watch: WatchAt, with_dependents: bool
     return gone
 
 
-@router.post("/{run}/restore", response_model=list[str])
-def restore(project: ProjectAt, run: str, watch: WatchAt) -> list[str]:
-    """Bring a run back from the trash, with what is there and depends on it."""
-    project.restore(run, with_dependents=True)
-    watch.hurry()
-    return project.trash()
-
-
 @router.get("/{run}/log", response_model=Logged)
 def log(run: RunAt, after: int = 0) -> dict[str, Any]:
     """Return what a run printed, from byte `after` on; a negative one counts from the end."""
@@ -169,6 +163,16 @@ def log(run: RunAt, after: int = 0) -> dict[str, Any]:
                 found += file.read(PIECE - len(found))
         skipped += length
     return {"text": found.decode(errors="replace"), "offset": begin + len(found), "size": size}
+
+
+@router.get("/{run}/next", response_model=list[Taker])
+def following(run: RunAt) -> list[dict[str, Any]]:
+    """Return the protocols that take an output of a run."""
+    kinds = dict.fromkeys(kind_of(output).kind for output in run.outputs)
+    return [
+        {"protocol": protocol, "step": protocol.partition(".")[0], "input": name, "kinds": fitting}
+        for protocol, name, fitting in takers(kinds)
+    ]
 
 
 @router.get("/{run}/events")

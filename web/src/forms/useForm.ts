@@ -1,0 +1,66 @@
+/** The state of a form: what it holds, what was there before, and what the server says of it. */
+
+import { useEffect, useMemo, useState } from "react";
+import { useFormCheck, useRun } from "../api/queries";
+import { draftKey, emptyDraft, keepDraft, readDraft, type Draft } from "./drafts";
+import { valuesOf, type Values } from "./values";
+
+const PAUSE = 200;
+
+export function useForm(project: string, protocol: string, given: Record<string, string>) {
+  const { like = "", ...inputs } = given;
+  const key = draftKey(project, protocol, given);
+  const model = useRun(project, like);
+  const [kept] = useState(() => readDraft(key));
+  const [changed, setChanged] = useState<Draft | null>(kept);
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+
+  const modelValues = useMemo(() => (model.data ? valuesOf(model.data) : null), [model.data]);
+  const begin = useMemo<Draft | null>(() => {
+    if (!like) return emptyDraft(inputs);
+    return modelValues && { ...emptyDraft({ ...modelValues, ...inputs }), seed: model.data?.seed ?? 0 };
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- the address makes a new form
+  }, [like, modelValues]);
+  const draft = changed ?? begin;
+
+  const change = (part: Partial<Draft>) => {
+    if (!draft) return;
+    const next = { ...draft, ...part };
+    setChanged(next);
+    keepDraft(key, next);
+  };
+  const write = (values: Values) => {
+    setChosen(new Set([...chosen].filter((name) => !(name in values))));
+    change({ values: { ...draft?.values, ...values } });
+  };
+  /** Fill an input in the place of somebody; several of them may do so at once. */
+  const propose = (name: string, value: string) => {
+    setChosen((before) => new Set(before).add(name));
+    setChanged((before) => {
+      const from = before ?? begin;
+      return from && { ...from, values: { [name]: value, ...from.values } };
+    });
+  };
+  const restart = () => {
+    keepDraft(key, null);
+    setChosen(new Set());
+    setChanged(null);
+  };
+
+  const settled = useSettled(draft?.values, PAUSE);
+  const check = useFormCheck(project, protocol, settled ?? {}, draft?.seed ?? 0);
+  const pending = settled !== draft?.values || check.isPlaceholderData || check.data === undefined;
+  return { draft, change, write, propose, restart, forget: () => keepDraft(key, null), chosen, restored: kept !== null && changed !== null, like, model, modelValues, check, pending };
+}
+
+export type Form = ReturnType<typeof useForm>;
+
+/** A value once it has not changed for a moment. */
+export function useSettled<T>(value: T, delay: number): T {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), delay);
+    return () => clearTimeout(timer);
+  }, [value, delay]);
+  return settled;
+}

@@ -1,0 +1,77 @@
+/** A rule over the columns of a set: applied with Enter or after a pause, and what is wrong with it beside it. */
+
+import { useEffect, useId, useRef, useState } from "react";
+import { ApiError } from "../api/client";
+import { useCount } from "../api/sets";
+import { useSettled } from "../ui/useSettled";
+import "./rule-box.css";
+
+/** Rules that people write for sets with these columns. */
+const EXAMPLES = ["score > 0.75", "ctf_resolution < 6", "count > 100", "motion_total < 50", "fsc > 0.143", "id < 100"];
+
+interface Props {
+  project: string;
+  output: string;
+  where: string;
+  columns: readonly string[];
+  label?: string;
+  onRule: (where: string) => void;
+}
+
+export function RuleBox({ project, output, where, columns, label = "Filter", onRule }: Props) {
+  const [text, setText] = useState(where);
+  const given = useRef(where);
+  useEffect(() => {
+    if (where !== given.current) setText(where); // somebody else changed it: a brush, the address
+    given.current = where;
+  }, [where]);
+  const settled = useSettled(text.trim(), 500);
+  const { data, error, isPlaceholderData } = useCount(project, output, settled);
+  const good = !error && data !== undefined && !isPlaceholderData;
+  useEffect(() => {
+    if (good && settled !== given.current && settled === text.trim()) {
+      given.current = settled;
+      onRule(settled);
+    }
+  }, [good, settled, text, onRule]);
+  const id = useId();
+  const problem = settled === text.trim() && error ? error : null;
+  return (
+    <form
+      className="rule-box"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (good && settled === text.trim()) onRule(settled);
+      }}
+    >
+      <label htmlFor={id}>{label}</label>
+      <input
+        id={id}
+        className="input mono"
+        value={text}
+        placeholder={`such as ${EXAMPLES.find((each) => columns.includes(each.split(" ")[0] ?? "")) ?? ""}`}
+        spellCheck={false}
+        autoComplete="off"
+        aria-invalid={problem !== null}
+        aria-describedby={problem ? `${id}-problem` : undefined}
+        onChange={(event) => setText(event.target.value)}
+        onKeyDown={(event) => {
+          if (event.key === "Escape" && text) {
+            event.preventDefault();
+            setText("");
+          }
+        }}
+      />
+      {text && (
+        <button type="button" className="button plain" onClick={() => setText("")}>
+          Clear rule
+        </button>
+      )}
+      {problem && (
+        <span id={`${id}-problem`} className="rule-problem" role="alert">
+          {problem instanceof ApiError ? `${problem.problem.message.replace(/^--where /, "")} ${problem.problem.cure ?? ""}` : String(problem)}
+        </span>
+      )}
+    </form>
+  );
+}
