@@ -23,6 +23,7 @@ from cryoloom.server import routes
 from cryoloom.server.context import Workplace
 from cryoloom.server.guard import Refused, error_record
 from cryoloom.server.models import Refusal
+from cryoloom.server.pickings import Pickings
 from cryoloom.spec import CryoloomError, Failure, WrongUse
 
 NOT_FOUND = (
@@ -47,7 +48,7 @@ def make_app(root: Path, roots: Iterable[Path] = ()) -> FastAPI:
     unpublished = {"docs_url": None, "redoc_url": None, "openapi_url": None}
     refusals: dict[int | str, dict[str, Any]] = {"4XX": {"model": Refusal}}
     app = FastAPI(title="cryoloom", version=cryoloom.__version__, lifespan=lifespan, responses=refusals, **unpublished)
-    app.state.workplace = workplace
+    app.state.workplace, app.state.pickings = workplace, Pickings()
     for module in iter_modules(routes.__path__, routes.__name__ + "."):
         app.include_router(import_module(module.name).router)
     app.add_exception_handler(Exception, _unexpected)
