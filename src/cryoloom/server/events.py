@@ -183,9 +183,7 @@ class Watch:
         self._stamps[folder.id] = stamp
         return node
 
-    def _tell(
-        self, nodes: dict[str, dict[str, Any]], places: dict[str, Place], changed: list[dict[str, Any]], removed: list[str]
-    ) -> None:
+    def _tell(self, nodes: dict[str, dict[str, Any]], places: dict[str, Place], changed: list[dict[str, Any]], removed: list[str]) -> None:
         moved = {name: place for name, place in places.items() if self.places.get(name) != place}
         text = _json({"changed": changed, "removed": removed, "places": moved})
         with self._lock:
