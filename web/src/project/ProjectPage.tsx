@@ -26,6 +26,7 @@ import "./project-page.css";
 const RunPanel = lazy(() => import("../run/RunPanel"));
 const FormPanel = lazy(() => import("../forms/FormPanel"));
 const Analyze = lazy(() => import("../viewers/Analyze"));
+const Picker = lazy(() => import("../viewers/picker/Picker"));
 const Compare = lazy(() => import("../run/Compare"));
 
 export default function ProjectPage({ project }: { project: string }) {
@@ -86,7 +87,7 @@ export default function ProjectPage({ project }: { project: string }) {
           <Icon name="folder" /> Project
         </Menu>
       </TopBar>
-      <div className="project">
+      <div className="project" inert={room === "analyze" || room === "compare" || room === "pick"}>
         {mayChange && <ProtocolTree project={project} run={open} searching={searching} onChoose={(protocol, inputs) => navigate(to.form(project, protocol, inputs))} />}
         <main className="middle" aria-label="Runs">
           {nodes && nodes.length > 0 && <RunBar project={project} nodes={nodes} mode={mode} filter={filter} found={listed.length} />}
@@ -117,6 +118,11 @@ export default function ProjectPage({ project }: { project: string }) {
           </aside>
         )}
       </div>
+      {room === "pick" && (
+        <Suspense fallback={<Loading what="the picker" />}>
+          <Picker key={name} project={project} run={name} />
+        </Suspense>
+      )}
       {(room === "analyze" || room === "compare") && (
         <Boundary at={path.join("/")}>
           <Suspense fallback={<Loading what="the viewer" />}>
