@@ -58,6 +58,7 @@ export const to = {
   project: (project: string) => (current.path[1] === project ? inProject(project) + search() : inProject(project)),
   run: (project: string, run: string, tab = "") => inProject(project, "run", run, tab) + search(),
   form: (project: string, protocol: string, inputs: Record<string, string> = {}) => inProject(project, "new", protocol) + search(inputs),
+  pick: (project: string, run: string) => inProject(project, "pick", run) + search(),
   analyze: (project: string, run: string, output = "", viewer = "") => inProject(project, "analyze", run, output, viewer) + search(),
   compare: (project: string, first: string, second: string) => inProject(project, "compare", first, second) + search(),
   /** Two outputs with maps, ``RUN.OUTPUT`` both, side by side; without a second one, to choose it. */

@@ -13,6 +13,12 @@ class Problem(BaseModel):
     cure: str = ""
 
 
+class Refusal(BaseModel):
+    """The answer to what cannot be done."""
+
+    error: Problem
+
+
 class ProjectBrief(BaseModel):
     """A line of the list of projects."""
 
@@ -285,6 +291,90 @@ class Logged(BaseModel):
     text: str
     offset: int
     size: int
+
+
+class PickingEstimates(BaseModel):
+    """How well the model of a picking does, by cross-validation, and how many particles it was shown."""
+
+    precision: float
+    recall: float
+    particles: int
+
+
+class PickedMicrograph(BaseModel):
+    """A micrograph of a picking: its size in px, picks by hand and of the model, how far it has come; `weighted`: its picture is dose-weighted."""
+
+    id: int
+    name: str
+    width: int
+    height: int
+    pixel_size: float
+    weighted: bool
+    manual: int
+    auto: int
+    state: str
+
+
+class Picking(BaseModel):
+    """A picking as a whole: `output` has its micrographs, `learning` is true while a model learns or picks."""
+
+    revision: int
+    output: str
+    diameter: float
+    least: float
+    trained: bool
+    estimates: PickingEstimates | None
+    can_undo: bool
+    learning: bool
+    count: int
+    next: int | None
+    micrographs: list[PickedMicrograph]
+
+
+class PickingRevision(BaseModel):
+    """Whether anything has changed."""
+
+    revision: int
+    learning: bool
+
+
+class Picks(BaseModel):
+    """The picks of a micrograph: number, x, y (px) and the model's score, null for those by hand; `region` is picked in whole."""
+
+    revision: int
+    micrograph: int
+    picks: list[tuple[int, float, float, float | None]]
+    region: tuple[float, float, float, float] | None
+    state: str
+
+
+class Picked(BaseModel):
+    """What an edit has done: numbers of new picks, the micrograph that is another now."""
+
+    revision: int
+    numbers: list[int] = []
+    micrograph: int | None = None
+    can_undo: bool
+    estimates: PickingEstimates | None
+
+
+class MicrographList(BaseModel):
+    """The micrographs that an output is of, column by column; `scores` tells how many picks have at least each of the scores `at`."""
+
+    output: str
+    micrographs: str
+    columns: dict[str, list[Any]]
+    units: dict[str, str]
+    scores: dict[str, list[float]] | None
+
+
+class MicrographPicks(BaseModel):
+    """Places on a micrograph in its px, their scores, and their diameter in px."""
+
+    x: list[float]
+    y: list[float]
+    score: list[float | None]
+    diameter: float | None
 
 
 class Made(BaseModel):

@@ -46,7 +46,7 @@ export default function Compare({ project, first, second, nodes }: Props) {
       {error && <Failed error={error} retry={() => void refetch()} />}
       {!data && !error && <Loading what="both runs" />}
       {data && (
-        <div className="compare">
+        <div className="compare" tabIndex={0} role="region" aria-label="Differences">
           <section>
             <h2>Asked</h2>
             {data.asked.length === 0 && <p className="soft">Both were asked the same.</p>}
@@ -121,9 +121,11 @@ function Output({ project, runs, output, told, maps }: { project: string; runs: 
         </p>
       )}
       {maps && (
-        <button type="button" className="button" onClick={() => navigate(to.compareMaps(project, `${runs[0]}.${output}`, `${runs[1]}.${output}`))}>
-          Maps side by side
-        </button>
+        <p>
+          <button type="button" className="button" onClick={() => navigate(to.compareMaps(project, `${runs[0]}.${output}`, `${runs[1]}.${output}`))}>
+            Maps side by side
+          </button>
+        </p>
       )}
       {told.fsc && <Curves project={project} runs={runs} output={output} />}
       {!told.same && <Apart title="" runs={runs} pairs={facts} />}
