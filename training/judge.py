@@ -27,6 +27,9 @@ JUDGED = Ranges(
 )  # fmt: skip
 """Where the acceptance of the method is judged: 100 to 300 Å, 1 to 3 µm; two species in nine of a family never trained on."""
 
+NOTHING = replace(JUDGED, empty=1.0, contaminants=4.0, carbon=0.5)
+"""No particles; contaminants of all kinds, and carbon on every second scene."""
+
 Array = NDArray[np.float64]
 
 
@@ -138,12 +141,11 @@ def acceptance(network: Detector) -> Iterator[str]:
     yield f"family never seen: {judge(families, network)}"
     small = replace(JUDGED, diameter=(60.0, 100.0), defocus=(8000.0, 8001.0))
     yield f"60 to 100 Å, 0.8 µm: {judge(validation(24, ranges=small, first=4 * UNSEEN), network)}"
-    nothing = replace(JUDGED, empty=1.0, contaminants=4.0, carbon=0.5)
-    dirty = validation(48, ranges=nothing, first=5 * UNSEEN)
+    dirty = validation(48, ranges=NOTHING, first=5 * UNSEEN)
     verdict = judge(dirty, network)
     yield f"no particles: {verdict}"
     yield f"their picks at 0.3, by ground: {grounds(dirty, verdict)}"
-    bare = validation(48, ranges=replace(nothing, contaminants=0.0), first=8 * UNSEEN)
+    bare = validation(48, ranges=replace(NOTHING, contaminants=0.0), first=8 * UNSEEN)
     yield f"no particles nor contaminants: {judge(bare, network)}"
     hard = replace(small, empty=0.0)
     scenes = [draw_scene(6 * UNSEEN + index, size=384, ranges=hard) for index in range(SHARED)]

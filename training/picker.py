@@ -22,7 +22,7 @@ from cryoloom.numerics.learn.detector_loss import TEMPTING, Targets, loss
 from cryoloom.numerics.learn.fit import Fit
 from cryoloom.numerics.learn.levelling import level
 from cryoloom.numerics.learn.weights import read_weights, write_weights
-from training.judge import acceptance, calibrate, judge, validation
+from training.judge import NOTHING, UNSEEN, acceptance, calibrate, judge, validation
 from training.scenes import DIRTY
 from training.shards import Drawn, read_shards, write_shards
 
@@ -135,7 +135,7 @@ def main() -> None:
         network = Detector()
         read_weights(network, arguments.weights)
         if arguments.action == "calibrate":
-            calibrate(network, validation(96))
+            calibrate(network, [*validation(96), *validation(48, ranges=NOTHING, first=UNSEEN + 2_345_600)])
             write_weights(network, arguments.weights)
         for line in acceptance(network):
             say(line)
