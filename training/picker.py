@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -87,7 +88,7 @@ def train(
         network.calibration.copy_(torch.tensor([1.0, 0.0]))
     taught = Taught(network).to(memory_format=torch.channels_last)
     fit, batches = Fit(taught, taught_loss, steps=steps, rate=rate, coarse=coarse), Batches(examples_of(drawn), batch, seed, crop=crop)
-    mean = fit.mean.detector
+    mean = cast(Taught, fit.mean).detector
     scenes, began, losses = validation(48), time.monotonic(), []
     for step in range(1, steps + 1):
         losses.append(fit.step(*batches.next()))
