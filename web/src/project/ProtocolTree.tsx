@@ -67,6 +67,7 @@ export function ProtocolTree({ project, run, searching, onChoose }: Props) {
   const next = useNextSteps(project, run);
   const choose = (protocol: string, inputs?: Record<string, string>) => {
     setRecent(rememberProtocol(protocol));
+    setSearch("");
     onChoose(protocol, inputs);
   };
   const move = (event: React.KeyboardEvent) => {
