@@ -8,7 +8,6 @@ from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -42,9 +41,15 @@ def make_app(root: Path, roots: Iterable[Path] = ()) -> FastAPI:
         yield
         workplace.close()
 
-    unpublished = {"docs_url": None, "redoc_url": None, "openapi_url": None}
-    refusals: dict[int | str, dict[str, Any]] = {"4XX": {"model": Refusal}}
-    app = FastAPI(title="cryoloom", version=cryoloom.__version__, lifespan=lifespan, responses=refusals, **unpublished)
+    app = FastAPI(
+        title="cryoloom",
+        version=cryoloom.__version__,
+        lifespan=lifespan,
+        responses={"4XX": {"model": Refusal}},
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
     app.state.workplace = workplace
     for module in iter_modules(routes.__path__, routes.__name__ + "."):
         app.include_router(import_module(module.name).router)

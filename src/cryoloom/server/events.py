@@ -183,9 +183,7 @@ class Watch:
         self._stamps[folder.id] = stamp
         return node
 
-    def _tell(
-        self, nodes: dict[str, dict[str, Any]], places: dict[str, tuple[int, int]], changed: list[dict[str, Any]], removed: list[str]
-    ) -> None:
+    def _tell(self, nodes: dict[str, dict[str, Any]], places: dict[str, Place], changed: list[dict[str, Any]], removed: list[str]) -> None:
         moved = {name: place for name, place in places.items() if self.places.get(name) != place}
         text = _json({"changed": changed, "removed": removed, "places": moved})
         with self._lock:
@@ -276,7 +274,7 @@ def _json(told: dict[str, Any]) -> bytes:
     return orjson.dumps(told, option=orjson.OPT_NON_STR_KEYS)
 
 
-def _places(nodes: dict[str, dict[str, Any]]) -> dict[str, tuple[int, int]]:
+def _places(nodes: dict[str, dict[str, Any]]) -> dict[str, Place]:
     ordered = sorted(nodes.values(), key=lambda node: (node["created"], node["run"]))
     return layout({node["run"]: [each["run"] for each in node["inputs"]] for node in ordered})
 
