@@ -58,8 +58,14 @@ export const to = {
   project: (project: string) => (current.path[1] === project ? inProject(project) + search() : inProject(project)),
   run: (project: string, run: string, tab = "") => inProject(project, "run", run, tab) + search(),
   form: (project: string, protocol: string, inputs: Record<string, string> = {}) => inProject(project, "new", protocol) + search(inputs),
+  pick: (project: string, run: string) => inProject(project, "pick", run) + search(),
   analyze: (project: string, run: string, output = "", viewer = "") => inProject(project, "analyze", run, output, viewer) + search(),
   compare: (project: string, first: string, second: string) => inProject(project, "compare", first, second) + search(),
+  /** Two outputs with maps, ``RUN.OUTPUT`` both, side by side; without a second one, to choose it. */
+  compareMaps: (project: string, first: string, second: string) => {
+    const [run = "", output = ""] = first.split(".", 2);
+    return inProject(project, "analyze", run, output, "compare") + search({ with: second });
+  },
   /** The present page with runs shown otherwise; an empty value takes a condition away. */
   shown: (change: Partial<Record<Shown, string>>) => location.pathname + search(change),
 };

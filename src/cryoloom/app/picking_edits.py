@@ -51,9 +51,14 @@ class Edits:
         return list(range(self._last - count + 1, self._last + 1))
 
     @property
-    def can_undo(self) -> bool:
-        """Return whether there is something to undo."""
-        return any(edit["do"] not in _LASTING for edit in _standing(self._edits))
+    def count(self) -> int:
+        """Return how many edits there were."""
+        return len(self._edits)
+
+    @property
+    def last(self) -> Edit | None:
+        """Return the edit that would be undone; None: there is none."""
+        return next((edit for edit in reversed(_standing(self._edits)) if edit["do"] not in _LASTING), None)
 
     @property
     def trained(self) -> bool:

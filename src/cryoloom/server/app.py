@@ -8,6 +8,8 @@ from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from pkgutil import iter_modules
+from threading import Thread
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,6 +23,7 @@ from cryoloom.server import routes
 from cryoloom.server.context import Workplace
 from cryoloom.server.guard import Refused, error_record
 from cryoloom.server.models import Refusal
+from cryoloom.server.pickings import Pickings
 from cryoloom.spec import CryoloomError, Failure, WrongUse
 
 NOT_FOUND = (
@@ -38,19 +41,21 @@ def make_app(root: Path, roots: Iterable[Path] = ()) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        Thread(target=import_module, args=("torch",), daemon=True).start()  # a second that the first map would have to wait
         yield
         workplace.close()
 
+    refusals: dict[int | str, dict[str, Any]] = {"4XX": {"model": Refusal}}
     app = FastAPI(
         title="cryoloom",
         version=cryoloom.__version__,
         lifespan=lifespan,
-        responses={"4XX": {"model": Refusal}},
+        responses=refusals,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
     )
-    app.state.workplace = workplace
+    app.state.workplace, app.state.pickings = workplace, Pickings()
     for module in iter_modules(routes.__path__, routes.__name__ + "."):
         app.include_router(import_module(module.name).router)
     app.add_exception_handler(Exception, _unexpected)

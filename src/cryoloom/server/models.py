@@ -293,6 +293,90 @@ class Logged(BaseModel):
     size: int
 
 
+class PickingEstimates(BaseModel):
+    """How well the model of a picking does, by cross-validation, and how many particles it was shown."""
+
+    precision: float
+    recall: float
+    particles: int
+
+
+class PickedMicrograph(BaseModel):
+    """A micrograph of a picking: its size in px, picks by hand and of the model, how far it has come; `weighted`: its picture is dose-weighted."""
+
+    id: int
+    name: str
+    width: int
+    height: int
+    pixel_size: float
+    weighted: bool
+    manual: int
+    auto: int
+    state: str
+
+
+class Picking(BaseModel):
+    """A picking as a whole: `output` has its micrographs, `learning` is true while a model learns or picks."""
+
+    revision: int
+    output: str
+    diameter: float
+    least: float
+    trained: bool
+    estimates: PickingEstimates | None
+    can_undo: bool
+    learning: bool
+    count: int
+    next: int | None
+    micrographs: list[PickedMicrograph]
+
+
+class PickingRevision(BaseModel):
+    """Whether anything has changed."""
+
+    revision: int
+    learning: bool
+
+
+class Picks(BaseModel):
+    """The picks of a micrograph: number, x, y (px) and the model's score, null for those by hand; `region` is picked in whole."""
+
+    revision: int
+    micrograph: int
+    picks: list[tuple[int, float, float, float | None]]
+    region: tuple[float, float, float, float] | None
+    state: str
+
+
+class Picked(BaseModel):
+    """What an edit has done: numbers of new picks, the micrograph that is another now."""
+
+    revision: int
+    numbers: list[int] = []
+    micrograph: int | None = None
+    can_undo: bool
+    estimates: PickingEstimates | None
+
+
+class MicrographList(BaseModel):
+    """The micrographs that an output is of, column by column; `scores` tells how many picks have at least each of the scores `at`."""
+
+    output: str
+    micrographs: str
+    columns: dict[str, list[Any]]
+    units: dict[str, str]
+    scores: dict[str, list[float]] | None
+
+
+class MicrographPicks(BaseModel):
+    """Places on a micrograph in its px, their scores, and their diameter in px."""
+
+    x: list[float]
+    y: list[float]
+    score: list[float | None]
+    diameter: float | None
+
+
 class Made(BaseModel):
     """A run that was asked for; `reused`: the same work had been done."""
 
@@ -307,6 +391,41 @@ class Session(BaseModel):
     role: str
     version: str
     folder: str
+
+
+class Orientations(BaseModel):
+    """Views of particles, counted in cells of equal area: rings from the north pole on, in each of them cells by rot from 0.
+
+    `why` says why there are none, where there are none.
+    """
+
+    why: str = ""
+    rings: list[int] = []
+    counts: list[int] = []
+    side: float = 0.0
+    particles: int = 0
+    symmetry: str = ""
+    spread: str = ""
+    coverage: float = 0.0
+    parts: dict[str, list[int]] = {}
+    volume: str | None = None
+
+
+class MapRow(BaseModel):
+    """A row of a set of maps: which it has."""
+
+    id: int
+    which: list[str]
+    class_id: int | None = None
+
+
+class Companion(BaseModel):
+    """An output with maps on the grid of another."""
+
+    output: str
+    label: str
+    kind: str
+    maps: list[MapRow]
 
 
 class Deleted(BaseModel):

@@ -6,10 +6,13 @@ import type { Problem } from "./schema";
 export class ApiError extends Error {
   readonly problem: Problem;
   readonly status: number;
+  /** All of the answer, which may say more. */
+  readonly told: unknown;
 
-  constructor(status: number, problem: Problem) {
+  constructor(status: number, problem: Problem, told?: unknown) {
     super(problem.message);
     this.status = status;
+    this.told = told;
     this.problem = problem;
   }
 }
@@ -40,12 +43,14 @@ export const at = {
 export async function answered(response: Response): Promise<Response> {
   if (response.ok) return response;
   let problem: Problem = { code: `CL-http-${response.status}`, message: `The server answered ${response.status}.`, cure: "" };
+  let told: unknown;
   try {
-    problem = ((await response.json()) as { error: Problem }).error;
+    told = await response.json();
+    problem = (told as { error: Problem }).error;
   } catch {
     // not one of our answers: what the number says is all there is
   }
-  throw new ApiError(response.status, problem);
+  throw new ApiError(response.status, problem, told);
 }
 
 async function answer<T>(response: Response): Promise<T> {

@@ -232,6 +232,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/outputs/{output}/micrographs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Micrograph List
+         * @description Return the micrographs that an output is of, with what is known of each: motion, defocus, picks.
+         */
+        get: operations["micrograph_list_api_projects__project__outputs__output__micrographs_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/picks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Picks
+         * @description Return the picks on a micrograph, in its px.
+         */
+        get: operations["picks_api_projects__project__outputs__output__micrographs__id__picks_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/outputs/{output}/micrographs/{id}/view": {
         parameters: {
             query?: never;
@@ -308,6 +348,26 @@ export interface paths {
          *     A ring of d Å has a radius of X-Width · X-Pixel-Size / d px about pixel X-Width // 2.
          */
         get: operations["psd_api_projects__project__outputs__output__micrographs__id__psd_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/micrographs/{id}/psd-thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Psd Thumbnail
+         * @description Return that power spectrum in miniature, a JPEG of about 100 px.
+         */
+        get: operations["psd_thumbnail_api_projects__project__outputs__output__micrographs__id__psd_thumbnail_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -406,10 +466,280 @@ export interface paths {
         /**
          * Events
          * @description Return changes of runs as they come: ``snapshot`` (as ``graph``), then ``runs`` with ``changed``, ``removed`` and ``places``.
+         *
+         *     Whoever has a graph already gives its number as `after`, and hears what came since.
          */
         get: operations["events_api_projects__project__events_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/orientations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Views
+         * @description Return the views of an output's particles in cells of equal area, and the volume that the same run gave.
+         */
+        get: operations["views_api_projects__project__outputs__output__orientations_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/companions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Companions
+         * @description Return the outputs of the project with maps on the grid of this one, itself included.
+         */
+        get: operations["companions_api_projects__project__outputs__output__companions_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/agreement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Agreement
+         * @description Return the shell correlation of two maps, the correlation of their voxels, and what makes their grey scales alike.
+         */
+        get: operations["agreement_api_projects__project__outputs__output__agreement_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/difference": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Difference
+         * @description Return a slice of this map less the other one, whose grey scale is fitted to it; 0 is in the middle of X-Low and X-High.
+         */
+        get: operations["difference_api_projects__project__outputs__output__difference_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whole
+         * @description Return a picking without its picks.
+         */
+        get: operations["whole_api_projects__project__runs__run__picking_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change
+         * @description Change the particle's diameter, Å, or the score below which picks of the model are hidden.
+         */
+        patch: operations["change_api_projects__project__runs__run__picking_patch"];
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/revision": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Revision
+         * @description Return the number of the last change, for those who only want to know whether there was one.
+         */
+        get: operations["revision_api_projects__project__runs__run__picking_revision_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Undo
+         * @description Take back the last edit by hand; the answer names the micrograph it was made on.
+         */
+        post: operations["undo_api_projects__project__runs__run__picking_undo_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/sheets/{micrograph}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Picks
+         * @description Return the picks of a micrograph.
+         */
+        get: operations["picks_api_projects__project__runs__run__picking_sheets__micrograph__get"];
+        /**
+         * Edit
+         * @description Make one edit on a micrograph.
+         */
+        put: operations["edit_api_projects__project__runs__run__picking_sheets__micrograph__put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/train": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Train
+         * @description Learn from what was picked and accepted; edits go on meanwhile.
+         */
+        post: operations["train_api_projects__project__runs__run__picking_train_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/sheets/{micrograph}/autopick": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Autopick
+         * @description Let the model pick a micrograph; edits go on meanwhile.
+         */
+        post: operations["autopick_api_projects__project__runs__run__picking_sheets__micrograph__autopick_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/sheets/{micrograph}/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Accept
+         * @description Say that the picks of a micrograph are right and complete; a model that is in use learns from it.
+         */
+        post: operations["accept_api_projects__project__runs__run__picking_sheets__micrograph__accept_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/sheets/{micrograph}/reopen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reopen
+         * @description Take an acceptance back.
+         */
+        post: operations["reopen_api_projects__project__runs__run__picking_sheets__micrograph__reopen_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/runs/{run}/picking/save": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Save
+         * @description Write the picks down for good and let the run finish with them.
+         */
+        post: operations["save_api_projects__project__runs__run__picking_save_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1342,6 +1672,14 @@ export interface components {
             place: number;
         };
         /**
+         * At
+         * @description The revision that somebody looks at.
+         */
+        At: {
+            /** Revision */
+            revision: number;
+        };
+        /**
          * BandWizard
          * @description A power spectrum: a ring of d Å has a radius of ``width · picture.pixel_size / d`` px. Resolutions in Å.
          */
@@ -1487,6 +1825,20 @@ export interface components {
             unit: string;
             /** Meaning */
             meaning: string;
+        };
+        /**
+         * Companion
+         * @description An output with maps on the grid of another.
+         */
+        Companion: {
+            /** Output */
+            output: string;
+            /** Label */
+            label: string;
+            /** Kind */
+            kind: string;
+            /** Maps */
+            maps: components["schemas"]["MapRow"][];
         };
         /**
          * CopyWanted
@@ -1788,6 +2140,18 @@ export interface components {
             reused: boolean;
         };
         /**
+         * MapRow
+         * @description A row of a set of maps: which it has.
+         */
+        MapRow: {
+            /** Id */
+            id: number;
+            /** Which */
+            which: string[];
+            /** Class Id */
+            class_id?: number | null;
+        };
+        /**
          * Matches
          * @description How many files a pattern matches, and the first of them; `more`: it was not counted to the end.
          */
@@ -1808,6 +2172,42 @@ export interface components {
             text: string;
             /** Bibtex */
             bibtex: string;
+        };
+        /**
+         * MicrographList
+         * @description The micrographs that an output is of, column by column; `scores` tells how many picks have at least each of the scores `at`.
+         */
+        MicrographList: {
+            /** Output */
+            output: string;
+            /** Micrographs */
+            micrographs: string;
+            /** Columns */
+            columns: {
+                [key: string]: unknown[];
+            };
+            /** Units */
+            units: {
+                [key: string]: string;
+            };
+            /** Scores */
+            scores: {
+                [key: string]: number[];
+            } | null;
+        };
+        /**
+         * MicrographPicks
+         * @description Places on a micrograph in its px, their scores, and their diameter in px.
+         */
+        MicrographPicks: {
+            /** X */
+            x: number[];
+            /** Y */
+            y: number[];
+            /** Score */
+            score: (number | null)[];
+            /** Diameter */
+            diameter: number | null;
         };
         /**
          * NewProject
@@ -1842,6 +2242,63 @@ export interface components {
             state: string;
             /** Count */
             count: number | null;
+        };
+        /**
+         * Orientations
+         * @description Views of particles, counted in cells of equal area: rings from the north pole on, in each of them cells by rot from 0.
+         *
+         *     `why` says why there are none, where there are none.
+         */
+        Orientations: {
+            /**
+             * Why
+             * @default
+             */
+            why: string;
+            /**
+             * Rings
+             * @default []
+             */
+            rings: number[];
+            /**
+             * Counts
+             * @default []
+             */
+            counts: number[];
+            /**
+             * Side
+             * @default 0
+             */
+            side: number;
+            /**
+             * Particles
+             * @default 0
+             */
+            particles: number;
+            /**
+             * Symmetry
+             * @default
+             */
+            symmetry: string;
+            /**
+             * Spread
+             * @default
+             */
+            spread: string;
+            /**
+             * Coverage
+             * @default 0
+             */
+            coverage: number;
+            /**
+             * Parts
+             * @default {}
+             */
+            parts: {
+                [key: string]: number[];
+            };
+            /** Volume */
+            volume?: string | null;
         };
         /**
          * OutputHead
@@ -1888,6 +2345,135 @@ export interface components {
             caption: string;
             /** Html */
             html: string;
+        };
+        /**
+         * Picked
+         * @description What an edit has done: numbers of new picks, the micrograph that is another now.
+         */
+        Picked: {
+            /** Revision */
+            revision: number;
+            /**
+             * Numbers
+             * @default []
+             */
+            numbers: number[];
+            /** Micrograph */
+            micrograph?: number | null;
+            /** Can Undo */
+            can_undo: boolean;
+            estimates: components["schemas"]["PickingEstimates"] | null;
+        };
+        /**
+         * PickedMicrograph
+         * @description A micrograph of a picking: its size in px, picks by hand and of the model, how far it has come; `weighted`: its picture is dose-weighted.
+         */
+        PickedMicrograph: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Pixel Size */
+            pixel_size: number;
+            /** Weighted */
+            weighted: boolean;
+            /** Manual */
+            manual: number;
+            /** Auto */
+            auto: number;
+            /** State */
+            state: string;
+        };
+        /**
+         * Picking
+         * @description A picking as a whole: `output` has its micrographs, `learning` is true while a model learns or picks.
+         */
+        Picking: {
+            /** Revision */
+            revision: number;
+            /** Output */
+            output: string;
+            /** Diameter */
+            diameter: number;
+            /** Least */
+            least: number;
+            /** Trained */
+            trained: boolean;
+            estimates: components["schemas"]["PickingEstimates"] | null;
+            /** Can Undo */
+            can_undo: boolean;
+            /** Learning */
+            learning: boolean;
+            /** Count */
+            count: number;
+            /** Next */
+            next: number | null;
+            /** Micrographs */
+            micrographs: components["schemas"]["PickedMicrograph"][];
+        };
+        /**
+         * PickingEdit
+         * @description What to change of a whole picking.
+         */
+        PickingEdit: {
+            /** Revision */
+            revision: number;
+            /** Diameter */
+            diameter?: number | null;
+            /** Least */
+            least?: number | null;
+        };
+        /**
+         * PickingEstimates
+         * @description How well the model of a picking does, by cross-validation, and how many particles it was shown.
+         */
+        PickingEstimates: {
+            /** Precision */
+            precision: number;
+            /** Recall */
+            recall: number;
+            /** Particles */
+            particles: number;
+        };
+        /**
+         * PickingRevision
+         * @description Whether anything has changed.
+         */
+        PickingRevision: {
+            /** Revision */
+            revision: number;
+            /** Learning */
+            learning: boolean;
+        };
+        /**
+         * Picks
+         * @description The picks of a micrograph: number, x, y (px) and the model's score, null for those by hand; `region` is picked in whole.
+         */
+        Picks: {
+            /** Revision */
+            revision: number;
+            /** Micrograph */
+            micrograph: number;
+            /** Picks */
+            picks: [
+                number,
+                number,
+                number,
+                number | null
+            ][];
+            /** Region */
+            region: [
+                number,
+                number,
+                number,
+                number
+            ] | null;
+            /** State */
+            state: string;
         };
         /**
          * Picture
@@ -2182,6 +2768,39 @@ export interface components {
             folder: string;
         };
         /**
+         * SheetEdit
+         * @description What to do on a micrograph: add `places`, remove `numbers`, move the pick `numbers[0]` to `places[0]`, or set the region.
+         */
+        SheetEdit: {
+            /** Revision */
+            revision: number;
+            /**
+             * Do
+             * @enum {string}
+             */
+            do: "add" | "remove" | "move" | "region";
+            /**
+             * Places
+             * @default []
+             */
+            places: [
+                number,
+                number
+            ][];
+            /**
+             * Numbers
+             * @default []
+             */
+            numbers: number[];
+            /** Region */
+            region?: [
+                number,
+                number,
+                number,
+                number
+            ] | null;
+        };
+        /**
          * SizeWizard
          * @description An image to measure a particle on.
          *
@@ -2408,6 +3027,7 @@ export interface components {
     pathItems: never;
 }
 export type Asked = components['schemas']['Asked'];
+export type At = components['schemas']['At'];
 export type BandWizard = components['schemas']['BandWizard'];
 export type Bins = components['schemas']['Bins'];
 export type Brought = components['schemas']['Brought'];
@@ -2417,6 +3037,7 @@ export type Chosen = components['schemas']['Chosen'];
 export type Cleaned = components['schemas']['Cleaned'];
 export type Cleanup = components['schemas']['Cleanup'];
 export type Column = components['schemas']['Column'];
+export type Companion = components['schemas']['Companion'];
 export type CopyWanted = components['schemas']['CopyWanted'];
 export type Curve = components['schemas']['Curve'];
 export type Curves = components['schemas']['Curves'];
@@ -2434,14 +3055,25 @@ export type Listing = components['schemas']['Listing'];
 export type Logged = components['schemas']['Logged'];
 export type Machine = components['schemas']['Machine'];
 export type Made = components['schemas']['Made'];
+export type MapRow = components['schemas']['MapRow'];
 export type Matches = components['schemas']['Matches'];
 export type MethodsText = components['schemas']['MethodsText'];
+export type MicrographList = components['schemas']['MicrographList'];
+export type MicrographPicks = components['schemas']['MicrographPicks'];
 export type NewProject = components['schemas']['NewProject'];
 export type Note = components['schemas']['Note'];
 export type Offer = components['schemas']['Offer'];
+export type Orientations = components['schemas']['Orientations'];
 export type OutputHead = components['schemas']['OutputHead'];
 export type Page = components['schemas']['Page'];
 export type Panel = components['schemas']['Panel'];
+export type Picked = components['schemas']['Picked'];
+export type PickedMicrograph = components['schemas']['PickedMicrograph'];
+export type Picking = components['schemas']['Picking'];
+export type PickingEdit = components['schemas']['PickingEdit'];
+export type PickingEstimates = components['schemas']['PickingEstimates'];
+export type PickingRevision = components['schemas']['PickingRevision'];
+export type Picks = components['schemas']['Picks'];
 export type Picture = components['schemas']['Picture'];
 export type Points = components['schemas']['Points'];
 export type Problem = components['schemas']['Problem'];
@@ -2456,6 +3088,7 @@ export type RunDetail = components['schemas']['RunDetail'];
 export type RunNode = components['schemas']['RunNode'];
 export type SelectionCheck = components['schemas']['SelectionCheck'];
 export type Session = components['schemas']['Session'];
+export type SheetEdit = components['schemas']['SheetEdit'];
 export type SizeWizard = components['schemas']['SizeWizard'];
 export type SubsetMade = components['schemas']['SubsetMade'];
 export type SubsetOffer = components['schemas']['SubsetOffer'];
@@ -2886,6 +3519,67 @@ export interface operations {
             };
         };
     };
+    micrograph_list_api_projects__project__outputs__output__micrographs_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    picks_api_projects__project__outputs__output__micrographs__id__picks_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     view_api_projects__project__outputs__output__micrographs__id__view_get: {
         parameters: {
             query?: {
@@ -2996,6 +3690,37 @@ export interface operations {
             query?: {
                 model?: boolean;
             };
+            header?: never;
+            path: {
+                output: string;
+                id: number;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    psd_thumbnail_api_projects__project__outputs__output__micrographs__id__psd_thumbnail_get: {
+        parameters: {
+            query?: never;
             header?: never;
             path: {
                 output: string;
@@ -3165,7 +3890,9 @@ export interface operations {
     };
     events_api_projects__project__events_get: {
         parameters: {
-            query?: never;
+            query?: {
+                after?: number | null;
+            };
             header?: never;
             path: {
                 project: string;
@@ -3180,6 +3907,546 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    views_api_projects__project__outputs__output__orientations_get: {
+        parameters: {
+            query?: {
+                symmetry?: string;
+                spread?: "all" | "unit";
+                /** @description of a cell in degrees; 0: as fits the number of particles */
+                side?: number;
+                where?: string;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Orientations"];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    companions_api_projects__project__outputs__output__companions_get: {
+        parameters: {
+            query?: {
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Companion"][];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    agreement_api_projects__project__outputs__output__agreement_get: {
+        parameters: {
+            query: {
+                /** @description RUN.OUTPUT of the second map */
+                with: string;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                with_which?: string;
+                /** @description id of the volume or class; the first by default */
+                with_id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    difference_api_projects__project__outputs__output__difference_get: {
+        parameters: {
+            query: {
+                i: number;
+                axis?: "x" | "y" | "z";
+                format?: "png" | "raw";
+                /** @description RUN.OUTPUT of the second map */
+                with: string;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                with_which?: string;
+                /** @description id of the volume or class; the first by default */
+                with_id?: number | null;
+            };
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    whole_api_projects__project__runs__run__picking_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picking"];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    change_api_projects__project__runs__run__picking_patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PickingEdit"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    revision_api_projects__project__runs__run__picking_revision_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PickingRevision"];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    undo_api_projects__project__runs__run__picking_undo_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["At"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    picks_api_projects__project__runs__run__picking_sheets__micrograph__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                micrograph: number;
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picks"];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    edit_api_projects__project__runs__run__picking_sheets__micrograph__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                micrograph: number;
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SheetEdit"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Changed meanwhile; with the picks as they are. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    train_api_projects__project__runs__run__picking_train_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    autopick_api_projects__project__runs__run__picking_sheets__micrograph__autopick_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                micrograph: number;
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    accept_api_projects__project__runs__run__picking_sheets__micrograph__accept_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                micrograph: number;
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    reopen_api_projects__project__runs__run__picking_sheets__micrograph__reopen_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                micrograph: number;
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    save_api_projects__project__runs__run__picking_save_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Made"];
+                };
             };
             /** @description Client Error */
             "4XX": {

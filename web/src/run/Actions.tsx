@@ -45,6 +45,11 @@ export function Actions({ project, run, nodes, mayChange, onDelete }: Props) {
       )}
       {mayChange && (
         <>
+          {run.protocol === "pick.manual" && run.state === "needs-you" && (
+            <button type="button" className="button main" onClick={() => navigate(to.pick(project, run.run))}>
+              <Icon name="circle" /> Pick particles
+            </button>
+          )}
           {(run.state === "draft" || RESUMES.has(run.state)) && (
             <button type="button" className="button main" disabled={actions.start.isPending} onClick={() => actions.start.mutate({ run: run.run }, { onError: toastError })}>
               <Icon name="play" /> {run.state === "draft" ? "Start" : "Resume"}

@@ -140,7 +140,9 @@ class ManualPick(
     def run(self, job: Job) -> PickedByHand:
         marks = Marks.read(Path(job.output(MARKS))) if self.waits else self.start()
         if marks is None:
-            raise Failure("needs-you", "Particles are to be picked by hand.", "Pick, and save: project.picking(run) in Python.")
+            raise Failure(
+                "needs-you", "Particles are to be picked by hand.", "Pick, and save: in the browser, or by project.picking(run) in Python."
+            )
         if not marks.count:
             raise Failure("no-picks", "pick.manual: no particle was picked.", "Pick at least 10 particles.")
         rows, spaces = self._rows(marks)

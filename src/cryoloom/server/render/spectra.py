@@ -15,6 +15,8 @@ from cryoloom.formats.mrc import read_mrc
 from cryoloom.report.raster import grey_between, grey_limits
 from cryoloom.server.render import micrographs
 from cryoloom.server.render.asset import Asset, Rendered, encoded, file_stamp, json_asset
+from cryoloom.server.render.blocks import block_mean
+from cryoloom.server.render.cache import rendered
 from cryoloom.server.render.sources import behind, file_of, row_of
 from cryoloom.spec import WrongUse
 
@@ -24,6 +26,7 @@ CURVES = {
 }
 """Columns that hold curves, by the column of their frequencies."""
 
+THUMBNAIL = 96
 ENOUGH = 4096
 """Px a side of the middle of a micrograph that a spectrum is computed from for the eye: more takes longer and shows no more."""
 
@@ -47,6 +50,21 @@ def picture(output: OutputRef, number: int, *, model: bool = True) -> Asset:
         return encoded(grey_between(shown, *limits), "png", {"X-Pixel-Size": f"{image.pixel_size:.6g}"})
 
     return Asset((*file_stamp(path), "psd", model), make)
+
+
+def thumbnail(output: OutputRef, number: int) -> Asset:
+    """Return that picture as a JPEG of `THUMBNAIL` px a side or a little more, for lists."""
+    whole = picture(output, number)
+
+    def make() -> Rendered:
+        import imagecodecs
+
+        grey = np.asarray(imagecodecs.png_decode(bytes(rendered(whole).body)))
+        grey = grey if grey.ndim == 2 else grey[..., 0]
+        small = block_mean(grey, max(1, len(grey) // THUMBNAIL))
+        return encoded(np.clip(np.rint(small), 0, 255).astype(np.uint8), "jpeg")
+
+    return Asset((*whole.stamp, "thumbnail"), make, kept=True)
 
 
 def without_model(picture: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,14 +1,27 @@
 """Micrographs, spectra, motion and galleries."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from cryoloom.server.answers import answer
-from cryoloom.server.context import ProjectAt, output_of
-from cryoloom.server.render import micrographs, spectra, sprites, trajectories
+from cryoloom.server.context import OutputAt, ProjectAt, output_of
+from cryoloom.server.models import MicrographList, MicrographPicks
+from cryoloom.server.render import listing, micrographs, spectra, sprites, trajectories
 
 router = APIRouter(prefix="/api/projects/{project}/outputs/{output}", tags=["images"], default_response_class=Response)
+
+
+@router.get("/micrographs", response_model=MicrographList)
+def micrograph_list(output: OutputAt) -> dict[str, Any]:
+    """Return the micrographs that an output is of, with what is known of each: motion, defocus, picks."""
+    return listing.micrographs(output)
+
+
+@router.get("/micrographs/{id}/picks", response_model=MicrographPicks)
+def picks(output: OutputAt, id: int) -> dict[str, Any]:
+    """Return the picks on a micrograph, in its px."""
+    return listing.picks(output, id)
 
 
 @router.get("/micrographs/{id}/view")
@@ -56,6 +69,12 @@ async def psd(request: Request, project: ProjectAt, output: str, id: int, model:
     A ring of d Å has a radius of X-Width · X-Pixel-Size / d px about pixel X-Width // 2.
     """
     return await answer(request, lambda: spectra.picture(output_of(project, output), id, model=model))
+
+
+@router.get("/micrographs/{id}/psd-thumbnail")
+async def psd_thumbnail(request: Request, project: ProjectAt, output: str, id: int) -> Response:
+    """Return that power spectrum in miniature, a JPEG of about 100 px."""
+    return await answer(request, lambda: spectra.thumbnail(output_of(project, output), id))
 
 
 @router.get("/micrographs/{id}/psd.json")
