@@ -20,12 +20,12 @@ from cryoloom.numerics.learn.segmentation import Segmenter
 from cryoloom.numerics.learn.weights import read_weights, write_weights
 from cryoloom.numerics.picking.cleaning import level, probability
 from cryoloom.numerics.simulate.films import BORDERS
-from training.covered import SHARD, read_covered, write_covered
+from training.covered import LARGE, SHARD, read_covered, write_covered
 from training.scenes import CLASSES
 
-FIRST_SEED = 4_000_000
-SHARDS, BATCH, STEPS, PEAK = 24, 8, 1600, 3e-3
-"""Files of scenes, the last of them for judging; scenes a step, steps, and the highest rate of learning."""
+FIRST_SEED, LARGE_SEED = 4_000_000, 3_900_000
+SHARDS, LARGE_SHARDS, BATCH, STEPS, PEAK = 24, 20, 8, 2600, 3e-3
+"""Files of scenes, the last of them for judging; of scenes of large particles; scenes a step, steps, and the highest rate of learning."""
 SMALL = 4.0
 """Weight of a pixel of a small contaminant in the loss, one of ice or of a film being 1."""
 FILMS = [CLASSES.index(kind) for kind in ("carbon", *BORDERS)]
@@ -39,29 +39,46 @@ def main() -> None:
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("--steps", type=int, default=STEPS)
     arguments.add_argument("--start", type=Path, help="weights to go on from")
+    arguments.add_argument("--rate", type=float, default=PEAK, help="the highest rate of learning")
     arguments.add_argument("--shards", type=int, default=SHARDS)
+    arguments.add_argument("--large", type=int, default=LARGE_SHARDS, help="files of scenes of large particles")
     given = arguments.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    write_covered(given.folder, LARGE_SEED, given.large, ranges=LARGE)
     write_covered(given.folder, FIRST_SEED, given.shards)
     images, classes = read_covered(given.folder)
     pixels, learned = np.stack([level(image.astype(np.float32)) for image in images]), len(images) - SHARD
     network = Segmenter()
     if given.start:
         read_weights(network, given.start)
-    train(network, pixels[:learned], classes[:learned], given.steps, report=lambda step, loss: _tell(f"step {step}: {loss:.4f}"))
+    train(
+        network,
+        pixels[:learned],
+        classes[:learned],
+        given.steps,
+        rate=given.rate,
+        report=lambda step, loss: _tell(f"step {step}: {loss:.4f}"),
+    )
     write_weights(network, given.folder / "cleaner.npz")
     read_weights(network, given.folder / "cleaner.npz")
     _tell(json.dumps(judged(network, pixels[learned:], classes[learned:]), indent=1))
 
 
 def train(
-    network: Segmenter, pixels: Images, classes: NDArray[np.uint8], steps: int, *, batch: int = BATCH, report=lambda step, loss: None
+    network: Segmenter,
+    pixels: Images,
+    classes: NDArray[np.uint8],
+    steps: int,
+    *,
+    batch: int = BATCH,
+    rate: float = PEAK,
+    report=lambda step, loss: None,
 ) -> None:
     """Train `network` for `steps` steps on scenes of `pixels` ``(n, h, w)`` with what covers them; `report` is told the loss."""
     network.train().to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK, weight_decay=1e-3)
-    rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK, total_steps=steps, pct_start=0.15)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-3)
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.15)
     covered, weights = targets(classes)
     mean = 0.0
     for step, (seen, wanted, weight) in zip(range(1, steps + 1), batches(pixels, covered, weights, batch, seed=steps), strict=False):

@@ -1,5 +1,6 @@
 """Scenes for the cleaner on disk: images at its working scale and what covers the ice in them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,17 @@ SHARD = 64
 FAMILIES = ("cluster", "rod", "ring", "symmetric", "hollow", "elongated", "disc")
 COVERED = Ranges(families=FAMILIES, empty=0.1, contaminants=2.5, carbon=0.15, borders=0.3, sheets=0.5, beads=1.2)
 """Three fifths of the scenes have neither carbon nor a border; one in thirty-five has nothing in it that must be masked."""
+LARGE = replace(COVERED, diameter=(280.0, 550.0), empty=0.05, contaminants=1.5, carbon=0.1, borders=0.15, dose=(20.0, 60.0))
+"""Large particles, whose strong contrast and texture look like those of contaminants."""
 
 
-def write_covered(folder: Path, first: int, shards: int, *, size: int = 256) -> None:
+def write_covered(folder: Path, first: int, shards: int, *, size: int = 256, ranges: Ranges = COVERED) -> None:
     """Write `shards` files with the scenes from seed `first` on; files that are there stay."""
     folder.mkdir(parents=True, exist_ok=True)
     for start in range(first, first + shards * SHARD, SHARD):
         path = folder / f"covered-{start:08d}.npz"
         if not path.exists():
-            scenes = [draw_scene(seed, size=size, ranges=COVERED, across=ACROSS) for seed in range(start, start + SHARD)]
+            scenes = [draw_scene(seed, size=size, ranges=ranges, across=ACROSS) for seed in range(start, start + SHARD)]
             unfinished = path.with_suffix(".tmp.npz")
             np.savez(
                 unfinished,

@@ -16,7 +16,7 @@ from cryoloom.numerics.learn.levelling import level
 from cryoloom.numerics.learn.tune import picked_example, tune
 from cryoloom.numerics.picking import scene as reduced
 from cryoloom.numerics.picking.matching import agreement, match_points
-from training.scenes import SHARED, TRAINING, Ranges, Scene, draw_scene
+from training.scenes import CLASSES, SHARED, TRAINING, Ranges, Scene, draw_scene
 from training.species import HELD_OUT
 
 UNSEEN = 10_000_000
@@ -26,6 +26,9 @@ JUDGED = Ranges(
     families=(*TRAINING.families, *HELD_OUT, *HELD_OUT), diameter=(100.0, 300.0), error=(0.95, 1.05), defocus=(10000.0, 30000.0), denoised=0.0
 )  # fmt: skip
 """Where the acceptance of the method is judged: 100 to 300 Å, 1 to 3 µm; two species in nine of a family never trained on."""
+
+NOTHING = replace(JUDGED, empty=1.0, contaminants=4.0, carbon=0.5)
+"""No particles; contaminants of all kinds, and carbon on every second scene."""
 
 Array = NDArray[np.float64]
 
@@ -98,6 +101,17 @@ def judge(scenes: list[Scene], network: Detector, *, least: float = 0.01) -> Ver
     return Verdict(found, [scene.centres for scene in scenes], sum(scene.image.size for scene in scenes))
 
 
+def grounds(scenes: list[Scene], verdict: Verdict, *, least: float = 0.3) -> dict[str, int]:
+    """Count the picks of `verdict` that are at least as likely as `least` by the contaminant within a quarter of a diameter of them that is largest."""
+    reach, counts = round(GRAIN / 4.0), dict.fromkeys(CLASSES, 0)
+    for scene, (centres, confidence) in zip(scenes, verdict.found, strict=True):
+        for column, row in np.rint(centres[confidence >= least]).astype(int):
+            near = scene.classes[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
+            there = np.bincount(near.ravel(), minlength=len(CLASSES))
+            counts[CLASSES[1 + int(there[1:].argmax()) if there[1:].any() else 0]] += 1
+    return {name: count for name, count in counts.items() if count}
+
+
 def varied(scenes: list[Scene], seed: int = 5) -> list[Scene]:
     """Return `scenes` with the noise, bands and contrasts that training varies, too."""
     rng = np.random.default_rng(seed)
@@ -127,8 +141,12 @@ def acceptance(network: Detector) -> Iterator[str]:
     yield f"family never seen: {judge(families, network)}"
     small = replace(JUDGED, diameter=(60.0, 100.0), defocus=(8000.0, 8001.0))
     yield f"60 to 100 Å, 0.8 µm: {judge(validation(24, ranges=small, first=4 * UNSEEN), network)}"
-    nothing = replace(JUDGED, empty=1.0, contaminants=4.0, carbon=0.5)
-    yield f"no particles: {judge(validation(48, ranges=nothing, first=5 * UNSEEN), network)}"
+    dirty = validation(48, ranges=NOTHING, first=5 * UNSEEN)
+    verdict = judge(dirty, network)
+    yield f"no particles: {verdict}"
+    yield f"their picks at 0.3, by ground: {grounds(dirty, verdict)}"
+    bare = validation(48, ranges=replace(NOTHING, contaminants=0.0), first=8 * UNSEEN)
+    yield f"no particles nor contaminants: {judge(bare, network)}"
     hard = replace(small, empty=0.0)
     scenes = [draw_scene(6 * UNSEEN + index, size=384, ranges=hard) for index in range(SHARED)]
     yield f"one hard species: {judge(scenes[5:], network)}"

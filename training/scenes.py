@@ -5,7 +5,7 @@ projections are band-limited, shot noise is white with the same density at any p
 contrast act on frequencies in 1/Å, not in pixels. Only what is finer than the working pixel, and never used, is missing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +117,8 @@ class Ranges:
 
 
 TRAINING = Ranges()
+DIRTY = replace(TRAINING, empty=0.5, contaminants=6.0, carbon=0.3)
+"""Where pickers learn what is no particle: full of contaminants, and every other one without anything else."""
 
 
 def draw_scene(seed: int, *, size: int = 256, ranges: Ranges = TRAINING, across: float = GRAIN) -> Scene:

@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from cryoloom.numerics.learn.augment import vary
+from cryoloom.numerics.learn.detector_loss import IGNORED
 from cryoloom.numerics.learn.fit import Fit
 from cryoloom.numerics.learn.levelling import level
 from cryoloom.numerics.learn.scorer import GRAIN, MEMBERS, Ensemble, Scorer, cut_squares
@@ -71,7 +72,7 @@ class Examples:
         others = np.concatenate(wrong)
         apart = cKDTree(true).query(others)[0] if len(true) else np.full(len(others), np.inf)
         inside = ((others > 0) & (others < size - 1)).all(axis=1)
-        known = inside & ~self.drawn.ignored[index][tuple(np.clip(others.round().astype(int), 0, size - 1)[:, ::-1].T)]
+        known = inside & (self.drawn.ground[index][tuple(np.clip(others.round().astype(int), 0, size - 1)[:, ::-1].T)] != IGNORED)
         others = others[known & (apart > ASTRAY * GRAIN)]
         others = others[rng.permutation(len(others))[: count - len(mine)]]
         return np.concatenate([mine, others]), np.repeat(np.float32([1, 0]), [len(mine), len(others)])

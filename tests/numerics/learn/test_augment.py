@@ -11,13 +11,13 @@ def test_places_follow_the_turns():
     image = torch.zeros(64, 80)
     image[20, 50] = 1.0
     for _ in range(40):
-        crop, ignored, places = crop_and_turn(image, image > 0, torch.tensor([[50.0, 20.0, 24.0]]), 48, rng)
+        crop, ground, places = crop_and_turn(image, image > 0, torch.tensor([[50.0, 20.0, 24.0]]), 48, rng)
         x, y, diameter = places[0].tolist()
-        assert crop.shape == ignored.shape == (48, 48) and diameter == 24.0
+        assert crop.shape == ground.shape == (48, 48) and diameter == 24.0
         inside = 0 <= x < 48 and 0 <= y < 48
         assert bool(crop.any()) == inside
         if inside:
-            assert crop[int(y), int(x)] == 1.0 and ignored[int(y), int(x)]
+            assert crop[int(y), int(x)] == 1.0 and ground[int(y), int(x)]
 
 
 def test_variations_differ_and_stay_finite():

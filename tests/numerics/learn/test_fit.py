@@ -8,7 +8,7 @@ import torch
 
 from cryoloom.numerics.learn.batches import Batches, Example
 from cryoloom.numerics.learn.detector import CELL, GRAIN, Detector
-from cryoloom.numerics.learn.detector_loss import loss, targets
+from cryoloom.numerics.learn.detector_loss import CONTAMINANT, IGNORED, TEMPTING, loss, targets
 from cryoloom.numerics.learn.fit import Fit
 from cryoloom.numerics.learn.levelling import level
 
@@ -25,12 +25,12 @@ def examples(count=4, size=128):
             image += 1.5 * (np.hypot(x - centre_x, y - centre_y) < 10.0)
             places.append((centre_x, centre_y, 20.0))
         levelled = level(torch.from_numpy(image[None].astype(np.float32)), GRAIN)[0]
-        made.append(Example(levelled, torch.zeros(size, size, dtype=torch.bool), torch.tensor(places, dtype=torch.float32)))
+        made.append(Example(levelled, torch.zeros(size, size, dtype=torch.uint8), torch.tensor(places, dtype=torch.float32)))
     return made
 
 
 def test_targets_are_where_the_particles_are():
-    wanted = targets(PLACES, torch.zeros(2, 64, 64, dtype=torch.bool))
+    wanted = targets(PLACES, torch.zeros(2, 64, 64, dtype=torch.uint8))
     # The first lies on the centre of cell (8, 5); the last is outside the image.
     assert wanted.cells.tolist() == [[0, 8, 5], [1, 2, 10]]
     assert (wanted.heat == 1.0).sum() == 2
@@ -41,9 +41,9 @@ def test_targets_are_where_the_particles_are():
 
 
 def test_what_is_ignored_costs_nothing():
-    ignored = torch.zeros(2, 64, 64, dtype=torch.bool)
-    ignored[:, 32:] = True
-    wanted = targets(torch.zeros(0, 4), ignored)
+    ground = torch.zeros(2, 64, 64, dtype=torch.uint8)
+    ground[:, 32:] = IGNORED
+    wanted = targets(torch.zeros(0, 4), ground)
     answers = torch.full((2, 4, 16, 16), -20.0)
     answers[:, 0, 8:] = 20.0
     assert float(loss(answers, wanted)) < 1e-6
@@ -51,8 +51,20 @@ def test_what_is_ignored_costs_nothing():
     assert float(loss(answers, wanted)) > 100
 
 
+def test_a_pick_on_a_contaminant_costs_more():
+    ground = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    ground[:, 32:] = CONTAMINANT
+    wanted = targets(torch.zeros(0, 4), ground)
+    costs = []
+    for row in (2, 12):
+        answers = torch.full((1, 4, 16, 16), -20.0)
+        answers[:, 0, row, 5] = 2.0
+        costs.append(float(loss(answers, wanted)))
+    assert costs[1] == pytest.approx(TEMPTING * costs[0], rel=1e-4)
+
+
 def test_the_right_answers_cost_little_and_wrong_places_more():
-    wanted = targets(PLACES, torch.zeros(2, 64, 64, dtype=torch.bool))
+    wanted = targets(PLACES, torch.zeros(2, 64, 64, dtype=torch.uint8))
     answers = torch.zeros(2, 4, 16, 16)
     answers[:, 0] = torch.where(wanted.heat == 1.0, 20.0, -20.0)
     image, rows, columns = wanted.cells.T

@@ -7,8 +7,8 @@ from torch import Tensor
 from cryoloom.numerics.fourier.grids import radius_2d
 
 
-def crop_and_turn(image: Tensor, ignored: Tensor, places: Tensor, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Return a random square of `size` px of `image` and `ignored` ``(h, w)`` and what lies in it, turned and mirrored at random.
+def crop_and_turn(image: Tensor, ground: Tensor, places: Tensor, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a random square of `size` px of `image` and `ground` ``(h, w)`` and what lies in it, turned and mirrored at random.
 
     Parameters
     ----------
@@ -16,15 +16,15 @@ def crop_and_turn(image: Tensor, ignored: Tensor, places: Tensor, size: int, rng
         ``(m, 3)``: x, y, diameter, px.
     """
     top, left = (int(rng.integers(0, side - size + 1)) for side in image.shape)
-    image, ignored = image[top : top + size, left : left + size], ignored[top : top + size, left : left + size]
+    image, ground = image[top : top + size, left : left + size], ground[top : top + size, left : left + size]
     places = places - torch.tensor([left, top, 0.0])
     if rng.random() < 0.5:
-        image, ignored = image.flip(1), ignored.flip(1)
+        image, ground = image.flip(1), ground.flip(1)
         places = torch.stack([size - 1 - places[:, 0], places[:, 1], places[:, 2]], dim=1)
     for _ in range(int(rng.integers(4))):
-        image, ignored = image.rot90(), ignored.rot90()
+        image, ground = image.rot90(), ground.rot90()
         places = torch.stack([places[:, 1], size - 1 - places[:, 0], places[:, 2]], dim=1)
-    return image, ignored, places
+    return image, ground, places
 
 
 def vary(images: Tensor, rng: np.random.Generator) -> Tensor:

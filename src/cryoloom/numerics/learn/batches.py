@@ -24,14 +24,14 @@ class Example:
     ----------
     image
         ``(h, w)`` levelled.
-    ignored
-        ``(h, w)`` bool, where neither yes nor no is right.
+    ground
+        ``(h, w)`` uint8, what lies here: see `detector_loss.IGNORED`.
     places
         ``(m, 3)`` float32: x, y and diameter of all other particles, px.
     """
 
     image: Tensor
-    ignored: Tensor
+    ground: Tensor
     places: Tensor
 
 
@@ -45,13 +45,13 @@ class Batches:
 
     def next(self) -> tuple[Tensor, Targets]:
         """Return levelled images ``(size, crop, crop)`` and what they should be answered."""
-        images, ignored, places = [], [], []
+        images, ground, places = [], [], []
         for index in range(self.size):
             chosen = self.examples[int(self.rng.integers(len(self.examples)))]
-            image, mask, truth = crop_and_turn(chosen.image, chosen.ignored, chosen.places, self.crop + 2 * RIM, self.rng)
+            image, below, truth = crop_and_turn(chosen.image, chosen.ground, chosen.places, self.crop + 2 * RIM, self.rng)
             images.append(image)
-            ignored.append(mask)
+            ground.append(below)
             places.append(torch.cat([torch.full((len(truth), 1), float(index)), truth - torch.tensor([RIM, RIM, 0.0])], dim=1))
         varied = level(vary(torch.stack(images), self.rng), GRAIN)
         inner = slice(RIM, RIM + self.crop)
-        return varied[:, inner, inner], targets(torch.cat(places).float(), torch.stack(ignored)[:, inner, inner])
+        return varied[:, inner, inner], targets(torch.cat(places).float(), torch.stack(ground)[:, inner, inner])

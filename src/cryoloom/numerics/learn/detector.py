@@ -51,12 +51,16 @@ class Detector(Fittable):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return, per cell: logit of the confidence; x and y of the centre from that of the cell, in cells; log diameter over `GRAIN`."""
+        return self.answers(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return what the answers are read from, ``(n, 32, h / 4, w / 4)``."""
         low = self.low(self.fine(self.stem(images)))
         middle = self.middle(low)
         deep = self.deep(middle)
         middle = self.joined_middle(middle + _doubled(self.deep_to_middle(deep)))
         low = self.joined_low(low + _doubled(self.middle_to_low(middle)))
-        return self.answers(self.head(low))
+        return self.head(low)
 
     def encoder(self) -> Iterator[nn.Parameter]:
         """Yield the parameters of what comes before the decoder."""

@@ -22,6 +22,12 @@ BLUR = 0.15
 PLACES, SIZES = 1.0, 0.3
 """Weights of the errors of place and size beside that of the confidence."""
 
+IGNORED, CONTAMINANT = 1, 2
+"""Ground where neither yes nor no is right, and ground that is neither ice nor particle; 0 is all other ground."""
+
+TEMPTING = 6.0
+"""Weight of a cell that lies on a contaminant: few do, and no others look as much like particles."""
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -36,7 +42,7 @@ class Targets:
     answers
         ``(m, 3)``: x and y from the cell's centre, in cells, and log diameter over `GRAIN`.
     weight
-        ``(n, h, w)``: 0 where neither yes nor no is right.
+        ``(n, h, w)``: 0 where neither yes nor no is right, `TEMPTING` on contaminants, 1 elsewhere.
     """
 
     heat: Tensor
@@ -45,18 +51,20 @@ class Targets:
     weight: Tensor
 
 
-def targets(places: Tensor, ignored: Tensor) -> Targets:
+def targets(places: Tensor, ground: Tensor) -> Targets:
     """Turn the truth of images into that of cells.
 
     Parameters
     ----------
     places
         ``(m, 4)``: image, x, y, diameter, px; those outside the images are dropped.
-    ignored
-        ``(n, h, w)`` bool.
+    ground
+        ``(n, h, w)`` uint8: 0, `IGNORED` or `CONTAMINANT`.
     """
-    count, height, width = ignored.shape[0], ignored.shape[1] // CELL, ignored.shape[2] // CELL
-    weight = 1.0 - functional.max_pool2d(ignored[:, None].float(), CELL)[:, 0]
+    count, height, width = ground.shape[0], ground.shape[1] // CELL, ground.shape[2] // CELL
+    covered = functional.avg_pool2d((ground == CONTAMINANT)[:, None].float(), CELL)[:, 0] == 1.0
+    counts = functional.max_pool2d((ground == IGNORED)[:, None].float(), CELL)[:, 0] == 0.0
+    weight = torch.where(covered, TEMPTING, 1.0) * counts
     # The centre of cell 0 is at 1.5 px.
     x, y = (places[:, 1] - 0.5 * (CELL - 1)) / CELL, (places[:, 2] - 0.5 * (CELL - 1)) / CELL
     columns, rows = x.round().long(), y.round().long()

@@ -20,8 +20,8 @@ BATCH = 8
 def picked_example(scene: Scene, x: NDArray[np.float64], y: NDArray[np.float64]) -> Example:
     """Return a reduced micrograph with the particles at `x`, `y` (px of the micrograph) as something to learn from."""
     places = np.stack([x / scene.scale[1], y / scene.scale[0], np.full(len(x), GRAIN)], axis=1)
-    ignored = torch.zeros(scene.pixels.shape, dtype=torch.bool)
-    return Example(level(scene.pixels[None], scene.diameter)[0], ignored, torch.from_numpy(places.astype(np.float32)))
+    ground = torch.zeros(scene.pixels.shape, dtype=torch.uint8)
+    return Example(level(scene.pixels[None], scene.diameter)[0], ground, torch.from_numpy(places.astype(np.float32)))
 
 
 def tune(
