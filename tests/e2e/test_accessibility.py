@@ -86,3 +86,33 @@ def test_no_page_keeps_anybody_out(page, audit, shoot, name):
         found += [f"{scheme}: {each}" for each in audit()]
         shoot(scheme)
     assert not found, "\n".join(found)
+
+
+OVERLAYS = {
+    "palette": ("/p/tiny", "Control+k"),
+    "new project": ("/", "button:New project"),
+    "notes": ("/p/tiny#notes", ""),
+    "disk use": ("/p/tiny#room", ""),
+    "trash": ("/p/tiny#trash", ""),
+    "import of a workflow": ("/p/tiny#bring", ""),
+}
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is absent: npm ci in web/")
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_no_dialog_keeps_anybody_out(page, audit, name):
+    address, way = OVERLAYS[name]
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    page.goto(address)
+    expect(page.get_by_text("r001" if "tiny" in address else "Tiny").first).to_be_visible()
+    if way.startswith("button:"):
+        page.get_by_role("button", name=way.removeprefix("button:")).first.click()
+    elif way:
+        page.keyboard.press(way)
+    expect(page.get_by_role("dialog").first).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^Loading"))).to_have_count(0)
+    found = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found += [f"{scheme}: {each}" for each in audit()]
+    assert not found, "\n".join(found)

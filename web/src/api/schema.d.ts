@@ -3536,7 +3536,9 @@ export interface operations {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["MicrographList"];
+                };
             };
             /** @description Client Error */
             "4XX": {
@@ -3567,7 +3569,9 @@ export interface operations {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["MicrographPicks"];
+                };
             };
             /** @description Client Error */
             "4XX": {

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
 
 from cryoloom.server.answers import answer
 from cryoloom.server.context import OutputAt, ProjectAt, output_of
@@ -12,13 +13,13 @@ from cryoloom.server.render import listing, micrographs, spectra, sprites, traje
 router = APIRouter(prefix="/api/projects/{project}/outputs/{output}", tags=["images"], default_response_class=Response)
 
 
-@router.get("/micrographs", response_model=MicrographList)
+@router.get("/micrographs", response_model=MicrographList, response_class=JSONResponse)
 def micrograph_list(output: OutputAt) -> dict[str, Any]:
     """Return the micrographs that an output is of, with what is known of each: motion, defocus, picks."""
     return listing.micrographs(output)
 
 
-@router.get("/micrographs/{id}/picks", response_model=MicrographPicks)
+@router.get("/micrographs/{id}/picks", response_model=MicrographPicks, response_class=JSONResponse)
 def picks(output: OutputAt, id: int) -> dict[str, Any]:
     """Return the picks on a micrograph, in its px."""
     return listing.picks(output, id)
