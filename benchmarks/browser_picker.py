@@ -7,24 +7,20 @@ WebGL is by software there, which is slower than any graphics card. Wall time: c
 import argparse
 import json
 import os
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import cryoloom
+from benchmarks.browser import CHROMIUM, FLAGS, served
 from cryoloom.formats.mrc import write_mrc
 from cryoloom.spec import Failure
 
-CHROMIUM = os.environ.get("CRYOLOOM_CHROMIUM", "/usr/bin/chromium")
 FLAGS = (
     "--no-sandbox",
     "--use-gl=angle",
@@ -66,19 +62,6 @@ def plant(projects: Path, width: int, height: int, picks: int) -> None:
         assert waits.code == "run-needs-you", waits  # noqa: PT017 (any other failure is one)
     places = np.stack([rng.uniform(0, width - 1, picks), rng.uniform(0, height - 1, picks)], axis=1)
     project.picking("r002").add_many(1, places.tolist())
-
-
-@contextmanager
-def served(projects: Path) -> Iterator[str]:
-    """Serve the projects while the context lasts; yields the address that lets in."""
-    words = [sys.executable, "-m", "cryoloom.cli.main", "serve", str(projects), "--port", "0", "--no-browser"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
-    try:
-        assert process.stdout
-        yield next(found[0] for line in process.stdout if (found := re.search(r"http\S+/login\?token=\S+", line)))
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def measure(page: Any, origin: str, name: str) -> dict[str, float]:
@@ -128,7 +111,7 @@ def main(words: list[str]) -> None:
         sides = [tuple(map(int, each.split("x"))) for each in given.sides]
         for width, height in sides:
             plant(projects, width, height, given.picks)
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=[*FLAGS, *WEBGL])
         with served(projects) as address:
             page = browser.new_page(viewport={"width": 1280, "height": 720})
             page.set_default_timeout(120_000)

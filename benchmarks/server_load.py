@@ -68,9 +68,9 @@ def make_project(folder: Path, runs: int, *, side: int = 1024) -> Project:
     _published(project, "import.micrographs", micrographs)
     _published(project, "import.volume", volume)
     made = project.find("r001").outputs.micrographs
-    taken = {"micrographs": {"run": "r001", "output": "micrographs", "hash": made.manifest["hash"]}}
+    taken = {"items": {"run": "r001", "output": "micrographs", "hash": made.manifest["hash"]}}
     for _ in range(runs - 2):
-        _published(project, "micrographs.select", micrographs, taken)
+        _published(project, "sets.select", micrographs, taken)
     return project
 
 
@@ -89,6 +89,7 @@ class Served:
 
     process: psutil.Process
     address: str
+    complaints: Path  # what it printed that it should not have
 
     @property
     def origin(self) -> str:
@@ -105,13 +106,16 @@ def serving(folder: Path, home: Path) -> Iterator[Served]:
     """Run ``cryoloom serve`` on a folder of projects; its tokens and what it keeps of pictures are in `home`."""
     words = [sys.executable, "-m", "cryoloom.cli.main", "serve", str(folder), "--port", "0", "--no-browser"]
     environment = {**os.environ, "XDG_CONFIG_HOME": str(home), "XDG_CACHE_HOME": str(home), "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, env=environment, text=True)
+    home.mkdir(parents=True, exist_ok=True)
+    complaints = home / "serve.err"
+    with complaints.open("w") as to:
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=to, env=environment, text=True)
     assert process.stdout is not None
     try:
         printed = re.search(r"http://127\.0\.0\.1:\d+/login\?token=\S+", process.stdout.readline())
         if printed is None:
-            raise RuntimeError("cryoloom serve has printed no address")
-        yield Served(psutil.Process(process.pid), printed[0])
+            raise RuntimeError(f"cryoloom serve has printed no address, but: {complaints.read_text()}")
+        yield Served(psutil.Process(process.pid), printed[0], complaints)
     finally:
         process.terminate()
         try:
@@ -341,6 +345,7 @@ def main(arguments: list[str]) -> None:
             before = served.process.cpu_times()
             seen = asyncio.run(strain(served, project, chosen.seconds, watchers=chosen.watchers, actors=chosen.actors))
             after = served.process.cpu_times()
+            seen.errors += served.complaints.read_text().splitlines()
     found = figures(seen) | {"processors used": round((after.user + after.system - before.user - before.system) / chosen.seconds, 2)}
     if chosen.json:
         print(json.dumps(found, indent=1))

@@ -112,9 +112,10 @@ def serving(
     logs: Path,
     program: Sequence[str] = (sys.executable, "-m", "cryoloom.cli.main"),
     environment: Mapping[str, str] = os.environ,
+    port: int = 0,
 ) -> Iterator[Served]:
     """Run ``cryoloom serve`` on a folder of projects while the context lasts; what it prints goes to files in `logs`."""
-    words = [*program, "serve", str(folder), "--port", "0", "--no-browser"]
+    words = [*program, "serve", str(folder), "--port", str(port), "--no-browser"]
     out, err = logs / "serve.out", logs / "serve.err"
     with out.open("w") as to_out, err.open("w") as to_err:
         process = subprocess.Popen(words, stdout=to_out, stderr=to_err, env={**environment, "PYTHONUNBUFFERED": "1", "CRYOLOOM_DEBUG": "1"})

@@ -179,7 +179,7 @@ DROP = """(element, text) => {
 def test_outputs_and_runs_are_dropped_onto_inputs(form):
     shown = form("ctf.estimate")
     control(shown, "micrographs").select_option("")
-    field(shown, "micrographs").evaluate(DROP, "r002.micrographs")
+    shown.page.get_by_role("main").locator(".chip", has_text="micrographs").drag_to(field(shown, "micrographs"))
     expect(control(shown, "micrographs")).to_have_value("r002.micrographs")
     field(shown, "ctfs").evaluate(DROP, "r003")
     expect(control(shown, "ctfs")).to_have_value("r003.ctfs")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import polars as pl
-from planted import publish
+from planted import publish, written
 
 from cryoloom.app.outputs import OutputRef
 from cryoloom.app.session import Project
@@ -21,11 +21,13 @@ def names() -> list[str]:
 
 
 def micrographs(project: Project) -> OutputRef:
-    """Plant micrographs without files."""
+    """Plant small micrographs of noise."""
     ids = list(range(1, MICROGRAPHS + 1))
+    noise = np.random.default_rng(1).normal(size=(64, 64)).astype(np.float32)
+    paths = [written(project, f"m{each}.mrc", noise) for each in ids]
     rows = {
-        "id": ids, "micrograph_name": names(), "micrograph_path": [f"data/m{each}.mrc" for each in ids], "width": [4000] * MICROGRAPHS,
-        "height": [4000] * MICROGRAPHS, "optics_group": [1] * MICROGRAPHS, "enabled": [each != 3 for each in ids],
+        "id": ids, "micrograph_name": names(), "micrograph_path": paths, "width": [64] * MICROGRAPHS,
+        "height": [64] * MICROGRAPHS, "optics_group": [1] * MICROGRAPHS, "enabled": [each != 3 for each in ids],
         "fail_reason": ["" if each != 3 else "no signal" for each in ids], "motion_total": [10.0 * each for each in ids],
     }  # fmt: skip
     return publish(project, Micrographs(pl.DataFrame(rows), project.root, optics=OPTICS), "motion.correlation")

@@ -11,6 +11,7 @@ import pytest
 from cryoloom.app.session import create_project
 from cryoloom.engine.identity import Work
 from cryoloom.server import events
+from cryoloom.server.context import Workplace
 from cryoloom.server.events import BEHIND, Listener, Watch
 from cryoloom.server.streams import A_BROWSER, Streams
 from cryoloom.spec import CryoloomError
@@ -217,8 +218,16 @@ def test_the_thread_tells_within_moments_and_ends(project):
 
     asyncio.run(scene())
     for each in threads:
-        each.join(10)
+        each.join(20)
     assert threads and not any(each.is_alive() for each in threads)
+
+
+def test_whoever_asks_one_thread_watches_a_project(project):
+    workplace = Workplace(project.root)
+    watches = [workplace.watch(project.root.name) for _ in range(20)]
+    assert len(set(map(id, watches))) == 1
+    assert [each.name for each in threading.enumerate() if each.name == "watch project" and each.is_alive()] == ["watch project"]
+    workplace.close()
 
 
 def test_the_event_loop_does_not_wait_for_the_disk(project, watch):

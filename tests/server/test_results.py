@@ -83,7 +83,7 @@ def test_chosen_rows_are_counted(ask, picks, chosen, count, by_hand):
 
 def test_ids_that_are_not_there_are_refused(ask, picks):
     answer = ask(picks, "selection/check", json={"where": None, "flipped": [5000]})
-    assert answer.status_code == 422 and answer.json()["error"]["code"] == "CL-unknown-id"
+    assert answer.status_code == 422 and answer.json()["error"]["code"] == "CL-unknown-rows"
 
 
 def test_a_threshold_stays_a_rule_and_a_hand_makes_a_list(ask, picks, project):

@@ -2,6 +2,7 @@ import { lazy, Suspense } from "react";
 import { Palette } from "./project/Palette";
 import { ProjectList } from "./project/ProjectList";
 import { usePlace } from "./router";
+import { Boundary } from "./ui/Boundary";
 import { Loading } from "./ui/Feedback";
 import { Toasts } from "./ui/Toasts";
 
@@ -12,10 +13,10 @@ export function App() {
   const [room, project] = path;
   return (
     <>
-      <Suspense fallback={<Loading what="the project" />}>
-        {room === "p" && project ? <ProjectPage key={project} project={project} /> : <ProjectList />}
-      </Suspense>
-      <Palette />
+      <Boundary at={path.join("/")}>
+        <Suspense fallback={<Loading what="the project" />}>{room === "p" && project ? <ProjectPage key={project} project={project} /> : <ProjectList />}</Suspense>
+        <Palette />
+      </Boundary>
       <Toasts />
     </>
   );

@@ -61,6 +61,11 @@ export const to = {
   pick: (project: string, run: string) => inProject(project, "pick", run) + search(),
   analyze: (project: string, run: string, output = "", viewer = "") => inProject(project, "analyze", run, output, viewer) + search(),
   compare: (project: string, first: string, second: string) => inProject(project, "compare", first, second) + search(),
+  /** Two outputs with maps, ``RUN.OUTPUT`` both, side by side; without a second one, to choose it. */
+  compareMaps: (project: string, first: string, second: string) => {
+    const [run = "", output = ""] = first.split(".", 2);
+    return inProject(project, "analyze", run, output, "compare") + search({ with: second });
+  },
   /** The present page with runs shown otherwise; an empty value takes a condition away. */
   shown: (change: Partial<Record<Shown, string>>) => location.pathname + search(change),
 };

@@ -76,7 +76,7 @@ def chosen(output: OutputRef, selection: Selection) -> pl.Series:
     Raises
     ------
     WrongUse
-        ``unknown-id``: one that is listed is not there; or what is wrong with the rule.
+        ``unknown-rows``: one that is listed is not there; or what is wrong with the rule.
     """
     (ids,), order = columns_of(output, ["id"], where=selection.where or "")
     taken = np.full(len(ids), selection.where == "" if order is None else False)
@@ -85,7 +85,7 @@ def chosen(output: OutputRef, selection: Selection) -> pl.Series:
     if selection.flipped:
         turned = ids.is_in(pl.Series(selection.flipped, dtype=ids.dtype).implode()).to_numpy()
         if turned.sum() != len(set(selection.flipped)):
-            raise WrongUse("unknown-id", f"Some of {len(selection.flipped)} rows chosen by hand are not in {output}.", "Choose again.")
+            raise WrongUse("unknown-rows", f"Some of {len(selection.flipped)} rows chosen by hand are not in {output}.", "Choose again.")
         taken ^= turned
     return ids.filter(pl.Series(taken))
 

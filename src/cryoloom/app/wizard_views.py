@@ -27,6 +27,8 @@ MEAN_OF = 300
 """Particles that are averaged."""
 SLICE = 220
 """Px that a slice of a map has at least."""
+LARGEST = 400
+"""Voxels a side of a map whose mask is made while somebody waits: it takes memory by the dozen of maps."""
 BORDER = (255, 176, 0)
 
 
@@ -141,6 +143,8 @@ def mask_view(protocol: Any) -> MaskView:
 
     Raises
     ------
+    WrongUse
+        ``too-large``, beyond `LARGEST`.
     Failure
         ``mask-empty``, ``map-nan``.
     """
@@ -148,10 +152,16 @@ def mask_view(protocol: Any) -> MaskView:
     from cryoloom.protocols.postprocess.mask import mean_map
 
     volume, pixel_size = mean_map(protocol.volume)
+    if len(volume) > LARGEST:
+        message = f"The map has {len(volume)} voxels a side; a mask is shown of {LARGEST} at the most."
+        raise WrongUse("too-large", message, "Run it with the threshold left empty: its report shows the mask.")
     filtered = lowpass(volume, pixel_size, protocol.lowpass)
     mask, threshold, _ = protocol.mask_of(protocol.volume)
     middle, times = len(filtered) // 2, max(1, -(-SLICE // len(filtered)))
-    slices = [_with_border(filtered.take(middle, axis), mask.take(middle, axis) > 0.5, times) for axis in range(3)]
+    slices = [
+        _with_border(np.take(filtered, [middle], axis).squeeze(axis), np.take(mask, [middle], axis).squeeze(axis) > 0.5, times)
+        for axis in range(3)
+    ]
     view = View(np.concatenate(slices, axis=1), pixel_size / times, "", 1, pixel_size)
     low, high = float(np.median(filtered)), float(filtered.max())
     return MaskView(view, low if threshold is None else threshold, low, high, float(mask.sum(dtype="f8")) * pixel_size**3)
@@ -159,7 +169,8 @@ def mask_view(protocol: Any) -> MaskView:
 
 def _with_border(plane: NDArray[Any], inside: NDArray[np.bool_], times: int) -> NDArray[np.uint8]:
     """Return a slice in grey, each pixel `times` as wide, with the outermost pixels inside in colour."""
-    grey, inside = (np.kron(each, np.ones((times, times), dtype=each.dtype)) for each in (to_grey(plane), inside))
+    grey = to_grey(plane).repeat(times, axis=0).repeat(times, axis=1)
+    inside = inside.repeat(times, axis=0).repeat(times, axis=1)
     around = np.pad(inside, 1, constant_values=False)
     core = around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
     colours = np.repeat(grey[..., None], 3, axis=2)
@@ -208,8 +219,9 @@ def gain_view(values: Mapping[str, Any]) -> GainView:
         raise WrongUse("no-gain", "No gain reference is chosen.", "Choose the file first.")
     others = [str(given.get(name) or "") for name in ("gain", "dark", "defects")]
     files = matching_files(patterns, leave_out=others) if patterns else []
-    how = {"grouping": int(given.get("eer_grouping", 40)), "upsampling": int(given.get("eer_upsampling", 1))}
-    averages = average_frames([open_movie(path, **how) for path in files[:MOVIES]], FOR_ORIENTATION)
+    grouping, upsampling = int(given.get("eer_grouping", 40)), int(given.get("eer_upsampling", 1))
+    movies = [open_movie(path, grouping=grouping, upsampling=upsampling) for path in files[:MOVIES]]
+    averages = average_frames(movies, FOR_ORIENTATION)
     reference = read_reference(gain)
     shape = None if averages is None else averages.all.shape
     lies = []

@@ -39,7 +39,7 @@ from cryoloom.engine.site import read_site
 from cryoloom.engine.state import ACTIVE, Facts, Life, Standing, State, derive
 from cryoloom.spec.errors import Failure
 
-RUN_ID = re.compile(r"r\d{3,}")
+RUN_ID = re.compile(r"r[0-9]{3,9}")
 SILENCE = 120.0
 """Seconds after which a process of another computer, which touches its heartbeat every 15, counts as dead."""
 

@@ -8,6 +8,8 @@ from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from pkgutil import iter_modules
+from threading import Thread
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -20,6 +22,7 @@ from cryoloom.files import storage_failure
 from cryoloom.server import routes
 from cryoloom.server.context import Workplace
 from cryoloom.server.guard import Refused, error_record
+from cryoloom.server.models import Refusal
 from cryoloom.server.pickings import Pickings
 from cryoloom.spec import CryoloomError, Failure, WrongUse
 
@@ -38,10 +41,13 @@ def make_app(root: Path, roots: Iterable[Path] = ()) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        Thread(target=import_module, args=("torch",), daemon=True).start()  # a second that the first map would have to wait
         yield
         workplace.close()
 
-    app = FastAPI(title="cryoloom", version=cryoloom.__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    unpublished = {"docs_url": None, "redoc_url": None, "openapi_url": None}
+    refusals: dict[int | str, dict[str, Any]] = {"4XX": {"model": Refusal}}
+    app = FastAPI(title="cryoloom", version=cryoloom.__version__, lifespan=lifespan, responses=refusals, **unpublished)
     app.state.workplace, app.state.pickings = workplace, Pickings()
     for module in iter_modules(routes.__path__, routes.__name__ + "."):
         app.include_router(import_module(module.name).router)

@@ -39,8 +39,10 @@ class Workplace:
         self.streams = Streams()
 
     def names(self) -> list[str]:
-        """Return the names of the projects, by name."""
-        return [self.alone] if self.alone else [path.parent.name for path in sorted(self.root.glob("*/project.json"))]
+        """Return the names of the projects, by name; a link is none, for it may lead anywhere."""
+        if self.alone:
+            return [self.alone]
+        return [path.parent.name for path in sorted(self.root.glob("*/project.json")) if not path.parent.is_symlink()]
 
     def open(self, name: str) -> Project:
         """Return a project.

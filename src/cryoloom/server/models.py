@@ -13,6 +13,12 @@ class Problem(BaseModel):
     cure: str = ""
 
 
+class Refusal(BaseModel):
+    """The answer to what cannot be done."""
+
+    error: Problem
+
+
 class ProjectBrief(BaseModel):
     """A line of the list of projects."""
 
@@ -385,6 +391,41 @@ class Session(BaseModel):
     role: str
     version: str
     folder: str
+
+
+class Orientations(BaseModel):
+    """Views of particles, counted in cells of equal area: rings from the north pole on, in each of them cells by rot from 0.
+
+    `why` says why there are none, where there are none.
+    """
+
+    why: str = ""
+    rings: list[int] = []
+    counts: list[int] = []
+    side: float = 0.0
+    particles: int = 0
+    symmetry: str = ""
+    spread: str = ""
+    coverage: float = 0.0
+    parts: dict[str, list[int]] = {}
+    volume: str | None = None
+
+
+class MapRow(BaseModel):
+    """A row of a set of maps: which it has."""
+
+    id: int
+    which: list[str]
+    class_id: int | None = None
+
+
+class Companion(BaseModel):
+    """An output with maps on the grid of another."""
+
+    output: str
+    label: str
+    kind: str
+    maps: list[MapRow]
 
 
 class Deleted(BaseModel):

@@ -2,11 +2,13 @@
 
 import logging
 import socket
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import uvicorn
 
+from cryoloom.app import catalogue
 from cryoloom.server.access import NoSecrets, load_access
 from cryoloom.server.app import make_app
 from cryoloom.server.guard import Guard
@@ -67,4 +69,5 @@ def serve(
     shown = f"{'127.0.0.1' if host in ('0.0.0.0', '::') else f'[{host}]' if ':' in host else host}:{port}"
     listener.listen(128)
     announce(access.address("operator", shown), access.address("viewer", shown))
+    threading.Thread(target=catalogue.entries, daemon=True).start()  # loaded by the time that somebody asks
     server.run(sockets=[listener])

@@ -50,6 +50,11 @@ def test_empty_fields_tell_what_they_stand_for_and_the_preview_agrees(ask, micro
     assert found["automatic"]["box_size"] == 128
 
 
+def test_an_empty_field_follows_the_one_it_hangs_on(ask, particles):
+    given = {"particles": str(particles), "classes": 2, "mask_diameter": "80"}
+    assert ask("classify2d.em", "check", values=given)[1]["automatic"] == {"outer_diameter": 96.0}
+
+
 def test_the_machine_tells_its_cores_and_what_it_lacks(client, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     found = client.get("/api/projects/project/forms/pick.deep/machine").json()

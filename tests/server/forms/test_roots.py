@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from cryoloom.server.app import make_app
 from cryoloom.server.roots import MOST, Roots
+from cryoloom.server.serve import HARMLESS
 from cryoloom.spec import WrongUse
 
 
@@ -119,6 +120,11 @@ def test_a_home_that_is_everything_is_no_root(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/")
     with TestClient(make_app(tmp_path)) as client:
         assert client.get("/api/files").json()["folders"] == [str(tmp_path)]
+
+
+def test_viewers_try_no_paths_in_forms():
+    """The check of a form and its wizards open files that the form names."""
+    assert not [path for path in HARMLESS if "/forms/" in path]
 
 
 def test_viewers_see_no_files(tmp_path):

@@ -52,11 +52,13 @@ export function useGraph(project: string) {
 /** Milliseconds before a stream that the browser has given up is opened anew. */
 const AGAIN = 2000;
 
-/** Follow a project's events while the page shows it; returns whether the connection stands. */
+/** Follow a project's events from the graph on that the page has; returns whether the connection stands. */
 export function useLive(project: string): boolean {
   const client = useQueryClient();
   const [connected, setConnected] = useState(true);
+  const begun = useGraph(project).isSuccess;
   useEffect(() => {
+    if (!begun) return;
     const key = ["graph", project];
     let source: EventSource;
     let timer = 0;
@@ -67,7 +69,7 @@ export function useLive(project: string): boolean {
       if (before) for (const [old, node] of turned(before.nodes, changed)) listeners.forEach((listener) => listener(old, node));
     };
     const open = () => {
-      source = new EventSource(address(`${at.project(project)}/events`));
+      source = new EventSource(address(`${at.project(project)}/events`, { after: client.getQueryData<Graph>(key)?.number }));
       source.onopen = () => setConnected(true);
       source.onerror = () => {
         setConnected(false);
@@ -92,6 +94,6 @@ export function useLive(project: string): boolean {
       clearTimeout(timer);
       source.close();
     };
-  }, [client, project]);
+  }, [client, project, begun]);
   return connected;
 }

@@ -38,6 +38,7 @@ export const useVolume = (project: string, output: string, choice: Choice) =>
   useQuery({
     queryKey: ["volume", project, output, choice],
     queryFn: ({ signal }) => get<VolumeInfo>(`${at.output(project, output)}/volume.json`, { ...choice }, signal),
+    enabled: output !== "",
     placeholderData: (before) => before,
   });
 
@@ -52,16 +53,52 @@ export interface Plane {
 
 const told = (response: Response, name: string): number => Number(response.headers.get(name));
 
+export async function getPlane(path: string, query: Parameters<typeof address>[1], signal: AbortSignal): Promise<Plane> {
+  const response = await answered(await fetch(address(path, { ...query, format: "raw" }), { signal }));
+  const data = new Uint8Array(await response.arrayBuffer());
+  return { width: told(response, "X-Width"), height: told(response, "X-Height"), low: told(response, "X-Low"), high: told(response, "X-High"), data };
+}
+
 export const useSlice = (project: string, output: string, choice: Choice, axis: Axis, index: number) =>
   useQuery({
     queryKey: ["slice", project, output, choice, axis, index],
-    queryFn: async ({ signal }): Promise<Plane> => {
-      const path = `${at.output(project, output)}/slice`;
-      const response = await answered(await fetch(address(path, { ...choice, axis, i: index, format: "raw" }), { signal }));
-      const data = new Uint8Array(await response.arrayBuffer());
-      return { width: told(response, "X-Width"), height: told(response, "X-Height"), low: told(response, "X-Low"), high: told(response, "X-High"), data };
+    queryFn: ({ signal }) => getPlane(`${at.output(project, output)}/slice`, { ...choice, axis, i: index }, signal),
+    placeholderData: (before) => before,
+    staleTime: Infinity,
+    gcTime: 60_000,
+  });
+
+/** Many slices on one sheet, cells of one size in rows; `numbers` are those of the slices. */
+export interface Sheet {
+  pixels: ImageData;
+  cell: { width: number; height: number };
+  numbers: number[];
+}
+
+export const useMontage = (project: string, output: string, choice: Choice, axis: Axis, count: number, columns: number, size: number) =>
+  useQuery({
+    queryKey: ["montage", project, output, choice, axis, count, columns, size],
+    queryFn: async ({ signal }): Promise<Sheet> => {
+      const response = await answered(await fetch(address(`${at.output(project, output)}/slices`, { ...choice, axis, count, columns, size }), { signal }));
+      const numbers = (response.headers.get("X-Slices") ?? "").split(",").map(Number);
+      const picture = await createImageBitmap(await response.blob());
+      const context = new OffscreenCanvas(picture.width, picture.height).getContext("2d");
+      if (!context) throw new Error("This browser draws no pictures.");
+      context.drawImage(picture, 0, 0);
+      const cell = { width: told(response, "X-Cell-Width"), height: told(response, "X-Cell-Height") };
+      return { pixels: context.getImageData(0, 0, picture.width, picture.height), cell, numbers };
     },
     placeholderData: (before) => before,
+    staleTime: Infinity,
+    gcTime: 60_000,
+  });
+
+/** The value of a voxel as the file has it; null: not a number. */
+export const useValue = (project: string, output: string, choice: Choice, voxel: { x: number; y: number; z: number } | null) =>
+  useQuery({
+    queryKey: ["value", project, output, choice, voxel],
+    queryFn: ({ signal }) => get<{ value: number | null }>(`${at.output(project, output)}/value`, { ...choice, ...voxel }, signal),
+    enabled: voxel !== null && output !== "",
     staleTime: Infinity,
     gcTime: 60_000,
   });
@@ -88,6 +125,7 @@ export const useBrick = (project: string, output: string, choice: Choice, size: 
       const values = size > 128 ? halves(new Uint16Array(bytes)) : Float32Array.from(new Uint8Array(bytes), (value) => low + step * value);
       return { shape, values, voxel: told(response, "X-Voxel-Size"), origin: list("X-Origin") as Brick["origin"] };
     },
+    enabled: output !== "",
     staleTime: Infinity,
     gcTime: 60_000,
   });

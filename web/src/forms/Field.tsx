@@ -4,10 +4,11 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useId, useState } from "react";
 import type { FieldSchema } from "../api/queries";
 import type { FieldProblem, Offer } from "../api/schema";
+import { OUTPUT_TYPE } from "../graph/Chips";
 import { Icon } from "../ui/Icon";
 import { toast } from "../ui/Toasts";
 import { Control, type Common } from "./Control";
-import { carriesOutput, dropped, OUTPUT } from "./dropped";
+import { carriesOutput, dropped } from "./dropped";
 import { InputPicker } from "./InputPicker";
 import { isEmpty, isSame, written, type Values } from "./values";
 import { wizardOf } from "./wizards/registry";
@@ -47,7 +48,7 @@ export function Field(props: FieldProps) {
   const onDrop = (event: React.DragEvent) => {
     event.preventDefault();
     setOver(false);
-    const text = event.dataTransfer.getData(OUTPUT);
+    const text = event.dataTransfer.getData(OUTPUT_TYPE);
     const known = client.getQueriesData<Offer[]>({ queryKey: ["offers", props.project, props.protocol, name] });
     const offers = known.map(([, each]) => each).findLast((each) => each !== undefined) ?? [];
     const found = dropped(text, offers);
@@ -57,7 +58,12 @@ export function Field(props: FieldProps) {
   };
   const drop = field["x-input"]
     ? {
-        onDragOver: (event: React.DragEvent) => carriesOutput(event) && (event.preventDefault(), setOver(true)),
+        onDragOver: (event: React.DragEvent) => {
+          if (!carriesOutput(event)) return;
+          event.preventDefault();
+          event.dataTransfer.dropEffect = "copy";
+          setOver(true);
+        },
         onDragLeave: () => setOver(false),
         onDrop,
       }

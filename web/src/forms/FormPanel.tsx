@@ -97,7 +97,7 @@ export default function FormPanel({ project, protocol, given, number }: Props) {
         </div>
       </div>
       <div className="fields" ref={place}>
-        <p className="soft about">{schema.data.description}</p>
+        <About text={schema.data.description} />
         <ResourcesBlock project={project} protocol={protocol} draft={draft} onChange={form.change} />
         <div className="row wrap level">
           <div className="row" role="group" aria-label="Level">
@@ -176,5 +176,17 @@ export default function FormPanel({ project, protocol, given, number }: Props) {
         </Suspense>
       )}
     </form>
+  );
+}
+
+/** What a protocol does: its first sentence, and on demand the rest. */
+function About({ text }: { text: string }) {
+  const end = text.search(/[.:] /) + 1;
+  if (end === 0) return <p className="soft about">{text}</p>;
+  return (
+    <details className="soft about">
+      <summary>{text.slice(0, end)}</summary>
+      {text.slice(end)}
+    </details>
   );
 }

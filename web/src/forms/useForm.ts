@@ -1,7 +1,8 @@
 /** The state of a form: what it holds, what was there before, and what the server says of it. */
 
-import { useEffect, useMemo, useState } from "react";
+import { useMemo, useState } from "react";
 import { useFormCheck, useRun } from "../api/queries";
+import { useSettled } from "../ui/useSettled";
 import { draftKey, emptyDraft, keepDraft, readDraft, type Draft } from "./drafts";
 import { valuesOf, type Values } from "./values";
 
@@ -54,13 +55,3 @@ export function useForm(project: string, protocol: string, given: Record<string,
 }
 
 export type Form = ReturnType<typeof useForm>;
-
-/** A value once it has not changed for a moment. */
-export function useSettled<T>(value: T, delay: number): T {
-  const [settled, setSettled] = useState(value);
-  useEffect(() => {
-    const timer = setTimeout(() => setSettled(value), delay);
-    return () => clearTimeout(timer);
-  }, [value, delay]);
-  return settled;
-}

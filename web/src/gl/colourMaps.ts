@@ -53,6 +53,12 @@ export function colours(name: ColourMapName): Uint8Array {
   return table;
 }
 
+/** Colours as bytes, made what lights reckon with: shares of the light, 0 to 1. */
+export function lightOf(colours: Uint8Array): Float32Array {
+  const lit = Float32Array.from({ length: 256 }, (_, byte) => (byte <= 10 ? byte / 3295 : ((byte / 255 + 0.055) / 1.055) ** 2.4));
+  return Float32Array.from(colours, (byte) => lit[byte] as number);
+}
+
 /** Pixels of a plane between two limits, given as bytes of the plane. */
 export function painted(data: Uint8Array, table: Uint8Array, black: number, white: number): Uint8ClampedArray<ArrayBuffer> {
   const pixels = new Uint8ClampedArray(4 * data.length);

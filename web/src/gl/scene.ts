@@ -1,124 +1,107 @@
-/** A lit mesh that can be turned, moved and zoomed; drawn when something changes, not in a loop. */
+/** The surface of a map, in one colour or painted, and the outline of another one about it. */
 
-import {
-  AmbientLight,
-  BufferAttribute,
-  BufferGeometry,
-  Color,
-  DirectionalLight,
-  DoubleSide,
-  Mesh as Body,
-  MeshStandardMaterial,
-  PerspectiveCamera,
-  Scene,
-  WebGLRenderer,
-} from "three";
-import { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";
+import { BufferAttribute, BufferGeometry, DoubleSide, Mesh as Body, MeshStandardMaterial, Raycaster, Vector2 } from "three";
+import { lightOf } from "./colourMaps";
+import { Stage } from "./stage";
 import type { Mesh } from "./surfaceNets";
 
-export class SurfaceScene {
-  private readonly renderer: WebGLRenderer;
-  private readonly scene = new Scene();
-  private readonly camera = new PerspectiveCamera(35, 1, 0.1, 10_000);
-  private readonly controls: OrbitControls;
-  private readonly body: Body<BufferGeometry, MeshStandardMaterial>;
-  private readonly watcher: ResizeObserver;
-  private waiting = false;
-  private fitted = false;
-  private extent = 1;
+const PLAIN = 0x7fb7cc;
 
-  /** Throws where the browser has no WebGL2. */
-  constructor(private readonly canvas: HTMLCanvasElement) {
-    this.renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true });
-    this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
-    this.body = new Body(new BufferGeometry(), new MeshStandardMaterial({ color: 0x7fb7cc, roughness: 0.65, metalness: 0.05, side: DoubleSide }));
-    const key = new DirectionalLight(0xffffff, 2.2);
-    key.position.set(0.6, 0.8, 1);
-    const fill = new DirectionalLight(0xcfe3ff, 0.9);
-    fill.position.set(-1, -0.4, 0.3);
-    this.camera.add(key, fill); // the light comes from where one looks
-    this.scene.add(this.body, this.camera, new AmbientLight(0xffffff, 0.7));
-    this.controls = new OrbitControls(this.camera, canvas);
-    this.controls.addEventListener("change", () => this.draw());
-    this.controls.listenToKeyEvents(canvas);
-    this.watcher = new ResizeObserver(() => this.fit());
-    this.watcher.observe(canvas);
-    canvas.addEventListener("webglcontextrestored", () => this.draw());
+/** Where a mesh given in voxels lies: their size, and the place of the first one. */
+export interface Lattice {
+  voxel: number;
+  origin: readonly number[];
+}
+
+export class SurfaceScene extends Stage {
+  private readonly body = new Body(new BufferGeometry(), new MeshStandardMaterial({ color: PLAIN, roughness: 0.65, metalness: 0.05, side: DoubleSide }));
+  private readonly shell = new Body(
+    new BufferGeometry(),
+    new MeshStandardMaterial({ color: 0xffd479, transparent: true, opacity: 0.22, depthWrite: false, side: DoubleSide }),
+  );
+  private fitted = false;
+
+  /** `centre` is what is turned about, in the units of voxel sizes. */
+  constructor(
+    canvas: HTMLCanvasElement,
+    private readonly centre: readonly number[],
+  ) {
+    super(canvas);
+    this.scene.add(this.body, this.shell);
+    this.shell.visible = false;
   }
 
-  /** Show a mesh given in voxels of size `voxel`, the first one at `origin`; the first mesh decides what is in sight. */
-  show(mesh: Mesh, voxel: number, origin: readonly number[], centre: readonly number[]): void {
-    const geometry = new BufferGeometry();
-    geometry.setAttribute("position", new BufferAttribute(mesh.positions, 3));
-    geometry.setAttribute("normal", new BufferAttribute(mesh.normals, 3));
-    geometry.setIndex(new BufferAttribute(mesh.triangles, 1));
-    this.body.geometry.dispose();
-    this.body.geometry = geometry;
-    this.body.scale.setScalar(voxel);
-    const moved = [0, 1, 2].map((axis) => (origin[axis] ?? 0) - (centre[axis] ?? 0));
-    this.body.position.set(moved[0] ?? 0, moved[1] ?? 0, moved[2] ?? 0);
+  /** Show a mesh; the first one decides what is in sight. `colours` are r, g, b of each vertex. */
+  show(mesh: Mesh, lattice: Lattice, colours: Uint8Array | null): void {
+    this.place(this.body, mesh, lattice);
+    this.paint(colours);
     if (!this.fitted && mesh.positions.length > 0) {
       this.fitted = true;
-      this.extent = 2 * reach(mesh.positions, voxel, moved);
+      this.extent = 2 * reach(mesh.positions, lattice.voxel, this.body.position.toArray());
       this.reset();
+    }
+  }
+
+  /** Colour the mesh that is shown; null: as a whole. */
+  paint(colours: Uint8Array | null): void {
+    const { geometry, material } = this.body;
+    if (colours) geometry.setAttribute("color", new BufferAttribute(lightOf(colours), 3));
+    else geometry.deleteAttribute("color");
+    material.color.set(colours ? 0xffffff : PLAIN);
+    if (material.vertexColors !== (colours !== null)) {
+      material.vertexColors = colours !== null;
+      material.needsUpdate = true;
     }
     this.draw();
   }
 
-  /** Look along -z, everything in sight. */
-  reset(): void {
-    this.camera.position.set(0, 0, 1.9 * this.extent);
-    this.camera.near = this.extent / 100;
-    this.camera.far = 20 * this.extent;
-    this.camera.updateProjectionMatrix();
-    this.controls.target.set(0, 0, 0);
-    this.controls.update();
+  /** Show a second surface, which one sees through. */
+  outline(mesh: Mesh | null, lattice: Lattice): void {
+    this.shell.visible = mesh !== null;
+    if (mesh) this.place(this.shell, mesh, lattice);
     this.draw();
   }
 
-  setColour(colour: string): void {
-    this.body.material.color = new Color(colour);
-    this.draw();
+  /** The place of the surface under a point of the page, in the units of voxel sizes from the map's first voxel. */
+  pick(x: number, y: number): [number, number, number] | null {
+    const box = this.canvas.getBoundingClientRect();
+    const ray = new Raycaster();
+    ray.setFromCamera(new Vector2((2 * (x - box.left)) / box.width - 1, 1 - (2 * (y - box.top)) / box.height), this.camera);
+    const hit = ray.intersectObject(this.body)[0];
+    if (!hit) return null;
+    const [a = 0, b = 0, c = 0] = this.centre;
+    return [hit.point.x + a, hit.point.y + b, hit.point.z + c];
   }
 
-  /** The picture as it stands. */
-  picture(): string {
-    this.renderer.render(this.scene, this.camera);
-    return this.canvas.toDataURL("image/png");
+  override dispose(): void {
+    for (const { geometry, material } of [this.body, this.shell]) {
+      geometry.dispose();
+      material.dispose();
+    }
+    super.dispose();
   }
 
-  dispose(): void {
-    this.watcher.disconnect();
-    this.controls.dispose();
-    this.body.geometry.dispose();
-    this.body.material.dispose();
-    this.renderer.dispose();
-  }
-
-  private fit(): void {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
-    if (width === 0 || height === 0) return;
-    this.renderer.setSize(width, height, false);
-    this.camera.aspect = width / height;
-    this.camera.updateProjectionMatrix();
-    this.draw();
-  }
-
-  private draw(): void {
-    if (this.waiting) return;
-    this.waiting = true;
-    requestAnimationFrame(() => {
-      this.waiting = false;
-      this.renderer.render(this.scene, this.camera);
-    });
+  private place(body: Body<BufferGeometry, MeshStandardMaterial>, mesh: Mesh, { voxel, origin }: Lattice): void {
+    const geometry = new BufferGeometry();
+    geometry.setAttribute("position", new BufferAttribute(mesh.positions, 3));
+    geometry.setAttribute("normal", new BufferAttribute(mesh.normals, 3));
+    geometry.setIndex(new BufferAttribute(mesh.triangles, 1));
+    body.geometry.dispose();
+    body.geometry = geometry;
+    body.scale.setScalar(voxel);
+    const [x = 0, y = 0, z = 0] = [0, 1, 2].map((axis) => (origin[axis] ?? 0) - (this.centre[axis] ?? 0));
+    body.position.set(x, y, z);
+    body.updateMatrixWorld();
   }
 }
 
-/** Distance from the centre within which 97 % of the vertices lie: specks of noise do not make the object small. */
-function reach(positions: Float32Array, voxel: number, moved: readonly number[]): number {
+/** How far the object reaches from the centre: specks of noise about it, up to a fifth of the vertices, do not make it small. */
+export function reach(positions: Float32Array, voxel: number, moved: readonly number[]): number {
   const count = positions.length / 3;
   const distances = new Float32Array(count);
   for (let vertex = 0; vertex < count; vertex++)
     distances[vertex] = Math.hypot(...[0, 1, 2].map((axis) => voxel * (positions[3 * vertex + axis] as number) + (moved[axis] ?? 0)));
-  return distances.sort()[Math.floor(0.97 * (count - 1))] ?? 1;
+  distances.sort();
+  const within = (part: number) => distances[Math.floor(part * (count - 1))] ?? 1;
+  return Math.min(within(0.97), 1.4 * within(0.8));
 }

@@ -61,8 +61,13 @@ export function Canvas({ project, graph, open, chosen, found, onChoose, onSelect
   useEffect(() => {
     if (!walked) return;
     bringIntoView(walked);
-    // Boxes outside of the view are not there to be focused before it has moved.
-    const timer = setTimeout(() => frame.current?.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(walked)}"]`)?.focus({ preventScroll: true }), 60);
+    const focus = () => {
+      const box = frame.current?.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(walked)}"]`);
+      if (box) box.tabIndex = 0; // the canvas will do so too, but later
+      box?.focus({ preventScroll: true });
+    };
+    focus();
+    const timer = setTimeout(focus, 60); // a box outside of the view is not there before that has moved
     return () => clearTimeout(timer);
   }, [walked]);
 

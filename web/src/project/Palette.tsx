@@ -36,7 +36,7 @@ function useOutside(): Command[] {
   return useMemo(() => {
     const theme: Command = { id: "theme", group: "Action", icon: "sun", text: "Switch light and dark", words: "theme colours", go: () => setTheme(currentTheme() === "dark" ? "light" : "dark") };
     const list: Command = { id: "projects", group: "Action", icon: "folder", text: "All projects", go: () => navigate(to.projects()) };
-    const every = (projects.data ?? []).map((each): Command => ({ id: `p ${each.folder}`, group: "Project", icon: "folder", text: each.name, words: each.folder, go: () => navigate(`/p/${encodeURIComponent(each.folder)}`) }));
+    const every = (projects.data ?? []).map((each): Command => ({ id: `p ${each.folder}`, group: "Project", icon: "folder", text: each.name, words: each.folder, go: () => navigate(to.project(each.folder)) }));
     return [list, theme, ...every];
   }, [projects.data]);
 }
@@ -74,7 +74,9 @@ function Choosing({ commands }: { commands: Command[] }) {
   const id = useId();
   const shown = useMemo(() => found(commands, search), [commands, search]);
   const at = Math.min(place, shown.length - 1);
-  useEffect(() => list.current?.children[at]?.scrollIntoView({ block: "nearest" }), [at, shown]);
+  useEffect(() => {
+    void list.current?.children[at]?.scrollIntoView({ block: "nearest" });
+  }, [at, shown]);
   const go = (command: Command | undefined) => {
     if (!command) return;
     closePalette();

@@ -64,7 +64,7 @@ function Trash({ project, mayChange }: Props) {
   const size = data.reduce((sum, run) => sum + run.bytes, 0);
   return (
     <>
-      <ul className="rows">
+      <ul className="dialog-rows">
         {data.map((run) => (
           <li key={run.run} className="row">
             <span className="mono soft">{run.run}</span>
@@ -120,7 +120,7 @@ function BringWorkflow({ project }: Props) {
               {text}
             </div>
           ))}
-          <ul className="rows">
+          <ul className="dialog-rows">
             {Object.entries(done.runs).map(([node, run]) => (
               <li key={node}>
                 <button type="button" className="button plain" onClick={() => navigate(to.run(project, run))}>

@@ -7,6 +7,7 @@ import { useProject } from "../api/queries";
 import { useMayChange } from "../api/session";
 import { Canvas } from "../graph/Canvas";
 import { givenIn, navigate, to, usePlace } from "../router";
+import { Boundary } from "../ui/Boundary";
 import { Empty, Failed, Loading } from "../ui/Feedback";
 import { Icon } from "../ui/Icon";
 import { Menu } from "../ui/Menu";
@@ -51,7 +52,13 @@ export default function ProjectPage({ project }: { project: string }) {
   const open = room === "run" ? name : "";
   const marked = useMemo(() => (open && chosen.size === 0 ? new Set([open]) : chosen), [chosen, open]);
 
-  if (brief.error) return <Failed error={brief.error} />;
+  if (brief.error)
+    return (
+      <div className="page">
+        <TopBar />
+        <Failed error={brief.error} retry={() => void brief.refetch()} />
+      </div>
+    );
   const select = (run: string) => {
     setChosen(new Set());
     navigate(run ? to.run(project, run) : to.project(project));
@@ -99,13 +106,15 @@ export default function ProjectPage({ project }: { project: string }) {
         </main>
         {(room === "run" || room === "new") && (
           <aside className="side" aria-label={room === "run" ? "Run" : "New run"}>
-            <Suspense fallback={<Loading what="the panel" />}>
-              {room === "run" ? (
-                <RunPanel key={name} project={project} run={name} tab={rest[0] ?? ""} nodes={nodes ?? []} onDelete={(run) => setDoomed([run])} />
-              ) : (
-                <FormPanel key={name + JSON.stringify(givenIn(query))} project={project} protocol={name} given={givenIn(query)} number={graph.data?.number ?? 0} />
-              )}
-            </Suspense>
+            <Boundary at={path.join("/")}>
+              <Suspense fallback={<Loading what="the panel" />}>
+                {room === "run" ? (
+                  <RunPanel key={name} project={project} run={name} tab={rest[0] ?? ""} nodes={nodes ?? []} onDelete={(run) => setDoomed([run])} />
+                ) : (
+                  <FormPanel key={name + JSON.stringify(givenIn(query))} project={project} protocol={name} given={givenIn(query)} number={graph.data?.number ?? 0} />
+                )}
+              </Suspense>
+            </Boundary>
           </aside>
         )}
       </div>
@@ -115,9 +124,11 @@ export default function ProjectPage({ project }: { project: string }) {
         </Suspense>
       )}
       {(room === "analyze" || room === "compare") && (
-        <Suspense fallback={<Loading what="the viewer" />}>
-          {room === "analyze" ? <Analyze project={project} run={name} output={rest[0] ?? ""} viewer={rest[1] ?? ""} /> : <Compare project={project} first={name} second={rest[0] ?? ""} nodes={nodes ?? []} />}
-        </Suspense>
+        <Boundary at={path.join("/")}>
+          <Suspense fallback={<Loading what="the viewer" />}>
+            {room === "analyze" ? <Analyze project={project} run={name} output={rest[0] ?? ""} viewer={rest[1] ?? ""} /> : <Compare project={project} first={name} second={rest[0] ?? ""} nodes={nodes ?? []} />}
+          </Suspense>
+        </Boundary>
       )}
       {doomed.length > 0 && nodes && (
         <DeleteRuns
@@ -168,7 +179,7 @@ function useToasts(project: string): void {
           </a>
         );
         if (after.state === "finished") toast(<>{open} has finished</>, "good");
-        if (after.state === "failed" || after.state === "lost") toast(<>{open} {after.state === "lost" ? "was lost" : "failed"}: {after.reason}</>, "bad");
+        if (after.state === "failed" || after.state === "lost") toast(<>{open} {after.state === "lost" ? "was lost" : "failed"}: <span className="reason">{after.reason}</span></>, "bad");
       }),
     [project],
   );

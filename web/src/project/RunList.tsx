@@ -32,7 +32,9 @@ export function RunList({ project, nodes, cards, open, chosen, onChoose, onSelec
   const rows = Math.ceil(nodes.length / columns);
   const rowHeight = cards ? HEIGHT.cards : HEIGHT.list;
   const virtual = useVirtualizer({ count: rows, getScrollElement: () => frame.current, estimateSize: () => rowHeight, overscan: 6 });
-  useEffect(() => virtual.measure(), [rowHeight, virtual]);
+  useEffect(() => {
+    virtual.measure();
+  }, [rowHeight, virtual]);
   if (nodes.length === 0) return <Empty>No run is like this.</Empty>;
 
   const choose = (run: string, range: boolean) => {

@@ -46,7 +46,7 @@ export default function Compare({ project, first, second, nodes }: Props) {
       {error && <Failed error={error} retry={() => void refetch()} />}
       {!data && !error && <Loading what="both runs" />}
       {data && (
-        <div className="compare">
+        <div className="compare" tabIndex={0} role="region" aria-label="Differences">
           <section>
             <h2>Asked</h2>
             {data.asked.length === 0 && <p className="soft">Both were asked the same.</p>}
@@ -57,7 +57,7 @@ export default function Compare({ project, first, second, nodes }: Props) {
             </ul>
           </section>
           {Object.entries(data.outputs).map(([output, told]) => (
-            <Output key={output} project={project} runs={data.runs} output={output} told={told} />
+            <Output key={output} project={project} runs={data.runs} output={output} told={told} maps={[first, second].every((run) => isMap(nodes, run, output))} />
           ))}
           <Apart title="Parameters that differ" runs={data.runs} pairs={data.parameters} />
           <Apart title="Results that differ" runs={data.runs} pairs={data.summary} />
@@ -67,6 +67,9 @@ export default function Compare({ project, first, second, nodes }: Props) {
     </div>
   );
 }
+
+const isMap = (nodes: readonly RunNode[], run: string, output: string): boolean =>
+  ["volume", "classes3d"].includes(nodes.find((node) => node.run === run)?.outputs.find(({ name }) => name === output)?.kind ?? "");
 
 function Apart({ title, runs, pairs }: { title: string; runs: [string, string]; pairs: Record<string, Pair> }) {
   if (Object.keys(pairs).length === 0) return null;
@@ -98,7 +101,7 @@ function Apart({ title, runs, pairs }: { title: string; runs: [string, string]; 
   );
 }
 
-function Output({ project, runs, output, told }: { project: string; runs: [string, string]; output: string; told: OutputsCompared }) {
+function Output({ project, runs, output, told, maps }: { project: string; runs: [string, string]; output: string; told: OutputsCompared; maps: boolean }) {
   const facts: Record<string, Pair> = { count: told.count ?? ["–", "–"], ...(told.kind ? { kind: told.kind } : {}), ...told.meta };
   if (told.only)
     return (
@@ -116,6 +119,11 @@ function Output({ project, runs, output, told }: { project: string; runs: [strin
         <p className="soft">
           {number(told.rows.both)} rows in both, {number(told.rows.only_first)} in {runs[0]} alone, {number(told.rows.only_second)} in {runs[1]} alone.
         </p>
+      )}
+      {maps && (
+        <button type="button" className="button" onClick={() => navigate(to.compareMaps(project, `${runs[0]}.${output}`, `${runs[1]}.${output}`))}>
+          Maps side by side
+        </button>
       )}
       {told.fsc && <Curves project={project} runs={runs} output={output} />}
       {!told.same && <Apart title="" runs={runs} pairs={facts} />}

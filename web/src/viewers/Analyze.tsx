@@ -74,7 +74,7 @@ function Report({ project, run, state }: { project: string; run: string; state: 
   if (!data) return <Loading what="the pictures" />;
   if (data.length === 0) return <Empty>This run shows no pictures.</Empty>;
   return (
-    <div className="report cryoloom">
+    <div className="report cryoloom" tabIndex={0} role="region" aria-label="Report">
       <div className="panels">
         {data.map((panel, place) => (
           <Drawn key={place} panel={panel} />

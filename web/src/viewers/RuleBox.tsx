@@ -20,20 +20,23 @@ interface Props {
 
 export function RuleBox({ project, output, where, columns, label = "Filter", onRule }: Props) {
   const [text, setText] = useState(where);
-  const given = useRef(where);
+  const typed = useRef(false); // only what somebody typed here is applied; what the address says is shown
   useEffect(() => {
-    if (where !== given.current) setText(where); // somebody else changed it: a brush, the address
-    given.current = where;
+    typed.current = false;
+    setText(where);
   }, [where]);
   const settled = useSettled(text.trim(), 500);
   const { data, error, isPlaceholderData } = useCount(project, output, settled);
-  const good = !error && data !== undefined && !isPlaceholderData;
+  const good = !error && data !== undefined && !isPlaceholderData && settled === text.trim();
   useEffect(() => {
-    if (good && settled !== given.current && settled === text.trim()) {
-      given.current = settled;
-      onRule(settled);
-    }
-  }, [good, settled, text, onRule]);
+    if (!good || !typed.current) return;
+    typed.current = false;
+    onRule(settled);
+  }, [good, settled, onRule]);
+  const type = (next: string) => {
+    typed.current = true;
+    setText(next);
+  };
   const id = useId();
   const problem = settled === text.trim() && error ? error : null;
   return (
@@ -41,7 +44,7 @@ export function RuleBox({ project, output, where, columns, label = "Filter", onR
       className="rule-box"
       onSubmit={(event) => {
         event.preventDefault();
-        if (good && settled === text.trim()) onRule(settled);
+        if (good) onRule(settled);
       }}
     >
       <label htmlFor={id}>{label}</label>
@@ -54,16 +57,16 @@ export function RuleBox({ project, output, where, columns, label = "Filter", onR
         autoComplete="off"
         aria-invalid={problem !== null}
         aria-describedby={problem ? `${id}-problem` : undefined}
-        onChange={(event) => setText(event.target.value)}
+        onChange={(event) => type(event.target.value)}
         onKeyDown={(event) => {
           if (event.key === "Escape" && text) {
             event.preventDefault();
-            setText("");
+            type("");
           }
         }}
       />
       {text && (
-        <button type="button" className="button plain" onClick={() => setText("")}>
+        <button type="button" className="button plain" onClick={() => type("")}>
           Clear rule
         </button>
       )}

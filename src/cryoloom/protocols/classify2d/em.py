@@ -169,6 +169,9 @@ class Classify2D(
                     "mask_diameter", f"{self.mask_diameter:g} Å is wider than the box of {box * group['pixel_size']:.0f} Å", error=False
                 )
 
+    def automatic(self) -> Mapping[str, Any]:
+        return {"outer_diameter": round(1.2 * self.mask_diameter, 1)}
+
     def run(self, job: Job) -> Classified:
         import numpy as np
         import torch

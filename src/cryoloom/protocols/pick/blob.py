@@ -100,6 +100,9 @@ class BlobPick(
             lists["decoy_size"] += [number] * len(blobs.decoys)
         return lists
 
+    def automatic(self) -> Mapping[str, Any]:
+        return {"diameter_max": self.diameter}
+
     def _diameters(self) -> list[float]:
         from cryoloom.numerics.picking.sizes import diameters_between
 

@@ -122,7 +122,11 @@ class PickConsensus(
             yield Hint("micrographs", "are not those of the coordinates: no name of one occurs in the other")
 
     def automatic(self) -> Mapping[str, Any]:
-        return {"diameter": self._diameter or None}
+        return {"diameter": self._diameter or None, "votes": self._least_votes}
+
+    @property
+    def _least_votes(self) -> int:
+        return self.votes or (1 if self.by == "network" else len(self.coordinates))
 
     @property
     def _diameters(self) -> list[float]:
@@ -162,7 +166,7 @@ class PickConsensus(
             looks = job.map(alone.look, Dataset(told, job.root, optics=field.optics), name="looks").rows
             rows = rows.join(looks, on="id").sort("id")
         rows = self._scored(rows, field)
-        least = self.votes or (1 if self.by == "network" else len(self.coordinates))
+        least = self._least_votes
         kept = rows.filter(pl.col("votes") >= least)
         if self.by == "network":
             kept = kept.filter(pl.col("score") >= self.threshold)

@@ -94,6 +94,10 @@ class Sharpen(
         if self.fit_high is not None and self.fit_high >= self.fit_low:
             yield Hint("fit_high", f"{self.fit_high:g} Å is no finer than {self.fit_low:g} Å, where the fit begins")
 
+    def automatic(self) -> Mapping[str, Any]:
+        size = self.volume.meta.get("pixel_size")
+        return {"calibrated_pixel_size": size, "detector_pixel_size": self.calibrated_pixel_size or size}
+
     def run(self, job: Job) -> Sharpened:
         from cryoloom.numerics.filters.sharpen import Filtering, sharpen
         from cryoloom.numerics.fsc.directional import directional_fsc, directional_resolutions

@@ -24,7 +24,7 @@ class TableView(Panel):
         )
         body = "".join(f"<tr>{line}</tr>" for line in lines)
         more = f"<p class='more'>{self.limit} of {len(rows)} rows</p>" if len(rows) > self.limit else ""
-        return f'<div class="wide"><table class="rows"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}'
+        return f'<div class="wide" tabindex="0"><table class="rows"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}'
 
 
 def _text(value: Any) -> str:

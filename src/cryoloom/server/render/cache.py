@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from cryoloom.files import replacing
 from cryoloom.server.render.asset import Asset, Rendered
@@ -126,3 +127,8 @@ def rendered(asset: Asset) -> Rendered:
     """Return an asset made, from the cache of this user where it is there."""
     top = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return _cache_in(top / "cryoloom" / "pictures").rendered(asset)
+
+
+def rendered_json(asset: Asset) -> Any:
+    """Return what an asset of plain data says."""
+    return json.loads(bytes(rendered(asset).body))

@@ -4,7 +4,6 @@ Arrays are ``[z, y, x]``. A slice across z has rows along y and columns along x;
 and columns along y. Row 0 is drawn at the top.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from cryoloom.app.outputs import OutputRef
 from cryoloom.formats.mrc import open_mrc
 from cryoloom.report.raster import grey_between, shrink
 from cryoloom.server.render.asset import Asset, Rendered, demand_size, encoded, file_stamp, json_asset
-from cryoloom.server.render.cache import rendered
+from cryoloom.server.render.cache import rendered_json
 from cryoloom.server.render.sources import file_of, row_of
 from cryoloom.spec import WrongUse
 
@@ -88,6 +87,17 @@ def find(output: OutputRef, which: str = "", number: int | None = None) -> Map:
     return Map(path, name, float(output.pixel_size or image.pixel_size))
 
 
+def maps_of(output: OutputRef) -> list[dict[str, Any]]:
+    """Return one entry a row: ``id``, ``which`` (the maps it has) and, of classes, what is known of each."""
+    columns = _columns(output)
+    numbers = [name for name in ("class_id", "count", "distribution", "estimated_resolution") if name in output.dataset.schema]
+    rows = output.dataset.scan([*columns.values(), *numbers]).collect()
+    return [
+        {"id": row["id"], "which": [short for short, name in columns.items() if row[name]], **{name: row[name] for name in numbers}}
+        for row in rows.iter_rows(named=True)
+    ]
+
+
 def described(output: OutputRef, which: str = "", number: int | None = None, mask: Map | None = None) -> Asset:
     """Return what there is, and the numbers of one map.
 
@@ -97,17 +107,12 @@ def described(output: OutputRef, which: str = "", number: int | None = None, mas
     enclosed. The level of a mask itself is 0.5.
     """
     chosen = find(output, which, number)
-    columns = _columns(output)
-    numbers = [name for name in ("class_id", "count", "distribution", "estimated_resolution") if name in output.dataset.schema]
-    rows = output.dataset.scan([*columns.values(), *numbers]).collect()
+    there = maps_of(output)
 
     def make() -> Mapping[str, Any]:
         return {
-            "volumes": [
-                {"id": row["id"], "which": [short for short, name in columns.items() if row[name]], **{name: row[name] for name in numbers}}
-                for row in rows.iter_rows(named=True)
-            ],
-            "id": int(rows["id"][0]) if number is None else number,
+            "volumes": there,
+            "id": there[0]["id"] if number is None else number,
             "name": chosen.name,
             "pixel_size": chosen.pixel_size or None,
             **statistics(chosen),
@@ -133,7 +138,7 @@ def statistics(chosen: Map) -> dict[str, Any]:
         sigma = math.sqrt(max(squares / max(count, 1) - mean * mean, 0.0))
         return {"shape": list(voxels.shape), "min": low if count else 0.0, "max": high if count else 0.0, "mean": mean, "sigma": sigma}
 
-    return json.loads(bytes(rendered(json_asset((*chosen.stamp, "statistics"), make, kept=True)).body))
+    return rendered_json(json_asset((*chosen.stamp, "statistics"), make, kept=True))
 
 
 def _level(chosen: Map, mask: Map | None) -> float:
@@ -155,7 +160,7 @@ def _level(chosen: Map, mask: Map | None) -> float:
         return {"level": float(np.partition(values, place)[place]) if values.size else 0.0}
 
     stamp = (*chosen.stamp, mask.stamp if mask else None, "level")
-    return json.loads(bytes(rendered(json_asset(stamp, make, kept=True)).body))["level"]
+    return rendered_json(json_asset(stamp, make, kept=True))["level"]
 
 
 def cut(voxels: NDArray[Any], axis: Axis, index: int) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from cryoloom.server.context import OutputAt, ProjectAt, output_of
 from cryoloom.server.models import MicrographList, MicrographPicks
 from cryoloom.server.render import listing, micrographs, spectra, sprites, trajectories
 
-router = APIRouter(prefix="/api/projects/{project}/outputs/{output}", tags=["images"])
+router = APIRouter(prefix="/api/projects/{project}/outputs/{output}", tags=["images"], default_response_class=Response)
 
 
 @router.get("/micrographs", response_model=MicrographList)

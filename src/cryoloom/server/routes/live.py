@@ -13,17 +13,20 @@ router = APIRouter(prefix="/api/projects/{project}", tags=["live"])
 
 
 @router.get("/events", response_class=StreamingResponse)
-async def events(request: Request, workplace: WorkplaceAt, watch: WatchAt) -> StreamingResponse:
-    """Return changes of runs as they come: ``snapshot`` (as ``graph``), then ``runs`` with ``changed``, ``removed`` and ``places``."""
+async def events(request: Request, workplace: WorkplaceAt, watch: WatchAt, after: int | None = None) -> StreamingResponse:
+    """Return changes of runs as they come: ``snapshot`` (as ``graph``), then ``runs`` with ``changed``, ``removed`` and ``places``.
+
+    Whoever has a graph already gives its number as `after`, and hears what came since.
+    """
     heard = request.headers.get("last-event-id", "")
-    after = int(heard) if heard.isascii() and heard.isdecimal() and len(heard) < 20 else None
+    last = int(heard) if heard.isascii() and heard.isdecimal() and len(heard) < 20 else after
     caller = getattr(request.state, "caller", None)
     listener = Listener(asyncio.get_running_loop())
     workplace.streams.admit()
 
     async def lines() -> AsyncIterator[bytes]:
         with workplace.streams.taken(caller.session if caller else "", listener):
-            async for change in watch.stream(after, listener):
+            async for change in watch.stream(last, listener):
                 yield (
                     b": alive\n\n"
                     if change is None

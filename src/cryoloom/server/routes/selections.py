@@ -1,6 +1,6 @@
 """Chosen rows: counted, and made into subsets."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -16,7 +16,7 @@ class Chosen(BaseModel):
     """Rows that follow a rule (empty: all; null: none), but for listed ids, of which it is the other way round."""
 
     where: str | None = Field(None, max_length=100_000)
-    flipped: list[int] = Field([], max_length=selections.MOST_LISTED)
+    flipped: list[Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]] = Field([], max_length=selections.MOST_LISTED)
 
     def selection(self) -> selections.Selection:
         """Return it as the session knows it."""

@@ -9,7 +9,7 @@ from cryoloom.server.render import micrographs, sprites, volumes
 from cryoloom.server.render.asset import Asset
 from cryoloom.spec import WrongUse
 
-router = APIRouter(prefix="/api/projects/{project}/outputs/{output}", tags=["images"])
+router = APIRouter(prefix="/api/projects/{project}/outputs/{output}", tags=["images"], default_response_class=Response)
 
 CLASSES = sprites.Wish(limit=4, columns=2, size=64)
 

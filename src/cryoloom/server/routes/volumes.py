@@ -3,13 +3,13 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse
 
 from cryoloom.server.answers import answer
 from cryoloom.server.context import ProjectAt, output_of
 from cryoloom.server.render import bricks, files, volumes
 
-router = APIRouter(prefix="/api/projects/{project}/outputs/{output}", tags=["volumes"])
+router = APIRouter(prefix="/api/projects/{project}/outputs/{output}", tags=["volumes"], default_response_class=Response)
 
 Which = Annotated[str, Query(description="map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default")]
 Row = Annotated[int | None, Query(description="id of the volume or class; the first by default")]
@@ -80,13 +80,13 @@ async def value(request: Request, project: ProjectAt, output: str, x: int, y: in
     return await answer(request, lambda: volumes.value(volumes.find(output_of(project, output), which, id), x, y, z))
 
 
-@router.get("/files")
+@router.get("/files", response_class=JSONResponse)
 def listing(project: ProjectAt, output: str) -> list[dict[str, Any]]:
     """Return name and bytes of the files of an output; null for one that is gone."""
     return files.sizes(output_of(project, output))
 
 
-@router.get("/file/{name:path}")
+@router.get("/file/{name:path}", response_class=FileResponse)
 def download(project: ProjectAt, output: str, name: str) -> FileResponse:
     """Return a file of an output by the name that it is listed under, or the range of it that is asked for."""
     path = files.find(output_of(project, output), name)

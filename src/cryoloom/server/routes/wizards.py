@@ -1,5 +1,6 @@
 """What the wizards of a form show, from what the form holds so far. Posted, for values are long; so only operators see them."""
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from cryoloom.spec import WrongUse
 
 router = APIRouter(prefix="/api/projects/{project}/forms/{protocol}/wizards", tags=["wizards"])
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Masks take much memory, and a slider asks for many."""
 KILODALTON = 0.81e-3
 """Of a cubic ångström of protein."""
 
@@ -85,7 +88,8 @@ def background(project: ProjectAt, protocol: str, asked: Asked) -> SizeWizard:
 @router.post("/map-threshold", response_model=ThresholdWizard)
 def threshold(project: ProjectAt, protocol: str, asked: Asked) -> ThresholdWizard:
     """Return the mask that a threshold, by default the one found by itself, makes of the map, on its central slices."""
-    found = mask_view(_built(project, protocol, asked))
+    with _ONE_AT_A_TIME:
+        found = mask_view(_built(project, protocol, asked))
     return ThresholdWizard(
         picture=_picture(found.view.pixels, found.view.pixel_size),
         threshold=found.threshold,

@@ -4,7 +4,7 @@ import { useState } from "react";
 import { useMatches } from "../../api/forms";
 import { Failed } from "../../ui/Feedback";
 import { counted } from "../../ui/format";
-import { useSettled } from "../useForm";
+import { useSettled } from "../../ui/useSettled";
 import { Browser, folderOf, joined } from "./Browser";
 import type { WizardProps } from "./registry";
 import { WizardDialog } from "./WizardDialog";

@@ -6,7 +6,7 @@ import type { ThresholdWizard } from "../../api/schema";
 import { Icon } from "../../ui/Icon";
 import { Failed } from "../../ui/Feedback";
 import { number } from "../../ui/format";
-import { useSettled } from "../useForm";
+import { useSettled } from "../../ui/useSettled";
 import type { WizardProps } from "./registry";
 import { Slider, WizardDialog } from "./WizardDialog";
 

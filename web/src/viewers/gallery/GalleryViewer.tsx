@@ -45,7 +45,7 @@ export default function GalleryViewer({ project, output, kind }: ViewerProps) {
         <RuleBox project={project} output={output} where={order.where} columns={names} onRule={onRule} />
         <label className="row">
           <span className="soft">Sort by</span>
-          <select value={order.sort} onChange={(event) => (setPage(0), setOrder({ sort: event.target.value, descending: event.target.value === "count" || event.target.value === "quality" || event.target.value === "score" }))}>
+          <select aria-label="Sort by" value={order.sort} onChange={(event) => (setPage(0), setOrder({ sort: event.target.value, descending: event.target.value === "count" || event.target.value === "quality" || event.target.value === "score" }))}>
             <option value="">as stored</option>
             {sorts.map((name) => (
               <option key={name}>{name}</option>
@@ -126,7 +126,11 @@ function Images({ sheet, picture, size, stale, label, caption, selection, follow
   const [active, setActive] = useState(0);
   const [anchor, setAnchor] = useState(0);
   const { items } = sheet;
-  useEffect(() => (setActive(0), setAnchor(0), box.current?.scrollTo(0, 0)), [sheet.offset]);
+  useEffect(() => {
+    setActive(0);
+    setAnchor(0);
+    box.current?.scrollTo(0, 0);
+  }, [sheet.offset]);
   const chosen = (item: Cell) => isChosen(selection, item.id, follows(item.id));
   const pick = (place: number, stretch: boolean) => {
     const item = items[place];

@@ -25,10 +25,10 @@ export function Chart({ options, data, height, label, onDrawn }: Props) {
     if (!element) return;
     const made = new uPlot({ ...options, width: Math.max(80, element.clientWidth), height }, data, element);
     chart.current = made;
-    drawn.current?.(made);
+    queueMicrotask(() => chart.current === made && drawn.current?.(made)); // uPlot lays itself out in one that is queued before
     const observer = new ResizeObserver(() => {
       made.setSize({ width: Math.max(80, element.clientWidth), height });
-      drawn.current?.(made);
+      queueMicrotask(() => chart.current === made && drawn.current?.(made));
     });
     observer.observe(element);
     return () => {

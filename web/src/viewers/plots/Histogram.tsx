@@ -9,6 +9,9 @@ import { Icon } from "../../ui/Icon";
 import { axis, Chart } from "./Chart";
 import { useColours } from "./colours";
 
+/** 25 000 as 25K. */
+const SHORT = new Intl.NumberFormat("en", { notation: "compact" });
+
 interface Props {
   bins: Bins;
   stretch: Stretch | undefined;
@@ -42,7 +45,7 @@ export function Histogram({ bins, stretch, height = 150, onStretch, onRemove }: 
       legend: { show: false },
       cursor: { drag: { x: true, y: false, setScale: false }, points: { show: false }, y: false },
       scales: { x: { time: false, range: [low, high] }, y: { range: (_, __, most) => [0, most || 1] } },
-      axes: [axis(colours, { size: 28, space: 60 }), axis(colours, { size: 46, space: 26, values: (_, splits) => splits.map((each) => (Number.isInteger(each) ? number(each) : "")) })],
+      axes: [axis(colours, { size: 28, space: 60 }), axis(colours, { size: 46, space: 26, values: (_, splits) => splits.map((each) => (Number.isInteger(each) ? SHORT.format(each) : "")) })],
       series: [{}, series(colours.faint, `${colours.faint}66`), series(colours.accent, colours.accent)],
       hooks: { setSelect: [(chart) => brushed(chart)] },
     };

@@ -116,7 +116,7 @@ function Pair({ project, output, kind, columns, lines, onStretches }: Plots & { 
   const choose = (label: string, value: string, onChange: (name: string) => void) => (
     <label className="row">
       <span className="soft">{label}</span>
-      <select value={value} onChange={(event) => onChange(event.target.value)}>
+      <select aria-label={label} value={value} onChange={(event) => onChange(event.target.value)}>
         {columns.map((each) => (
           <option key={each.name}>{each.name}</option>
         ))}

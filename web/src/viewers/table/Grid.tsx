@@ -52,22 +52,26 @@ export function Grid({ project, output, kind, columns, known, count, order, pict
     return () => observer.disconnect();
   }, []);
 
-  const scrollTo = useCallback(
-    (next: number) => {
-      const within = Math.min(Math.max(0, next), Math.max(0, shape.whole - shape.view));
-      latest.current = within;
-      setOffset(within);
-      if (box.current) box.current.scrollTop = toElement(within, shape);
-    },
-    [shape],
-  );
+  const shapeNow = useRef(shape);
+  const scrollTo = useCallback((next: number) => {
+    const { whole, view } = shapeNow.current;
+    latest.current = Math.min(Math.max(0, next), Math.max(0, whole - view));
+    setOffset(latest.current);
+    if (box.current) box.current.scrollTop = toElement(latest.current, shapeNow.current);
+  }, []);
+  useLayoutEffect(() => {
+    shapeNow.current = shape;
+    scrollTo(latest.current);
+  }, [shape, scrollTo]);
   useEffect(() => scrollTo(0), [order, scrollTo]);
+  const heightNow = useRef(rowHeight);
+  heightNow.current = rowHeight;
   useEffect(() => {
-    if (!target) return;
-    scrollTo((target.row - 2) * rowHeight);
+    if (!target) return; // gone to once: what is filtered or resized afterwards does not come back to it
+    scrollTo((target.row - 2) * heightNow.current);
     setActive([target.row, 0]);
     box.current?.focus();
-  }, [target, rowHeight, scrollTo]);
+  }, [target, scrollTo]);
   // where the bar stands for more than it is high, the wheel would skip rows: it moves the rows themselves
   useEffect(() => {
     const element = box.current;

@@ -3,7 +3,7 @@
 import type { Column } from "../../api/schema";
 
 /** Columns that say where something lies or of what it was made: there on request. */
-const TECHNICAL = /(_path|blake3|_quick|^stack_index|^optics_group|^magnification|^voltage|^cs|^amplitude_contrast|^fail_reason|^movie_pixel_size|^micrograph_pixel_size|^phase_flipped|^ctf_premultiplied|^contrast|^box_size)$/;
+const TECHNICAL = /(_path|blake3|_quick|^stack_index|^optics_group|^magnification|^voltage|^cs|^amplitude_contrast|^movie_pixel_size|^micrograph_pixel_size|^phase_flipped|^ctf_premultiplied|^contrast|^box_size)$/;
 
 export const usual = (columns: readonly Column[]): string[] => columns.map((each) => each.name).filter((name) => !TECHNICAL.test(name));
 

@@ -1,13 +1,14 @@
-/** A map in slices across x, y and z, with a colour bar, and the value under the cursor. */
+/** A map in slices across x, y and z, or many across one axis, with a colour bar and the values of voxels. */
 
 import { useMemo, useState } from "react";
-import { useVolume, type Choice, type VolumeInfo } from "../../api/volumes";
+import { useValue, useVolume, type Axis, type Choice, type VolumeInfo } from "../../api/volumes";
 import { colours, COLOUR_MAPS, type ColourMapName } from "../../gl/colourMaps";
 import { Failed, Loading } from "../../ui/Feedback";
 import { number } from "../../ui/format";
 import type { ViewerProps } from "../registry";
 import { ColourBar } from "./ColourBar";
 import { MapPicker } from "./MapPicker";
+import { Montage } from "./Montage";
 import { SlicePane } from "./SlicePane";
 import "./volume.css";
 
@@ -18,26 +19,45 @@ export interface Spot {
   z: number;
 }
 
-const middle = ({ shape: [depth, height, width] }: VolumeInfo): Spot => ({ x: Math.floor(width / 2), y: Math.floor(height / 2), z: Math.floor(depth / 2) });
+const AXES: readonly Axis[] = ["z", "y", "x"];
+
+export const middle = ({ shape: [depth, height, width] }: VolumeInfo): Spot => ({ x: Math.floor(width / 2), y: Math.floor(height / 2), z: Math.floor(depth / 2) });
+
+/** Slices across an axis. */
+export const sideOf = ({ shape }: VolumeInfo, axis: Axis): number => shape[AXES.indexOf(axis)] as number;
 
 export default function SliceViewer({ project, output }: ViewerProps) {
   const [choice, setChoice] = useState<Choice>({ which: "", id: undefined });
   const { data, error, refetch } = useVolume(project, output, choice);
   const [moved, setMoved] = useState<Spot | null>(null);
+  const [montage, setMontage] = useState<Axis | null>(null);
   const [map, setMap] = useState<ColourMapName>("grey");
   const [black, setBlack] = useState(0);
   const [white, setWhite] = useState(255);
   const [under, setUnder] = useState("");
+  const marked = useValue(project, output, choice, moved);
   const table = useMemo(() => colours(map), [map]);
   if (error) return <Failed error={error} retry={() => void refetch()} />;
   if (!data) return <Loading what="the map" />;
   const spot = moved ?? middle(data);
   const value = (byte: number) => data.min + (byte / 255) * (data.max - data.min);
-  const pane = { project, output, choice, info: data, spot, table, black, white, onMove: setMoved, onUnder: setUnder };
+  const look = { spot, table, black, white, onMove: setMoved, onUnder: setUnder };
+  const size = `${data.shape.toReversed().join(" × ")} voxels${data.pixel_size ? ` of ${number(data.pixel_size)} Å` : ""}`;
   return (
     <div className="slices">
       <div className="viewer-bar">
         <MapPicker info={data} choice={choice} onChange={setChoice} />
+        <label className="row">
+          View
+          <select value={montage ?? ""} onChange={(event) => setMontage((event.target.value || null) as Axis | null)}>
+            <option value="">three slices</option>
+            {AXES.map((axis) => (
+              <option key={axis} value={axis}>
+                many across {axis}
+              </option>
+            ))}
+          </select>
+        </label>
         <label className="row">
           Colours
           <select value={map} onChange={(event) => setMap(event.target.value as ColourMapName)}>
@@ -53,13 +73,19 @@ export default function SliceViewer({ project, output }: ViewerProps) {
           to <input type="range" min={1} max={255} value={white} aria-valuetext={number(value(white))} onChange={(event) => setWhite(Math.max(Number(event.target.value), black + 1))} />
         </label>
         <ColourBar table={table} low={value(black)} high={value(white)} />
-        <output className="soft mono">{under || `${data.shape.toReversed().join(" × ")} voxels${data.pixel_size ? ` of ${number(data.pixel_size)} Å` : ""}`}</output>
+        <output className="soft mono" aria-label="Voxel">
+          {under || (moved && marked.data ? `x ${moved.x}, y ${moved.y}, z ${moved.z}: exactly ${number(marked.data.value)}` : size)}
+        </output>
       </div>
-      <div className="panes">
-        <SlicePane axis="z" {...pane} />
-        <SlicePane axis="y" {...pane} />
-        <SlicePane axis="x" {...pane} />
-      </div>
+      {montage ? (
+        <Montage project={project} output={output} choice={choice} axis={montage} table={table} black={black} white={white} onChoose={(slice) => (setMoved({ ...spot, [montage]: slice }), setMontage(null))} />
+      ) : (
+        <div className="panes">
+          {AXES.map((axis) => (
+            <SlicePane key={axis} project={project} output={output} choice={choice} axis={axis} side={sideOf(data, axis)} {...look} />
+          ))}
+        </div>
+      )}
     </div>
   );
 }

@@ -1,62 +1,42 @@
-/** The surface of a map: its level by a slider, turned with the mouse, coarse at once and fine on request. */
+/** The surface of a map: its level by a slider, coarse at once and fine on request, coloured by another map, in a mask's outline. */
 
-import { useEffect, useRef, useState } from "react";
+import { useMemo, useRef, useState } from "react";
 import { address, at } from "../../api/client";
-import { useBrick, useVolume, type Brick, type Choice, type VolumeInfo } from "../../api/volumes";
-import { SurfaceScene } from "../../gl/scene";
-import type { Order } from "../../gl/surface.worker";
-import type { Mesh } from "../../gl/surfaceNets";
+import { useCompanions } from "../../api/pairs";
+import { useBrick, useValue, useVolume, type Choice, type VolumeInfo } from "../../api/volumes";
+import { colours, type ColourMapName } from "../../gl/colourMaps";
+import { quantiles, tinted } from "../../gl/sampling";
+import { drawScaleBar } from "../../gl/scaleBar";
+import type { SurfaceScene } from "../../gl/scene";
+import { hasWebgl } from "../../gl/stage";
+import { navigate, to } from "../../router";
 import { Failed, Loading } from "../../ui/Feedback";
 import { number } from "../../ui/format";
 import { Files } from "../Files";
 import type { ViewerProps } from "../registry";
+import { ColourLegend } from "./ColourLegend";
+import { CompanionPicker } from "./CompanionPicker";
+import { entries, found } from "./companions";
 import { MapPicker } from "./MapPicker";
+import type { Spot } from "./SliceViewer";
+import { SurfaceCanvas } from "./SurfaceCanvas";
+import { useSettled } from "./useSettled";
+import { useSurface } from "./useSurface";
 import "./volume.css";
 
 const COARSE = 128;
 const FINE = 256;
-
-const webgl = ((): boolean => {
-  try {
-    return document.createElement("canvas").getContext("webgl2") !== null;
-  } catch {
-    return false;
-  }
-})();
-
-/** Meshes of a brick at a level, made by the worker; the last one stays until the next is there. */
-function useSurface(brick: Brick | undefined, level: number): { mesh: Mesh; brick: Brick } | null {
-  const worker = useRef<Worker>(null);
-  const sent = useRef<Brick>(undefined);
-  const number = useRef(0);
-  const [made, setMade] = useState<{ mesh: Mesh; brick: Brick } | null>(null);
-  useEffect(() => {
-    worker.current = new Worker(new URL("../../gl/surface.worker.ts", import.meta.url), { type: "module" });
-    return () => {
-      worker.current?.terminate();
-      sent.current = undefined;
-    };
-  }, []);
-  useEffect(() => {
-    if (!brick || !worker.current) return;
-    const order: Order = { number: ++number.current, level };
-    if (sent.current !== brick) order.map = { values: brick.values, shape: brick.shape };
-    sent.current = brick;
-    worker.current.onmessage = (event: MessageEvent<{ number: number; mesh: Mesh }>) => {
-      if (event.data.number === number.current) setMade({ mesh: event.data.mesh, brick });
-    };
-    worker.current.postMessage(order);
-  }, [brick, level]);
-  return made;
-}
+const MASK_LEVEL = 0.5;
+const PALETTE: ColourMapName = "viridis";
 
 export default function SurfaceViewer({ project, output }: ViewerProps) {
   const [choice, setChoice] = useState<Choice>({ which: "", id: undefined });
   const { data, error, refetch } = useVolume(project, output, choice);
+  useBrick(project, hasWebgl ? output : "", choice, COARSE); // on its way while the map's numbers are
   if (error) return <Failed error={error} retry={() => void refetch()} />;
   if (!data) return <Loading what="the map" />;
   const picker = <MapPicker info={data} choice={choice} onChange={setChoice} />;
-  if (!webgl)
+  if (!hasWebgl)
     return (
       <div className="surface">
         <div className="viewer-bar">{picker}</div>
@@ -68,34 +48,42 @@ export default function SurfaceViewer({ project, output }: ViewerProps) {
 }
 
 function Surface({ project, output, info, choice, picker }: { project: string; output: string; info: VolumeInfo; choice: Choice; picker: React.ReactNode }) {
-  const canvas = useRef<HTMLCanvasElement>(null);
   const scene = useRef<SurfaceScene>(null);
   const [level, setLevel] = useState(info.level);
   const [fine, setFine] = useState(false);
+  const [painter, setPainter] = useState("");
+  const [masked, setMasked] = useState("");
+  const [limits, setLimits] = useState<readonly [number, number] | null>(null);
+  const [voxel, setVoxel] = useState<Spot | null>(null);
   const largest = Math.max(...info.shape);
-  const coarse = useBrick(project, output, choice, COARSE);
-  const { data: brick = coarse.data, error, isFetching } = useBrick(project, output, choice, fine ? FINE : COARSE);
-  const surface = useSurface(brick, level);
+  const companions = useCompanions(project, { output, choice });
+  const others = useMemo(() => entries(companions.data), [companions.data]);
+  const paint = found(others, painter);
+  const mask = found(others, masked);
 
-  useEffect(() => {
-    const made = new SurfaceScene(canvas.current as HTMLCanvasElement);
-    scene.current = made;
-    return () => {
-      made.dispose();
-      scene.current = null;
-    };
-  }, []);
-  useEffect(() => {
-    if (!surface) return;
-    const { mesh, brick } = surface;
-    const voxel = info.pixel_size ?? 1;
-    const centre = info.shape.toReversed().map((side) => Math.floor(side / 2) * voxel);
-    scene.current?.show(mesh, brick.voxel, brick.origin, centre);
-  }, [surface, info]);
+  // While the level moves the coarse map answers; the fine one once it rests.
+  const settled = useSettled(level);
+  const size = fine && settled === level ? FINE : COARSE;
+  const coarse = useBrick(project, output, choice, COARSE);
+  const { data: brick = coarse.data, error, isFetching } = useBrick(project, output, choice, size);
+  const painted = useBrick(project, paint.output, paint.choice, brick && Math.max(...brick.shape) > COARSE ? FINE : COARSE);
+  const inside = useBrick(project, mask.output, mask.choice, COARSE);
+  const shown = useSurface(brick, level, painter ? painted.data : undefined);
+  const outline = useSurface(masked ? inside.data : undefined, MASK_LEVEL);
+
+  const table = useMemo(() => colours(PALETTE), []);
+  const values = painter ? (shown?.values ?? null) : null;
+  const [low, high] = useMemo(() => limits ?? (values ? quantiles(values, 0.02, 0.98) : [0, 1]), [limits, values]) as [number, number];
+  const tints = useMemo(() => values && tinted(values, table, low, high), [values, table, low, high]);
+  const own = useValue(project, output, choice, voxel);
+  const other = useValue(project, paint.output, paint.choice, voxel);
 
   const save = () => {
+    if (!scene.current) return;
+    const picture = scene.current.picture();
+    drawScaleBar(picture, scene.current.pixel, info.pixel_size ? "Å" : "voxels");
     const link = document.createElement("a");
-    link.href = scene.current?.picture() ?? "";
+    link.href = picture.toDataURL("image/png");
     link.download = `${output}.png`;
     link.click();
   };
@@ -124,17 +112,32 @@ function Surface({ project, output, info, choice, picker }: { project: string; o
             {fine && isFetching ? "Loading detail …" : "Full detail"}
           </button>
         )}
+        <CompanionPicker label="Colour by" none="one colour" all={others} value={painter} onChange={(key) => (setPainter(key), setLimits(null))} />
+        <CompanionPicker label="Outline" none="none" all={others.filter((each) => each.kind === "mask")} value={masked} onChange={setMasked} />
         <button type="button" className="button" onClick={() => scene.current?.reset()}>
           Reset view
         </button>
         <button type="button" className="button" onClick={save}>
           Save picture
         </button>
+        <button type="button" className="button" onClick={() => navigate(to.compareMaps(project, output, ""))}>
+          Compare with …
+        </button>
         <Files project={project} output={output} />
       </div>
       {error && <Failed error={error} />}
-      <canvas ref={canvas} tabIndex={0} role="img" aria-label={`Surface of ${output} at ${number(level)}; drag to turn it, arrows move it`} data-triangles={surface ? surface.mesh.triangles.length / 3 : 0} />
-      {!surface && !error && <Loading what="the surface" />}
+      {painted.error && <Failed error={painted.error} />}
+      {inside.error && <Failed error={inside.error} />}
+      <div className="stage">
+        <SurfaceCanvas info={info} name={output} shown={shown} colours={tints} outline={masked ? outline : null} onScene={(made) => (scene.current = made)} onPick={setVoxel} />
+        {values && <ColourLegend what={others.find((each) => each.key === painter)?.text ?? ""} values={values} table={table} low={low} high={high} onChange={(from, to) => setLimits([from, to])} onAutomatic={() => setLimits(null)} />}
+        <output className="picked mono">
+          {voxel
+            ? `x ${voxel.x}, y ${voxel.y}, z ${voxel.z}: ${number(own.data?.value)}${painter ? `, coloured by ${number(other.data?.value)}` : ""}`
+            : "Click on the surface for the value of a voxel"}
+        </output>
+        {!shown && !error && <Loading what="the surface" />}
+      </div>
     </div>
   );
 }
