@@ -21,14 +21,7 @@ from benchmarks.browser import CHROMIUM, FLAGS, served
 from cryoloom.formats.mrc import write_mrc
 from cryoloom.spec import Failure
 
-FLAGS = (
-    "--no-sandbox",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-)
+WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 SIZE = 1.0
 """Å/px."""
 CLICKS = 20
