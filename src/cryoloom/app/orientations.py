@@ -124,7 +124,7 @@ def _rows(output: OutputRef, where: str) -> tuple[pl.DataFrame, dict[str, list[i
     also = [name for name in ("enabled", *PARTS) if name in dataset.schema]
     rows = dataset.scan({"rot", "tilt", *also, *columns_used(rule)}).collect()
     rows = rows.filter(pl.col("enabled")) if "enabled" in rows.columns else rows
-    values = {name: sorted(int(each) for each in rows[name].drop_nulls().unique()) for name in PARTS if name in rows.columns}
+    values = {name: rows[name].drop_nulls().unique().sort().cast(pl.Int64).to_list() for name in PARTS if name in rows.columns}
     parts = {name: found for name, found in values.items() if 1 < len(found) <= MOST_PARTS}
     return rows.filter(rule).select(pl.col("rot", "tilt").cast(pl.Float64)).fill_nan(None).drop_nulls(), parts
 

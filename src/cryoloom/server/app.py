@@ -45,9 +45,16 @@ def make_app(root: Path, roots: Iterable[Path] = ()) -> FastAPI:
         yield
         workplace.close()
 
-    unpublished = {"docs_url": None, "redoc_url": None, "openapi_url": None}
     refusals: dict[int | str, dict[str, Any]] = {"4XX": {"model": Refusal}}
-    app = FastAPI(title="cryoloom", version=cryoloom.__version__, lifespan=lifespan, responses=refusals, **unpublished)
+    app = FastAPI(
+        title="cryoloom",
+        version=cryoloom.__version__,
+        lifespan=lifespan,
+        responses=refusals,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
     app.state.workplace, app.state.pickings = workplace, Pickings()
     for module in iter_modules(routes.__path__, routes.__name__ + "."):
         app.include_router(import_module(module.name).router)

@@ -121,9 +121,11 @@ function Output({ project, runs, output, told, maps }: { project: string; runs: 
         </p>
       )}
       {maps && (
-        <button type="button" className="button" onClick={() => navigate(to.compareMaps(project, `${runs[0]}.${output}`, `${runs[1]}.${output}`))}>
-          Maps side by side
-        </button>
+        <p>
+          <button type="button" className="button" onClick={() => navigate(to.compareMaps(project, `${runs[0]}.${output}`, `${runs[1]}.${output}`))}>
+            Maps side by side
+          </button>
+        </p>
       )}
       {told.fsc && <Curves project={project} runs={runs} output={output} />}
       {!told.same && <Apart title="" runs={runs} pairs={facts} />}

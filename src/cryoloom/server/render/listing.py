@@ -61,8 +61,8 @@ def picks(output: OutputRef, number: int) -> dict[str, Any]:
     whole, picked = behind(output, "micrographs"), behind(output, "coordinates")
     rows = _placed(picked, whole).filter(pl.col("micrograph_id") == number)
     size = whole.dataset.to_polars().filter(pl.col("id") == number)["pixel_size"]
-    told: Any = picked.meta.get("diameter") or (rows["diameter"].max() if "diameter" in rows.columns else None)
-    across = float(told) / size[0] if told and len(size) else None
+    told = picked.meta.get("diameter") or (max(rows["diameter"].to_list(), default=None) if "diameter" in rows.columns else None)
+    across = told / size[0] if told and len(size) else None
     return {
         "x": rows["x"].to_list(),
         "y": rows["y"].to_list(),

@@ -57,7 +57,7 @@ export function Histogram({ bins, stretch, height = 150, onStretch, onRemove }: 
       const none = from === null && until === null;
       const left = chart.valToPos(Math.max(low, from ?? low), "x");
       const right = chart.valToPos(Math.min(high, until ?? high), "x");
-      chart.setSelect({ left: none ? 0 : left, top: 0, width: none ? 0 : Math.max(1, right - left), height: chart.over.clientHeight }, false);
+      chart.setSelect({ left: none ? 0 : left, top: 0, width: none ? 0 : Math.max(1, right - left), height: none ? 0 : chart.over.clientHeight }, false);
     },
     [from, until, low, high],
   );
