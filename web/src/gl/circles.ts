@@ -11,36 +11,50 @@ export interface Circle extends Point {
 
 const BY_HAND = "#ff9d3c";
 const SHADES = 12;
+/** Px of the screen: of circles above it few are seen, and a stamp would be a large picture. */
+const LARGE = 150;
 
-/** Draw circles of a diameter in image px; those of one colour in one stroke, as there may be thousands. */
+/** Draw circles of a diameter in image px. Each is a stamp of its colour: stroking thousands of arcs takes a hundred times as long. */
 export function drawCircles(context: CanvasRenderingContext2D, image: Image2d, circles: readonly Circle[], diameter: number): void {
   const radius = Math.max((diameter * image.view.scale) / 2, 3);
-  const groups = new Map<string, Path2D>();
-  const all = new Path2D();
-  const dots = new Path2D();
+  const reach = radius + 3;
+  const stamps = new Map<string, HTMLCanvasElement>();
   for (const circle of circles) {
     const { x, y } = image.toScreen(circle);
-    if (x < -radius || y < -radius || x > image.screen.width + radius || y > image.screen.height + radius) continue;
+    if (x < -reach || y < -reach || x > image.screen.width + reach || y > image.screen.height + reach) continue;
     const colour = circle.score === null ? BY_HAND : viridis(0.35 + 0.65 * (Math.round(circle.score * SHADES) / SHADES));
-    let path = groups.get(colour);
-    if (!path) groups.set(colour, (path = new Path2D()));
-    for (const each of [path, all]) {
-      each.moveTo(x + radius, y);
-      each.arc(x, y, radius, 0, 2 * Math.PI);
+    if (radius > LARGE) {
+      ring(context, x, y, radius, colour, circle.score === null);
+      continue;
     }
-    if (circle.score === null) {
-      dots.moveTo(x + 2, y);
-      dots.arc(x, y, 2, 0, 2 * Math.PI);
-    }
+    let made = stamps.get(colour);
+    if (!made) stamps.set(colour, (made = stamp(radius, colour, circle.score === null)));
+    context.drawImage(made, x - reach, y - reach, 2 * reach, 2 * reach);
   }
-  context.lineWidth = 3.5;
-  context.strokeStyle = "rgb(0 0 0 / 55%)";
-  context.stroke(all);
-  context.lineWidth = 1.8;
-  for (const [colour, path] of groups) {
-    context.strokeStyle = colour;
-    context.stroke(path);
+}
+
+function stamp(radius: number, colour: string, dotted: boolean): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  const middle = radius + 3;
+  canvas.width = canvas.height = Math.ceil(2 * middle * devicePixelRatio);
+  const context = canvas.getContext("2d");
+  if (!context) return canvas;
+  context.scale(canvas.width / (2 * middle), canvas.height / (2 * middle));
+  ring(context, middle, middle, radius, colour, dotted);
+  return canvas;
+}
+
+function ring(context: CanvasRenderingContext2D, x: number, y: number, radius: number, colour: string, dotted: boolean): void {
+  for (const [style, width] of [["rgb(0 0 0 / 55%)", 3.5], [colour, 1.8]] as const) {
+    context.strokeStyle = style;
+    context.lineWidth = width;
+    context.beginPath();
+    context.arc(x, y, radius, 0, 2 * Math.PI);
+    context.stroke();
   }
-  context.fillStyle = BY_HAND;
-  context.fill(dots);
+  if (!dotted) return;
+  context.fillStyle = colour;
+  context.beginPath();
+  context.arc(x, y, 2, 0, 2 * Math.PI);
+  context.fill();
 }
