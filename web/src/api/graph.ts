@@ -51,6 +51,8 @@ export function useGraph(project: string) {
 
 /** Milliseconds before a stream that the browser has given up is opened anew. */
 const AGAIN = 2000;
+/** Milliseconds after which a page in the background gives its stream back: a browser has six connections to a server for all its tabs. */
+const ASLEEP = 20_000;
 
 /** Follow a project's events from the graph on that the page has; returns whether the connection stands. */
 export function useLive(project: string): boolean {
@@ -90,7 +92,25 @@ export function useLive(project: string): boolean {
       });
     };
     open();
+    let rest = 0;
+    let asleep = false;
+    const look = () => {
+      clearTimeout(rest);
+      if (document.hidden) {
+        rest = window.setTimeout(() => {
+          asleep = true;
+          clearTimeout(timer);
+          source.close();
+        }, ASLEEP);
+      } else if (asleep) {
+        asleep = false;
+        open(); // what has happened meanwhile is told at once
+      }
+    };
+    document.addEventListener("visibilitychange", look);
     return () => {
+      document.removeEventListener("visibilitychange", look);
+      clearTimeout(rest);
       clearTimeout(timer);
       source.close();
     };
