@@ -17,14 +17,15 @@ CLASSES = 12
 
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory):
-    """Return a folder with a project of classes and a curve."""
+    """Return a folder with a project of classes (r001) and curves of two grids of frequencies (r002, r003)."""
     folder = tmp_path_factory.mktemp("gallery") / "projects"
     project = create_project(folder / "classes", "Classes")
     planted.classes(project, CLASSES)
-    shells = np.arange(51)
-    rows = {"id": shells, "shell": shells, "frequency": shells / 150.0, "fsc": 1 / (1 + np.exp((shells - 30) / 2))}
-    rows["fsc_unmasked"] = 1 / (1 + np.exp((shells - 20) / 2))
-    publish(project, FSC(pl.DataFrame(rows), project.root, meta={"resolution": 150 / 33}), "postprocess.sharpen")
+    for extent, resolution in ((150.0, 150 / 33), (140.0, 140 / 33)):
+        shells = np.arange(51)
+        rows = {"id": shells, "shell": shells, "frequency": shells / extent, "fsc": 1 / (1 + np.exp((shells - 30) / 2))}
+        rows["fsc_unmasked"] = 1 / (1 + np.exp((shells - 20) / 2))
+        publish(project, FSC(pl.DataFrame(rows), project.root, meta={"resolution": resolution}), "postprocess.sharpen")
     return folder
 
 
@@ -112,3 +113,11 @@ def test_curves_read_as_the_server_says(page, shoot):
     expect(page.get_by_role("columnheader", name="at 5 Å")).to_be_visible()
     expect(line.get_by_role("cell").nth(2)).to_have_text("0.500")
     shoot("curves")
+
+
+def test_curves_of_compared_runs_have_their_own_numbers(page, shoot):
+    page.goto("/p/classes/compare/r002/r003")
+    told = ["r002, of the half maps: below 0.143 at 4.55 Å, 0.5 at 5.00 Å", "r003, of the half maps: below 0.143 at 4.24 Å, 0.5 at 4.67 Å"]
+    expect(page.get_by_role("figure").get_by_role("listitem")).to_have_text(told)
+    expect(page.get_by_role("img", name="; ".join(told))).to_be_visible()
+    shoot("compared")

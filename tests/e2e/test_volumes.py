@@ -214,6 +214,8 @@ def test_two_maps_beside_one_another(analyze, shoot):
     shoot("surfaces")
     page.get_by_role("tab", name="Shell correlation").click()
     expect(page.get_by_role("img", name=re.compile("Fourier shell correlation"))).to_be_visible()
+    expect(page.get_by_role("figure")).to_contain_text(f"below 0.143 at {agreement.resolutions[0.143]:.2f} Å")
+    shoot("correlation")
 
 
 def test_the_address_of_a_comparison(analyze):

@@ -227,10 +227,3 @@ export const useFiles = (project: string, output: string) =>
     queryKey: ["files", project, output],
     queryFn: ({ signal }) => get<{ name: string; bytes: number | null }[]>(`${at.output(project, output)}/files`, {}, signal),
   });
-
-export const usePage = (project: string, output: string, wanted: PageWanted) =>
-  useQuery({
-    queryKey: ["page", project, output, wanted],
-    queryFn: ({ signal }) => getPage(project, output, wanted, signal),
-    placeholderData: (before) => before,
-  });

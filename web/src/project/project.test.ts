@@ -2,7 +2,6 @@ import { describe, expect, it } from "vitest";
 import { node } from "../api/graph.fixture";
 import type { CatalogueEntry } from "../api/schema";
 import { takenFromOutside } from "../run/CopyBranch";
-import { resolutionAt } from "../run/CurvePlot";
 import { firstError, hits } from "../run/log";
 import { fit, found, type Command } from "./commands";
 import { fits, isOpen, lastIn, withDependents } from "./filter";
@@ -89,9 +88,4 @@ describe("the log", () => {
     expect(hits(lines, "ERROR")).toEqual([1, 3]);
     expect(hits(lines, "")).toEqual([]);
   });
-});
-
-it("reads the resolution off a curve between its points", () => {
-  expect(resolutionAt([[0, 1], [0.1, 0.5], [0.2, 0]], 0.25)).toBeCloseTo(1 / 0.15);
-  expect(resolutionAt([[0, 1], [0.1, 0.9]], 0.143)).toBeNull();
 });

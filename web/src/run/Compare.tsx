@@ -1,13 +1,15 @@
 /** Two runs side by side: what was asked, what came out, and the FSC curves on one plot. */
 
-import { useEffect } from "react";
-import { useComparison, usePage, type OutputsCompared, type Pair } from "../api/queries";
+import { useEffect, useMemo } from "react";
+import { useComparison, type OutputsCompared, type Pair } from "../api/queries";
 import type { RunNode } from "../api/schema";
+import { useCurves } from "../api/sets";
 import { navigate, to } from "../router";
 import { Failed, Loading } from "../ui/Feedback";
 import { number } from "../ui/format";
 import { Icon } from "../ui/Icon";
-import { curveOf, CurvePlot } from "./CurvePlot";
+import { FscPlot } from "../viewers/fsc/FscPlot";
+import { curvesOf } from "../viewers/fsc/reading";
 import "../viewers/analyze.css";
 import "./run.css";
 import "./compare.css";
@@ -153,12 +155,18 @@ function Output({ project, runs, output, told, maps }: { project: string; runs: 
   );
 }
 
-const WANTED = { columns: ["frequency", "fsc"], sort: "frequency", limit: 2000 };
-
+/** What each run takes its resolution from: its curve `fsc`, and what the server reads off it. */
 function Curves({ project, runs, output }: { project: string; runs: [string, string]; output: string }) {
-  const first = usePage(project, `${runs[0]}.${output}`, WANTED);
-  const second = usePage(project, `${runs[1]}.${output}`, WANTED);
-  if (first.error ?? second.error) return <Failed error={first.error ?? second.error} />;
+  const first = useCurves(project, `${runs[0]}.${output}`);
+  const second = useCurves(project, `${runs[1]}.${output}`);
+  const curves = useMemo(
+    () =>
+      [first.data, second.data].flatMap((told, place) =>
+        (told ? curvesOf(told) : []).filter(({ name }) => name === "fsc").map((curve) => ({ ...curve, name: `${place}`, title: `${runs[place]}, ${curve.title}` })),
+      ),
+    [first.data, second.data, runs],
+  );
+  if (first.error ?? second.error) return <Failed error={first.error ?? second.error} retry={() => (void first.refetch(), void second.refetch())} />;
   if (!first.data || !second.data) return <Loading what="the curves" />;
-  return <CurvePlot curves={[{ name: runs[0], points: curveOf(first.data) }, { name: runs[1], points: curveOf(second.data) }]} />;
+  return <FscPlot curves={curves} />;
 }

@@ -1,7 +1,7 @@
 /** Two maps of a project side by side: linked slices with their difference, linked surfaces, and their shell correlation. */
 
 import { useMemo, useRef, useState } from "react";
-import { useAgreement, useCompanions, useDifference, type Chosen } from "../../api/pairs";
+import { useAgreement, useCompanions, useDifference, type Agreement, type Chosen } from "../../api/pairs";
 import { useBrick, useVolume, type Axis, type Choice, type VolumeInfo } from "../../api/volumes";
 import { colours } from "../../gl/colourMaps";
 import type { SurfaceScene } from "../../gl/scene";
@@ -10,10 +10,10 @@ import { navigate, to, usePlace } from "../../router";
 import { Empty, Failed, Loading } from "../../ui/Feedback";
 import { number } from "../../ui/format";
 import { Tabs } from "../../ui/Tabs";
+import { FscPlot } from "../fsc/FscPlot";
 import type { ViewerProps } from "../registry";
 import { CompanionPicker } from "./CompanionPicker";
 import { entries, type Entry } from "./companions";
-import { FscCurve } from "./FscCurve";
 import { MapPicker } from "./MapPicker";
 import { PlanePicture, type PlaneLook } from "./PlanePicture";
 import { SlicePane } from "./SlicePane";
@@ -93,9 +93,14 @@ function Sides({ project, first, info, other, bar }: { project: string; first: C
       {!data && !error && <Loading what={other.text} />}
       {data && mode === "slices" && <LinkedSlices project={project} first={first} info={info} other={other} otherInfo={data} />}
       {data && mode === "surfaces" && (hasWebgl ? <LinkedSurfaces project={project} first={first} info={info} other={other} otherInfo={data} /> : <div className="notice advice">This browser has no WebGL2, which surfaces need; compare slices instead.</div>)}
-      {mode === "fsc" && (told ? <div className="curve"><FscCurve agreement={told} /></div> : <Loading what="the shell correlation" />)}
+      {mode === "fsc" && (told ? <ShellCorrelation agreement={told} title={`${first.output} and ${other.text}`} /> : !agreement.error && <Loading what="the shell correlation" />)}
     </>
   );
+}
+
+function ShellCorrelation({ agreement: { frequency, fsc, resolutions, pixel_size }, title }: { agreement: Agreement; title: string }) {
+  const curves = useMemo(() => [{ name: "fsc", title, frequency, values: fsc, crossings: Object.fromEntries(resolutions) }], [title, frequency, fsc, resolutions]);
+  return <FscPlot curves={curves} unit={pixel_size ? "Å" : "voxels"} />;
 }
 
 interface Linked {

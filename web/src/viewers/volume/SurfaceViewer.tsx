@@ -12,6 +12,7 @@ import { hasWebgl } from "../../gl/stage";
 import { navigate, to } from "../../router";
 import { Failed, Loading } from "../../ui/Feedback";
 import { number } from "../../ui/format";
+import { useSettled } from "../../ui/useSettled";
 import { Files } from "../Files";
 import type { ViewerProps } from "../registry";
 import { ColourLegend } from "./ColourLegend";
@@ -20,13 +21,14 @@ import { entries, found } from "./companions";
 import { MapPicker } from "./MapPicker";
 import type { Spot } from "./SliceViewer";
 import { SurfaceCanvas } from "./SurfaceCanvas";
-import { useSettled } from "./useSettled";
 import { useSurface } from "./useSurface";
 import "./volume.css";
 
 const COARSE = 128;
 const FINE = 256;
 const MASK_LEVEL = 0.5;
+/** A level that has not moved for so long rests, ms. */
+const REST = 300;
 const PALETTE: ColourMapName = "viridis";
 
 export default function SurfaceViewer({ project, output }: ViewerProps) {
@@ -62,7 +64,7 @@ function Surface({ project, output, info, choice, picker }: { project: string; o
   const mask = found(others, masked);
 
   // While the level moves the coarse map answers; the fine one once it rests.
-  const settled = useSettled(level);
+  const settled = useSettled(level, REST);
   const size = fine && settled === level ? FINE : COARSE;
   const coarse = useBrick(project, output, choice, COARSE);
   const { data: brick = coarse.data, error, isFetching } = useBrick(project, output, choice, size);
