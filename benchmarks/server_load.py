@@ -287,7 +287,7 @@ async def _errand(client: httpx.AsyncClient, seen: Seen, chance: random.Random, 
         yield
         await ask("delete", "DELETE", run)
         yield
-        await ask("restore", "POST", f"{run}/restore", json={})
+        await ask("restore", "POST", f"/trash/{made['run']}/restore", json={})
         yield
         await ask("delete", "DELETE", run)
         yield
