@@ -73,6 +73,9 @@ export default function Compare({ project, first, second, nodes }: Props) {
 const isMap = (nodes: readonly RunNode[], run: string, output: string): boolean =>
   ["volume", "classes3d"].includes(nodes.find((node) => node.run === run)?.outputs.find(({ name }) => name === output)?.kind ?? "");
 
+/** A value in a cell; of what is a table itself, such as the steps of a method, its length. */
+const inCell = (value: unknown): string => (Array.isArray(value) && (value.length > 12 || typeof value[0] === "object") ? `${value.length} entries` : number(value));
+
 function Apart({ title, runs, pairs }: { title: string; runs: [string, string]; pairs: Record<string, Pair> }) {
   if (Object.keys(pairs).length === 0) return null;
   return (
@@ -93,8 +96,8 @@ function Apart({ title, runs, pairs }: { title: string; runs: [string, string]; 
           {Object.entries(pairs).map(([name, [left, right]]) => (
             <tr key={name}>
               <th scope="row">{name}</th>
-              <td>{number(left)}</td>
-              <td>{number(right)}</td>
+              <td>{inCell(left)}</td>
+              <td>{inCell(right)}</td>
             </tr>
           ))}
         </tbody>
