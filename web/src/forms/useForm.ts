@@ -24,15 +24,19 @@ export function useForm(project: string, protocol: string, given: Record<string,
   }, [like, modelValues]);
   const draft = changed ?? begin;
 
-  const change = (part: Partial<Draft>) => {
-    if (!draft) return;
-    const next = { ...draft, ...part };
-    setChanged(next);
-    keepDraft(key, next);
-  };
+  // What is changed is what is there by then: two fields may change before the form is drawn again.
+  const changeFrom = (next: (before: Draft) => Draft) =>
+    setChanged((before) => {
+      const from = before ?? begin;
+      if (!from) return before;
+      const made = next(from);
+      keepDraft(key, made);
+      return made;
+    });
+  const change = (part: Partial<Draft>) => changeFrom((before) => ({ ...before, ...part }));
   const write = (values: Values) => {
-    setChosen(new Set([...chosen].filter((name) => !(name in values))));
-    change({ values: { ...draft?.values, ...values } });
+    setChosen((before) => new Set([...before].filter((name) => !(name in values))));
+    changeFrom((before) => ({ ...before, values: { ...before.values, ...values } }));
   };
   /** Fill an input in the place of somebody; several of them may do so at once. */
   const propose = (name: string, value: string) => {
