@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cryoloom import files
-from cryoloom.app import sets
+from cryoloom.app import pages
 from cryoloom.app.gallery import gallery
 from cryoloom.app.methods import sentence_of
 from cryoloom.app.report import panels_of
@@ -133,7 +133,7 @@ def test_equal_values_stay_in_the_order_of_the_set(project):
 
 
 def test_pages_of_a_selection_and_when_there_is_no_room(project, monkeypatch):
-    monkeypatch.setattr(sets, "KEPT_BYTES", 1)
+    monkeypatch.setattr(pages, "KEPT_BYTES", 1)
     chosen = project.run("sets.select", items="picked", where="class_id = 3")
     found = project.page(chosen, columns=["id", "score", "x"], sort="x", descending=True)
     assert found["count"] == 15 and values(found, "x") == sorted(values(found, "x"), reverse=True)

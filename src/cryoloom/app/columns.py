@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from cryoloom.app.outputs import OutputRef
-from cryoloom.app.sets import columns_of, described
+from cryoloom.app.pages import columns_of, described
 from cryoloom.spec import WrongUse
 
 MOST_BINS = 500

@@ -127,7 +127,7 @@ class OutputRef:
             Which files, where a set has several: ``weighted_path`` of micrographs, ``psd_path`` of CTFs, ``half_map1_path`` of a map.
             By default the set's own: the first path that its kind must have.
         where, sort, descending
-            Instead of ids: a rule that the rows follow, and a column whose values order them, as in `app.sets.page`.
+            Instead of ids: a rule that the rows follow, and a column whose values order them, as in `app.pages.page`.
 
         Raises
         ------
@@ -136,7 +136,7 @@ class OutputRef:
             with the rule or the column.
         """
         from cryoloom.app.images import Images, image_column
-        from cryoloom.app.sets import page
+        from cryoloom.app.pages import page
 
         if ids is None and (where or sort):
             files = column or image_column(self.dataset)

@@ -9,8 +9,8 @@ import polars as pl
 
 from cryoloom.app import catalogue, forms, preparation, references
 from cryoloom.app.outputs import OutputRef
+from cryoloom.app.pages import columns_of
 from cryoloom.app.runs import Run, all_runs
-from cryoloom.app.sets import columns_of
 from cryoloom.data.selections import output_name
 from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.provenance import ancestry

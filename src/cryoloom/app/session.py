@@ -12,6 +12,7 @@ from cryoloom.app import (
     housekeeping,
     lifecycle,
     methods,
+    pages,
     preparation,
     references,
     replay,
@@ -287,8 +288,8 @@ class Project:
         return sets.preview(self.folder, protocol, {**(values or {}), **more})
 
     def page(self, output: "str | OutputRef | Run", **wanted: Any) -> dict[str, Any]:
-        """Return some rows of an output, sorted and filtered, as plain data. See `app.sets.page`."""
-        return sets.page(self.output(output), **wanted)
+        """Return some rows of an output, sorted and filtered, as plain data. See `app.pages.page`."""
+        return pages.page(self.output(output), **wanted)
 
     def gallery(self, output: "str | OutputRef | Run", path: str | Path, **wanted: Any) -> Path:
         """Write a page of the images of an output, sorted by a column; return its path. See `app.gallery.gallery`."""

@@ -1,21 +1,7 @@
 /** Which viewer shows which kind of set; each is loaded when it is first opened. */
 
-import { lazy, type ComponentType } from "react";
-
-export interface ViewerProps {
-  project: string;
-  /** ``RUN.OUTPUT`` */
-  output: string;
-  kind: string;
-}
-
-export interface Viewer {
-  id: string;
-  title: string;
-  /** Kinds of sets it shows; empty: all. */
-  kinds: readonly string[];
-  Component: ComponentType<ViewerProps>;
-}
+import { lazy } from "react";
+import type { Viewer } from "./viewer";
 
 /** In the order in which they are offered: the first that fits is shown at once. */
 const viewers: readonly Viewer[] = [

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cryoloom.app.images import Images, image_column
 from cryoloom.app.outputs import OutputRef
-from cryoloom.app.sets import page
+from cryoloom.app.pages import page
 from cryoloom.data.identity import coordinate_scales
 from cryoloom.data.places import on_micrographs
 from cryoloom.formats.mrc import open_mrc
@@ -56,7 +56,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A page of a gallery: what `app.sets.page` says of it, its ids in order, and the files that its images lie in."""
+    """A page of a gallery: what `app.pages.page` says of it, its ids in order, and the files that its images lie in."""
 
     output: OutputRef
     wish: Wish

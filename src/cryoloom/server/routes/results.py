@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
+from cryoloom.app.pages import page
 from cryoloom.app.report import write_report
-from cryoloom.app.sets import page
 from cryoloom.server.context import OutputAt, ProjectAt, RunAt
 from cryoloom.server.models import Page, Panel
 

@@ -5,7 +5,7 @@ import { useWizard } from "../../api/forms";
 import type { SizeWizard } from "../../api/schema";
 import type { Values } from "../values";
 import { Measure } from "./Measure";
-import type { WizardProps } from "./registry";
+import type { WizardProps } from "./wizard";
 import { Slider, Turn, WizardDialog } from "./WizardDialog";
 
 const ROOM = 1.5;

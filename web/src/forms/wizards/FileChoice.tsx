@@ -2,7 +2,7 @@
 
 import { useState } from "react";
 import { Browser, folderOf } from "./Browser";
-import type { WizardProps } from "./registry";
+import type { WizardProps } from "./wizard";
 import { WizardDialog } from "./WizardDialog";
 
 export default function FileChoice({ name, field, values, onWrite, onClose }: WizardProps) {

@@ -6,7 +6,7 @@ import { Failed } from "../../ui/Feedback";
 import { counted } from "../../ui/format";
 import { useSettled } from "../../ui/useSettled";
 import { Browser, folderOf, joined } from "./Browser";
-import type { WizardProps } from "./registry";
+import type { WizardProps } from "./wizard";
 import { WizardDialog } from "./WizardDialog";
 
 /** The pattern for files like this one: all of its folder with its ending. */

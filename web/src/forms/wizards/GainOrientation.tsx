@@ -3,7 +3,7 @@
 import { useState } from "react";
 import { useWizard } from "../../api/forms";
 import type { GainLie, GainWizard } from "../../api/schema";
-import type { WizardProps } from "./registry";
+import type { WizardProps } from "./wizard";
 import { WizardDialog } from "./WizardDialog";
 
 /** Upside-down is left-right after half a turn. */

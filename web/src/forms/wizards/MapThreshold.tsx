@@ -7,7 +7,7 @@ import { Icon } from "../../ui/Icon";
 import { Failed } from "../../ui/Feedback";
 import { number } from "../../ui/format";
 import { useSettled } from "../../ui/useSettled";
-import type { WizardProps } from "./registry";
+import type { WizardProps } from "./wizard";
 import { Slider, WizardDialog } from "./WizardDialog";
 
 export default function MapThreshold({ project, protocol, name, field, values, onWrite, onClose }: WizardProps) {

@@ -3,7 +3,7 @@
 import { useState } from "react";
 import { useWizard } from "../../api/forms";
 import type { SizeWizard } from "../../api/schema";
-import type { WizardProps } from "./registry";
+import type { WizardProps } from "./wizard";
 import { RoundMask } from "./RoundMask";
 
 /** Diameters of the particle that a mask has. */

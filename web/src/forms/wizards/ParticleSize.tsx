@@ -4,7 +4,7 @@ import { useState } from "react";
 import { useWizard } from "../../api/forms";
 import type { SizeWizard } from "../../api/schema";
 import { Measure } from "./Measure";
-import type { WizardProps } from "./registry";
+import type { WizardProps } from "./wizard";
 import { Slider, Turn, WizardDialog } from "./WizardDialog";
 
 const USUAL = 150;

@@ -1,25 +1,7 @@
 /** The wizards by the names that protocols call them; each is loaded when it is first opened. */
 
-import { lazy, type ComponentType } from "react";
-import type { FieldSchema } from "../../api/queries";
-import type { Values } from "../values";
-
-export interface WizardProps {
-  project: string;
-  protocol: string;
-  /** The field that it was opened from. */
-  name: string;
-  field: FieldSchema;
-  values: Values;
-  /** Write what was found into the form; undefined empties a field. */
-  onWrite: (values: Values) => void;
-  onClose: () => void;
-}
-
-interface Wizard {
-  title: string;
-  Component: ComponentType<WizardProps>;
-}
+import { lazy } from "react";
+import type { Wizard } from "./wizard";
 
 const wizards: Record<string, Wizard> = {
   file: { title: "Choose a file", Component: lazy(() => import("./FileChoice")) },

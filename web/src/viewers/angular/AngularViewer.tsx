@@ -7,7 +7,7 @@ import { colours } from "../../gl/colourMaps";
 import { hasWebgl } from "../../gl/stage";
 import { Empty, Failed, Loading } from "../../ui/Feedback";
 import { number } from "../../ui/format";
-import type { ViewerProps } from "../registry";
+import type { ViewerProps } from "../viewer";
 import { ColourBar } from "../volume/ColourBar";
 import { Globe } from "./Globe";
 import { ViewMap } from "./ViewMap";

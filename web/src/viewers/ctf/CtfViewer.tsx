@@ -11,7 +11,7 @@ import { spectrumThumbnail } from "../../api/images";
 import { beside, useChosen } from "../micrographs/chosen";
 import { MicrographTable, type Column } from "../micrographs/MicrographTable";
 import { idRanges } from "../micrographs/sorting";
-import type { ViewerProps } from "../registry";
+import type { ViewerProps } from "../viewer";
 import { CurvePlot, type Curve } from "./CurvePlot";
 import { SpectrumView, type Rings } from "./SpectrumView";
 import { zeros } from "./zeros";

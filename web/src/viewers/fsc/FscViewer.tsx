@@ -3,7 +3,7 @@
 import { useCallback, useMemo, useState } from "react";
 import { useCurves } from "../../api/sets";
 import { Empty, Failed, Loading } from "../../ui/Feedback";
-import type { ViewerProps } from "../registry";
+import type { ViewerProps } from "../viewer";
 import { FscPlot, Stroke } from "./FscPlot";
 import { curvesOf, nearest, resolution, resolutionAt, THRESHOLDS } from "./reading";
 import "./fsc.css";

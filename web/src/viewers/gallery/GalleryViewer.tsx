@@ -8,7 +8,7 @@ import { useSelection } from "../../selection/useSelection";
 import { Empty, Failed, Loading } from "../../ui/Feedback";
 import { number } from "../../ui/format";
 import { Icon } from "../../ui/Icon";
-import type { ViewerProps } from "../registry";
+import type { ViewerProps } from "../viewer";
 import { RuleBox } from "../RuleBox";
 import { useOrder } from "../useOrder";
 import { captionOf, PAGE, sheetSize, sortsOf } from "./captions";

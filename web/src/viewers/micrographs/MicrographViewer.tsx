@@ -12,7 +12,7 @@ import { navigate, to } from "../../router";
 import { Empty, Failed, Loading } from "../../ui/Feedback";
 import { number } from "../../ui/format";
 import { Icon } from "../../ui/Icon";
-import type { ViewerProps } from "../registry";
+import type { ViewerProps } from "../viewer";
 import { beside, useChosen } from "./chosen";
 import { MicrographTable, type Column } from "./MicrographTable";
 import { ScoreThreshold } from "./ScoreThreshold";

@@ -9,7 +9,7 @@ import { SelectionBar } from "../../selection/SelectionBar";
 import { Empty, Failed, Loading } from "../../ui/Feedback";
 import { number } from "../../ui/format";
 import { Tabs } from "../../ui/Tabs";
-import type { ViewerProps } from "../registry";
+import type { ViewerProps } from "../viewer";
 import { RuleBox } from "../RuleBox";
 import { useOrder } from "../useOrder";
 import { Histogram } from "./Histogram";

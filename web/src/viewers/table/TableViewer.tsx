@@ -9,7 +9,7 @@ import { Empty, Failed, Loading } from "../../ui/Feedback";
 import { number } from "../../ui/format";
 import { Icon } from "../../ui/Icon";
 import { toast, toastError } from "../../ui/Toasts";
-import type { ViewerProps } from "../registry";
+import type { ViewerProps } from "../viewer";
 import { RuleBox } from "../RuleBox";
 import { useOrder } from "../useOrder";
 import { ColumnChooser } from "./ColumnChooser";

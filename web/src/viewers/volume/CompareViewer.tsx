@@ -11,7 +11,7 @@ import { Empty, Failed, Loading } from "../../ui/Feedback";
 import { number } from "../../ui/format";
 import { Tabs } from "../../ui/Tabs";
 import { FscPlot } from "../fsc/FscPlot";
-import type { ViewerProps } from "../registry";
+import type { ViewerProps } from "../viewer";
 import { CompanionPicker } from "./CompanionPicker";
 import { entries, type Entry } from "./companions";
 import { MapPicker } from "./MapPicker";

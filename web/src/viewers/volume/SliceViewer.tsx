@@ -5,7 +5,7 @@ import { useValue, useVolume, type Axis, type Choice, type VolumeInfo } from "..
 import { colours, COLOUR_MAPS, type ColourMapName } from "../../gl/colourMaps";
 import { Failed, Loading } from "../../ui/Feedback";
 import { number } from "../../ui/format";
-import type { ViewerProps } from "../registry";
+import type { ViewerProps } from "../viewer";
 import { ColourBar } from "./ColourBar";
 import { MapPicker } from "./MapPicker";
 import { Montage } from "./Montage";

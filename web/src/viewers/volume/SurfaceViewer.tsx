@@ -14,7 +14,7 @@ import { Failed, Loading } from "../../ui/Feedback";
 import { number } from "../../ui/format";
 import { useSettled } from "../../ui/useSettled";
 import { Files } from "../Files";
-import type { ViewerProps } from "../registry";
+import type { ViewerProps } from "../viewer";
 import { ColourLegend } from "./ColourLegend";
 import { CompanionPicker } from "./CompanionPicker";
 import { entries, found } from "./companions";
