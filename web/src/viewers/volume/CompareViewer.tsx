@@ -17,7 +17,7 @@ import { entries, type Entry } from "./companions";
 import { MapPicker } from "./MapPicker";
 import { PlanePicture, type PlaneLook } from "./PlanePicture";
 import { SlicePane } from "./SlicePane";
-import { middle, sideOf, type Spot } from "./SliceViewer";
+import { middle, sideOf, type Spot } from "./spot";
 import { SurfaceCanvas } from "./SurfaceCanvas";
 import { useSurface } from "./useSurface";
 import "./volume.css";

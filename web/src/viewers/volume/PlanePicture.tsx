@@ -5,7 +5,7 @@ import type { Axis, Plane } from "../../api/volumes";
 import { painted } from "../../gl/colourMaps";
 import { Failed } from "../../ui/Feedback";
 import { number } from "../../ui/format";
-import type { Spot } from "./SliceViewer";
+import type { Spot } from "./spot";
 
 /** What runs along the columns and the rows of a slice across an axis. */
 const ALONG = { z: ["x", "y"], y: ["x", "z"], x: ["y", "z"] } as const;

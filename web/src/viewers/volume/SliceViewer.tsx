@@ -1,7 +1,7 @@
 /** A map in slices across x, y and z, or many across one axis, with a colour bar and the values of voxels. */
 
 import { useMemo, useState } from "react";
-import { useValue, useVolume, type Axis, type Choice, type VolumeInfo } from "../../api/volumes";
+import { useValue, useVolume, type Axis, type Choice } from "../../api/volumes";
 import { colours, COLOUR_MAPS, type ColourMapName } from "../../gl/colourMaps";
 import { Failed, Loading } from "../../ui/Feedback";
 import { number } from "../../ui/format";
@@ -10,21 +10,8 @@ import { ColourBar } from "./ColourBar";
 import { MapPicker } from "./MapPicker";
 import { Montage } from "./Montage";
 import { SlicePane } from "./SlicePane";
+import { AXES, middle, sideOf, type Spot } from "./spot";
 import "./volume.css";
-
-/** A place in the map, in voxels. */
-export interface Spot {
-  x: number;
-  y: number;
-  z: number;
-}
-
-const AXES: readonly Axis[] = ["z", "y", "x"];
-
-export const middle = ({ shape: [depth, height, width] }: VolumeInfo): Spot => ({ x: Math.floor(width / 2), y: Math.floor(height / 2), z: Math.floor(depth / 2) });
-
-/** Slices across an axis. */
-export const sideOf = ({ shape }: VolumeInfo, axis: Axis): number => shape[AXES.indexOf(axis)] as number;
 
 export default function SliceViewer({ project, output }: ViewerProps) {
   const [choice, setChoice] = useState<Choice>({ which: "", id: undefined });

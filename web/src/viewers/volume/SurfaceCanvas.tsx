@@ -4,7 +4,7 @@ import { useEffect, useRef } from "react";
 import { SurfaceScene } from "../../gl/scene";
 import type { VolumeInfo } from "../../api/volumes";
 import { number } from "../../ui/format";
-import type { Spot } from "./SliceViewer";
+import type { Spot } from "./spot";
 import type { Shown } from "./useSurface";
 
 /** Pixels that the mouse may move in a click. */

@@ -19,7 +19,7 @@ import { ColourLegend } from "./ColourLegend";
 import { CompanionPicker } from "./CompanionPicker";
 import { entries, found } from "./companions";
 import { MapPicker } from "./MapPicker";
-import type { Spot } from "./SliceViewer";
+import type { Spot } from "./spot";
 import { SurfaceCanvas } from "./SurfaceCanvas";
 import { useSurface } from "./useSurface";
 import "./volume.css";
