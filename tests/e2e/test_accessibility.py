@@ -34,6 +34,8 @@ PAGES = {
     "report": ("/p/tiny/analyze/r003", "css:.panel"),
     "table": ("/p/tiny/analyze/r003/ctfs/table", "css:[role=grid], table"),
     "plots": ("/p/tiny/analyze/r003/ctfs/plots", "tab:Plots"),
+    "ctf": ("/p/tiny/analyze/r003/ctfs/ctf", "css:img, canvas"),
+    "micrographs": ("/p/tiny/analyze/r002/micrographs/micrographs", "css:canvas"),
     "surface": ("/p/tiny/analyze/r004/volume/surface", "css:canvas"),
     "slices": ("/p/tiny/analyze/r004/volume/slices", "css:canvas, img"),
     "gallery": ("/p/tiny/analyze/r005/classes2d/gallery", "tab:Gallery"),

@@ -146,7 +146,7 @@ def test_a_surface_is_coloured_by_another_map(analyze, shoot):
     box = canvas.bounding_box()
     page.mouse.click(box["x"] + 0.47 * box["width"], box["y"] + 0.5 * box["height"])
     told = page.locator(".picked")
-    expect(told).to_have_text(re.compile(r"x \d+, y \d+, z \d+: \S+, coloured by \d"))
+    expect(told).to_have_text(re.compile(r"x \d+, y \d+, z \d+: [\d.]+, coloured by [\d.]+"))
     x, y, z, value, colour = (float(each) for each in re.findall(r"[\d.]+", told.inner_text()))
     assert value == pytest.approx(float(density()[int(z), int(y), int(x)]), rel=1e-3) and colour == z
     shoot("coloured")

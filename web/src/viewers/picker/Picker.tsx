@@ -69,6 +69,7 @@ function Bench({ project, run, picking }: { project: string; run: string; pickin
   const sketch = useRef<Sketch>(null);
   const [hovered, setHovered] = useState<Point | null>(null);
   const cursor = useRef<Point | null>(null);
+  const turn = useRef<Promise<unknown>>(Promise.resolve());
 
   const { width = 1, height = 1, pixel_size: pixelSize = 1, weighted = false } = about ?? {};
   const size = useMemo(() => ({ width, height }), [width, height]);
@@ -92,8 +93,13 @@ function Bench({ project, run, picking }: { project: string; run: string; pickin
   };
   const corrected = sheet?.state === "corrected";
 
-  /** Do something about the whole picking once all edits are made, then look at what there is. */
-  const act = async (what: () => Promise<Picked>, at = micrograph): Promise<boolean> => {
+  /** Do something about the whole picking once all edits are made and what was asked before is done, then look at what there is. */
+  const act = (what: () => Promise<Picked>, at = micrograph): Promise<boolean> => {
+    const done = turn.current.then(() => carryOut(what, at));
+    turn.current = done;
+    return done;
+  };
+  const carryOut = async (what: () => Promise<Picked>, at: number): Promise<boolean> => {
     try {
       await desk.settled();
       const done = await what();
