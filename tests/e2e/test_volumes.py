@@ -177,6 +177,7 @@ def test_the_value_under_the_cursor_is_that_of_numpy(analyze, shoot):
 def test_slices_by_keys_and_as_a_montage(analyze, shoot):
     page = analyze("r001", "volume/slices")
     across = page.get_by_role("group", name="across z")
+    expect(across.get_by_role("img")).to_have_attribute("width", str(BOX))
     across.focus()
     page.keyboard.press("PageDown")
     page.keyboard.press("Shift+PageDown")
