@@ -70,7 +70,7 @@ export const MicrographTable = memo(function MicrographTable({ label, ids, colum
           );
         })}
       </div>
-      <div ref={box} className="mic-rows" role="rowgroup" tabIndex={0} aria-label={label} aria-activedescendant={place >= 0 ? `${name}-${chosen}` : undefined} onKeyDown={onKey}>
+      <div ref={box} className="mic-rows" role="rowgroup" tabIndex={0} aria-label={label} onKeyDown={onKey}>
         <div style={{ height: rows.getTotalSize(), position: "relative" }} role="presentation">
           {rows.getVirtualItems().map(({ index, start }) => {
             const row = order[index] ?? 0;

@@ -19,7 +19,8 @@ export function TrajectoryCard({ project, output, id, name }: { project: string;
   const told = data.motion_total === null ? "" : `${number(data.motion_total)} Å in all`;
   return (
     <>
-      <button type="button" className="traj-small" aria-label={`Motion of ${name}, ${told}. Show it large`} onClick={() => setLarge(true)}>
+      <button type="button" className="traj-small" onClick={() => setLarge(true)}>
+        <span className="hidden">{`Motion of ${name}, ${told}. Show it large`}</span>
         <div className="traj-pair">
           <Cartesian points={points} unit={unit} size={112} />
           <Polar points={points} unit={unit} size={112} />
