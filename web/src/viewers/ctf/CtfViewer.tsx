@@ -10,6 +10,7 @@ import { Icon } from "../../ui/Icon";
 import { spectrumThumbnail } from "../../api/images";
 import { beside, useChosen } from "../micrographs/chosen";
 import { MicrographTable, type Column } from "../micrographs/MicrographTable";
+import { Steps } from "../micrographs/Steps";
 import { idRanges } from "../micrographs/sorting";
 import type { ViewerProps } from "../viewer";
 import { CurvePlot, type Curve } from "./CurvePlot";
@@ -83,13 +84,7 @@ function Shown({ project, output, list }: { project: string; output: string; lis
       </div>
       <div className="mic-middle">
         <div className="mic-title">
-          <button type="button" className="button plain" aria-label="Previous micrograph" onClick={() => go(-1)}>
-            <Icon name="back" />
-          </button>
-          <button type="button" className="button plain" aria-label="Next micrograph" onClick={() => go(1)}>
-            <Icon name="forward" />
-          </button>
-          <strong title={name}>{name}</strong>
+          <Steps name={name} onStep={go} />
           <span className="grow" />
           {chosen !== null && (
             <button type="button" className={rejected.has(chosen) ? "button on" : "button"} aria-pressed={rejected.has(chosen)} onClick={() => mark(chosen)}>

@@ -15,6 +15,7 @@ import { Icon } from "../../ui/Icon";
 import type { ViewerProps } from "../viewer";
 import { beside, useChosen } from "./chosen";
 import { MicrographTable, type Column } from "./MicrographTable";
+import { Steps } from "./Steps";
 import { ScoreThreshold } from "./ScoreThreshold";
 import { TrajectoryCard } from "./Trajectory";
 
@@ -72,13 +73,7 @@ function Shown({ project, output, list }: { project: string; output: string; lis
       </div>
       <div className="mic-middle">
         <div className="mic-title">
-          <button type="button" className="button plain" aria-label="Previous micrograph" onClick={() => go(-1)}>
-            <Icon name="back" />
-          </button>
-          <button type="button" className="button plain" aria-label="Next micrograph" onClick={() => go(1)}>
-            <Icon name="forward" />
-          </button>
-          <strong title={name}>{name}</strong>
+          <Steps name={name} onStep={go} />
           <span className="soft">
             {order.indexOf(chosen ?? -1) + 1} of {ids.length}
           </span>

@@ -15,6 +15,7 @@ import { Icon } from "../../ui/Icon";
 import { toast, toastError } from "../../ui/Toasts";
 import { beside, useChosen } from "../micrographs/chosen";
 import { MicrographTable, type Column } from "../micrographs/MicrographTable";
+import { Steps } from "../micrographs/Steps";
 import { Desk } from "./desk";
 import { drawScene } from "./drawing";
 import { STATES } from "./states";
@@ -181,13 +182,7 @@ function Bench({ project, run, picking }: { project: string; run: string; pickin
         </div>
         <div className="mic-middle">
           <div className="mic-title">
-            <button type="button" className="button plain" aria-label="Previous micrograph" onClick={() => go(-1)}>
-              <Icon name="back" />
-            </button>
-            <button type="button" className="button plain" aria-label="Next micrograph" onClick={() => go(1)}>
-              <Icon name="forward" />
-            </button>
-            <strong title={about?.name}>{about?.name}</strong>
+            <Steps name={about?.name} onStep={go} />
             {sheet && <span className="soft">{STATES[sheet.state] ?? sheet.state}</span>}
             <span className="grow" />
             <span className="mono soft" aria-label="Place of the pointer, px">
