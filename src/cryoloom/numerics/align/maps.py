@@ -206,12 +206,12 @@ class _Comparison:
         self.fixed = fixed
         top = float(fixed.shells[-1])
         self.grid = reference_grid(moving, min(top + 1.0, len(moving) / 2), len(moving))
-        power = _shell_mean(np.abs(fixed.values) ** 2, fixed.shells) * _shell_mean(
-            np.abs(_coefficients(moving, fixed.lattice)) ** 2, fixed.shells
+        one, two = (
+            _shell_mean(np.abs(values) ** 2, fixed.shells)[fixed.shells] for values in (fixed.values, _coefficients(moving, fixed.lattice))
         )
-        self.whitened = np.divide(
-            fixed.values.conj(), np.sqrt(power)[fixed.shells], where=power[fixed.shells] > 0, out=np.zeros_like(fixed.values)
-        )
+        known = (one > 0) & (two > 0)
+        self.whitened = np.divide(fixed.values.conj(), np.sqrt(one * two), where=known, out=np.zeros_like(fixed.values))
+        self.inverse_power = np.divide(1.0, two, where=known, out=np.zeros(len(two)))
 
     def best(self, group: PointGroup) -> _Place:
         """Return the best place of all."""
@@ -229,10 +229,12 @@ class _Comparison:
             place = _Place(last.rotation, last.shift, self._score(last, fixed.fine, even))
         return _Place(place.rotation, place.shift, place.score, self._agreement(place)[1])
 
-    def _terms(self, shells: int, weights: Array) -> NDArray[np.complex64]:
+    def _terms(self, shells: int, weights: Array) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+        """Return by what the moving map's coefficients, and by what their squares, are multiplied for the weighted mean of shells up to `shells`."""
         count = self.fixed.count(shells)
         each = weights[self.fixed.shells[:count]]
-        return (self.whitened[:count] * (each / each.sum())).astype(np.complex64)
+        each = each / each.sum()
+        return (self.whitened[:count] * each).astype(np.complex64), (self.inverse_power[:count] * each).astype(np.float32)
 
     def _search(self, group: PointGroup) -> list[_Place]:
         """Return the best shift of the best `STARTS` rotations of the grid."""
@@ -240,7 +242,7 @@ class _Comparison:
         grid = np.swapaxes(rotation_grid(ORDER, STEPS).reshape(-1, 3, 3), -1, -2)
         # The inverse of a rotation is a view of the reference: its mates are the same place.
         rotations = grid[group.in_unit(grid[:, :, 2], margin=180.0 / STEPS)]
-        terms = self._terms(fixed.coarse, np.ones(fixed.coarse + 1))
+        terms, _ = self._terms(fixed.coarse, np.ones(fixed.coarse + 1))
         lattice = fixed.lattice[: len(terms)]
         size = 2 * fixed.coarse + 4
         x, y, z = lattice.astype(np.int64).T
@@ -264,14 +266,14 @@ class _Comparison:
 
     def _improved(self, place: _Place, shells: int, weights: Array, steps: int) -> _Place:
         """Return the nearest place at which the weighted correlation of the first `shells` shells is highest."""
-        terms = self._terms(shells, weights)
+        terms, squares = self._terms(shells, weights)
         lattice, box, reach = self.fixed.lattice[: len(terms)], self.fixed.box, self.fixed.reach
         nudges = NUDGE / reach * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
         out, slope = np.empty(len(nudges)), np.empty(3)
 
         def scored(x: Array) -> tuple[float, Array]:
             rotations = rotation_from_vector(x[:3] / reach + nudges) @ place.rotation
-            score(self.grid, lattice, terms, rotations, (x[3:] + place.shift) / box, out, slope)
+            score(self.grid, lattice, terms, squares, rotations, (x[3:] + place.shift) / box, out, slope)
             return -float(out[0]), np.concatenate([(out[4:] - out[1:4]) / (2 * NUDGE), -slope / box])
 
         found = minimize(scored, np.zeros(6), jac=True, method="L-BFGS-B", options={"maxiter": steps, "ftol": 1e-7, "gtol": 1e-6})
@@ -279,8 +281,9 @@ class _Comparison:
         return _Place(rotation, found.x[3:] + place.shift, -float(found.fun))
 
     def _score(self, place: _Place, shells: int, weights: Array) -> float:
-        terms, out = self._terms(shells, weights), np.empty(1)
-        score(self.grid, self.fixed.lattice[: len(terms)], terms, place.rotation[None], place.shift / self.fixed.box, out, np.empty(3))
+        (terms, squares), out = self._terms(shells, weights), np.empty(1)
+        lattice = self.fixed.lattice[: len(terms)]
+        score(self.grid, lattice, terms, squares, place.rotation[None], place.shift / self.fixed.box, out, np.empty(3))
         return float(out[0])
 
     def _agreement(self, place: _Place) -> tuple[Array, float]:
@@ -391,16 +394,17 @@ def turned(grid, lattice, rotations, out):
 
 
 @njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
-def score(grid, lattice, terms, rotations, shift, out, slope):
-    """Write the real part of the sum of ``terms · F`` into `out` ``(n,)``, F being a map turned by each rotation, then moved by `shift` (boxes).
+def score(grid, lattice, terms, squares, rotations, shift, out, slope):
+    """Write ``Re Σ terms · F / √(Σ squares · |F|²)`` into `out` ``(n,)``, F being a map turned by each rotation, then moved by `shift` (boxes).
 
-    `slope` ``(3,)`` becomes the first one's slope in the shift.
+    `slope` ``(3,)`` becomes the first one's slope in the shift. The division takes out what interpolation does: where a rotation carries the grid onto
+    itself nothing is interpolated, and the map that was corrected for it would look the stronger.
     """
     pad = np.float32(2)
     slope[:] = 0.0
     for n in range(rotations.shape[0]):
         a = rotations[n].astype(np.float32)
-        total = 0.0
+        total = power = 0.0
         for p in range(terms.shape[0]):
             u, v, w = lattice[p, 0], lattice[p, 1], lattice[p, 2]
             x = pad * (a[0, 0] * u + a[1, 0] * v + a[2, 0] * w)
@@ -411,10 +415,14 @@ def score(grid, lattice, terms, rotations, shift, out, slope):
             c, s = np.cos(angle), np.sin(angle)
             moved_re, moved_im = re * c - im * s, re * s + im * c
             real, imaginary = terms[p].real, terms[p].imag
+            power += squares[p] * (re * re + im * im)
             total += real * moved_re - imaginary * moved_im
             if n == 0:
                 steep = 2 * np.pi * (real * moved_im + imaginary * moved_re)
                 slope[0] += steep * u
                 slope[1] += steep * v
                 slope[2] += steep * w
-        out[n] = total
+        power = np.sqrt(max(power, 1e-30))
+        out[n] = total / power
+        if n == 0:
+            slope[:] /= power
