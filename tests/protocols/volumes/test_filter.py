@@ -29,7 +29,7 @@ def shell(angstrom):
     ("values", "kept", "gone"),
     [
         ({"fine": 20.0}, (0, 9), (13, 22)),
-        ({"band": "high-pass", "coarse": 40.0}, (7, 22), (0, 4)),
+        ({"band": "high-pass", "coarse": 40.0}, (8, 22), (0, 4)),
         ({"band": "band-pass", "fine": 15.0, "coarse": 50.0}, (6, 13), (17, 22)),
     ],
 )

@@ -1,9 +1,12 @@
 """volumes.symmetrize on maps with, and without, the group that is imposed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cryoloom.formats.mrc import read_mrc
+from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.geometry.euler import random_rotations
 from cryoloom.numerics.simulate.phantom import p80, symmetrised
 from cryoloom.numerics.simulate.projection import density
@@ -24,7 +27,8 @@ def interior(volume, radius=18):
 
 @pytest.mark.parametrize("name", ["C4", "D2", "O", "I2"])
 def test_a_map_that_has_the_group_stays_as_it_is(job, stored, name):
-    data = density(symmetrised(p80(), name), 44, 5.0)
+    # Up to Nyquist: what lies in the corners of the transform has no symmetry that is not the cube's.
+    data = lowpass(density(symmetrised(p80(), name), 44, 5.0), 5.0, 10.5)
     _, _, (made,), rows = made_by(job, stored(data), symmetry=name, find_axes=False)
     assert np.corrcoef(interior(made), interior(data))[0, 1] > 0.999
     assert rows[0]["symmetry_correlation"] > 0.98
@@ -34,8 +38,6 @@ def test_a_map_that_has_the_group_stays_as_it_is(job, stored, name):
 def test_axes_are_found_and_half_maps_go_along(job, stored, particle):
     turn = random_rotations(1, np.random.default_rng(4))[0]
     phantom = symmetrised(p80(), "D2")
-    from dataclasses import replace
-
     data = density(replace(phantom, positions=phantom.positions @ turn.T + 4.0), 44, 5.0)
     _, out, (made,), rows = made_by(job, stored(data, halves=True), symmetry="D2")
     assert rows[0]["symmetry_correlation"] > 0.9

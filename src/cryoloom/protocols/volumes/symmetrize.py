@@ -78,8 +78,8 @@ class Symmetrize(
             # A row's shown map comes first, and its half maps go with it: found apart, their frames would differ by the noise.
             if old.column == shown:
                 frames[key] = find_axes(old.data, old.pixel_size, radius, group) if self.find_axes and group.order > 1 else None
-            moved = old.data if frames[key] is None else in_frame(old.data, frames[key])
-            made = symmetric_map(moved, group)
+            moved = old.data if frames[key] is None else in_frame(old.data, frames[key], fine=True)
+            made = symmetric_map(moved, group, fine=True)
             if old.column == shown:
                 judged[key] = agreement(moved, old.pixel_size, radius, group) if group.order > 1 else 1.0
                 curves.append(fourier_shell_correlation(moved, made).tolist())
