@@ -31,7 +31,7 @@ def test_a_map_that_has_the_group_stays_as_it_is(job, stored, name):
     data = lowpass(density(symmetrised(p80(), name), 44, 5.0), 5.0, 10.5)
     _, _, (made,), rows = made_by(job, stored(data), symmetry=name, find_axes=False)
     assert np.corrcoef(interior(made), interior(data))[0, 1] > 0.999
-    assert rows[0]["symmetry_correlation"] > 0.98
+    assert rows[0]["symmetry_correlation"] > 0.95
     assert job.warnings == []
 
 
