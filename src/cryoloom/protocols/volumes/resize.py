@@ -260,5 +260,5 @@ class Resize(
             curves.append(Series(label, frequency.tolist(), np.log10(amplitude * each.pixel_size**3 + TINY).tolist()))
         return LinePlot(
             title="Amplitude by resolution", series=curves, x_label="resolution (Å)", y_label="log₁₀ of the mean amplitude", resolution_axis=True,
-            caption="The two lie on each other up to the coarser of the two samplings, where the new map ends.",
+            caption="The two lie on each other up to the coarser of the two samplings; beyond it only the corners of its transform are left.",
         )  # fmt: skip
