@@ -62,7 +62,9 @@ def measure(page: Any, origin: str, name: str) -> dict[str, float]:
     """Return seconds until a micrograph is seen, coarse and at 1:1, first and when the server has made it before, and those of a mark."""
     told: dict[str, float] = {}
     settled = '.image-canvas[aria-busy="false"]'
-    seen = partial(page.wait_for_function, "each => document.querySelector(each) !== null", polling="raf")  # a locator looks every 0.5 s only
+    seen = partial(
+        page.wait_for_function, "each => document.querySelector(each) !== null", polling="raf"
+    )  # a locator looks every 0.5 s only
     for which in ("first", "again"):
         began = time.perf_counter()
         page.goto(f"{origin}/p/{name}/pick/r002?m=2", wait_until="commit")
