@@ -185,7 +185,7 @@ function Bench({ project, run, picking }: { project: string; run: string; pickin
             <Steps name={about?.name} onStep={go} />
             {sheet && <span className="soft">{STATES[sheet.state] ?? sheet.state}</span>}
             <span className="grow" />
-            <span className="mono soft" aria-label="Place of the pointer, px">
+            <span className="mono soft" role="note" aria-label="Place of the pointer, px">
               {shownAt && onImage(shownAt, size) ? `x ${shownAt.x.toFixed(1)}  y ${shownAt.y.toFixed(1)}` : ""}
             </span>
             <strong role="status" aria-label="Picks on this micrograph">
