@@ -622,6 +622,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/runs/{run}/picking/redo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Redo
+         * @description Make the edit again that was taken back last; the answer names the micrograph it was made on.
+         */
+        post: operations["redo_api_projects__project__runs__run__picking_redo_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/runs/{run}/picking/sheets/{micrograph}": {
         parameters: {
             query?: never;
@@ -2382,6 +2402,8 @@ export interface components {
             micrograph?: number | null;
             /** Can Undo */
             can_undo: boolean;
+            /** Can Redo */
+            can_redo: boolean;
             estimates: components["schemas"]["PickingEstimates"] | null;
         };
         /**
@@ -2426,6 +2448,8 @@ export interface components {
             estimates: components["schemas"]["PickingEstimates"] | null;
             /** Can Undo */
             can_undo: boolean;
+            /** Can Redo */
+            can_redo: boolean;
             /** Learning */
             learning: boolean;
             /** Count */
@@ -4208,6 +4232,42 @@ export interface operations {
         };
     };
     undo_api_projects__project__runs__run__picking_undo_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["At"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    redo_api_projects__project__runs__run__picking_redo_post: {
         parameters: {
             query?: never;
             header?: never;
