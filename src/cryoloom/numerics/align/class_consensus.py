@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-TURNS = 4
+TURNS = 3
 """Of estimates: what is said of averages reaches particles, the classes of these in other classifications, and their members."""
 
-SURE = 0.95
+SURE = 0.9
 """Share of good particles that is believed of a class of the best quality before its members are known; of the worst, one less this."""
 
 COUNT = 10.0
 """Particles that this counts for, in each class and in the set."""
 
-SPREAD, FEW = 2.0, 30.0
-"""Variance of likenesses of junk to those of particles before any is known, and the images that this counts for."""
+SPREAD, FEW = 2.0, 100.0
+"""Variance of likenesses of junk to those of particles before any is known, and the particles that this counts for."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,14 @@ class Opinion:
         Class of every particle, from 0, ``(n,)``.
     quality
         What is thought of each class, 0 to 1, ``(K,)``; not a number where nothing is known.
+    likeness
+        How like its class average each particle is, in one way or more, ``(n, d)``: in good classes those of particles follow one normal distribution,
+        those of junk a wider one.
     """
 
     member: NDArray[np.int64]
     quality: Array
+    likeness: Array
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Consensus:
     class_junk
         Junk among the other members of its class, in each classification, ``(n, m)``.
     unlike
-        Natural logarithm of the odds that a particle is none by its likenesses alone, ``(n,)``.
+        Natural logarithm of the odds that a particle is none by its likeness alone, in each classification, ``(n, m)``: as far as its class is
+        good, for to be like an average of junk says nothing.
     """
 
     junk: Array
@@ -63,27 +68,20 @@ class Consensus:
     unlike: Array
 
 
-def consensus(opinions: Sequence[Opinion], likeness: Array) -> Consensus:
-    """Weigh classes and likenesses of all classifications.
-
-    Parameters
-    ----------
-    opinions
-        The classifications; of at least one some quality must be known.
-    likeness
-        How like its class averages each particle is, ``(n, d)``: particles follow one normal distribution, junk a wider one.
-    """
-    count = len(likeness)
+def consensus(opinions: Sequence[Opinion]) -> Consensus:
+    """Weigh the classes and likenesses of all classifications; of at least one some quality must be known."""
+    count = len(opinions[0].member)
     believed = [1.0 - SURE + (2.0 * SURE - 1.0) * np.nan_to_num(each.quality, nan=0.5) for each in opinions]
     weight = [np.where(np.isnan(each.quality), 0.0, COUNT) for each in opinions]
     good = _probability(sum((_odds(share)[each.member] for share, each in zip(believed, opinions, strict=True)), np.zeros(count)))
-    shares, unlike = np.zeros((count, len(opinions))), np.zeros(count)
+    shares, unlike = np.zeros((count, len(opinions))), np.zeros((count, len(opinions)))
     for _ in range(TURNS):
         base = _odds((good.sum() + 0.5 * COUNT) / (count + COUNT))
         for number, each in enumerate(opinions):
-            shares[:, number] = _of_others(each.member, good, believed[number], weight[number], float(good.mean()))
-        unlike = -_likeness_odds(likeness, good)
-        good = _probability(base + (_odds(shares) - base).sum(axis=1) - unlike)
+            share = _of_others(each.member, good, believed[number], weight[number], float(good.mean()))
+            shares[:, number] = share
+            unlike[:, number] = -share * _likeness_odds(each.likeness, good * share, (1.0 - good) * share)
+        good = _probability(base + (_odds(shares) - base - unlike).sum(axis=1))
     return Consensus(1.0 - good, 1.0 - shares, unlike)
 
 
@@ -97,11 +95,10 @@ def _of_others(member: NDArray[np.int64], good: Array, believed: Array, weight: 
     return np.clip(share, 1e-3, 1.0 - 1e-3)
 
 
-def _likeness_odds(likeness: Array, good: Array) -> Array:
-    """Return the logarithm of the density of particles over that of junk at each likeness, ``(n,)``."""
+def _likeness_odds(likeness: Array, good: Array, bad: Array) -> Array:
+    """Return the logarithm of the density of particles over that of junk at each likeness, ``(n,)``; `good` and `bad` weigh them."""
     if not likeness.shape[1]:
         return np.zeros(len(good))
-    bad = 1.0 - good
     mean, spread = _moments(likeness, good)
     spread += 1e-4 * np.eye(len(mean))
     middle = (np.einsum("n,nd->d", bad, likeness) + FEW * mean) / (bad.sum() + FEW)

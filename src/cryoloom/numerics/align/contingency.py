@@ -87,12 +87,6 @@ class Contingency:
         return float(np.clip(shared / mean, 0.0, 1.0)) if mean > 0 else 0.0
 
     @property
-    def kappa(self) -> float:
-        """Return Cohen's kappa of a square table of equal classes: agreement beyond chance, 1 for none that differ; 0 if chance has no choice."""
-        chance = float(np.trace(self.expected)) / max(self.total, 1)
-        return float((np.trace(self.counts) / max(self.total, 1) - chance) / (1.0 - chance)) if chance < 1.0 else 0.0
-
-    @property
     def verdict(self) -> Literal["agree", "partly agree", "no more than by chance"]:
         """Return in words how far the classifications agree."""
         if self.significance > SIGNIFICANT or self.adjusted_rand < LITTLE:

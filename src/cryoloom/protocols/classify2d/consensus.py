@@ -115,6 +115,8 @@ class ClassConsensus(
         for number, (particles, each) in enumerate(zip(self.particles, classes, strict=False), 1):
             if foreign := foreign_classes(particles, each):
                 yield Hint("classes", f"(set {number}) {foreign}. Give them in the order of the particles")
+            elif sizes := _mixed_sizes(each):
+                yield Hint("classes", f"(set {number}) hold averages of {sizes}: give the classes of one run")
 
     @property
     def _least_votes(self) -> int:
@@ -191,37 +193,34 @@ class ClassConsensus(
                 of_class = dict(zip(table["class_id"].to_list(), known, strict=True))
                 quality = np.array([of_class.get(int(each), 0.0) for each in label], dtype=np.float64)
             # What a method put into no class at all it calls bad.
-            found.append(Opinion(member.astype(np.int64), np.where(label < 1, 0.0, quality)))
+            member = member.astype(np.int64)
+            found.append(Opinion(member, np.where(label < 1, 0.0, quality), self._likeness(number, member)))
         return found
+
+    def _likeness(self, number: int, member: Any) -> Any:
+        """Return ``(n, d)`` how like its class average each particle is, and how far from other members, as far as the method tells."""
+        import numpy as np
+
+        from cryoloom.numerics.align.class_consensus import standing
+
+        there = [name for name in (*LIKENESS, *MISFIT) if f"{name}_{number}" in self._common.columns]
+        found = []
+        for name in [*[each for each in there if each in LIKENESS][:1], *[each for each in there if each in MISFIT]]:
+            values = self._common[f"{name}_{number}"].cast(pl.Float64).to_numpy().astype(np.float64)
+            values = np.where(np.isfinite(values), values, np.nan)
+            if name in LIKENESS[1:]:
+                values = standing(values, member)
+            elif name in MISFIT:
+                values = np.log(np.maximum(values, 0.0) + 0.3)
+            middle = np.nanmedian(values) if np.isfinite(values).any() else 0.0
+            found.append(np.nan_to_num(values, nan=middle))
+        return np.stack(found, axis=1) if found else np.zeros((len(member), 0))
 
     @cached_property
     def _consensus(self) -> "Consensus":
         from cryoloom.numerics.align.class_consensus import consensus
 
-        return consensus(self._opinions, self._likeness)
-
-    @cached_property
-    def _likeness(self) -> Any:
-        """Return ``(n, d)`` how like its class averages each particle is, and how far from other members, as far as the methods tell."""
-        import numpy as np
-
-        from cryoloom.numerics.align.class_consensus import standing
-
-        found = []
-        for number, opinion in enumerate(self._opinions):
-            name = next((each for each in LIKENESS if f"{each}_{number}" in self._common.columns), None)
-            told = [name] if name else []
-            told += [each for each in MISFIT if f"{each}_{number}" in self._common.columns]
-            for each in told:
-                values = self._common[f"{each}_{number}"].cast(pl.Float64).to_numpy().astype(np.float64)
-                values = np.where(np.isfinite(values), values, np.nan)
-                if each in LIKENESS[1:]:
-                    values = standing(values, opinion.member)
-                elif each in MISFIT:
-                    values = np.log(np.maximum(values, 0.0) + 0.3)
-                middle = np.nanmedian(values) if np.isfinite(values).any() else 0.0
-                found.append(np.nan_to_num(values, nan=middle))
-        return np.stack(found, axis=1) if found else np.zeros((self._common.height, 0))
+        return consensus(self._opinions)
 
     @cached_property
     def _votes(self) -> Any:
@@ -252,8 +251,8 @@ class ClassConsensus(
         for number, share in enumerate(found.class_junk[place]):
             if share > 0.5:
                 told.append(f"class {self._common[f'class_id_{number}'][place]} of set {number + 1} holds {100 * share:.0f} % junk")
-        if found.unlike[place] > UNLIKE:
-            told.append("unlike its class averages")
+            if found.unlike[place, number] > UNLIKE:
+                told.append(f"unlike its class average in set {number + 1}")
         return "; ".join(told)
 
     def _tables(self) -> Iterator[tuple[int, int, "Contingency"]]:
@@ -276,7 +275,7 @@ class ClassConsensus(
             + ("" if np.isnan(quality) else f", quality {quality:.2f} by its average")
             for share, quality in zip(junk, opinion.quality, strict=True)
         ]
-        return pl.DataFrame({"class_id": label, "junk": junk, "agreed": agreed, "common": size, "reason": words})
+        return pl.DataFrame({"class_id": label, "junk": junk.round(3), "agreed": agreed, "common": size, "reason": words})
 
     def _classes_kept(self, kept: Any) -> Classes2D | None:
         """Return the classes of the first classification that hold particles rather than junk, with what was found of them."""
@@ -295,7 +294,13 @@ class ClassConsensus(
     def summary(self, out: Agreed) -> Mapping[str, Any]:
         kept, rejected = (0 if part is None else len(part) for part in (out.particles, out.rejected))
         called = {f"called good by set {number}": int(each) for number, each in enumerate(self._votes.sum(axis=0), 1)}
-        told: dict[str, Any] = {"in common": kept + rejected, **called, "by all": int(self._votes.all(axis=1).sum()), "kept": kept, "rejected": rejected}
+        told: dict[str, Any] = {
+            "in common": kept + rejected,
+            **called,
+            "by all": int(self._votes.all(axis=1).sum()),
+            "kept": kept,
+            "rejected": rejected,
+        }
         for one, two, table in self._tables():
             told[f"classes of sets {one + 1} and {two + 1}"] = f"{table.verdict} (adjusted Rand index {table.adjusted_rand:.2f})"
         return told
@@ -348,3 +353,14 @@ class ClassConsensus(
             chance = float(np.prod([one if each else 1.0 - one for one, each in zip(share, pattern, strict=True)])) * len(votes)
             lines.append((who, int(mine.sum()), round(chance, 1), int((mine & kept).sum())))
         return {name: [line[place] for line in lines] for place, name in enumerate(("good by", "particles", "by chance", "kept"))}
+
+
+def _mixed_sizes(classes: Classes2D) -> str:
+    """Return in words the different sizes of averages; nothing where all are of one file, and so of one size."""
+    paths = classes.scan(["stack_path"]).select(pl.col("stack_path").unique().sort()).collect()["stack_path"].to_list()
+    if len(paths) < 2:
+        return ""
+    from cryoloom.formats.stack import open_stack
+
+    sizes = sorted({open_stack(classes.file(path), 0).shape[-1] for path in paths})
+    return " and ".join(f"{size} px" for size in sizes) if len(sizes) > 1 else ""

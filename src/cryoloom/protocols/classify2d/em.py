@@ -376,5 +376,5 @@ class Classify2D(
                 label: table[name].to_list() for name, label in {
                     "class_id": "class", "count": "particles", "resolution": "resolution (Å, FRC 0.5)", "resolution_0143": "(Å, FRC 0.143)",
                     "eca": "classes an image shares", "accuracy_rotations": "accuracy of psi (°)", "accuracy_translations": "of shifts (Å)",
-                    "quality": "quality"}.items()}),
+                    "quality": "quality", "reason": "why"}.items()}),
         ]  # fmt: skip
