@@ -169,9 +169,6 @@ COLUMNS: tuple[Column, ...] = (
     Column("background_sigma", "", "standard deviation of a particle's background before it was normalised"),
     Column("score_by_variance", "", "variance of the micrograph, scaled to 0 to 1, around a particle", "", "scoreByVariance"),
     Column("score_by_gini", "", "how unevenly the variance is spread over a particle's micrograph: 0 evenly, 1 in one place", "", "scoreByGiniCoeff"),
-    Column("max_probability", "", "largest weight of one pose", "rlnMaxValueProbDistribution"),
-    Column("cryosparc_uid", "", "cryoSPARC's own identity of a particle", "", "", "uid"),
-    Column("match", "", "how much of its class average a particle shows, the average taken without it: 1 all, 0 nothing"),
     Column("junk_score", "", "probability of being no particle, by two or more classifications"),
     Column("good_votes", "", "classifications that by themselves call the particle good"),
     Column("class_ids", "", "its class in each of the classifications compared"),
@@ -188,6 +185,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("reason", "", "of a class: why it is kept or left out"),
     Column("junk", "", "of a class: share of junk among its particles, by all classifications"),
     Column("agreed", "", "of a class: its particles that a consensus keeps"),
+    Column("max_probability", "", "largest weight of one pose", "rlnMaxValueProbDistribution"),
+    Column("cryosparc_uid", "", "cryoSPARC's own identity of a particle", "", "", "uid"),
+    Column("match", "", "how much of its class average a particle shows, the average taken without it: 1 all, 0 nothing"),
     Column("log_likelihood", "", "contribution to the log-likelihood", "rlnLogLikeliContribution"),
 )  # fmt: skip
 
