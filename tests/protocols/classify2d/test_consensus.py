@@ -134,6 +134,17 @@ def test_cores_and_misfits_of_hierarchical_classes_count(classified, truth, chec
     assert (table["good_votes"].to_numpy()[misfit >= 3] <= 1).all()
 
 
+def test_columns_passed_on_from_an_earlier_classification_count_once(classified, checkpoint_job):
+    rng = np.random.default_rng(5)
+    old = {"junk_z": np.abs(rng.normal(0, 1, COUNT)), "core": rng.random(COUNT) < 0.9}
+    one, two = classified(1, name="a", **old), classified(2, name="b", **old)
+    protocol = both(one, two)
+    assert [name for name in protocol._common.columns if name.startswith(("junk_z", "core"))] == ["junk_z_0", "core_0"]
+    assert {"match_0", "match_1"} <= set(protocol._common.columns)
+    scores = [each.run(checkpoint_job()).particles.items["junk_score"] for each in (protocol, both(one, classified(2, name="b")))]
+    assert scores[0].equals(scores[1])
+
+
 def test_particles_in_no_class_and_in_one_set_only(classified, checkpoint_job):
     (first, classes), two = classified(1, name="a"), classified(2, name="b")
     lost = first.items.with_columns(class_id=pl.when(pl.col("id") < 110).then(0).otherwise("class_id"))

@@ -164,17 +164,19 @@ class ClassConsensus(
 
     @cached_property
     def _common(self) -> pl.DataFrame:
-        """Return ``id`` of the particles that all classifications hold, in the first's order, and ``class_id_0`` and so on, and what says how like they are."""
-        rows = None
+        """Return ``id`` of the particles that all classifications hold, in the first's order, with ``class_id_0`` … and what says how like they are.
+
+        What a classification has passed on from an earlier one counts once.
+        """
+        rows = self.particles[0].enabled().select("id")
         for number, each in enumerate(self.particles):
             table = each.enabled()
             names = ["class_id", *(name for name in (*LIKENESS, *MISFIT, "core") if name in table.columns)]
-            mine = table.select("id", *(pl.col(name).alias(f"{name}_{number}") for name in names)).with_columns(
-                pl.col(f"class_id_{number}").fill_null(0).cast(pl.Int64)
-            )
-            rows = mine if rows is None else rows.join(mine, on="id", how="inner", maintain_order="left")
-        assert rows is not None
-        return rows
+            mine = table.select("id", *(pl.col(name).alias(f"{name}_{number}") for name in names))
+            rows = rows.join(mine, on="id", how="inner", maintain_order="left")
+            passed_on = [name for name in names[1:] if any(_equal(rows, name, number, before) for before in range(number))]
+            rows = rows.drop(f"{name}_{number}" for name in passed_on)
+        return rows.with_columns(pl.col(f"class_id_{number}").fill_null(0).cast(pl.Int64) for number in range(self._sets))
 
     @cached_property
     def _opinions(self) -> "list[Opinion]":
@@ -353,6 +355,11 @@ class ClassConsensus(
             chance = float(np.prod([one if each else 1.0 - one for one, each in zip(share, pattern, strict=True)])) * len(votes)
             lines.append((who, int(mine.sum()), round(chance, 1), int((mine & kept).sum())))
         return {name: [line[place] for line in lines] for place, name in enumerate(("good by", "particles", "by chance", "kept"))}
+
+
+def _equal(rows: pl.DataFrame, name: str, one: int, two: int) -> bool:
+    """Return whether a column is the same in two classifications."""
+    return f"{name}_{two}" in rows.columns and rows[f"{name}_{one}"].equals(rows[f"{name}_{two}"], check_dtypes=False)
 
 
 def _mixed_sizes(classes: Classes2D) -> str:
