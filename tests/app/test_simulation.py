@@ -212,6 +212,29 @@ def test_particles_have_unit_noise_and_the_snr(particles):
     assert stack[~junk].var(axis=(1, 2)).mean() - 1.0 == pytest.approx(0.1, rel=0.1)
 
 
+def test_bad_picks_are_told_by_their_kind(tmp_path):
+    shares = {"noise_fraction": 0.1, "pair_fraction": 0.2, "off_centre_fraction": 0.2, "aggregate_fraction": 0.2}
+    simulate(tmp_path / "set", "s0", 0, overrides={"particles": 200, "snr": 20.0, **shares})
+    simulate(tmp_path / "plain", "s0", 0, overrides={"particles": 200, "snr": 20.0, "noise_fraction": 0.1})
+    table, plain = (read_star(tmp_path / name / "truth/particles.star")["particles"] for name in ("set", "plain"))
+    kind, images = table["cryoloomJunkKind"].to_numpy(), mrcfile.read(tmp_path / "set/clean.mrcs")
+    assert (table["cryoloomJunk"].to_numpy() == (kind != "none")).all() and set(kind) == {
+        "none",
+        "noise",
+        "pair",
+        "off-centre",
+        "aggregate",
+    }
+    mass = {each: images[kind == each].sum(axis=(1, 2)).mean() for each in set(kind)}
+    assert mass["pair"] == pytest.approx(2 * mass["none"], rel=0.1) and mass["aggregate"] > 2.5 * mass["none"] and mass["noise"] == 0
+    off = table.select("rlnOriginXAngst", "rlnOriginYAngst").to_numpy()[kind == "off-centre"]
+    assert (np.hypot(*off.T) > 50).all()
+    # What was good stays as it was.
+    other = kind == "none"
+    assert (plain["cryoloomJunkKind"].to_numpy()[other] == "none").all()
+    assert np.array_equal(mrcfile.read(tmp_path / "plain/clean.mrcs")[other], images[other])
+
+
 def test_a_set_may_be_noise_alone(tmp_path):
     simulate(tmp_path / "set", "s1", 0, overrides={"particles": 60, "noise_fraction": 1.0})
     assert mrcfile.read(tmp_path / "set/particles.mrcs").var() == pytest.approx(1.0, abs=0.01)

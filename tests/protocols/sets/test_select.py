@@ -55,8 +55,20 @@ def test_what_goes_and_why(classified, checkpoint_job):
     assert told["dropped with their class"] == 20
     assert told["dropped for match"] == "20 below 0.75"
     assert told["dropped as duplicates"] == 1
-    histogram = protocol.report(out)[1]
+    histogram = next(panel for panel in protocol.report(out) if panel.title.startswith("Match"))
     assert list(histogram.marks.values()) == [0.75] and len(histogram.values) == 179
+
+
+def test_the_reason_stands_beside_each_class(classified, checkpoint_job):
+    particles, classes = classified
+    scored = Classes2D(classes.items.with_columns(quality_compact=pl.Series([1.0, 0.95, 0.1])), classes.root)
+    protocol = Select(items=scored, mode="auto")
+    out = protocol.run(checkpoint_job())
+    assert out.classes.items["reason"].to_list() == ["kept", "kept"]
+    why = next(panel for panel in protocol.report(out) if panel.title == "Why").columns
+    assert why["why"] == ["kept", "kept", "spread out: several particles, an edge or noise (compact 0.10)"]
+    by_class = next(panel for panel in Select(items=particles, classes=scored, mode="auto").report(out) if panel.title == "Why")
+    assert by_class.columns == why
 
 
 def test_each_can_be_turned_off(classified, checkpoint_job):

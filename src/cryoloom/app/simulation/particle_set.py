@@ -1,8 +1,9 @@
 """Write a stack of particles and its truth.
 
 ``particles.star`` and ``particles.mrcs`` are what a program is given: optics, defocus, no poses. ``truth/particles.star`` adds the poses,
-origins and classes of the same images, ``truth/volume.mrc``, ``volume_class002.mrc`` ... the phantoms in the stack's own scale: an image is the map's sum
-along its view, CTF applied, plus noise. Class 0 is pure noise; the class after the last conformation is another particle.
+origins and classes of the same images and what is wrong with them, ``truth/volume.mrc``, ``volume_class002.mrc`` ... the phantoms in the
+stack's own scale: an image is the map's sum along its view, CTF applied, plus noise. Class 0 is pure noise; the class after the last
+conformation is another particle.
 """
 
 from collections.abc import Callable
@@ -22,11 +23,14 @@ from cryoloom.numerics.parallel import blocks, ordered
 from cryoloom.numerics.simulate.optics import Defocus, Microscope
 from cryoloom.numerics.simulate.particles import Particle, clean_image, signal_variance
 from cryoloom.numerics.simulate.phantom import random_phantom
-from cryoloom.numerics.simulate.poses import preferred_poses
+from cryoloom.numerics.simulate.poses import preferred_poses, uniform_poses
 from cryoloom.numerics.simulate.projection import density
 from cryoloom.spec.errors import WrongUse
 
 BLOCK = 64
+
+JUNK = ("noise", "other", "pair", "off-centre", "aggregate")
+"""What an image may show in place of one particle in its middle, in the order in which they are drawn."""
 
 
 def simulate_particles(
@@ -51,9 +55,10 @@ def simulate_particles(
     if preset.other_fraction:
         phantoms.append(random_phantom(preset.phantom_seed + 1, 0.75 * 2.0 * phantoms[0].radius))
     microscope = Microscope(preset.voltage, preset.cs, preset.amplitude_contrast)
-    particles = draw_particles(preset, conformations, np.random.default_rng((seed, 0)))
+    particles, junk = draw_particles(preset, conformations, np.random.default_rng((seed, 0)))
+    particles = with_bad_picks(particles, junk, 2.0 * phantoms[0].radius, np.random.default_rng((seed, 3)))
     # The scale is that of a set in which every image shows the particle, so it exists for noise alone.
-    shown = [replace(particle, phantom=particle.phantom if 0 <= particle.phantom < conformations else 0) for particle in particles]
+    shown = [replace(each, phantom=each.phantom if 0 <= each.phantom < conformations else 0, beside=()) for each in particles]
     scale = float(np.sqrt(preset.snr / signal_variance(shown, phantoms, microscope, preset.box, preset.pixel_size)))
     contrast = draw_contrast(preset, seed)
     truth = directory / "truth"
@@ -84,7 +89,7 @@ def simulate_particles(
         volume = density(phantom, preset.box, preset.pixel_size) * np.float32(scale * preset.pixel_size)
         write_volume(truth / f"volume{class_suffix(index)}.mrc", volume, preset.pixel_size)
     write_phantoms(truth, phantoms[:conformations])
-    _write_tables(directory, preset, particles, conformations, contrast)
+    _write_tables(directory, preset, particles, junk, contrast)
     return {
         "settings": asdict(preset),
         "particles": len(particles),
@@ -94,22 +99,24 @@ def simulate_particles(
     }
 
 
-def draw_particles(preset: ParticlePreset, conformations: int, rng: np.random.Generator) -> list[Particle]:
-    """Draw the truth of every image; conformations come in equal parts, in random order."""
+def draw_particles(preset: ParticlePreset, conformations: int, rng: np.random.Generator) -> tuple[list[Particle], list[str]]:
+    """Draw the truth of every image, and which of `JUNK` it is to be, if any; conformations come in equal parts, in random order."""
     count = preset.particles
     angles = preferred_poses(count, preset.preferred, 25.0, rng)
     origins = rng.normal(0.0, preset.shift_sigma, (count, 2)) if preset.shift_sigma else np.zeros((count, 2))
     kinds = rng.permutation(np.arange(count) % conformations)
     lot = rng.random(count)
-    kinds = np.where(lot < preset.noise_fraction + preset.other_fraction, conformations, kinds)
-    kinds = np.where(lot < preset.noise_fraction, -1, kinds)
+    shares = (preset.noise_fraction, preset.other_fraction, preset.pair_fraction, preset.off_centre_fraction, preset.aggregate_fraction)
+    bad = np.searchsorted(np.cumsum(shares), lot, side="right")
+    kinds = np.where(bad == 1, conformations, kinds)
+    kinds = np.where(bad == 0, -1, kinds)
     micrographs = -(-count // preset.per_micrograph)
     mean = rng.uniform(preset.defocus_min, preset.defocus_max, micrographs)
     azimuth = rng.uniform(-90.0, 90.0, micrographs)
     heights = rng.normal(0.0, preset.height_sigma, count) if preset.height_sigma else np.zeros(count)
     half = preset.astigmatism / 2.0
     defoci = [Defocus(middle + half, middle - half, angle) for middle, angle in zip(mean, azimuth, strict=True)]
-    return [
+    particles = [
         Particle(
             int(kinds[i]),
             (float(angles[i, 0]), float(angles[i, 1]), float(angles[i, 2])),
@@ -118,6 +125,33 @@ def draw_particles(preset: ParticlePreset, conformations: int, rng: np.random.Ge
         )
         for i in range(count)
     ]
+    return particles, [*map((*JUNK, "").__getitem__, bad)]
+
+
+def with_bad_picks(particles: list[Particle], junk: list[str], diameter: float, rng: np.random.Generator) -> list[Particle]:
+    """Return the particles with pairs, off-centre ones and aggregates made of those that are to be such; `diameter` in Å."""
+
+    def away(low: float, high: float) -> tuple[float, float]:
+        angle, far = rng.uniform(0.0, 2.0 * np.pi), diameter * rng.uniform(low, high)
+        return float(far * np.cos(angle)), float(far * np.sin(angle))
+
+    def another(like: Particle, origin: tuple[float, float]) -> Particle:
+        rot, tilt, psi = uniform_poses(1, rng)[0]
+        return replace(like, angles=(float(rot), float(tilt), float(psi)), origin=origin)
+
+    made = []
+    for particle, kind in zip(particles, junk, strict=True):
+        if kind == "pair":
+            x, y = away(0.4, 0.55)
+            made.append(replace(particle, origin=(x, y), beside=(another(particle, (-x, -y)),)))
+        elif kind == "off-centre":
+            made.append(replace(particle, origin=away(0.35, 0.6)))
+        elif kind == "aggregate":
+            heap = tuple(another(particle, away(0.2, 0.7)) for _ in range(rng.integers(3, 7)))
+            made.append(replace(particle, origin=away(0.2, 0.5), beside=heap))
+        else:
+            made.append(particle)
+    return made
 
 
 def draw_contrast(preset: ParticlePreset, seed: int) -> NDArray[np.float64]:
@@ -128,7 +162,7 @@ def draw_contrast(preset: ParticlePreset, seed: int) -> NDArray[np.float64]:
 
 
 def _write_tables(
-    directory: Path, preset: ParticlePreset, particles: list[Particle], conformations: int, contrast: NDArray[np.float64]
+    directory: Path, preset: ParticlePreset, particles: list[Particle], junk: list[str], contrast: NDArray[np.float64]
 ) -> None:
     index = np.arange(len(particles))
     micrograph = index // preset.per_micrograph + 1
@@ -165,7 +199,8 @@ def _write_tables(
         "rlnOriginYAngst": [particle.origin[1] for particle in particles],
         "rlnClassNumber": [particle.phantom + 1 for particle in particles],
         "cryoloomContrast": contrast,
-        "cryoloomJunk": [int(not 0 <= particle.phantom < conformations) for particle in particles],
+        "cryoloomJunk": [int(kind != "") for kind in junk],
+        "cryoloomJunkKind": [kind or "none" for kind in junk],
     }
     write_star(directory / "particles.star", {"optics": optics, "particles": pl.DataFrame(given)})
     # From truth/ the stack lies one folder up; RELION resolves names from where it is started, so it is started in `directory`.

@@ -63,6 +63,8 @@ class ParticlePreset(Sample):
         Share of particles seen within 25° of one of two directions.
     noise_fraction, other_fraction
         Shares of images of noise alone, and of another particle.
+    pair_fraction, off_centre_fraction, aggregate_fraction
+        Shares of images of two particles that touch in the middle of the box, of one that was picked at its rim, and of a heap of four to seven.
     per_micrograph, height_sigma
         Particles that share one defocus, each off it by a normal deviate of that many Å.
     contrast_spread
@@ -80,6 +82,9 @@ class ParticlePreset(Sample):
     preferred: float = 0.0
     noise_fraction: float = 0.0
     other_fraction: float = 0.0
+    pair_fraction: float = 0.0
+    off_centre_fraction: float = 0.0
+    aggregate_fraction: float = 0.0
     per_micrograph: int = 50
     height_sigma: float = 0.0
     contrast_spread: float = 0.0

@@ -28,12 +28,15 @@ class Particle:
         x, y in Å, RELION's sign: *added* to the image to centre the particle. The particle lies at ``-origin`` from the box centre.
     defocus
         Its defocus, or None for an image without transfer function.
+    beside
+        Other particles in the same image.
     """
 
     phantom: int
     angles: tuple[float, float, float]
     origin: tuple[float, float]
     defocus: Defocus | None
+    beside: tuple["Particle", ...] = ()
 
 
 def clean_image(particle: Particle, phantoms: list[Phantom], microscope: Microscope, box: int, pixel_size: float) -> NDArray[np.float32]:
@@ -45,7 +48,10 @@ def clean_image(particle: Particle, phantoms: list[Phantom], microscope: Microsc
     if particle.defocus is not None:
         kx, ky = frequencies(box, box, pixel_size)
         transform *= microscope.transfer(particle.defocus, kx, ky)
-    return backward(transform, (box, box))
+    image = backward(transform, (box, box))
+    for other in particle.beside:
+        image += clean_image(other, phantoms, microscope, box, pixel_size)
+    return image
 
 
 def signal_variance(

@@ -34,7 +34,7 @@ class Classified(Outputs):
 class Classify2D(
     Protocol,
     id="classify2d.em",
-    version=4,
+    version=5,
     outputs=Classified,
     cite=("10.1016/j.jmb.2005.02.031", "10.1016/j.jmb.2011.11.010", "10.1038/nmeth.4169"),
     aliases=("ProtCryo2D", "ProtRelionClassify2D"),
@@ -258,7 +258,7 @@ class Classify2D(
         import numpy as np
 
         from cryoloom.formats.stack import write_stack
-        from cryoloom.numerics.align.class_quality import GOOD, class_quality
+        from cryoloom.numerics.align.class_quality import GOOD, class_quality, reasons
 
         label = found.label
         counts = np.bincount(label[usable], minlength=self.classes)
@@ -268,7 +268,9 @@ class Classify2D(
         particle = float(self.particles.meta.get("diameter") or diameter / 1.2)
         rings = shape.box * shape.pixel_size / found.resolution
         match, evidence = (self._medians(label[usable], values[usable]) for values in (found.match, found.evidence))
-        quality = class_quality(found.averages, counts, rings, particle / shape.pixel_size, match=match, evidence=evidence)
+        quality = class_quality(
+            found.averages, counts, rings, particle / shape.pixel_size, frc=found.frc.astype(np.float64), match=match, evidence=evidence
+        )
         if not found.shown:
             job.warn(
                 "The classes show nothing that the images have: images kept out of the averages fit them no better than their negatives do, as "
@@ -290,7 +292,8 @@ class Classify2D(
                 "distribution": counts / max(counts.sum(), 1),
                 "quality": total,
                 "good": total >= GOOD,
-                **{f"quality_{name}": getattr(quality, name) for name in ("resolution", "size", "centre", "reach", "contrast", "match")},
+                **{f"quality_{name}": scores for name, scores in quality.scores.items()},
+                "reason": reasons(total, quality.scores),
                 "pixel_size": np.full(self.classes, shape.pixel_size),
                 "frc": pl.Series(found.frc.astype(np.float64).tolist(), dtype=pl.List(pl.Float64)),
             }
@@ -373,5 +376,5 @@ class Classify2D(
                 label: table[name].to_list() for name, label in {
                     "class_id": "class", "count": "particles", "resolution": "resolution (Å, FRC 0.5)", "resolution_0143": "(Å, FRC 0.143)",
                     "eca": "classes an image shares", "accuracy_rotations": "accuracy of psi (°)", "accuracy_translations": "of shifts (Å)",
-                    "quality": "quality"}.items()}),
+                    "quality": "quality", "reason": "why"}.items()}),
         ]  # fmt: skip

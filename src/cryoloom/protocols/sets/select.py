@@ -10,12 +10,16 @@ from pydantic import model_validator
 
 from cryoloom.data import AnySet, Classes2D, Classes3D, OneSet, canonical_name
 from cryoloom.data.identity import content_of
+from cryoloom.data.members import foreign_classes
 from cryoloom.data.places import best_apart
 from cryoloom.data.selections import FULL_SET, OF_A_PART, Ids, expanded
 from cryoloom.spec import Failure, Hint, Input, Job, Panel, Param, Protocol, WrongUse
 from cryoloom.tables import Dataset
 from cryoloom.tables.expression import columns_used, parse_rule
 from cryoloom.units import Angstrom
+
+_JUDGED = {"class_id": "class", "count": "particles", "resolution": "resolution (Å)", "quality": "quality", "reason": "why"}
+"""Columns of the report's table of classes, and what it calls them."""
 
 UNSEEN = "unseen"
 """What `Select.chosen_from` says of ids that were listed before their set was there."""
@@ -33,7 +37,7 @@ class _Choice:
 class Select(
     Protocol,
     id="sets.select",
-    version=3,
+    version=4,
     outputs=OneSet,
     aliases=("ProtUserSubSet",),
 ):
@@ -112,7 +116,7 @@ class Select(
             yield Hint("ids", "is empty: list some classes")
         elif self.mode in ("auto", "classes") and "class_id" not in self.items.schema:
             yield Hint("items", "has no column class_id: give the particles that a classification has put into classes")
-        elif self.mode in ("auto", "classes") and (foreign := self._foreign_classes()):
+        elif self.mode in ("auto", "classes") and self.classes is not None and (foreign := foreign_classes(self.items, self.classes)):
             yield Hint("classes", foreign)
         elif stale := self._stale():
             yield Hint("ids", f"is stale: {stale}", error=False)
@@ -132,7 +136,10 @@ class Select(
             job.warn(f"Nothing was selected from {len(self.items)} rows, so there is no output.")
             return OneSet()
         told = {"mode": self.mode, "by": self._reason(), "by_hand": self._by_hand, "of": len(self.items), **choice.facts}
-        return OneSet.of(self.items.select(choice.ids).with_meta(only=OF_A_PART, selection=told))
+        kept = self.items.select(choice.ids)
+        if self.mode == "auto" and isinstance(self.items, Classes2D):
+            kept = kept.with_columns(self._judged(kept.items).select("id", "reason"))
+        return OneSet.of(kept.with_meta(only=OF_A_PART, selection=told))
 
     # -- chosen by hand -----------------------------------------------------------------------------------------
 
@@ -189,18 +196,6 @@ class Select(
             else ""
         )
 
-    def _foreign_classes(self) -> str:
-        """Return in words why the particles are not those of the classes: one class has more of them than it counts."""
-        if self.classes is None or "enabled" not in self.items.schema:
-            return ""
-        members = self.items.scan(["class_id", "enabled"]).filter("enabled").group_by("class_id").len()
-        counted = self.classes.scan(["class_id", "count"]).select("class_id", "count")
-        more = members.join(counted, on="class_id").filter(pl.col("len") > pl.col("count")).sort("class_id").head(1).collect()
-        if more.is_empty():
-            return ""
-        number, there, counts = more.select("class_id", "len", "count").row(0)
-        return f"are not those of these particles: class {number} counts {counts} members, and {there} particles are in it"
-
     def _automatic(self, rows: pl.DataFrame, classes: pl.DataFrame) -> _Choice:
         if "quality" not in classes.columns:
             raise Failure(
@@ -238,6 +233,13 @@ class Select(
             return rows
         return rows.filter(pl.col("id").is_in(best_apart(self.items, self.min_separation, by="match", within=rows["id"]).implode()))
 
+    def _judged(self, classes: pl.DataFrame) -> pl.DataFrame:
+        """Return the classes with why each is kept or left out in ``reason``, by its scores as far as they are known."""
+        from cryoloom.numerics.align.class_quality import FAULTS, reasons
+
+        scores = {name: classes[f"quality_{name}"].to_numpy() for name in FAULTS if f"quality_{name}" in classes.columns}
+        return classes.with_columns(reason=pl.Series(reasons(classes["quality"].to_numpy(), scores, self.min_quality), dtype=pl.String))
+
     def _reason(self) -> str:
         classes = f"classes {', '.join(map(str, self.ids))}" if self.ids else "all classes of the set"
         return {
@@ -267,13 +269,14 @@ class Select(
 
     def report(self, out: OneSet) -> list[Panel]:
         from cryoloom.formats.stack import read_particles
-        from cryoloom.report.panels import Histogram, ImageGrid
+        from cryoloom.report.panels import Histogram, ImageGrid, TableView
 
-        if self.mode not in ("auto", "classes") or not isinstance(self.classes, Classes2D):
+        classes = self.items if self.classes is None else self.classes
+        if self.mode not in ("auto", "classes") or not isinstance(classes, Classes2D):
             return []
-        table = self.classes.items.sort("count", descending=True)
-        averages = read_particles(self.classes)
-        order = {number: place for place, number in enumerate(self.classes.items["class_id"])}
+        table = classes.items.sort("count", descending=True)
+        averages = read_particles(classes)
+        order = {number: place for place, number in enumerate(classes.items["class_id"])}
         listed = set(self.ids or table["class_id"])
         kept = listed if self.mode == "classes" else set(table.filter(pl.col("quality") >= self.min_quality)["class_id"])
         panels: list[Panel] = [
@@ -284,6 +287,14 @@ class Select(
                 caption="Green frames are kept. Captions: number of particles, quality.",
             )
         ]  # fmt: skip
+        if self.mode == "auto":
+            judged = self._judged(table)
+            columns = {label: judged[name].to_list() for name, label in _JUDGED.items() if name in judged.columns}
+            panels.append(
+                TableView(
+                    title="Why", columns=columns, limit=judged.height, caption="Scores from 0, bad, to 1; the quality is the product of all of them."
+                )
+            )  # fmt: skip
         if self.mode == "auto" and out.particles is not None and "match_threshold" in out.particles.meta["selection"]:
             least = out.particles.meta["selection"]["match_threshold"]
             members = self.items.enabled().filter(pl.col("class_id").is_in(kept))
