@@ -98,7 +98,7 @@ class Search:
         self.task, self.images, self.band, self.kernel = task, images, band, kernel
         self.samples = task.frame.sampler.samples(images)[:, :band].contiguous()  # (H, band, K)
         self.power = self.samples.abs().square().mean(dim=0)  # (band, K)
-        self.nodes = _nodes(task, min(band, _COARSE)) if everywhere else None
+        self.grid = PlaceGrid.within(task.settings.reach, task.layout.box / (2.5 * min(band, _COARSE))) if everywhere else None
 
     @cached_property
     def _arrays(self) -> list[Tensor]:
@@ -113,7 +113,7 @@ class Search:
         return Candidates.join(list(ordered(lambda cut: self._chunk(rows[cut], poses.at(every[cut])), parts, self.task.threads)))
 
     def _ready(self) -> None:
-        _ = self._arrays, self._turns, self._shifts, self._coarse if self.nodes is not None else None
+        _ = self._arrays, self._turns, self._shifts, self._coarse if self.grid is not None else None
 
     def _chunk(self, rows: Tensor, poses: Poses) -> Candidates:
         layout, observed = self.task.layout, self.task.observations
@@ -121,10 +121,14 @@ class Search:
         arrays = [group.view(harmonics, self.band).flatten(2).permute(1, 2, 0) for group in layout.groups_within(self.band)]
         whole = layout.synthesise(arrays, self.band)  # (H, band, n)
         norm = self._norms(rows)
-        place = poses.place if self.nodes is None else self._coarse.best(whole, norm)
-        here = whole * shift_ramp(layout, -place, self.band)
-        value, angle = self._turns.peaks(self._products(layout.analyse(here, self.band), self._weighted, self.task.settings.mirrors))
-        score = value / norm[..., None]  # (n, K, mirrored or not)
+        places = [poses.place] if self.grid is None else self._coarse.best(whole)
+        score, angle, here = self._ranked(whole, places[0], norm)
+        place = places[0]
+        for other in places[1:]:
+            second, turn, there = self._ranked(whole, other, norm)
+            better = second.amax(dim=(1, 2)) > score.amax(dim=(1, 2))
+            score, angle = (torch.where(better[:, None, None], new, old) for new, old in ((second, score), (turn, angle)))
+            here, place = torch.where(better, there, here), torch.where(better[:, None], other, place)
         score, way = score.max(dim=2)
         angle = angle.gather(2, way[..., None])[..., 0]
         # The class that an image is in comes first.
@@ -132,6 +136,12 @@ class Search:
         ranked = score.scatter(1, own, torch.where(poses.label[:, None] >= 0, math.inf, score.gather(1, own)))
         label = torch.topk(ranked, min(self.task.settings.candidates, ranked.shape[1]), dim=1).indices  # (n, t)
         return self._refined(rows, here, place, label, way.gather(1, label).bool(), angle.gather(1, label), norm)
+
+    def _ranked(self, whole: Tensor, place: Tensor, norm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return similarities and angles ``(n, K, mirrored or not)`` of images at their places, and what they are there ``(H, band, n)``."""
+        here = whole * shift_ramp(self.task.layout, -place, self.band)
+        value, angle = self._turns.peaks(products(self.task.layout.analyse(here, self.band), self._weighted, self.task.settings.mirrors))
+        return value / norm[..., None], angle, here
 
     def _refined(self, rows: Tensor, here: Tensor, place: Tensor, label: Tensor, flip: Tensor, angle: Tensor, norm: Tensor) -> Candidates:
         """Shift and turn again: the average, turned, is laid over the image within a window of places, and turned once more at the best."""
@@ -148,7 +158,9 @@ class Search:
         start = place[image]
         outside = (start[None] + steps[:, None]).square().sum(dim=2) > self.task.settings.reach**2
         outside &= (steps.square().sum(dim=1) > 0)[:, None]
-        away = _peak(overlap.masked_fill(outside, -math.inf))
+        window = overlap.masked_fill(outside, -math.inf)
+        side = 2 * _WINDOW + 1
+        away = peak_place(window.unflatten(0, (side, side)), window.argmax(dim=0)) - _WINDOW
         samples = samples * shift_ramp(layout, -away, self.band)
         pairs = []
         for group_array, references in zip(layout.analyse(samples, self.band), self._weighted, strict=True):
@@ -187,54 +199,89 @@ class Search:
 
     @cached_property
     def _coarse(self) -> "_Coarse":
-        assert self.nodes is not None
-        return _Coarse(self, self.nodes, min(self.band, _COARSE))
+        assert self.grid is not None
+        return _Coarse(self, self.grid, min(self.band, _COARSE))
 
-    def _norms(self, rows: Tensor, band: int | None = None) -> Tensor:
+    def _norms(self, rows: Tensor) -> Tensor:
         """Return ``|X| |C A|`` of images and averages, ``(n, K)``."""
-        band = self.band if band is None else band
-        area = self.task.layout.areas[:band]
-        image = (self.task.observations.power[rows, :band] @ area).clamp(min=1e-12)
-        average = (self.task.observations.squares(rows)[:, :band] * area) @ self.power[:band]
+        area = self.task.layout.areas[: self.band]
+        image = (self.task.observations.power[rows, : self.band] @ area).clamp(min=1e-12)
+        average = (self.task.observations.squares(rows)[:, : self.band] * area) @ self.power
         return torch.sqrt(image[:, None] * average.clamp(min=1e-12))
-
-    @staticmethod
-    def _products(images: list[Tensor], references: list[Tensor], mirrors: bool) -> list[tuple[Tensor, Tensor]]:
-        """Return Σ X conj(R) over rings, and with X conjugated where `mirrors`, real and imaginary: ``(orders, n, K, 1 or 2)``."""
-        out = []
-        for image, reference in zip(images, references, strict=True):
-            (a, b), (c, d) = (part.transpose(1, 2) for part in image.chunk(2, dim=1)), reference.chunk(2, dim=1)
-            ac, bd, bc, ad = a @ c, b @ d, b @ c, a @ d
-            ways = [(ac + bd, bc - ad), (ac - bd, -bc - ad)][: 1 + mirrors]
-            out.append(tuple(torch.stack([way[part] for way in ways], dim=-1) for part in (0, 1)))
-        return out
 
 
 class _Coarse:
     """Looks for the places of images: every node of a grid, every class, on few rings."""
 
-    def __init__(self, search: Search, nodes: Tensor, band: int) -> None:
+    def __init__(self, search: Search, grid: "PlaceGrid", band: int) -> None:
         layout = search.task.layout
-        self.search, self.nodes, self.band = search, nodes, band
+        self.layout, self.grid, self.band, self.mirrors = layout, grid, band, search.task.settings.mirrors
         area = layout.areas
-        arrays = layout.analyse(search.samples, band)
         self.references = [
             array * area[group.ring - 1 : band].repeat(2)[None, :, None]
-            for array, group in zip(arrays, layout.groups_within(band), strict=True)
+            for array, group in zip(layout.analyse(search.samples, band), layout.groups_within(band), strict=True)
         ]
         self.turns = Turns(layout.groups_within(band), _turn_count(search.task, band))
-        self.ramps = shift_ramp(layout, -nodes, band)
+        self.ramps = shift_ramp(layout, -grid.nodes, band)
         self.norm = torch.sqrt((area[:band] @ search.power[:band]).clamp(min=1e-12))
 
-    def best(self, whole: Tensor, norm: Tensor) -> Tensor:
-        """Return the node, ``(n, 2)``, at which some class fits each image, ``(H, R, n)``, best."""
-        layout, mirrors = self.search.task.layout, self.search.task.settings.mirrors
+    def best(self, whole: Tensor) -> list[Tensor]:
+        """Return the two best places, ``(n, 2)`` each, of images ``(H, R, n)``: where some class fits best, and where else one does."""
         tops = []
-        for number in range(len(self.nodes)):
+        for number in range(len(self.grid.nodes)):
             here = whole[:, : self.band] * self.ramps[:, :, number, None]
-            found = self.turns.correlations(Search._products(layout.analyse(here, self.band), self.references, mirrors))
+            found = self.turns.correlations(products(self.layout.analyse(here, self.band), self.references, self.mirrors))
             tops.append((found.amax(dim=(0, 3)) / self.norm).amax(dim=1))
-        return self.nodes[torch.stack(tops).argmax(dim=0)]
+        return self.grid.peaks(torch.stack(tops))
+
+
+@dataclass(frozen=True)
+class PlaceGrid:
+    """Places within the reach: `nodes` ``(s, 2)`` in px, those of a square grid of ``(2 · count + 1)²`` `step` px apart that lie in a circle.
+
+    Attributes
+    ----------
+    cells
+        Which of the square's cells, row by row, are nodes, ``(s,)``.
+    """
+
+    nodes: Tensor
+    step: float
+    count: int
+    cells: Tensor
+
+    @staticmethod
+    def within(reach: float, step: float) -> "PlaceGrid":
+        """Return the grid within a reach of px."""
+        count = math.floor(reach / step)
+        line = torch.arange(-count, count + 1, dtype=torch.float32) * step
+        y, x = torch.meshgrid(line, line, indexing="ij")
+        square = torch.stack([x, y], dim=-1).reshape(-1, 2)
+        cells = torch.nonzero(square.square().sum(dim=1) <= reach**2 + 1e-3)[:, 0]
+        return PlaceGrid(square[cells], step, count, cells)
+
+    def peaks(self, values: Tensor) -> list[Tensor]:
+        """Return the highest place, between nodes, of values ``(s, n)``, and the highest that is not beside it."""
+        side = 2 * self.count + 1
+        square = torch.full((side * side, values.shape[1]), -math.inf)
+        square[self.cells] = values
+        first = square.argmax(dim=0)
+        row, column = torch.arange(side * side) // side, torch.arange(side * side) % side
+        beside = ((row[:, None] - row[first]).abs() <= 1) & ((column[:, None] - column[first]).abs() <= 1)
+        others = square.masked_fill(beside, -math.inf)
+        second = torch.where(torch.isfinite(others.amax(dim=0)), others.argmax(dim=0), first)
+        return [self.step * (peak_place(square.unflatten(0, (side, side)), cell) - self.count) for cell in (first, second)]
+
+
+def products(images: list[Tensor], references: list[Tensor], mirrors: bool) -> list[tuple[Tensor, Tensor]]:
+    """Return Σ X conj(R) over rings, and with X conjugated where `mirrors`, real and imaginary: ``(orders, n, K, 1 or 2)``."""
+    out = []
+    for image, reference in zip(images, references, strict=True):
+        (a, b), (c, d) = (part.transpose(1, 2) for part in image.chunk(2, dim=1)), reference.chunk(2, dim=1)
+        ac, bd, bc, ad = a @ c, b @ d, b @ c, a @ d
+        ways = [(ac + bd, bc - ad), (ac - bd, -bc - ad)][: 1 + mirrors]
+        out.append(tuple(torch.stack([way[part] for way in ways], dim=-1) for part in (0, 1)))
+    return out
 
 
 def _conjugate(array: Tensor, where: Tensor) -> Tensor:
@@ -243,13 +290,12 @@ def _conjugate(array: Tensor, where: Tensor) -> Tensor:
     return torch.cat([real, torch.where(where, -imaginary, imaginary)], dim=1)
 
 
-def _peak(overlap: Tensor) -> Tensor:
-    """Return the place ``(n, 2)`` in px of the peaks of windows ``((2 w + 1)², n)``, interpolated where the neighbours are known."""
-    side = 2 * _WINDOW + 1
-    padded = torch.full((side + 2, side + 2, overlap.shape[1]), -math.inf)
-    padded[1:-1, 1:-1] = overlap.unflatten(0, (side, side))
-    best = overlap.argmax(dim=0)
-    row, column, one = best // side + 1, best % side + 1, torch.arange(overlap.shape[1])
+def peak_place(values: Tensor, cell: Tensor) -> Tensor:
+    """Return (x, y) of peaks at `cell` ``(n,)`` of grids ``(rows, columns, n)``, in cells from the first, interpolated where the neighbours are known."""
+    rows, columns, count = values.shape
+    padded = torch.full((rows + 2, columns + 2, count), -math.inf)
+    padded[1:-1, 1:-1] = values
+    row, column, one = cell // columns + 1, cell % columns + 1, torch.arange(count)
     centre = padded[row, column, one]
     parts = []
     for down, right in ((0, 1), (1, 0)):
@@ -257,19 +303,9 @@ def _peak(overlap: Tensor) -> Tensor:
         known = torch.isfinite(before) & torch.isfinite(after)
         away, _ = parabola(torch.where(known, before, centre), centre, torch.where(known, after, centre))
         parts.append(torch.where(known, away, 0.0))
-    return torch.stack([column - 1 - _WINDOW + parts[0], row - 1 - _WINDOW + parts[1]], dim=1)
+    return torch.stack([column - 1 + parts[0], row - 1 + parts[1]], dim=1)
 
 
 def _turn_count(task: Task, band: int) -> int:
     """Return how many angles tell `band` rings of the particle apart; even."""
     return 2 * math.ceil(max(12.0, 3.2 * math.pi * band * task.frame.radius / task.layout.box) / 2)
-
-
-def _nodes(task: Task, band: int) -> Tensor:
-    """Return places ``(s, 2)`` within the reach, as far apart as the window of the refinement and `band` rings allow."""
-    step = min(task.layout.box / (2.0 * band), 1.5 * _WINDOW)
-    count = math.floor(task.settings.reach / step)
-    line = torch.arange(-count, count + 1, dtype=torch.float32) * step
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    nodes = torch.stack([x, y], dim=-1).reshape(-1, 2)
-    return nodes[nodes.square().sum(dim=1) <= task.settings.reach**2 + 1e-3]
