@@ -11,17 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cryoloom.numerics.align.class2d_poses import aligned
+from cryoloom.numerics.align.hierarchical_residuals import residuals
 from cryoloom.numerics.align.hierarchical_task import Poses, Task
-from cryoloom.numerics.align.hierarchical_update import aligned_observations
 from cryoloom.numerics.parallel import blocks, ordered
 
 _FEW = 10
 """Members below which nothing is usual, and all are core."""
 _AXES = 2
-_FITTED = 512  # members from which principal axes are found
-_CHUNK = 128
-_FLOOR = 0.01  # of a squared transfer function that residuals are divided by
 
 
 def deviations(task: Task, rows: Tensor, poses: Poses, images: Tensor, match: Tensor, band: int) -> tuple[Tensor, Tensor]:
@@ -41,7 +37,7 @@ def deviations(task: Task, rows: Tensor, poses: Poses, images: Tensor, match: Te
 
     def work(cut: slice) -> tuple[Tensor, Tensor]:
         label, own = tested[cut.start]
-        power, projections = _residuals(task, rows[own], poses.at(own), samples[:, :, label], band)
+        power, projections = residuals(task, rows[own], poses.at(own), samples[:, :, label], band, _AXES)
         shows_little = -_usual(match[own].to(torch.float64))
         amount = torch.maximum(shows_little, _usual(power).abs())
         along = torch.stack([_usual(axis) for axis in projections.unbind(1)], dim=1)
@@ -50,34 +46,6 @@ def deviations(task: Task, rows: Tensor, poses: Poses, images: Tensor, match: Te
     for (_, own), (amount, along) in zip(tested, ordered(work, blocks(len(tested), 1), task.threads), strict=True):
         junk[own], component[own] = amount, along
     return junk, component
-
-
-def _residuals(task: Task, rows: Tensor, poses: Poses, average: Tensor, band: int) -> tuple[Tensor, Tensor]:
-    """Return power ``(n,)`` and principal components ``(n, axes)`` of what members leave of their average, samples ``(H, band)``."""
-    layout, shift = task.layout, poses.shift()
-    weight = torch.sqrt(layout.areas[:band] / layout.half_angles)
-
-    def left(own: Tensor) -> Tensor:
-        observed = aligned_observations(task, rows[own], poses.flip[own])
-        samples = aligned(layout, observed.harmonics, poses.angle[own], shift[own], band)
-        squares = observed.transfer[:, :band].t()
-        rest = (samples - squares * average[:, :, None]) * (weight[:, None] / torch.sqrt(squares + _FLOOR))
-        return torch.view_as_real(rest).permute(2, 0, 1, 3).flatten(1)
-
-    count = len(rows)
-    some = torch.unique(torch.linspace(0, count - 1, min(count, _FITTED)).round().to(torch.int64))
-    fitted = left(some)
-    middle = fitted.mean(dim=0)
-    fitted = fitted - middle
-    gram = (fitted @ fitted.t()).to(torch.float64).numpy()
-    _, vectors = np.linalg.eigh(gram)
-    axes = torch.from_numpy(vectors[:, -_AXES:].astype(np.float32)).t() @ fitted  # (axes, features)
-    powers, projections = [], []
-    for cut in blocks(count, _CHUNK):
-        rest = left(torch.arange(cut.start, cut.stop))
-        powers.append(rest.square().sum(dim=1))
-        projections.append((rest - middle) @ axes.t())
-    return torch.cat(powers).to(torch.float64), torch.cat(projections).to(torch.float64)
 
 
 def _usual(values: Tensor) -> Tensor:

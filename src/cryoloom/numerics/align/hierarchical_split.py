@@ -1,4 +1,8 @@
-"""One class made two: by the median of its members' similarities, then by two averages between which they choose."""
+"""One class made two: along the axis in which its members differ most, then by two averages between which they choose.
+
+The published method begins with the median of similarities instead. Where a class holds two views, both are as similar to the mixed average, and
+halves of each are found again in both halves; the first principal component tells them apart ([why](docs/decisions/0038)).
+"""
 
 from dataclasses import replace
 
@@ -8,6 +12,7 @@ from torch import Tensor
 
 from cryoloom.numerics.align.hierarchical_assign import assigned
 from cryoloom.numerics.align.hierarchical_correntropy import Kernel
+from cryoloom.numerics.align.hierarchical_residuals import residuals
 from cryoloom.numerics.align.hierarchical_search import Search
 from cryoloom.numerics.align.hierarchical_task import Poses, Task
 from cryoloom.numerics.align.hierarchical_update import Update, updated
@@ -16,6 +21,7 @@ STILL = 0.005
 """Part of the images that still change class when a level, or a split, is done."""
 _SMALL = 0.1  # of the class: a smaller side is no side
 _FEWEST = 8  # images that are not worth a second trial
+_LEAST_HEAP = 0.2  # of a class: what one side begins with, at least
 
 
 def split(task: Task, rows: Tensor, poses: Poses, band: int, kernel: Kernel | None, seed: int) -> tuple[Tensor, Update]:
@@ -25,21 +31,20 @@ def split(task: Task, rows: Tensor, poses: Poses, band: int, kernel: Kernel | No
     -------
     The side of every member, 0 or 1, or -1 of those left out of both; and the two averages with the members' poses.
     """
-    first = _median_sides(poses.similarity, seed)
-    kept, sides = torch.arange(len(rows)), first
+    sides = first = _sides(task, rows, poses, band, seed)
+    kept = torch.arange(len(rows))
     for _ in range(task.settings.split_trials):
         sides, update = _settled(task, rows[kept], replace(poses.at(kept), label=sides), band, kernel)
         sizes = torch.bincount(sides[sides >= 0], minlength=2)
         if int(sizes.min()) >= max(1.0, _SMALL * len(rows)):
             side = torch.full((len(rows),), -1, dtype=torch.int64)
             side[kept] = sides
-            moved = poses.put(kept, update.poses)
-            return side, replace(update, poses=replace(moved, label=side))
+            return side, replace(update, poses=replace(poses.put(kept, update.poses), label=side))
         larger = kept[sides == int(sizes.argmax())]
         if len(larger) < max(_FEWEST, 2 * _SMALL * len(rows)) or len(larger) == len(kept):
             break
         kept = larger
-        sides = _median_sides(poses.similarity[kept], seed)
+        sides = _sides(task, rows[kept], poses.at(kept), band, seed)
     return first, updated(task, rows, replace(poses, label=first), 2, band, centre=task.settings.centre)
 
 
@@ -57,12 +62,26 @@ def _settled(task: Task, rows: Tensor, poses: Poses, band: int, kernel: Kernel |
     return update.poses.label, update
 
 
-def _median_sides(similarity: Tensor, seed: int) -> Tensor:
-    """Return 0 for the more similar half and 1 for the other; at random where nothing is similar."""
-    if not bool((similarity > 0).any()):
-        order = torch.from_numpy(np.random.default_rng([seed, len(similarity)]).permutation(len(similarity)))
-    else:
-        order = torch.argsort(similarity, descending=True, stable=True)
-    sides = torch.empty(len(similarity), dtype=torch.int64)
-    sides[order] = (torch.arange(len(similarity)) >= (len(similarity) + 1) // 2).to(torch.int64)
+def _sides(task: Task, rows: Tensor, poses: Poses, band: int, seed: int) -> Tensor:
+    """Return 0 or 1 for each member; at random where nothing is similar, or there is too little to compare."""
+    if not bool((poses.similarity > 0).any()) or len(rows) < _FEWEST:
+        order = torch.from_numpy(np.random.default_rng([seed, len(rows)]).permutation(len(rows)))
+        return (torch.argsort(order) % 2).to(torch.int64)
+    one = replace(poses, label=torch.zeros(len(rows), dtype=torch.int64))
+    average = task.frame.sampler.samples(updated(task, rows, one, 1, band, centre=False).images)[:, :band, 0]
+    _, component = residuals(task, rows, one, average, band, 1)
+    return _two_heaps(component[:, -1])
+
+
+def _two_heaps(values: Tensor) -> Tensor:
+    """Return the side, 0 or 1, of numbers ``(n,)`` cut where the two parts differ most (Otsu), neither less than a fifth of all."""
+    count = len(values)
+    ranked, order = values.sort(stable=True)
+    below = torch.arange(1, count, dtype=torch.float64)
+    sums = ranked.cumsum(0)[:-1]
+    between = (sums / below - (ranked.sum() - sums) / (count - below)).square() * below * (count - below)
+    least = max(1, int(_LEAST_HEAP * count))
+    cut = least + int(between[least - 1 : count - least].argmax())
+    sides = torch.zeros(count, dtype=torch.int64)
+    sides[order[cut:]] = 1
     return sides
