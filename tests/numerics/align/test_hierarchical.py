@@ -9,6 +9,7 @@ import torch
 from scipy.ndimage import affine_transform
 
 from cryoloom.numerics.align import class2d_prepare as prepare
+from cryoloom.numerics.align import hierarchical_outcome as outcome
 from cryoloom.numerics.align import hierarchical_schedule as schedule
 from cryoloom.numerics.align.hierarchical_assign import Usual, assigned
 from cryoloom.numerics.align.hierarchical_core import stable
@@ -22,6 +23,15 @@ from cryoloom.numerics.simulate.phantom import random_phantom
 from cryoloom.numerics.simulate.projection import density
 
 BOX, PIXEL, MASK = 32, 5.0, 110.0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Torch takes one thread, as in runs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def views(count, seed=3):
@@ -129,6 +139,23 @@ def test_the_same_bits_in_two_threads_and_gone_on_from_any_state():
         state = schedule.advance(replace(task, threads=2), state)
     assert all(np.array_equal(one[name], state[name]) for name in one if isinstance(one[name], np.ndarray))
     assert one["history"] == state["history"]
+
+
+def test_outliers_are_not_core():
+    """Of every view a tenth of the images is another particle's, or noise."""
+    images, view, *_ = simulated(views(4), 240, 0.3)
+    strangers, *_ = simulated(views(12, seed=8), 12, 0.3)
+    planted = np.arange(240) % 10 == 0
+    images[planted] = np.concatenate([strangers, np.random.default_rng(4).normal(size=(12, BOX, BOX))])[np.arange(24)]
+    task = task_of(images, classes=4, initial_classes=2)
+    state = run(task)
+    levels = [outcome.level(task, state, number, junk_z=3.0, component_z=3.0) for number in range(2)]
+    core, label = levels[-1].core, levels[-1].label
+    assert core[planted].mean() <= 0.2 and core[~planted].mean() >= 0.95
+    kinds = np.where(planted, 4 + np.arange(240), view)
+    assert purity(label[core], kinds[core]) > purity(label, kinds) + 0.05
+    stable_core = outcome.stable_core(levels, 0)
+    assert (stable_core <= core).all() and stable_core.sum() > 0.8 * core.sum()
 
 
 def test_robust_assignment_prefers_what_is_usual_for_members():

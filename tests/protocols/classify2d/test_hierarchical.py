@@ -71,18 +71,11 @@ def test_members_superpose_when_mirrored_centred_and_turned(data, checkpoint_job
     assert np.corrcoef(seen[inside], average[inside])[0, 1] > 0.9
 
 
-def test_planted_outliers_are_not_core(data, checkpoint_job):
-    """Every tenth image is replaced by noise of the same power; the averages to begin with are those of the others."""
-    rng = np.random.default_rng(3)
-    images = read_particles(data.particles)
+def test_given_averages_are_the_first_classes(data, checkpoint_job):
     first = Hierarchical2D(particles=data.particles, core=False, **SETTINGS).run(checkpoint_job("r001"))
-    planted = np.arange(150) % 10 == 0
-    images[planted] = rng.normal(size=(planted.sum(), 32, 32)) * images.std(axis=(1, 2)).mean()
-    write_stack(data.particles.file("data/particles.mrcs"), images, 7.0)
-    out = Hierarchical2D(particles=data.particles, initial=first.classes, **(SETTINGS | {"iterations": 2})).run(checkpoint_job("r002"))
-    core = out.particles.items["core"].to_numpy()
-    assert core[planted].mean() <= 0.2 and core[~planted].mean() >= 0.9
-    assert out.classes.meta["level_sizes"] == [5] and out.levels is None
+    out = Hierarchical2D(particles=data.particles, initial=first.classes, **(SETTINGS | {"iterations": 1})).run(checkpoint_job("r002"))
+    assert out.classes.meta["level_sizes"] == [5] and out.levels is None and first.core_classes is None
+    assert (first.particles.items["class_id"] == out.particles.items["class_id"]).mean() > 0.5  # dealt out anew: 0.2
 
 
 def test_correntropy_robust_and_the_rejected(data, checkpoint_job, monkeypatch):
@@ -111,14 +104,14 @@ def test_every_parameter_reaches_the_method(data, checkpoint_job, monkeypatch):
         "centre": False,
         "classify_all": True,
     }
-    form = {"comparison": "correntropy", "clustering": "robust", "shift_range": 28.0, "max_resolution": 30.0, "mask_diameter": 150.0}
+    form = {"comparison": "correntropy", "clustering": "robust", "shift_range": 28.0, "max_resolution": 16.0, "mask_diameter": 120.0}
     with pytest.raises(RuntimeError, match="seen"):
         Hierarchical2D(particles=data.particles, classes=6, initial_classes=2, **form, **given).run(checkpoint_job())
     settings, frame = seen[0].settings, seen[0].frame
     assert {name: getattr(settings, name) for name in given} == given
     assert (settings.classes, settings.initial_classes, settings.robust, settings.correntropy) == (6, 2, True, True)
     size = 224.0 / frame.sampler.layout.box
-    assert (settings.reach * size, frame.radius * size) == pytest.approx((28.0, 75.0)) and frame.sampler.layout.rings == 7
+    assert (settings.reach * size, (frame.radius + frame.edge) * size) == pytest.approx((28.0, 72.0)) and frame.sampler.layout.rings == 14
     assert seen[0].pixels is not None and float(seen[0].observations.transfer.max()) == 1.0
 
 

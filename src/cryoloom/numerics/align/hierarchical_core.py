@@ -38,14 +38,19 @@ def deviations(task: Task, rows: Tensor, poses: Poses, images: Tensor, match: Te
     def work(cut: slice) -> tuple[Tensor, Tensor]:
         label, own = tested[cut.start]
         power, projections = residuals(task, rows[own], poses.at(own), samples[:, :, label], band, _AXES)
-        shows_little = -_usual(match[own].to(torch.float64))
-        amount = torch.maximum(shows_little, _usual(power).abs())
+        amount = torch.maximum(_short(match[own].to(torch.float64)), _usual(power).abs())
         along = torch.stack([_usual(axis) for axis in projections.unbind(1)], dim=1)
         return amount.to(torch.float32), along.square().sum(dim=1).sqrt().to(torch.float32)
 
     for (_, own), (amount, along) in zip(tested, ordered(work, blocks(len(tested), 1), task.threads), strict=True):
         junk[own], component[own] = amount, along
     return junk, component
+
+
+def _short(values: Tensor) -> Tensor:
+    """Return how far values fall short of their median, in deviations of those above it: strangers are all below."""
+    away = values - values.median()
+    return -away / (1.4826 * away[away >= 0].median()).clamp(min=1e-12)
 
 
 def _usual(values: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from cryoloom.numerics.parallel import blocks
 
 _FITTED = 512  # members from which principal axes are found
 _CHUNK = 128
+_SPARE, _ROUNDS = 6, 12  # vectors beside those wanted, and multiplications, of the search for the axes
 _FLOOR = 0.01  # of a squared transfer function that residuals are divided by
 
 
@@ -45,11 +46,20 @@ def residuals(task: Task, rows: Tensor, poses: Poses, average: Tensor, band: int
     _, fitted = left(some)
     middle = fitted.mean(dim=0)
     fitted = fitted - middle
-    _, vectors = np.linalg.eigh((fitted @ fitted.t()).to(torch.float64).numpy())
-    directions = torch.from_numpy(vectors[:, -axes:].astype(np.float32)).t() @ fitted  # (axes, features)
+    directions = _principal((fitted @ fitted.t()).to(torch.float64), axes).to(torch.float32).t() @ fitted  # (axes, features)
     powers, components = [], []
     for cut in blocks(count, _CHUNK):
         power, rest = left(torch.arange(cut.start, cut.stop))
         powers.append(power)
         components.append((rest - middle) @ directions.t())
     return torch.cat(powers).to(torch.float64), torch.cat(components).to(torch.float64)
+
+
+def _principal(gram: Tensor, axes: int) -> Tensor:
+    """Return the eigenvectors ``(n, axes)`` of the largest eigenvalues, the largest last: a few more than wanted, multiplied and made orthogonal."""
+    count = min(len(gram), axes + _SPARE)
+    basis = torch.from_numpy(np.random.default_rng(0).standard_normal((len(gram), count)))
+    for _ in range(_ROUNDS):
+        basis, _ = torch.linalg.qr(gram @ basis)
+    _, vectors = torch.linalg.eigh(basis.t() @ gram @ basis)
+    return basis @ vectors[:, -axes:]
