@@ -1,7 +1,7 @@
 """One class made two: along the axis in which its members differ most, then by two averages between which they choose.
 
 The published method begins with the median of similarities instead. Where a class holds two views, both are as similar to the mixed average, and
-halves of each are found again in both halves; the first principal component tells them apart ([why](docs/decisions/0038)).
+halves of each are found again in both halves; the first principal component tells them apart (docs/decisions/0038).
 """
 
 from dataclasses import replace
