@@ -139,3 +139,10 @@ def test_data_that_are_wrong(data, checkpoint_job):
     assert bad["id"].to_list() == [1003, 1005] and (bad["class_id"] == 0).all()
     with pytest.raises(Failure, match="148 usable particles for 75 classes"):
         Hierarchical2D(particles=data.particles, classes=75).run(checkpoint_job("r002"))
+
+
+def test_nothing_similar_is_said_with_the_cure(data, checkpoint_job, monkeypatch):
+    monkeypatch.setattr(schedule, "advance", lambda task, state: {**state, "label": np.full(task.count, -1)})
+    with pytest.raises(Failure, match="No particle is similar to any of 3 class averages") as error:
+        Hierarchical2D(particles=data.particles, **SETTINGS).run(checkpoint_job())
+    assert "shift_range" in str(error.value)

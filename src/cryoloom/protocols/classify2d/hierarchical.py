@@ -226,12 +226,6 @@ class Hierarchical2D(
         for number in range(state["level"] + 1):
             job.progress(number, state["level"] + 1, "levels")
             levels.append(outcome.level(task, state, number, **limits))
-        if not levels[-1].counts.any():
-            raise Failure(
-                "nothing-similar",
-                "No particle is similar to any class average.",
-                "Increase the largest shift (shift_range), and look at the particles.",
-            )
         return _Writer(self, job, grid, task, shape, diameter, state, levels).outputs()
 
     def _task(self, job: Job, grid: CommonGrid) -> "tuple[Task, Geometry, float]":
@@ -290,6 +284,12 @@ class Hierarchical2D(
 
         def step(state: "State") -> "State":
             new = schedule.advance(task, state)
+            if (new["label"] < 0).all():
+                raise Failure(
+                    "nothing-similar",
+                    f"No particle is similar to any of {len(new['images'])} class averages.",
+                    "Increase the largest shift (shift_range), and look at the particles.",
+                )
             job.note(step=new["step"], **new["history"][-1])
             return new
 
