@@ -199,6 +199,17 @@ COLUMNS: tuple[Column, ...] = (
     Column("max_probability", "", "largest weight of one pose", "rlnMaxValueProbDistribution"),
     Column("cryosparc_uid", "", "cryoSPARC's own identity of a particle", "", "", "uid"),
     Column("match", "", "how much of its class average a particle shows, the average taken without it: 1 all, 0 nothing"),
+    Column("similarity", "", "to the class average: correlation, or correntropy"),
+    Column("junk_z", "", "robust deviations from the members of its class in how much of their average it shows, and leaves", "", "zScore"),
+    Column("component_z", "", "robust deviations from the members of its class along the principal axes of what they leave of their average"),
+    Column("core", "", "of a particle: whether it is in the core of its class; of a class: members in the core"),
+    Column("stable_core", "", "whether a particle is in the core of its class, and was with a companion in those of earlier levels"),
+    Column("stable", "", "members in the stable core of a class"),
+    Column("kept", "", "part of a class that is in its core or stable core", "", "modelFraction"),
+    Column("class_path", "", "classes of a particle from the first level of a hierarchy to the last; 0 for none"),
+    Column("level", "", "level of a hierarchy of classes, from 1"),
+    Column("parent", "", "class of the level before that most members of a class come from; 0 for none"),
+    Column("parent_share", "", "part of the members that come from it"),
     Column("log_likelihood", "", "contribution to the log-likelihood", "rlnLogLikeliContribution"),
 )  # fmt: skip
 

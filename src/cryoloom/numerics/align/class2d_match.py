@@ -9,12 +9,14 @@ common show less of the average of the others. But every image is also a member:
 average holds would make the odd one out of a small class look at home. That share is known, and is taken out.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from cryoloom.numerics.align.class2d_averages import Averages
+from cryoloom.numerics.align.class2d_averages import Averages, Frame
 from cryoloom.numerics.align.class2d_mstep import runs_of
-from cryoloom.numerics.align.class2d_observations import circle
+from cryoloom.numerics.align.class2d_observations import Observations, circle
 from cryoloom.numerics.align.class2d_poses import aligned
 from cryoloom.numerics.align.class2d_schedule import State, Task
 from cryoloom.numerics.parallel import ordered
@@ -22,8 +24,30 @@ from cryoloom.numerics.parallel import ordered
 _POSES = 128  # compared at once
 
 
+@dataclass(frozen=True)
+class Members:
+    """Images and where they lie in which class average.
+
+    Attributes
+    ----------
+    observations
+        Of the images.
+    label, angle, shift, share
+        Class, radians, px in the frame of the average, and weight in it, ``(n,)``, the shift ``(n, 2)``.
+    noise
+        σ² of every image, ``(n, R)``.
+    """
+
+    observations: Observations
+    label: Tensor
+    angle: Tensor
+    shift: Tensor
+    share: Tensor
+    noise: Tensor
+
+
 def matches(task: Task, state: State, found: Averages) -> Tensor:
-    """Return for every image the amplitude of its class average in it, ``(n,)``: about 1 for a member, 0 for what has nothing of it.
+    """Return for every image of a classification the amplitude of its class average in it, see `amplitudes`.
 
     Parameters
     ----------
@@ -32,19 +56,32 @@ def matches(task: Task, state: State, found: Averages) -> Tensor:
     found
         What `average` makes of its sums.
     """
-    sampler, observations = task.frame.sampler, task.observations
-    layout = sampler.layout
-    references = sampler.samples(torch.from_numpy(state["images"]))
-    noise = torch.from_numpy(state["noise"])
-    labels, angles, shifts, shares = (torch.from_numpy(state[name]) for name in ("labels", "angle", "shift", "share"))
-    kept = _kept_noise(task)
+    label, angle, shift, share = (torch.from_numpy(state[name]) for name in ("labels", "angle", "shift", "share"))
+    members = Members(task.observations, label, angle, shift, share, torch.from_numpy(state["noise"])[task.group])
+    return amplitudes(members, torch.from_numpy(state["images"]), found, task.frame, task.threads)
+
+
+def amplitudes(members: Members, images: Tensor, found: Averages, frame: Frame, threads: int) -> Tensor:
+    """Return for every image the amplitude of its class average in it, ``(n,)``: about 1 for a member, 0 for what has nothing of it.
+
+    Parameters
+    ----------
+    images
+        The class averages, ``(K, box, box)``.
+    found
+        What `average` made them of.
+    """
+    layout = frame.sampler.layout
+    observations, labels, shares = members.observations, members.label, members.share
+    references = frame.sampler.samples(images)
+    kept = _kept_noise(frame)
     order = torch.argsort(labels, stable=True)
 
     def work(cut: slice) -> Tensor:
         own = order[cut]
         label = int(labels[own[0]])
-        reference, variance = references[:, :, label], noise[task.group[own]]  # (H, R), (n, R)
-        images = aligned(layout, observations.signals(own), angles[own], shifts[own], layout.rings)  # C X, (H, R, n)
+        reference, variance = references[:, :, label], members.noise[own]  # (H, R), (n, R)
+        images = aligned(layout, observations.signals(own), members.angle[own], members.shift[own], layout.rings)  # C X, (H, R, n)
         cross = (images * reference[:, :, None].conj()).real.mean(dim=0).t()
         part = shares[own, None] / variance / found.weight[:, label]  # of an image with C X, in the average of its class
         itself = part * found.damping[:, label] * kept * images.abs().square().mean(dim=0).t()
@@ -55,14 +92,14 @@ def matches(task: Task, state: State, found: Averages) -> Tensor:
         power = (precision * observations.squares(own) * reference.abs().square().mean(dim=0)).sum(dim=1)
         return signal / (power + 1.0)  # Where the average is fainter than the noise, nothing is known: 0.
 
-    parts = list(ordered(work, runs_of(labels[order], _POSES), task.threads))
-    out = torch.zeros(task.count)
+    parts = list(ordered(work, runs_of(labels[order], _POSES), threads))
+    out = torch.zeros(len(labels))
     out[order] = torch.cat(parts)
     return out
 
 
-def _kept_noise(task: Task) -> float:
+def _kept_noise(frame: Frame) -> float:
     """Return the share of an image's noise that lies where the averages' mask leaves it."""
-    box = task.frame.sampler.layout.box
+    box = frame.sampler.layout.box
     seen = circle(box, 0.5 * box - 3.0, 3.0)  # as `observe` cuts images
-    return float((task.frame.mask * seen.square()).sum() / seen.square().sum())
+    return float((frame.mask * seen.square()).sum() / seen.square().sum())

@@ -8,7 +8,8 @@ import polars as pl
 
 from cryoloom.data import Classes2D, Particles
 from cryoloom.data.alignment import GreyScales, ShiftRange, TransferFunction
-from cryoloom.formats.alignment import alike_images, optics_of
+from cryoloom.formats.alignment import alike_images
+from cryoloom.formats.class_images import groups_from_zero, has_ctf, image_blocks
 from cryoloom.formats.common_grid import CommonGrid
 from cryoloom.report.grey_scales import grey_scale_panel
 from cryoloom.report.panels import Histogram, ImageGrid, LinePlot, Series, TableView
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cryoloom.numerics.align.class2d_prepare import Geometry, Outcome
-    from cryoloom.numerics.align.optics import Optics
-
-CTF_COLUMNS = ("defocus_u", "defocus_v", "defocus_angle", "phase_shift")
 
 
 @dataclass(frozen=True)
@@ -190,14 +188,16 @@ class Classify2D(
             grid.box, grid.pixel_size, diameter, max(self.max_resolution, 1.025 * coarsest), outer=self.outer_diameter,
             reach=0.08 if self.shift_range is None else min(self.shift_range / grid.extent, 0.25),
         )  # fmt: skip
-        if self.transfer_function != "none" and not all(name in rows.columns for name in CTF_COLUMNS):
+        if self.transfer_function != "none" and not has_ctf(grid):
             job.warn("The particles have no CTF; classification goes on without.")
-        observed = prepare.observations(self._blocks(job, grid), shape, grid.pixel_size, diameter)
+        observed = prepare.observations(
+            image_blocks(self.particles, grid, self.transfer_function, phases_only=self.flip_phases_only, progress=job.progress),
+            shape, grid.pixel_size, diameter,
+        )  # fmt: skip
         usable = observed.usable.numpy()
         if not usable.all():
             job.warn(f"{np.count_nonzero(~usable)} particles are constant or hold values that are not numbers; they are disabled.")
-        numbers = {number: place for place, number in enumerate(sorted(grid.native))}
-        group = torch.from_numpy(rows["optics_group"].replace_strict(numbers, return_dtype=pl.Int64).to_numpy().copy())
+        group = torch.from_numpy(groups_from_zero(grid))
         settings = schedule.Settings(
             classes=self.classes, iterations=self.iterations, final_iterations=self.final_iterations,
             batch=rows.height if self.method == "full" else min(rows.height, self.batch_per_class * self.classes),
@@ -226,24 +226,6 @@ class Classify2D(
         return self._outputs(
             job, rows, usable, prepare.outcome(task, state, shape, vertical=self.vertical), shape, diameter, state["history"]
         )
-
-    def _blocks(self, job: Job, grid: CommonGrid) -> Iterator["tuple[NDArray[np.float32], NDArray[np.float64] | None, Optics]"]:
-        """Yield images, defoci and optics, block by block in the order of the rows; a block is of one optics group."""
-        import numpy as np
-
-        from cryoloom.numerics.align.class2d_prepare import BLOCK
-
-        rows = grid.rows
-        of_row = rows["optics_group"].to_numpy()
-        starts = [0, *(np.flatnonzero(np.diff(of_row)) + 1).tolist(), rows.height]
-        with_ctf = self.transfer_function != "none" and all(name in rows.columns for name in CTF_COLUMNS)
-        for low, high in zip(starts[:-1], starts[1:], strict=True):
-            optics = optics_of(self.particles.groups[of_row[low]], self.transfer_function, phases_only=self.flip_phases_only)
-            for start in range(low, high, BLOCK):
-                stop = min(start + BLOCK, high)
-                job.progress(stop, rows.height, "reading particles")
-                images = grid.read(np.arange(start, stop))
-                yield images, rows[start:stop].select(CTF_COLUMNS).to_numpy().astype(np.float64) if with_ctf else None, optics
 
     def _outputs(
         self,

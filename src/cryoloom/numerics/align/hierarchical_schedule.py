@@ -1,0 +1,152 @@
+"""Hierarchical classification in two dimensions (CL2D): few classes first, split as they settle.
+
+Sorzano et al., J. Struct. Biol. 171:197 (2010), doi:10.1016/j.jsb.2010.03.011. Many averages at once let the ones with more signal swallow the
+others' images. Here a level begins with the classes of the last, the largest split in two until there are twice as many; images then choose
+among them until they stay; a class that stays small gives its place to one half of the largest. The state is a flat dictionary of arrays and
+numbers: the same state gives the same next state, whatever the number of threads.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cryoloom.numerics.align.class2d_schedule import next_band, supported_ring
+from cryoloom.numerics.align.hierarchical_assign import assigned
+from cryoloom.numerics.align.hierarchical_correntropy import Kernel
+from cryoloom.numerics.align.hierarchical_search import Search
+from cryoloom.numerics.align.hierarchical_split import STILL, split
+from cryoloom.numerics.align.hierarchical_task import Poses, Task
+from cryoloom.numerics.align.hierarchical_update import updated
+
+State = dict[str, Any]
+
+_QUARTER = 0.25  # of the largest class: only smaller ones are given up
+
+
+def level_sizes(initial: int, classes: int) -> list[int]:
+    """Return the number of classes of each level."""
+    sizes = [initial]
+    while sizes[-1] < classes:
+        sizes.append(min(2 * sizes[-1], classes))
+    return sizes
+
+
+def steps(task: Task) -> int:
+    """Return the most steps there can be."""
+    levels = len(level_sizes(task.settings.initial_classes, task.settings.classes))
+    return levels * task.settings.iterations + levels - 1
+
+
+def begin(task: Task, references: Tensor | None = None) -> State:
+    """Return the state before the first step: images dealt out to the first classes in turn, or `references` ``(Q, box, box)`` to choose from."""
+    settings, rows = task.settings, usable_rows(task)
+    label = torch.full((task.count,), -1, dtype=torch.int64)
+    band = min(settings.start_band, task.layout.rings)
+    if references is None:
+        order = np.random.default_rng([task.seed, 1]).permutation(len(rows))
+        label[rows[torch.from_numpy(order)]] = torch.arange(len(rows)) % settings.initial_classes
+        images = updated(task, rows, Poses.none(label[rows]), settings.initial_classes, band, centre=settings.centre).images
+    else:
+        images = task.frame.masked(references)
+    kernel = Kernel.of(task.pixels[rows], task.frame.radius) if settings.correntropy and task.pixels is not None else None
+    return {
+        "step": 0, "level": 0, "iteration": 0, "growing": False, "finished": False, "band": band, "images": images.numpy(),
+        "kernel": 0.0 if kernel is None else kernel.sigma, "history": [], **Poses.none(label).stored(),
+    }  # fmt: skip
+
+
+def advance(task: Task, state: State) -> State:
+    """Return the state after one more step: a round of assignments, or the splits that begin a level."""
+    return _grown(task, state) if state["growing"] else _assigned(task, state)
+
+
+def usable_rows(task: Task) -> Tensor:
+    """Return the images that hold something."""
+    return torch.nonzero(task.observations.usable)[:, 0]
+
+
+def _kernel(task: Task, state: State) -> Kernel | None:
+    return Kernel(state["kernel"], task.frame.radius) if task.settings.correntropy else None
+
+
+def _assigned(task: Task, state: State) -> State:
+    settings, rows, number = task.settings, usable_rows(task), state["iteration"]
+    before, classes = Poses.of(state), len(state["images"])
+    search = Search(task, torch.from_numpy(state["images"]), state["band"], everywhere=number == 0, kernel=_kernel(task, state))
+    found = search.candidates(rows, before.at(rows))
+    chosen = assigned(found, before.label[rows], classes, robust=settings.robust, classify_all=settings.classify_all)
+    update = updated(task, rows, chosen, classes, state["band"], centre=settings.centre)
+    changes = float((chosen.label != before.label[rows]).to(torch.float64).mean())
+    poses, images, counts = before.put(rows, update.poses), update.images, update.counts.clone()
+    ring = supported_ring(update.found.frc, counts)
+    given_up = 0
+    while (small := _given_up(task, counts, len(rows))) is not None and given_up < classes:
+        poses, images, counts = _replaced(task, state, poses, images, counts, small)
+        given_up += 1
+    last = number > 0 and changes < STILL or number + 1 >= settings.iterations
+    record = {
+        "level": state["level"], "classes": classes, "similarity": float(chosen.similarity.mean(dtype=torch.float64)), "changes": changes,
+        "band": state["band"], "ring": ring, "smallest": float(counts.min()), "largest": float(counts.max()), "given_up": given_up,
+    }  # fmt: skip
+    complete = classes >= settings.classes
+    new = {
+        **state,
+        "step": state["step"] + 1,
+        "iteration": number + 1,
+        "growing": last and not complete,
+        "finished": last and complete,
+        "band": next_band(state["band"], ring, settings.start_band, task.layout.rings),
+        "images": images.numpy(),
+        "history": [*state["history"], record],
+        **poses.stored(),
+    }
+    if last:
+        new |= poses.stored(f"level{state['level']}_") | {f"level{state['level']}_band": state["band"]}
+    return new
+
+
+def _grown(task: Task, state: State) -> State:
+    """Split the largest class, one after the other, until the next level's number is there."""
+    classes = len(state["images"])
+    wanted = min(2 * classes, task.settings.classes)
+    poses, images = Poses.of(state), torch.from_numpy(state["images"])
+    counts = torch.bincount(poses.label[poses.label >= 0], minlength=classes).to(torch.float32)
+    while len(images) < wanted:
+        images = torch.cat([images, torch.zeros_like(images[:1])])
+        counts = torch.cat([counts, torch.zeros(1)])
+        poses, images, counts = _halved(task, state, poses, images, counts, len(images) - 1)
+    return {
+        **state, "step": state["step"] + 1, "level": state["level"] + 1, "iteration": 0, "growing": False, "images": images.numpy(),
+        **poses.stored(),
+    }  # fmt: skip
+
+
+def _given_up(task: Task, counts: Tensor, images: int) -> int | None:
+    """Return the class that is too small to keep, or None."""
+    if len(counts) < 2:
+        return None
+    small = int(counts.argmin())
+    if counts[small] < task.settings.least_size * images / len(counts) and counts[small] < _QUARTER * counts.max() and counts.max() >= 4:
+        return small
+    return None
+
+
+def _replaced(task: Task, state: State, poses: Poses, images: Tensor, counts: Tensor, small: int) -> tuple[Poses, Tensor, Tensor]:
+    """Leave the members of a class without one, and give its place to a half of the largest."""
+    poses = replace(poses, label=torch.where(poses.label == small, -1, poses.label))
+    return _halved(task, state, poses, images, counts, small)
+
+
+def _halved(task: Task, state: State, poses: Poses, images: Tensor, counts: Tensor, place: int) -> tuple[Poses, Tensor, Tensor]:
+    """Split the largest class; its second half becomes class `place`."""
+    largest = int(counts.argmax())
+    rows = torch.nonzero(poses.label == largest)[:, 0]
+    side, update = split(task, rows, poses.at(rows), state["band"], _kernel(task, state), task.seed)
+    label = torch.where(side == 0, largest, torch.where(side == 1, place, -1))
+    images, counts = images.clone(), counts.clone()
+    images[largest], images[place] = update.images
+    counts[largest], counts[place] = float((side == 0).sum()), float((side == 1).sum())
+    return poses.put(rows, replace(update.poses, label=label)), images, counts
