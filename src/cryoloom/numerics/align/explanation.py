@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cryoloom.numerics.align.coarse import Gallery, search, shift_factors
@@ -19,6 +20,7 @@ from cryoloom.numerics.align.common_lines import line_agreement
 from cryoloom.numerics.align.levenberg import refine_candidates
 from cryoloom.numerics.align.priors import PosePrior
 from cryoloom.numerics.align.stochastic import centred_map
+from cryoloom.numerics.fourier.transforms import centred_irfft2
 from cryoloom.numerics.fsc.shells import crossing_shell, fourier_shell_correlation
 from cryoloom.numerics.geometry.sphere import disc_lattice, rotation_grid
 from cryoloom.numerics.masks.soft import radius_from_centre, spherical_mask
@@ -261,3 +263,29 @@ def _made(averages: Averages, rotations: Array, shifts: Array) -> Map:
     for image, rotation in zip(values, rotations.astype(np.float32), strict=True):
         scatter(sums, plane.kx, plane.ky, len(plane.kx), rotation, image, weight)
     return divided(with_mates(sums), plane.last, averages.box, averages.box)
+
+
+def pictures(averages: Averages, volume: Map, found: Explanation, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return projections of a map, the averages laid on them, and what is left, ``(m, 3, box, box)``, as far as they were compared.
+
+    Shells have the averages' amplitudes in both, and the projection the grey scale at which least is left.
+    """
+    plane, box = averages.plane, averages.box
+    seen = (centred_map(volume) * spherical_mask(box, averages.radius, EDGE)).astype(np.float32)
+    level = averages.level[plane.shell]
+    images = averages.centred(found.shifts)[chosen] * level
+    models = _slices(_levelled(averages, seen), plane, found.rotations[chosen]) * level
+    scale = (images.conj() * models).real.sum(axis=1) / np.maximum((np.abs(models) ** 2).sum(axis=1), 1e-20)
+    models = models * scale[:, None]
+    return np.stack([_image(plane, each) for each in (models, images, images - models)], axis=1)
+
+
+def _image(plane: HalfPlane, coefficients: Coefficients) -> NDArray[np.float32]:
+    """Return the images ``(m, box, box)`` of coefficients ``(m, K)``."""
+    box = plane.box
+    kx, ky = plane.kx.astype(np.int64), plane.ky.astype(np.int64)
+    half = np.zeros((len(coefficients), box, box // 2 + 1), np.complex64)
+    half[:, ky % box, kx] = coefficients
+    own = kx == 0
+    half[:, -ky[own] % box, 0] = coefficients[:, own].conj()
+    return centred_irfft2(torch.from_numpy(half), (box, box)).numpy()
