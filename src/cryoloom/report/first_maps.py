@@ -1,5 +1,7 @@
 """Panels of ranked first maps: verdicts, slices, what they leave unexplained, and how alike they are."""
 
+from typing import Any
+
 from cryoloom.data import Volume
 from cryoloom.formats.mrc import read_mrc
 from cryoloom.report.panels import AngularDistribution, ImageGrid, LinePlot, Notice, Series, TableView
@@ -10,10 +12,19 @@ MOST = 8
 TRIPLES = 4
 """Averages of each map but the best, worst explained first, that are shown."""
 COLUMNS = {
-    "rank": "rank", "name": "candidate", "verdict": "verdict", "correlation": "correlation with averages", "ball_correlation": "of a ball",
-    "line_agreement": "agreement along common lines", "outline": "outline", "coverage": "coverage of directions", "best_correlation": "correlation with the best",
-    "best_resolution": "FSC 0.5 with the best (Å)", "mirrored": "hand changed", "other_hand": "of its other hand",
-}  # fmt: skip
+    "rank": "rank",
+    "name": "candidate",
+    "verdict": "verdict",
+    "correlation": "correlation with averages",
+    "ball_correlation": "of a ball",
+    "line_agreement": "agreement at its poses",
+    "outline": "outline",
+    "coverage": "coverage of directions",
+    "best_correlation": "correlation with the best",
+    "best_resolution": "FSC 0.5 with the best (Å)",
+    "mirrored": "hand changed",
+    "other_hand": "correlation of its other hand",
+}
 
 
 def ranking_panels(volumes: Volume, resolution: float) -> list[Panel]:
@@ -25,49 +36,69 @@ def ranking_panels(volumes: Volume, resolution: float) -> list[Panel]:
         columns["particle_gain"] = "gain of particles"
     if meta["symmetry"].upper() != "C1":
         columns["symmetry_correlation"] = f"with its {meta['symmetry']} copy"
+    curves = [Series(name, [(k + 1) / len(values) for k in range(len(values))], values) for name, values in meta["correlations"].items()]
     panels: list[Panel] = [
-        Notice(level={"good": "good", "bad": "warning"}.get(row["verdict"], "advice"), text=f"{row['name']}: {row['verdict']}. {_sentence(row['reason'])}",
-               title="Verdicts" if row["rank"] == 1 else "")
-        for row in table.iter_rows(named=True)
-    ]  # fmt: skip
-    panels += [
+        _best(table.row(0, named=True)),
+        TableView(title="Verdicts", columns={"candidate": names, "verdict": table["verdict"].to_list(), "why": table["reason"].to_list()}),
         TableView(
-            title="Candidates", columns={label: table[name].to_list() for name, label in columns.items()},
-            caption="Correlations weigh every shell alike, so a filtered map has lower ones. Agreement: 0 is chance, 1 what averages of this noise can reach.",
+            title="Scores",
+            columns={label: table[name].to_list() for name, label in columns.items()},
+            caption="Correlations weigh every shell alike, so filtered maps have lower ones. Agreement: 0 is chance, 1 what averages of this noise can "
+            "reach. Outline: with the map that the averages make at these poses.",
         ),
         _slices(volumes),
         *_leftovers(volumes),
         LinePlot(
-            title="How well each explains the averages", x_label="part of the averages", y_label="correlation",
-            series=[Series(name, [(k + 1) / len(values) for k in range(len(values))], values) for name, values in meta["correlations"].items()],
-            caption=f"Each curve is a candidate, its averages in order of their correlation with its projections, to {resolution:g} Å.",
+            title="How well each explains the averages",
+            x_label="part of the averages",
+            y_label="correlation",
+            series=curves,
+            caption=f"A curve a candidate: its averages in the order of their correlation with its projections, to {resolution:g} Å.",
         ),
-    ]  # fmt: skip
+    ]
     if len(names) > 1:
-        frequency = [
-            [shell / (row["box_size"] * meta["pixel_size"]) for shell in range(len(row["best_fsc"]))] for row in table.iter_rows(named=True)
-        ]
-        panels += [
-            LinePlot(
-                title="Shell correlation with the best", x_label="resolution (Å)", y_label="FSC", resolution_axis=True, levels={"0.5": 0.5}, y_range=(-0.2, 1.05),
-                series=[Series(name, x, y) for name, x, y in zip(names[1:], frequency[1:], table["best_fsc"].to_list()[1:], strict=True)],
-            ),
-            TableView(
-                title="Correlation of the maps", columns={"": names} | dict(zip(names, (list(column) for column in zip(*meta["pairwise"], strict=True)), strict=True)),
-                caption=f"Laid on the best, in its hand, to {resolution:g} Å. Maps of different origin that are alike speak for each other.",
-            ),
-        ]  # fmt: skip
+        panels += _likeness(volumes, resolution)
     for row in table.head(MOST).iter_rows(named=True):
         rot, tilt = meta["directions"][row["name"]]
-        panels.append(
-            AngularDistribution(
-                title=f"Directions of the averages: {row['name']}",
-                rot=rot,
-                tilt=tilt,
-                caption=f"They cover {row['coverage']:.0%} of the map's transform.",
-            )
-        )
+        covered = f"Those that it gives the averages cover {row['coverage']:.0%} of its transform."
+        panels.append(AngularDistribution(title=f"Viewing directions: {row['name']}", rot=rot, tilt=tilt, caption=covered))
     return panels
+
+
+def _best(row: dict[str, Any]) -> Panel:
+    if row["verdict"] == "good":
+        return Notice(level="good", text=f"{row['name']} is the best of the good candidates.")
+    return Notice(
+        level="warning",
+        text=f"No candidate is good. The best, {row['name']}, is {row['verdict']}: {row['reason']}. Make other maps, or other averages.",
+    )
+
+
+def _likeness(volumes: Volume, resolution: float) -> list[Panel]:
+    """Show how alike the maps are, each with the best and all with each other."""
+    table, meta = volumes.items, volumes.meta
+    names = table["name"].to_list()
+    series = [
+        Series(row["name"], [shell / (row["box_size"] * meta["pixel_size"]) for shell in range(len(row["best_fsc"]))], row["best_fsc"])
+        for row in table[1:].iter_rows(named=True)
+    ]
+    matrix = {name: list(column) for name, column in zip(names, zip(*meta["pairwise"], strict=True), strict=True)}
+    return [
+        LinePlot(
+            title="Shell correlation with the best",
+            x_label="resolution (Å)",
+            y_label="FSC",
+            resolution_axis=True,
+            levels={"0.5": 0.5},
+            y_range=(-0.2, 1.05),
+            series=series,
+        ),
+        TableView(
+            title="Correlations of the maps",
+            columns={"": names, **matrix},
+            caption=f"Laid on the best, in its hand, to {resolution:g} Å. Maps of different origin that are alike speak for each other.",
+        ),
+    ]
 
 
 def _slices(volumes: Volume) -> Panel:
@@ -99,7 +130,3 @@ def _leftovers(volumes: Volume) -> list[Panel]:
             )
         )  # fmt: skip
     return panels
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."

@@ -18,9 +18,6 @@ from cryoloom.tables import Dataset
 from cryoloom.units import Angstrom
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from cryoloom.numerics.align.explanation import Averages
 
 FEWEST, MOST = 5, 160
@@ -116,6 +113,7 @@ class VolumeConsensus(Protocol, id="initial.consensus", outputs=Ranked, cite=("1
             kept = rows["id"].gather_every(step)[: self.sample]
             some = some.select(kept)
         alone = self.model_copy(update={"classes": chosen, "particles": some})
+        alone._averages()  # what is wrong with them is no fault of a map
         candidates = self._candidates()
         judged = job.map(alone.judge, Dataset(candidates, job.root), name="judged")
         for number, reason in judged.failed.items():
@@ -195,19 +193,29 @@ class VolumeConsensus(Protocol, id="initial.consensus", outputs=Ranked, cite=("1
         path = item.output("_worst.mrcs")
         write_stack(path, pictures(averages, volume, found, worst).reshape(-1, sampling.box, sampling.box), sampling.pixel_size)
         rot, tilt, psi = matrix_to_euler(found.rotations)
+        origins = found.shifts * sampling.pixel_size
         group = point_group(self.symmetry)
         return {
-            "verdict": judged.word, "reason": judged.reason, "resampled": " ".join(said),
-            "correlation": float(found.correlations.mean()), "ball_correlation": found.ball, "line_agreement": found.agreement,
-            "outline": found.outline, "coverage": fourier_coverage(found.rotations[:, 2]),
+            "verdict": judged.word,
+            "reason": judged.reason,
+            "resampled": " ".join(said),
+            "correlation": float(found.correlations.mean()),
+            "ball_correlation": found.ball,
+            "line_agreement": found.agreement,
+            "outline": found.outline,
+            "coverage": fourier_coverage(found.rotations[:, 2]),
             "symmetry_correlation": 1.0 if group.order == 1 else find_axes(volume, sampling.pixel_size, radius, group).agreement,
-            "particle_gain": self._gain(item, volume, sampling), "worst_path": path, "worst_classes": self.classes.items["class_id"].gather(worst.tolist()).to_list(),
-            "correlations": found.correlations.tolist(), "agreements": np.nan_to_num(found.agreements).tolist(),
-            "rot": rot.tolist(), "tilt": tilt.tolist(), "psi": psi.tolist(),
-            "origin_x": (found.shifts[:, 0] * sampling.pixel_size).tolist(), "origin_y": (found.shifts[:, 1] * sampling.pixel_size).tolist(),
-        }  # fmt: skip
+            "particle_gain": self._gain(item),
+            "worst_path": path,
+            "worst_classes": self.classes.items["class_id"].gather(worst.tolist()).to_list(),
+            "correlations": found.correlations.tolist(),
+            "agreements": np.nan_to_num(found.agreements).tolist(),
+            **{name: angles.tolist() for name, angles in (("rot", rot), ("tilt", tilt), ("psi", psi))},
+            "origin_x": origins[:, 0].tolist(),
+            "origin_y": origins[:, 1].tolist(),
+        }
 
-    def _gain(self, item: Item, volume: "NDArray[np.float32]", sampling: Sampling) -> float | None:
+    def _gain(self, item: Item) -> float | None:
         """Return the mean log-likelihood that particles gain by the map, at its best grey scale for each; None without particles."""
         if self.particles is None:
             return None
@@ -313,19 +321,19 @@ class VolumeConsensus(Protocol, id="initial.consensus", outputs=Ranked, cite=("1
         return {
             "candidates": table.height,
             "good": table.filter(pl.col("verdict") == "good").height,
+            "bad": ", ".join(table.filter(pl.col("verdict") == "bad")["name"]) or "none",
             "best": f"{best['name']} ({best['verdict']})",
-            "correlation with the averages": round(best["correlation"], 3),
-            "agreement along common lines": round(best["line_agreement"], 3),
-            "of the other hand than the best": int(table["mirrored"].sum()),
-            **{row["name"]: f"bad: {row['reason']}" for row in table.filter(pl.col("verdict") == "bad").iter_rows(named=True)},
+            "its correlation with the averages": round(best["correlation"], 3),
+            "agreement at its poses": round(best["line_agreement"], 3),
+            "hands changed to its": int(table["mirrored"].sum()),
         }
 
     def methods(self, out: Ranked) -> str:
         table = out.volumes.items
         return (
-            f"{table.height} candidate first maps were judged by {len(out.classes)} class averages at up to {self.resolution:g} Å: by the correlation of the "
-            "averages with reprojections, by the agreement of the averages along the common lines of the assigned poses, and by the map reconstructed from them at "
-            f"these poses. {table.filter(pl.col('verdict') == 'good').height} passed; {table['name'][0]} was ranked first."
+            f"{table.height} candidate first maps were judged by {len(out.classes)} class averages at up to {self.resolution:g} Å: by their correlation "
+            "with reprojections, by their agreement along the common lines of the poses that a map gave them, and by the map reconstructed at these "
+            f"poses. {table.filter(pl.col('verdict') == 'good').height} passed; {table['name'][0]} was ranked first."
         )
 
     def report(self, out: Ranked) -> list[Panel]:
