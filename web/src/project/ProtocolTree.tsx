@@ -20,7 +20,7 @@ export const STEPS: readonly (readonly [string, string])[] = [
   ["initial", "First volume"],
   ["refine", "Refinement"],
   ["classify3d", "3D classes"],
-  ["volume", "Volumes"],
+  ["volumes", "Volumes"],
   ["postprocess", "Post-processing"],
   ["validate", "Validation"],
   ["sets", "Sets"],

@@ -22,7 +22,7 @@ from cryoloom.numerics.geometry.sphere import healpix_directions, rotation_grid
 from cryoloom.numerics.geometry.symmetry import PointGroup, point_group
 from cryoloom.numerics.masks.soft import radius_from_centre, spherical_mask
 from cryoloom.numerics.reconstruct.grids import Map, working_box
-from cryoloom.numerics.reconstruct.symmetry import symmetric_map, turned_map
+from cryoloom.numerics.reconstruct.symmetry import spline_of, symmetric_map, turned_map
 
 Array = NDArray[np.float64]
 
@@ -88,9 +88,10 @@ def detect(volume: Map, pixel_size: float, radius: float) -> list[tuple[str, flo
     return sorted(((name, axes.agreement) for name, axes in found.items()), key=lambda pair: -pair[1])
 
 
-def in_frame(volume: Map, axes: Axes) -> Map:
-    """Return a map of any box moved into the frame of its axes."""
-    return turned_map(volume, axes.rotation, axes.centre * len(volume)).astype(np.float32)
+def in_frame(volume: Map, axes: Axes, *, fine: bool = False) -> Map:
+    """Return a map of any box moved into the frame of its axes; `fine` keeps detail up to Nyquist."""
+    spline = spline_of(volume, fine=fine)
+    return turned_map(spline, axes.rotation, axes.centre * len(volume), filtered=True, box=len(volume)).astype(np.float32)
 
 
 def _frames(group: PointGroup) -> Array:

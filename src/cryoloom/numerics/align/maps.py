@@ -24,7 +24,7 @@ from cryoloom.numerics.geometry.symmetry import PointGroup, point_group
 from cryoloom.numerics.masks.soft import cosine_edge, spherical_mask
 from cryoloom.numerics.reconstruct.grids import reference_grid, working_box
 from cryoloom.numerics.reconstruct.hand import mirrored_map
-from cryoloom.numerics.reconstruct.symmetry import turned_map
+from cryoloom.numerics.reconstruct.symmetry import spline_of, turned_map
 
 Map = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -124,7 +124,8 @@ def moved_map(volume: Map, alignment: MapAlignment, pixel_size: float) -> Map:
     """Return a map ``(d, d, d)`` of any box, mirrored, turned and moved as `alignment` says, by cubic interpolation; 0 comes in at the borders."""
     hand = mirrored_map(volume) if alignment.mirrored else volume
     back = alignment.rotation.T
-    return turned_map(hand, back, -back @ alignment.shift / pixel_size).astype(np.float32)
+    spline = spline_of(hand, fine=True)
+    return turned_map(spline, back, -back @ alignment.shift / pixel_size, filtered=True, box=len(volume)).astype(np.float32)
 
 
 def _demand_comparable(moving: Map, reference: Map) -> None:

@@ -6,15 +6,20 @@ interpolated, which fades the map towards the box's edges; `fading` is what `div
 """
 
 import numpy as np
+import torch
 from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, spline_filter
 
+from cryoloom.numerics.fourier.transforms import resample_volume
 from cryoloom.numerics.geometry.symmetry import PointGroup
 
 Sums = NDArray[np.float32]
 Map = NDArray[np.float32]
 Array = NDArray[np.float64]
+
+LARGEST_FINE = 320
+"""Voxels a side of a map up to which its spline may be made finer: it then takes some 3 GB."""
 
 
 def symmetrise(sums: Sums, group: PointGroup) -> Sums:
@@ -40,23 +45,44 @@ def fading(group: PointGroup, correction: Map) -> Map:
     return np.float32(exact) + np.float32(1 - exact) * correction
 
 
-def symmetric_map(volume: Map, group: PointGroup) -> Map:
-    """Return the mean of a map ``(d, d, d)`` and its copies turned about the centre ``d // 2``, by cubic interpolation."""
+def symmetric_map(volume: Map, group: PointGroup, *, fine: bool = False) -> Map:
+    """Return the mean of a map ``(d, d, d)`` and its copies turned about the centre ``d // 2``, by cubic interpolation.
+
+    `fine` keeps detail up to Nyquist, see `spline_of`.
+    """
     if group.order == 1:
         return volume
-    smooth = spline_filter(volume.astype(np.float64))
+    smooth = spline_of(volume, fine=fine)
     total = np.zeros(volume.shape)
     for operator in group.operators:
-        total += turned_map(smooth, operator, filtered=True)
+        total += turned_map(smooth, operator, filtered=True, box=len(volume))
     return (total / group.order).astype(np.float32)
 
 
-def turned_map(volume: NDArray[np.floating], rotation: Array, centre: Array | None = None, *, filtered: bool = False) -> Array:
-    """Return ``V'(x) = V(R x + centre)``, x from the box's centre in voxels (x, y, z); `filtered` when `volume` holds spline coefficients."""
-    middle = np.full(3, len(volume) // 2, dtype=np.float64)
-    matrix = rotation[::-1, ::-1]
-    offset = middle - matrix @ middle + (0.0 if centre is None else np.asarray(centre)[::-1])
-    return affine_transform(np.asarray(volume, np.float64), matrix, offset, order=3, prefilter=not filtered)
+def spline_of(volume: NDArray[np.floating], *, fine: bool = False) -> NDArray[np.floating]:
+    """Return the coefficients of the cubic spline through a map ``(d, d, d)``.
+
+    A spline through voxels fades what is finer than about three of them. `fine` puts it through twice as many, made in Fourier space, for maps up
+    to `LARGEST_FINE`: with eight times the memory, nothing is faded.
+    """
+    if not fine or len(volume) > LARGEST_FINE:
+        return np.asarray(spline_filter(volume.astype(np.float64)))
+    finer = resample_volume(torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32)), 2 * len(volume)).numpy()
+    return np.asarray(spline_filter(finer, output=np.float32))
+
+
+def turned_map(
+    volume: NDArray[np.floating], rotation: Array, centre: Array | None = None, *, filtered: bool = False, box: int | None = None
+) -> Array:
+    """Return ``V'(x) = V(R x + centre)``, x from the box's centre in voxels (x, y, z); `filtered` when `volume` is the `spline_of` a map of `box`."""
+    box = box or len(volume)
+    scale = len(volume) / box
+    matrix = scale * rotation[::-1, ::-1]
+    offset = (
+        len(volume) // 2 - matrix @ np.full(3, box // 2, dtype=np.float64) + (0.0 if centre is None else scale * np.asarray(centre)[::-1])
+    )
+    spline = np.asarray(volume if filtered else volume.astype(np.float64))
+    return affine_transform(spline, matrix, offset, output_shape=(box,) * 3, output=np.float64, order=3, prefilter=not filtered)
 
 
 def _coset_members(group: PointGroup) -> Array:

@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from cryoloom.data import AnySet, OneSet
+from cryoloom.data import AnySet, OneSet, Volume
 from cryoloom.data.joining import clashes, joined, mixed_kinds, renumbered, unequal_sizes
+from cryoloom.formats.map_sets import rows_of, stored_map
+from cryoloom.report.maps import map_panel
 from cryoloom.spec import Hint, Input, Job, Panel, Param, Protocol
 
 SameId = Annotated[
@@ -15,12 +17,18 @@ SameId = Annotated[
 ]
 """What equal ids mean, also as Scipion's form says it: renumber or not."""
 
+COMPARED = 6
+"""Maps of which every pair is compared; of more each is compared with the first."""
+LARGEST = 400
+"""Voxels a side up to which maps are compared."""
+
 _OF_ALL = {"gain_blake3": "gain references", "dark_blake3": "dark references", "defects_blake3": "maps of bad pixels"}
 
 
 class Join(
     Protocol,
     id="sets.join",
+    version=2,
     outputs=OneSet,
     aliases=("ProtUnionSet", "ProtJoinSets"),
 ):
@@ -66,7 +74,7 @@ class Join(
         """Yield what keeps sets of one kind from being one."""
         sizes = unequal_sizes(self.items)
         if sizes and self.items[0].kind in ("classes2d", "classes3d", "volume"):
-            yield Hint("items", f"cannot be joined, their images differ: {sizes}. Resize them first")
+            yield Hint("items", f"cannot be joined, their images differ: {sizes}. {self._cure}")
         elif sizes and self.sizes == "equal":
             yield Hint("sizes", f"of the sets differ: {sizes}. Extract again, or allow it", fix="any")
         for name, what in _OF_ALL.items():
@@ -84,6 +92,10 @@ class Join(
                     )
                     return
 
+    @property
+    def _cure(self) -> str:
+        return "Bring them to one by volumes.resize first" if self.items[0].kind == "volume" else "Resize them first"
+
     def preview(self) -> Mapping[str, int]:
         found = joined(self._sets(), apart=self.optics == "apart")
         return {"kept": len(found.dataset), "of": sum(map(len, self.items)), "in several sets": found.repeated}
@@ -93,7 +105,43 @@ class Join(
         if found.halves_lost:
             job.warn("Not all sets have half sets, or they disagree: the joined set has none, and refinement divides it anew.")
         told = {"mode": "join", "by": f"{len(self.items)} sets", "by_hand": False, "of": sum(map(len, self.items))}
-        return OneSet.of(found.dataset.with_meta(selection=told, repeated=found.repeated))
+        whole = found.dataset.with_meta(selection=told, repeated=found.repeated)
+        return OneSet.of(whole.with_meta(pairs=self._compared(job, whole)) if isinstance(whole, Volume) else whole)
+
+    def _compared(self, job: Job, whole: Volume) -> list[dict[str, Any]]:
+        """Return how alike the maps are once one is laid on the other, and say where only its mirror image fits: their mean would be no map."""
+        import torch
+
+        from cryoloom.numerics.align.maps import align_map
+
+        torch.set_num_threads(1)
+        rows = rows_of(whole)
+        numbers = [(one, two) for one in range(len(rows)) for two in range(one + 1, len(rows)) if one == 0 or len(rows) <= COMPARED]
+        found: list[dict[str, Any]] = []
+        for done, (one, two) in enumerate(numbers):
+            job.progress(done, len(numbers), f"maps {one + 1} and {two + 1}")
+            first, second = stored_map(whole, rows[one]), stored_map(whole, rows[two])
+            if max(len(first.data), len(second.data)) > LARGEST:
+                job.warn(
+                    f"Maps of more than {LARGEST} voxels a side are not compared; make them smaller by volumes.resize to have them compared."
+                )
+                return []
+            place = align_map(second.data, first.data, first.pixel_size, try_hand=True)
+            found.append(
+                {
+                    "one": one + 1,
+                    "two": two + 1,
+                    "correlation": place.correlation,
+                    "mirrored": place.mirrored,
+                    "other_hand": place.other_hand,
+                }
+            )
+            if place.mirrored:
+                job.warn(
+                    f"The mirror image of map {two + 1} fits map {one + 1} better ({place.correlation:.2f}) than the map itself ({place.other_hand:.2f}): "
+                    "they are of opposite hand, and no mean of them is a map. Flip one by volumes.flip_hand, or lay all on one by volumes.align."
+                )
+        return found
 
     @property
     def _renumbers(self) -> bool:
@@ -109,6 +157,10 @@ class Join(
         told: dict[str, Any] = {"joined": len(whole), "from": " + ".join(str(len(each)) for each in self.items)}
         told["in several sets"] = whole.meta["repeated"]
         told["optics groups"] = len(whole.optics)
+        if pairs := whole.meta.get("pairs"):
+            alike = [each["correlation"] for each in pairs]
+            told["correlation of the maps"] = f"{min(alike):.2f} to {max(alike):.2f}" if len(alike) > 1 else f"{alike[0]:.2f}"
+            told["opposite hands"] = ", ".join(f"{each['one']} and {each['two']}" for each in pairs if each["mirrored"]) or "none"
         return told
 
     def methods(self, out: OneSet) -> str:
@@ -121,4 +173,27 @@ class Join(
         kind = self.items[0].kind
         sets = [(f"Set {number}", len(each), kind) for number, each in enumerate(self.items, 1)]
         whole = 0 if out.only is None else len(out.only)
-        return [Funnel(title="Sets joined", steps=[*sets, ("Joined", whole, kind)], caption="An item of several sets counts once.")]
+        panels: list[Panel] = [
+            Funnel(title="Sets joined", steps=[*sets, ("Joined", whole, kind)], caption="An item of several sets counts once.")
+        ]
+        if isinstance(out.only, Volume):
+            maps = [stored_map(out.only, row) for row in rows_of(out.only)]
+            panels.append(
+                map_panel("Maps", [each.data for each in maps], [f"map {each.row['id']}" for each in maps], "Slices through the centre.")
+            )
+            panels += self._likeness(out.only.meta.get("pairs", []))
+        return panels
+
+    def _likeness(self, pairs: list[dict[str, Any]]) -> list[Panel]:
+        from cryoloom.report.panels import TableView
+
+        if not pairs:
+            return []
+        columns: dict[str, list[Any]] = {
+            "maps": [f"{each['one']} and {each['two']}" for each in pairs],
+            "correlation": [each["correlation"] for each in pairs],
+            "hands": ["opposite" if each["mirrored"] else "the same" for each in pairs],
+            "of the other hand": [each["other_hand"] for each in pairs],
+        }
+        caption = "The second laid on the first, at 25 Å (finer for small particles). Maps of opposite hand must not be averaged."
+        return [TableView(title="How alike the maps are", columns=columns, caption=caption)]

@@ -1,0 +1,1 @@
+"""Maps as they are: their sampling, symmetry, hand, place and detail."""
