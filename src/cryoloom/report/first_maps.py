@@ -20,7 +20,7 @@ COLUMNS = {
     "line_agreement": "agreement at its poses",
     "outline": "outline",
     "coverage": "coverage of directions",
-    "best_correlation": "correlation with the best",
+    "map_correlation": "correlation with the best",
     "best_resolution": "FSC 0.5 with the best (Å)",
     "mirrored": "hand changed",
     "other_hand": "correlation of its other hand",

@@ -248,7 +248,7 @@ class VolumeConsensus(Protocol, id="initial.consensus", outputs=Ranked, cite=("1
         return {
             "volume_path": path, "box_size": sampling.box, "pixel_size": size,
             "mirrored": False if found is None else found.mirrored,
-            "best_correlation": 1.0 if found is None else found.correlation,
+            "map_correlation": 1.0 if found is None else found.correlation,
             "other_hand": None if found is None else found.other_hand,
             "best_fsc": curve.tolist(), "best_resolution": resolution_at(curve, 0.5, sampling.box, size),
         }  # fmt: skip
