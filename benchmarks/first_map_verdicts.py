@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from benchmarks.alignment.ours import project_of
 from benchmarks.planted_volumes import right_maps, wrong_maps
 from cryoloom.app.simulation import simulate
-from cryoloom.formats.stack import read_particles
 from cryoloom.numerics.align.explanation import Averages, explain
 from cryoloom.numerics.align.first_map_verdict import judged
 from cryoloom.numerics.simulate.phantom import SHAPES, Phantom, p80, random_phantom, symmetrised
@@ -70,7 +69,7 @@ def classified(folder: Path) -> Iterator[Trial]:
         project_there = project_of(place)
         particles = project_there.find("particles").outputs.particles
         classes = project_there.run("classify2d.em", particles=particles, classes=40, mask_diameter=190.0, threads=1).outputs.classes
-        averages = read_particles(classes)[classes.items["good"].to_numpy()]
+        averages = classes.to_numpy()[classes.items["good"].to_numpy()]
         shape, diameter = changes.get("phantom_shape", "cluster"), changes.get("phantom_diameter", 160.0)
         phantom = random_phantom(changes["phantom_seed"], diameter, shape=shape) if "phantom_seed" in changes else p80()
         yield Trial(f"{name}, {len(averages)} classes", symmetrised(phantom, group), group, averages)

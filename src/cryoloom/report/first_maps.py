@@ -1,9 +1,12 @@
 """Panels of ranked first maps: verdicts, slices, what they leave unexplained, and how alike they are."""
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cryoloom.data import Volume
-from cryoloom.formats.mrc import read_mrc
 from cryoloom.report.panels import AngularDistribution, ImageGrid, LinePlot, Notice, Series, TableView
 from cryoloom.spec import Panel
 
@@ -11,6 +14,8 @@ MOST = 8
 """Maps that are shown in pictures."""
 TRIPLES = 4
 """Averages of each map but the best, worst explained first, that are shown."""
+Read = Callable[[str], NDArray[np.float32]]
+
 COLUMNS = {
     "rank": "rank",
     "name": "candidate",
@@ -27,8 +32,8 @@ COLUMNS = {
 }
 
 
-def ranking_panels(volumes: Volume, resolution: float) -> list[Panel]:
-    """Return the panels of candidates, the best first, judged at `resolution` Å."""
+def ranking_panels(volumes: Volume, resolution: float, read: Read) -> list[Panel]:
+    """Return the panels of candidates, the best first, judged at `resolution` Å; `read` returns the content of a file of theirs."""
     table, meta = volumes.items, volumes.meta
     names = table["name"].to_list()
     columns = dict(COLUMNS)
@@ -46,8 +51,8 @@ def ranking_panels(volumes: Volume, resolution: float) -> list[Panel]:
             caption="Correlations weigh every shell alike, so filtered maps have lower ones. Agreement: 0 is chance, 1 what averages of this noise can "
             "reach. Outline: with the map that the averages make at these poses.",
         ),
-        _slices(volumes),
-        *_leftovers(volumes),
+        _slices(volumes, read),
+        *_leftovers(volumes, read),
         LinePlot(
             title="How well each explains the averages",
             x_label="part of the averages",
@@ -101,11 +106,11 @@ def _likeness(volumes: Volume, resolution: float) -> list[Panel]:
     ]
 
 
-def _slices(volumes: Volume) -> Panel:
+def _slices(volumes: Volume, read: Read) -> Panel:
     """Show central slices of the maps as they were laid on the best."""
     images, captions, good = [], [], []
     for row in volumes.items.head(MOST).iter_rows(named=True):
-        data = read_mrc(volumes.file(row["volume_path"])).data
+        data = read(row["volume_path"])
         middle = len(data) // 2
         images += [data[middle], data[:, middle], data[:, :, middle]]
         captions += [f"{row['name']}, across {axis}" for axis in "zyx"]
@@ -115,11 +120,11 @@ def _slices(volumes: Volume) -> Panel:
     )
 
 
-def _leftovers(volumes: Volume) -> list[Panel]:
+def _leftovers(volumes: Volume, read: Read) -> list[Panel]:
     """Show projection, average and difference of the averages that a map explains worst."""
     panels: list[Panel] = []
     for row in volumes.items.head(MOST).iter_rows(named=True):
-        pictures = read_mrc(volumes.file(row["worst_path"])).data
+        pictures = read(row["worst_path"])
         triples = pictures.reshape(-1, 3, *pictures.shape[1:])[: None if row["rank"] == 1 else TRIPLES]
         panels.append(
             ImageGrid(

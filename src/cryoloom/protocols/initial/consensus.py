@@ -337,7 +337,7 @@ class VolumeConsensus(Protocol, id="initial.consensus", outputs=Ranked, cite=("1
         )
 
     def report(self, out: Ranked) -> list[Panel]:
-        return ranking_panels(out.volumes, self.resolution)
+        return ranking_panels(out.volumes, self.resolution, lambda path: read_mrc(out.volumes.file(path)).data)
 
 
 def _usable(classes: Classes2D) -> pl.DataFrame:
