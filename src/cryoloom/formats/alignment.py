@@ -5,7 +5,7 @@ Heavy libraries are imported inside the functions; protocols may import this mod
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -29,6 +29,15 @@ DEFOCUS = ("defocus_u", "defocus_v", "defocus_angle")
 POSE = ("rot", "tilt", "psi", "origin_x", "origin_y")
 SAME_PARTICLE = 0.25
 """Boxes nearer than this part of the mask's diameter hold one particle, and go into one half."""
+
+
+class Sampled(Protocol):
+    """Whatever has a box (px) and a pixel size (Å)."""
+
+    @property
+    def box(self) -> int: ...  # noqa: D102
+    @property
+    def pixel_size(self) -> float: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -176,8 +185,8 @@ def map_rows(maps: Volume | Classes3D, number: int = 0) -> pl.DataFrame:
     return rows
 
 
-def on_grid(maps: Volume | Classes3D | Mask, path: str, loaded: Alignable, warn: Callable[[str], None]) -> NDArray[np.float32]:
-    """Return one map of a set, ``(box, box, box)``, at the box and pixel size of the particles; `warn` is told when that took resampling.
+def on_grid(maps: Volume | Classes3D | Mask, path: str, loaded: Sampled, warn: Callable[[str], None]) -> NDArray[np.float32]:
+    """Return one map of a set, ``(box, box, box)``, at the box and pixel size of some images; `warn` is told when that took resampling.
 
     Raises
     ------
