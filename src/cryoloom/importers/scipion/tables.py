@@ -108,7 +108,6 @@ LIKE: Mapping[str, str] = {
     "pick.template": "pick.blob",
     "classify2d.hierarchical": "classify2d.em",
     "initial.significant": "initial.sgd",
-    "initial.swarm": "initial.sgd",
     "refine.local": "refine.auto",
     "postprocess.local_sharpen": "postprocess.sharpen",
     "sets.subset": "sets.select",

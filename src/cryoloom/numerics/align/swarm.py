@@ -166,8 +166,8 @@ class Plan:
     def kept(self, volume: Map) -> Map:
         """Return what may stay of a map."""
         inside = volume * self.solvent
-        inside = np.maximum(inside, 0.0) if self.positive else inside
-        return significant(inside, self.solvent) if self.rules.denoise else inside
+        inside = significant(inside, self.solvent) if self.rules.denoise else inside
+        return np.maximum(inside, 0.0) if self.positive else inside
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class SwarmConsensus(
     Protocol,
     id="initial.swarm",
     outputs=SwarmMaps,
-    cite=("10.1109/ICNN.1995.488968", "10.1016/j.jmb.2011.11.010"),
+    cite=("10.1109/ICNN.1995.488968", "10.1109/4235.985692", "10.1016/j.jmb.2011.11.010"),
     aliases=("XmippProtReconstructSwarm",),
 ):
     """Make one first map of several: they are rebuilt from random particles, judged by others, and drawn to the best.
@@ -200,7 +200,7 @@ class SwarmConsensus(
                 "hands-opposite",
                 f"Of the volumes, {name} fits volume {best}, which explains the particles best, only as a mirror image (correlation "
                 f"{move.correlation:.2f}, otherwise {move.other_hand:.2f}).",
-                f"Flip its hand with volumes.flip_hand, or set hands to flip.",
+                "Flip its hand with volumes.flip_hand, or set hands to flip.",
             )  # fmt: skip
         for number in mirrored:
             job.warn(f"Volume {number} has the opposite hand of volume {best}, and is mirrored.")
