@@ -95,8 +95,9 @@ def test_references_thinned_by_one_part_after_the_other_average_to_the_one_used(
     volume, stack, task, _ = two_states
     state = classify3d.iterate(task, classify3d.begin(task, [volume], stack.rotations, stack.shifts))
     poses = Posterior(
-        stack.rotations[:, None], stack.shifts[:, None], np.ones((COUNT, 1)), np.tile(1e-12 * np.eye(5), (COUNT, 1, 1, 1)), np.zeros(COUNT)
-    )
+        stack.rotations[:, None], stack.shifts[:, None], np.ones((COUNT, 1)), np.tile(1e-12 * np.eye(5), (COUNT, 1, 1, 1)), np.zeros(COUNT),
+        np.zeros(COUNT),
+    )  # fmt: skip
     sums = ClassSums.of(task, [poses], np.ones((COUNT, 1)), 10, state["noise"])
     agreed = agreement(task, sums)
     used = references(task, sums, agreed, spark=0.0, apart=False)[0, 0]

@@ -29,11 +29,12 @@ def test_masses_follow_cost_and_curvature_and_small_ones_are_dropped():
     assert posterior.weights[0, 2] == 0 and posterior.weights[0].sum() == pytest.approx(1)
     assert np.allclose(posterior.covariances[0, 1], np.eye(5) / 4)
     assert posterior.log_likelihood.tolist() == [0.0]
+    assert posterior.evidence[0] == pytest.approx(np.log(1 + 4**-2.5 + np.exp(-9)), rel=1e-5)
 
 
 def spread_posterior(covariance):
     rotation = random_rotations(1, np.random.default_rng(2))
-    return Posterior(rotation[None], np.array([[[1.0, -2.0]]]), np.ones((1, 1)), covariance[None, None], np.zeros(1))
+    return Posterior(rotation[None], np.array([[[1.0, -2.0]]]), np.ones((1, 1)), covariance[None, None], np.zeros(1), np.zeros(1))
 
 
 def test_four_points_have_the_covariance_of_the_rotation_and_move_the_shift_along():

@@ -110,7 +110,6 @@ LIKE: Mapping[str, str] = {
     "pick.deep": "pick.blob",
     "pick.template": "pick.blob",
     "initial.significant": "initial.sgd",
-    "initial.swarm": "initial.sgd",
     "refine.local": "refine.auto",
     "postprocess.local_sharpen": "postprocess.sharpen",
     "sets.subset": "sets.select",

@@ -82,7 +82,14 @@ class MapAlignment:
 
 
 def align_map(
-    moving: Map, reference: Map, pixel_size: float, *, symmetry: str = "C1", low_pass: float | None = None, try_hand: bool = False
+    moving: Map,
+    reference: Map,
+    pixel_size: float,
+    *,
+    symmetry: str = "C1",
+    low_pass: float | None = None,
+    try_hand: bool = False,
+    near: bool = False,
 ) -> MapAlignment:
     """Find how `moving` has to be moved to lie on `reference`.
 
@@ -98,6 +105,8 @@ def align_map(
         Finest detail compared, Å. None: `FINEST` for the search, and whatever the maps share for the last step.
     try_hand
         Also try the other hand of `moving`, and take it where it fits better by `EVIDENT`.
+    near
+        Only improve on where it lies already, instead of trying every rotation.
 
     Raises
     ------
@@ -107,8 +116,8 @@ def align_map(
     _demand_comparable(moving, reference)
     group = point_group(symmetry)
     fixed = _Fixed.of(reference, pixel_size, low_pass)
-    found = _Comparison(fixed, fixed.reduced(moving)).best(group)
-    other = _Comparison(fixed, fixed.reduced(mirrored_map(moving))).best(group) if try_hand else None
+    found = _Comparison(fixed, fixed.reduced(moving)).best(group, near=near)
+    other = _Comparison(fixed, fixed.reduced(mirrored_map(moving))).best(group, near=near) if try_hand else None
     mirrored = other is not None and other.score > found.score + EVIDENT
     if other is not None and mirrored:
         found, other = other, found
@@ -214,11 +223,12 @@ class _Comparison:
         self.whitened = np.divide(fixed.values.conj(), np.sqrt(one * two), where=known, out=np.zeros_like(fixed.values))
         self.inverse_power = np.divide(1.0, two, where=known, out=np.zeros(len(two)))
 
-    def best(self, group: PointGroup) -> _Place:
-        """Return the best place of all."""
+    def best(self, group: PointGroup, *, near: bool = False) -> _Place:
+        """Return the best place of all, or the nearest good one."""
         fixed = self.fixed
         even = np.ones(fixed.shells[-1] + 1)
-        places = [self._improved(place, fixed.coarse, even, 8) for place in self._search(group)]
+        starts = [_Place(np.eye(3), np.zeros(3), 0.0)] if near else self._search(group)
+        places = [self._improved(place, fixed.coarse, even, 8) for place in starts]
         places = _distinct(places, group)[:KEPT]
         place = max((self._improved(each, fixed.fine, even, 20) for each in places), key=lambda each: each.score)
         curve, _ = self._agreement(place)

@@ -97,6 +97,9 @@ class Posterior:
         ``(n, C, 5, 5)`` of rotation (radians about the image axes) and shift (px).
     log_likelihood
         ``(n,)``: how much more likely the image is as a view of the reference than as noise, at its best pose.
+    evidence
+        ``(n,)``: logarithm of the mass of all poses. It grows with what the reference explains, not with how many different projections of
+        noise there are to choose the best from.
     """
 
     rotations: Array
@@ -104,6 +107,7 @@ class Posterior:
     weights: Array
     covariances: Array
     log_likelihood: Array
+    evidence: Array
 
     @classmethod
     def of(cls, candidates: Candidates) -> "Posterior":
@@ -113,13 +117,14 @@ class Posterior:
         log_weight = candidates.log_masses
         peak = np.max(log_weight, axis=1, keepdims=True)
         weights = np.exp(log_weight - np.where(np.isfinite(peak), peak, 0.0))
+        evidence = peak[:, 0] + np.log(np.maximum(weights.sum(axis=1), 1e-300))
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
         weights = np.where(weights >= LEAST_WEIGHT, weights, 0.0)
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
         order = np.argsort(-weights, axis=1, kind="stable")
         rows = np.arange(len(order))[:, None]
         covariances = np.linalg.inv(_invertible(candidates.curvatures, present))
-        return cls(rotations[rows, order], shifts[rows, order], weights[rows, order], covariances[rows, order], -costs[:, 0])
+        return cls(rotations[rows, order], shifts[rows, order], weights[rows, order], covariances[rows, order], -costs[:, 0], evidence)
 
     @classmethod
     def joined(cls, parts: list["Posterior"]) -> "Posterior":

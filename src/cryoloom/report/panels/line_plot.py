@@ -8,11 +8,12 @@ from cryoloom.spec import Panel
 
 
 class Series(NamedTuple):
-    """One curve."""
+    """One curve, with the errors of its values as bars where they are given."""
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
+    errors: Sequence[float] | None = None
 
 
 class LinePlot(Panel):
@@ -36,7 +37,7 @@ class LinePlot(Panel):
         """Draw the chart as SVG."""
         with chart() as (axes, drawing):
             for curve in self.series:
-                axes.plot(curve.x, curve.y, label=curve.name)
+                axes.errorbar(curve.x, curve.y, curve.errors, label=curve.name, capsize=2, elinewidth=0.9)
             for name, level in self.levels.items():
                 axes.axhline(level, color="#66717e", linewidth=0.9, linestyle="--")
                 axes.annotate(name, (1.0, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8, color="#66717e")

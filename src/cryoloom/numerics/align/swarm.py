@@ -1,0 +1,390 @@
+"""Several maps of one particle as a swarm: each is rebuilt from random images and drawn to the best it has been and to the best of all.
+
+Particle-swarm optimisation (Kennedy & Eberhart 1995, doi:10.1109/ICNN.1995.488968) over volumes in the manner of Sorzano et al. 2018. A member's
+position is a map. Every iteration aligns random images to it and averages them at their likely poses, which moves the member by a step of stochastic
+gradient ascent on the likelihood; images of a pool from which no member is ever made then tell how good members are, the same ones for all of
+them and for their former bests; and velocities carry members on towards their own best and the best of all.
+
+A member is two half maps, each made of its own half of the images, which are aligned to it alone: what the halves agree on is then no echo of a
+reference that both had. The step is preconditioned: with the sums d and w of the images drawn, the gradient at the map V is ``d - w V`` and the step
+``η (d - w V) / w``. The whole of it, ``η = 1``, replaces the member by the reconstruction of the draw, as published; a smaller one remembers
+``(2 - η) / η`` draws, and the reconstruction is filtered for as many, by what the halves agree on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryoloom.numerics.align.expectation import Expectation
+from cryoloom.numerics.align.maps import MapAlignment, align_map, moved_map
+from cryoloom.numerics.align.maximisation import accumulate
+from cryoloom.numerics.align.posterior import insertion_points
+from cryoloom.numerics.align.refine import JOIN, residual_noise
+from cryoloom.numerics.align.swarm_maps import Maps, correlations, laid_together, significant
+from cryoloom.numerics.align.swarm_scores import Projecting
+from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
+from cryoloom.numerics.geometry.euler import random_rotations
+from cryoloom.numerics.masks.soft import spherical_mask
+from cryoloom.numerics.reconstruct.grids import Map, working_box
+from cryoloom.numerics.reconstruct.sums import Sums, divided, join_low_shells, joined_ssnr
+from cryoloom.numerics.reconstruct.symmetry import symmetric_map
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
+State = dict[str, Any]
+Tell = Callable[[float, str], None]
+
+POOL = 5
+"""Times the images of one evaluation that are kept for evaluations alone, a quarter of the set at most."""
+WHOLE_STEPS = 2
+"""First iterations that replace the members: what they were made of is not known."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How members move and are judged.
+
+    Attributes
+    ----------
+    inertia, pull
+        What a velocity keeps of itself, and the coefficients of both attractions.
+    step
+        Of the stochastic gradient, see above.
+    correlate
+        Judge by correlation with the best projection, without transfer functions, instead of by evidence.
+    denoise
+        Keep only what is significant of a member, see `significant`.
+    weigh
+        Let only those bests into the result that make it better.
+    """
+
+    inertia: float = 0.72
+    pull: float = 1.49
+    step: float = 0.5
+    correlate: bool = False
+    denoise: bool = False
+    weigh: bool = True
+
+
+PUBLISHED = Rules(1.0, 2.0, 1.0, correlate=True, denoise=True, weigh=False)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What stays the same through the iterations of a swarm.
+
+    Attributes
+    ----------
+    projecting
+        The images, and how they are compared with maps.
+    pixel_size
+        Å/px of the images.
+    seed
+        Of every draw.
+    train, test
+        Images that rebuild a member, and that judge all, in an iteration.
+    rules
+        How members move.
+    positive
+        Set what is negative in members to nothing.
+    mask
+        ``(box, box, box)`` at the working box; None for a sphere.
+    """
+
+    projecting: Projecting
+    pixel_size: float
+    seed: int
+    train: int = 500
+    test: int = 100
+    rules: Rules = Rules()
+    positive: bool = True
+    mask: Map | None = None
+
+    @property
+    def box(self) -> int:
+        """Return the box of the members: the images' extent at the voxels that the band needs."""
+        return working_box(self.projecting.images.plane.radius, self.full_box)
+
+    @property
+    def full_box(self) -> int:
+        """Return the images' box."""
+        return self.projecting.images.plane.box
+
+    @property
+    def voxel(self) -> float:
+        """Return Å a voxel of the members."""
+        return self.pixel_size * self.full_box / self.box
+
+    @cached_property
+    def solvent(self) -> Map:
+        """Return the mask of the members."""
+        if self.mask is not None:
+            return self.mask
+        return spherical_mask(self.box, self.projecting.radius * self.box / self.full_box, 3.0)
+
+    @cached_property
+    def parted(self) -> tuple[Rows, Rows, Rows]:
+        """Return the images that only judge, and those that build either half."""
+        order = np.random.default_rng([self.seed, 0]).permutation(len(self.projecting.images))
+        judges = min(len(order) // 4, POOL * self.test)
+        return np.sort(order[:judges]), np.sort(order[judges::2]), np.sort(order[judges + 1 :: 2])
+
+    def masked(self, mask: Map) -> "Plan":
+        """Return the plan with another mask of the members."""
+        return replace(self, mask=mask)
+
+    def half_sets(self) -> Rows:
+        """Return which half every image belongs to, 0 or 1, ``(n,)``; those that only judge are in either by turns."""
+        half = np.zeros(len(self.projecting.images), np.int64)
+        half[self.parted[2]] = 1
+        half[self.parted[0][1::2]] = 1
+        return half
+
+    def builders(self, iteration: int, member: int, half: int) -> Rows:
+        """Draw the images that rebuild a half of a member: half of those there are at the most, and none of those of the iteration before."""
+        every = self.parted[1 + half]
+        size = max(1, min(self.train // 2, len(every) // 2))
+        turns = len(every) // size
+        # Dealt out like cards: an image comes back when all have had their turn.
+        order = np.random.default_rng([self.seed, 3, member, half, iteration // turns]).permutation(every)
+        return np.sort(order[iteration % turns * size :][:size])
+
+    def judges(self, rng: np.random.Generator) -> Rows:
+        """Draw the images of an evaluation."""
+        return np.sort(rng.choice(self.parted[0], min(self.test, len(self.parted[0])), replace=False))
+
+    def scores(self, maps: list[Map], rows: Rows, noise: Array, turn: Array) -> Array:
+        """Return how well each map explains each image, ``(maps, images)``."""
+        if self.rules.correlate:
+            return np.stack([self.projecting.blind.correlations(one, rows, noise, turn) for one in maps])
+        return np.stack([self.projecting.evidence(one, rows, noise, turn) for one in maps])
+
+    def kept(self, volume: Map) -> Map:
+        """Return what may stay of a map."""
+        inside = volume * self.solvent
+        inside = significant(inside, self.solvent) if self.rules.denoise else inside
+        return np.maximum(inside, 0.0) if self.positive else inside
+
+
+@dataclass(frozen=True)
+class Laid:
+    """Maps laid on the one that explains the images best.
+
+    Attributes
+    ----------
+    maps
+        ``(k, b, b, b)``, with the symmetry imposed.
+    best
+        Which one the others were laid on.
+    moves
+        How each was moved; None for that one.
+    free
+        That one, without the symmetry imposed.
+    """
+
+    maps: Maps
+    best: int
+    moves: list[MapAlignment | None]
+    free: Map
+
+
+def laid_on_best(plan: Plan, maps: Maps) -> Laid:
+    """Judge maps ``(k, b, b, b)`` as they are, and lay them on the best, in its hand.
+
+    Raises
+    ------
+    ValueError
+        If the images agree with the negative of one of them; it is named by its number, from 1.
+    """
+    group = plan.projecting.group
+    members, scores, _ = _judged(plan, maps)
+    best = int(scores.mean(axis=1).argmax())
+    moves: list[MapAlignment | None] = [
+        None if number == best else align_map(one, maps[best], plan.voxel, symmetry=group.name, try_hand=True)
+        for number, one in enumerate(maps)
+    ]
+    placed = [one if move is None else moved_map(one, move, plan.voxel) for one, move in zip(members, moves, strict=True)]
+    return Laid(np.stack([symmetric_map(one, group) for one in placed]), best, moves, maps[best])
+
+
+def begin(plan: Plan, maps: Maps) -> State:
+    """Return the state before the first iteration, the members `maps` ``(k, b, b, b)`` judged as they are; raises what `laid_on_best` does."""
+    members, scores, noise = _judged(plan, maps)
+    placed = np.repeat(members[:, None], 2, axis=1)
+    lead = int(scores.mean(axis=1).argmax())
+    return {
+        "iteration": 0,
+        "starts": members,
+        "positions": placed,
+        "velocities": np.zeros_like(placed),
+        "bests": placed,
+        "best_iterations": np.zeros(len(placed), np.int64),
+        "common": placed[lead],
+        "noise": noise,
+        "history": [_record(scores, scores, scores[lead], correlations(placed, plan.solvent))],
+    }
+
+
+def _judged(plan: Plan, maps: Maps) -> tuple[Maps, Array, Array]:
+    """Return maps inside the mask and in the grey values of the images, their scores ``(k, images)``, and the noise that these rest on."""
+    rng = np.random.default_rng([plan.seed, 1, 0])
+    turn, rows = random_rotations(1, rng)[0], plan.judges(rng)
+    noise = plan.projecting.images.total_power()
+    members = []
+    for number, one in enumerate(maps, start=1):
+        try:
+            members.append(plan.projecting.scaled(one * plan.solvent, noise, turn))
+        except ValueError as problem:
+            raise ValueError(f"volume {number}: {problem}") from problem
+    return np.stack(members), plan.scores(members, rows, noise, turn), noise
+
+
+def iterate(plan: Plan, state: State, tell: Tell = lambda part, message: None) -> State:
+    """Return the state after one more iteration; `tell` hears the part done of it and what is being done."""
+    number, rules = state["iteration"] + 1, plan.rules
+    rng = np.random.default_rng([plan.seed, 1, number])
+    turn, rows = random_rotations(1, rng)[0], plan.judges(rng)
+    noise, count = state["noise"], len(state["positions"])
+    bests, common = state["bests"], state["common"]
+    rebuilt = []
+    for member, halves in enumerate(state["positions"]):
+        tell(0.6 * member / count, f"rebuilding volume {member + 1}")
+        rebuilt.append(_rebuilt(plan, halves, number, member, noise, turn))
+    moved = np.stack([one.halves for one in rebuilt])
+    if count > 1:
+        tell(0.6, "laying the volumes on each other")
+        middle = moved.sum(axis=(0, 1)) if number <= WHOLE_STEPS else bests.sum(axis=(0, 1)) + common.sum(axis=0)
+        moved = laid_together(moved, middle, plan.voxel, plan.projecting.group)
+    tell(0.7, "judging the volumes")
+    scores = plan.scores([one.mean(axis=0) for one in [*moved, *bests, common]], rows, noise, turn)
+    new, own, of_common = scores[:count], scores[count : 2 * count], scores[-1]
+    better = (new.mean(axis=1) > own.mean(axis=1)) | (number == 1)
+    bests, own = np.where(better[:, None, None, None, None], moved, bests), np.where(better[:, None], new, own)
+    lead = int(own.mean(axis=1).argmax())
+    if number == 1 or own[lead].mean() > of_common.mean():
+        common, of_common = bests[lead], own[lead]
+    record = _record(new, own, of_common, correlations(moved, plan.solvent))
+    record["resolution"] = [resolution_at(one.fsc, 0.143, plan.full_box, plan.pixel_size) for one in rebuilt]
+    velocities, positions = state["velocities"], moved
+    if number > 1:
+        own_pull, common_pull = rules.pull * rng.random((2, count, 1, 1, 1, 1), np.float32)
+        velocities = rules.inertia * velocities + own_pull * (bests - moved) + common_pull * (common - moved)
+        velocities = velocities.astype(np.float32)
+        positions = moved + velocities
+    best = max(rebuilt, key=lambda one: one.evidence)
+    return {
+        **state,
+        "iteration": number,
+        "positions": positions,
+        "velocities": velocities,
+        "bests": bests,
+        "best_iterations": np.where(better, number, state["best_iterations"]),
+        "common": common,
+        "noise": residual_noise(noise, best.residual, best.counts, plan.projecting.images.coverage),
+        "history": [*state["history"], record],
+    }
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """What a swarm agrees on.
+
+    Attributes
+    ----------
+    halves
+        ``(2, b, b, b)``.
+    within
+        Which members' bests are in it.
+    scores
+        Of each best, and of the result last, by every image of the pool, ``(k + 1, images)``.
+    """
+
+    halves: Maps
+    within: list[bool]
+    scores: Array
+
+
+def consensus(plan: Plan, state: State) -> Consensus:
+    """Return the mean of the members' bests, the best first, each of which stays if it makes the mean explain the pool's images better.
+
+    The published rule takes the mean of all, and of the best of all once more.
+    """
+    turn = random_rotations(1, np.random.default_rng([plan.seed, 2]))[0]
+    bests = state["bests"]
+    if len(bests) > 1:
+        bests = laid_together(bests, state["common"].sum(axis=0), plan.voxel, plan.projecting.group)
+
+    def scored(halves: Maps) -> Array:
+        return plan.scores([halves.mean(axis=0)], plan.parted[0], state["noise"], turn)[0]
+
+    scores = [scored(one) for one in bests]
+    if not plan.rules.weigh:
+        mean = (bests.sum(axis=0) + state["common"]) / np.float32(len(bests) + 1)
+        mean = np.stack([plan.kept(half) for half in mean])
+        return Consensus(mean, [True] * len(bests), np.stack([*scores, scored(mean)]))
+    first, *others = np.argsort([-one.mean() for one in scores], kind="stable").tolist()
+    mean, reached, within = bests[first], scores[first], [first]
+    for member in others:
+        more = mean + (bests[member] - mean) / np.float32(len(within) + 1)
+        score = scored(more)
+        if score.mean() > reached.mean():
+            mean, reached = more, score
+            within.append(member)
+    return Consensus(mean, [member in within for member in range(len(bests))], np.stack([*scores, reached]))
+
+
+@dataclass(frozen=True)
+class _Rebuilt:
+    """A member after a step: its halves, their shell correlation, and what its images left and how well they fit (see `Expectation`)."""
+
+    halves: Maps
+    fsc: Array
+    residual: Array
+    counts: Array
+    evidence: float
+
+
+def _rebuilt(plan: Plan, halves: Maps, iteration: int, member: int, noise: Array, turn: Array) -> _Rebuilt:
+    """Return a member after a step of the gradient that the images drawn for it give."""
+    projecting, band = plan.projecting, plan.projecting.band
+    step = plan.rules.step if iteration > WHOLE_STEPS else 1.0
+    sums, found = [], []
+    for half, volume in enumerate(halves):
+        rows = plan.builders(iteration, member, half)
+        found.append(projecting.aligned(volume, rows, noise, turn))
+        sums.append(_summed(plan, rows, found[-1], noise))
+    join_low_shells(*sums, min(band, round(plan.full_box * plan.pixel_size / JOIN)))
+    single = [_divided(plan, one) * plan.solvent for one in sums]
+    curve = fourier_shell_correlation(*single)[: band + 1]
+    ssnr = joined_ssnr(np.maximum(curve, 0.0)) * (2.0 - step) / step
+    new = [plan.kept(old + np.float32(step) * (_divided(plan, one, ssnr) - old)) for old, one in zip(halves, sums, strict=True)]
+    return _Rebuilt(
+        np.stack(new), curve, sum(one.residual for one in found), sum(one.counts for one in found),
+        float(np.mean([one.posterior.evidence.mean() for one in found])),
+    )  # fmt: skip
+
+
+def _summed(plan: Plan, rows: Rows, found: Expectation, noise: Array) -> Sums:
+    projecting = plan.projecting
+    points = insertion_points(found.posterior, plan.full_box, projecting.band, projecting.radius)
+    one_lane = np.zeros(len(rows), np.int64)
+    return next(accumulate(projecting.images, rows, points, projecting.images.plane, noise, one_lane, group=projecting.group))
+
+
+def _divided(plan: Plan, sums: Sums, ssnr: Array | None = None) -> Map:
+    return divided(sums, plan.projecting.band, plan.box, plan.full_box, ssnr=ssnr, group=plan.projecting.group)
+
+
+def _record(new: Array, own: Array, common: Array, alike: Array) -> dict[str, Any]:
+    """Return what is remembered of an evaluation: mean and standard error of the scores, and how alike the members are."""
+    return {
+        "fitness": new.mean(axis=1).tolist(),
+        "error": (new.std(axis=1) / np.sqrt(new.shape[1])).tolist(),
+        "best": own.mean(axis=1).tolist(),
+        "common": float(common.mean()),
+        "correlation": alike.tolist(),
+    }

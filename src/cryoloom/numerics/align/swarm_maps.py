@@ -1,0 +1,48 @@
+"""The members of a swarm as maps: laid on each other, compared, and cleaned."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryoloom.numerics.align.maps import align_map, moved_map
+from cryoloom.numerics.filters.maps import lowpass
+from cryoloom.numerics.geometry.rotations import vector_from_rotation
+from cryoloom.numerics.geometry.symmetry import PointGroup
+from cryoloom.numerics.reconstruct.grids import Map
+
+Maps = NDArray[np.float32]
+Array = NDArray[np.float64]
+
+UNMOVED = 0.15
+"""Voxels, at half the radius of the box, by which a map may be off before it is worth an interpolation."""
+
+
+def laid_together(members: Maps, middle: Map, voxel: float, group: PointGroup) -> Maps:
+    """Return members, two halves each, ``(k, 2, b, b, b)``, moved to lie on a map near to where they are; one that lies there already stays."""
+    out = members.copy()
+    for member in out:
+        move = align_map(member.mean(axis=0), middle, voxel, symmetry=group.name, near=True)
+        turn = np.linalg.norm(vector_from_rotation(move.rotation)) * len(middle) / 4
+        if turn + np.linalg.norm(move.shift) / voxel > UNMOVED:
+            member[:] = [moved_map(half, move, voxel) for half in member]
+    return out
+
+
+def correlations(members: Maps, mask: Map) -> Array:
+    """Return the correlation of every pair of members, two halves each, ``(k, 2, b, b, b)``, inside a mask, ``(k, k)``."""
+    inside = members.mean(axis=1)[:, mask > 0.5].astype(np.float64)
+    return np.atleast_2d(np.corrcoef(inside))
+
+
+def significant(volume: Map, mask: Map) -> Map:
+    """Return a map whose voxels are weighed by how probably they are no background: the published denoising of a single map.
+
+    The positive map within the mask, low-passed at Nyquist, stands for the signal, and what that leaves of the map for noise; a voxel keeps the part of
+    itself that the distributions of both squares up to its own square give, where the noise's has not ended before.
+    """
+    inside = mask > 0.5
+    signal = lowpass(np.maximum(volume * mask, 0.0), 1.0, 2.0)
+    noise = np.sort(((volume - signal) ** 2)[inside])
+    power = volume**2
+    below = np.searchsorted(noise, power, side="right") / len(noise)
+    gain = np.searchsorted(np.sort((signal**2)[inside]), power, side="right") / len(noise) * below
+    return (volume * np.where(below < 1.0, gain, 1.0)).astype(np.float32)
