@@ -121,12 +121,15 @@ class Matches:
     shift: NDArray[np.int16]
 
 
-def image_views(frame: Frame, images: Images) -> Views:
-    """Return images ``(n, box, box)`` as they are compared: less their background, within the circle."""
+def within_circle(frame: Frame, images: Images) -> Images:
+    """Return images ``(n, box, box)`` less their background, cut to the circle."""
     mean, _ = background(images, 2 * frame.radius)
-    mask = circular_mask(frame.box, 2 * frame.radius, EDGE)
-    cut = (images - mean[:, None, None].astype(np.float32)) * mask
-    return Views.of(frame, PolarSampler(frame.layout).samples(torch.from_numpy(np.ascontiguousarray(cut, np.float32))))
+    return ((images - mean[:, None, None]) * circular_mask(frame.box, 2 * frame.radius, EDGE)).astype(np.float32)
+
+
+def image_views(frame: Frame, images: Images) -> Views:
+    """Return images ``(n, box, box)`` as they are compared, within the circle."""
+    return Views.of(frame, PolarSampler(frame.layout).samples(torch.from_numpy(within_circle(frame, images))))
 
 
 def map_views(frame: Frame, volume: Map, rotations: Array) -> Views:
