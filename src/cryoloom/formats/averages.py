@@ -71,7 +71,7 @@ def read_averages(averages: Classes2D | Particles, least: int) -> Averages:
     if images.shape[1] != images.shape[2]:
         shape = " x ".join(map(str, images.shape[1:]))
         raise Failure("averages-mixed", f"Images of {shape} px; averages must be square.", "Make them square first.")
-    finite = np.isfinite(images).all(axis=(1, 2))
+    finite = np.asarray(np.isfinite(images).all(axis=(1, 2)))
     content = images.max(axis=(1, 2)) > images.min(axis=(1, 2))
     good = finite & content
     left_out = {

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cryoloom.data import Classes2D, Volume
-from cryoloom.formats.mrc import read_mrc, write_mrc
+from cryoloom.data import Classes2D
+from cryoloom.formats.mrc import read_mrc
 from cryoloom.formats.stack import write_stack
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
 from cryoloom.numerics.geometry.compare import compare_poses
@@ -18,7 +18,6 @@ from cryoloom.numerics.simulate.phantom import random_phantom, symmetrised
 from cryoloom.numerics.simulate.poses import uniform_poses
 from cryoloom.numerics.simulate.projection import density, project
 from cryoloom.protocols.initial.significant import Significant
-from cryoloom.spec import Failure
 
 BOX, PIXEL = 40, 6.0
 QUICK = {"iterations": 10, "starts": 3, "mask_diameter": 170.0, "max_resolution": 18.0, "angular_step": 8.0, "neighbourhood": 16.0}
