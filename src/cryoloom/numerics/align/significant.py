@@ -42,6 +42,8 @@ FARTHEST = 0.2
 """Shift, as a part of the box, beyond which a direction counts less."""
 SLICES = 2048
 """Slices summed into one grid."""
+COMPARED = 60
+"""Averages compared with one another."""
 SEEDS = 1_000_003
 """Between the seeds of scouts."""
 NEARLY_ROUND = 0.1
@@ -237,6 +239,14 @@ def iterate(plan: Plan, state: State) -> State:
         "shifts": origins,
         "best": best,
     }
+
+
+def likeness(plan: Plan) -> float:
+    """Return the median correlation of `COMPARED` averages with one another, turned but not shifted."""
+    chosen = np.unique(np.linspace(0, len(plan.images) - 1, COMPARED).astype(np.int64))
+    some = Views(plan.views.samples[:, :, chosen])
+    among = match(plan.frame, some, some, np.zeros((1, 2)), threads=plan.threads).correlation
+    return float(np.median(among[~np.eye(len(among), dtype=bool)]))
 
 
 def directions(plan: Plan, iteration: int) -> Array:

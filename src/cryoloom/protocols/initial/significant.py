@@ -22,7 +22,9 @@ SMALLEST = 40
 SAMPLES = 3.0
 """Pixels worked on to the finest resolution."""
 UNDISCRIMINATING = 0.02
-"""Mean of how much likelier an average's best direction is than the median one, below which nothing was told apart."""
+"""Difference of correlations, of the best direction and the median one or of one's own view and another's, below which nothing was told apart."""
+FAINT = 0.6
+"""Mean correlation with the likest views, below which averages may be noise: of 40 noise images and their map it is 0.44."""
 SHOWN = 30
 """Averages in the montage."""
 
@@ -183,14 +185,22 @@ class Significant(
         kept = loaded.box * loaded.pixel_size / plan.map_box if self.keep_intermediate else 0.0
         found = self._search(job, plan, "search", start, keep=kept)
         last = found["history"][-1]
-        if last["discrimination"] < UNDISCRIMINATING:
-            job.warn(
-                f"No discriminating directions: an average is hardly likelier at its best direction than at the median one (correlations differ by "
-                f"{last['discrimination']:.3f}). The averages are alike, or show nothing; the map means little."
-            )
+        if (why := self._undiscriminating(last, significant.likeness(plan))) is not None:
+            job.warn(f"No discriminating directions: {why}. The map means little.")
         if (missing := len(plan.images) - last["images"]) > 0:
             job.warn(f"{missing} averages are significantly like no view, and are not in the map.")
         return self._outputs(job, loaded, plan, found, reached)
+
+    def _undiscriminating(self, last: Mapping[str, float], likeness: float) -> str | None:
+        """Return why the averages tell no directions apart, if they do not."""
+        best, ahead = last["correlation"], last["discrimination"]
+        if ahead < UNDISCRIMINATING:
+            return f"an average is hardly likelier its best view than the median one (correlations differ by {ahead:.3f})"
+        if best - likeness < UNDISCRIMINATING:
+            return f"averages are as like one another ({likeness:.2f}) as the views of the map ({best:.2f}), they show one view"
+        if best < FAINT:
+            return f"averages and views of the map have a mean correlation of {best:.2f} only, as noise and the map of it have"
+        return None
 
     def _plan(self, job: Job, loaded: Averages) -> "Plan":
         """Bring the averages to the pixels worked on."""
