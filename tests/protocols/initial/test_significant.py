@@ -77,7 +77,8 @@ def test_a_map_from_averages_alone(averages, checkpoint_job, symmetry):
     assert resolution <= 25.0 and angle < 10.0
     assert not job.warnings and len(out.volume.meta["starts"]) == 3 and out.particles is None
     titles = [panel.title for panel in Significant.report(None, out)]
-    assert titles == ["The map", "Averages and reprojections", "Likeness", "Directions", "Viewing directions", "Iterations", "Averages"]
+    assert titles[:2] == ["The map", "The map in three dimensions"]
+    assert titles[2:] == ["Averages and reprojections", "Likeness", "Directions", "Viewing directions", "Iterations", "Averages"]
     assert all(panel.html() for panel in Significant.report(None, out))
 
 

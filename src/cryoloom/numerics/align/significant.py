@@ -187,8 +187,8 @@ def begin(plan: Plan, start: Map | None = None) -> State:
 def iterate(plan: Plan, state: State) -> State:
     """Return the state after one more iteration.
 
-    It holds the pairs that made the map: ``image`` and ``view`` ``(m,)`` with ``share``, ``correlation``, ``distance`` ``(m,)``, ``rotations``
-    ``(m, 3, 3)`` and ``shifts`` ``(m, 2)`` in px; and the number of each image's ``best`` pair.
+    It holds each image's likest pair of those that made the map, after the last iteration all of them: ``image``, ``share``, ``correlation`` and
+    ``distance`` ``(m,)``, ``rotations`` ``(m, 3, 3)``, ``shifts`` ``(m, 2)`` in px; and as ``best`` where among them each image's likest is.
     """
     iteration = state["iteration"]
     part = plan.schedule.part(iteration) * (plan.group.order if plan.as_published else 1)
@@ -225,19 +225,20 @@ def iterate(plan: Plan, state: State) -> State:
         "discrimination": float((top - np.median(found.correlation, axis=1)).mean()),
         "change": float(np.corrcoef(volume.ravel(), state["map"].ravel())[0, 1]),
     }
+    whole = iteration + 1 == plan.schedule.iterations
+    kept = np.arange(len(image)) if whole else best
     return {
         "iteration": iteration + 1,
         "map": volume,
         "centres": centres,
         "history": [*state["history"], record],
-        "image": image,
-        "view": view,
-        "share": share[image, view],
-        "correlation": found.correlation[image, view],
-        "distance": found.distance[image, view],
-        "rotations": rotations,
-        "shifts": origins,
-        "best": best,
+        "image": image[kept],
+        "share": share[image, view][kept],
+        "correlation": found.correlation[image, view][kept],
+        "distance": found.distance[image, view][kept],
+        "rotations": rotations[kept],
+        "shifts": origins[kept],
+        "best": best if whole else np.arange(len(best)),
     }
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from cryoloom.data import Classes2D, Classes3D, Particles, Volume, symmetry_hints
 from cryoloom.formats.averages import Averages, read_averages, usable_rows
 from cryoloom.formats.mrc import read_mrc, write_mrc
-from cryoloom.report.panels import AngularDistribution, ImageGrid, LinePlot, MapSlices, Series, TableView
+from cryoloom.report.panels import AngularDistribution, ImageGrid, LinePlot, MapSlices, MapSurface, Series, TableView
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom, Degrees, Pixels
 
@@ -373,6 +373,7 @@ class Significant(
         import numpy as np
 
         from cryoloom.formats.stack import open_stack
+        from cryoloom.numerics.masks.soft import automatic_threshold
 
         meta = out.volume.meta
         data = read_mrc(out.volume.file(out.volume.items.item(0, "volume_path"))).data
@@ -388,6 +389,7 @@ class Significant(
         }  # fmt: skip
         return [
             MapSlices(title="The map", volume=data, caption="Central slices. The hand is undecided."),
+            MapSurface(title="The map in three dimensions", volume=data, level=automatic_threshold(data, len(data) / 2), caption="Seen along z, x and y."),
             ImageGrid(
                 title="Averages and reprojections", images=list(montage), size=110,
                 captions=[
