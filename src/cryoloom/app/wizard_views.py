@@ -11,10 +11,11 @@ from scipy import ndimage
 from cryoloom.app import catalogue
 from cryoloom.app.forms import sort_values
 from cryoloom.app.images import Images
-from cryoloom.data import Coordinates, Micrographs, Particles
+from cryoloom.data import Classes2D, Coordinates, Micrographs, Particles
 from cryoloom.data.identity import coordinate_scales
 from cryoloom.data.picks import picked_on
 from cryoloom.data.places import on_micrographs
+from cryoloom.formats.averages import Averages, read_averages, usable_rows
 from cryoloom.formats.detector import FOR_ORIENTATION
 from cryoloom.report.raster import shrink, to_grey
 from cryoloom.spec import WrongUse
@@ -95,14 +96,18 @@ def micrograph_view(micrographs: Micrographs, place: int, coordinates: Coordinat
     )
 
 
-def mean_particle(particles: Particles) -> View:
-    """Return the mean of the first particles: a round mask is laid on it.
+def mean_particle(particles: Particles | Classes2D) -> View:
+    """Return the mean of the first particles, or of class averages: a round mask is laid on it.
 
     Raises
     ------
     WrongUse
         ``no-images``.
     """
+    if isinstance(particles, Classes2D):
+        loaded = _averages(particles)
+        name = f"mean of {len(loaded.images)} averages"
+        return View(to_grey(loaded.images.mean(axis=0)), loaded.pixel_size, name, len(loaded.images), loaded.pixel_size)
     items = particles.enabled()
     if items.is_empty():
         raise WrongUse("no-images", "The set has no enabled particle.", "Choose another set.")
@@ -113,6 +118,36 @@ def mean_particle(particles: Particles) -> View:
     size = float(group["pixel_size"])
     name = f"mean of {len(ids)} particles"
     return View(to_grey(mean), size, name, len(items), size, diameter=float(particles.meta.get("diameter") or 0.0))
+
+
+def filtered_average(averages: Particles | Classes2D, place: int, resolution: float) -> View:
+    """Return the average at a place of its set, counted from 0 and beginning again after the last, as it is and low-passed at a resolution (Å), side by side.
+
+    Raises
+    ------
+    WrongUse
+        ``no-images``.
+    """
+    import torch
+
+    from cryoloom.numerics.filters.maps import lowpass_curve
+    from cryoloom.numerics.fourier.grids import radius_2d
+
+    loaded = _averages(averages)
+    image, box = loaded.images[place % len(loaded.images)], loaded.box
+    curve = lowpass_curve(box, loaded.pixel_size, max(resolution, 2 * loaded.pixel_size))
+    factor = np.interp(radius_2d(box, box).numpy() * box, np.arange(len(curve)), curve, right=0.0).astype(np.float32)
+    coarse = torch.fft.irfft2(torch.fft.rfft2(torch.from_numpy(image)) * torch.from_numpy(factor), s=(box, box)).numpy()
+    times = max(1, -(-SLICE // box))
+    pixels = np.concatenate([to_grey(each) for each in (image, coarse)], axis=1).repeat(times, axis=0).repeat(times, axis=1)
+    name = f"average {loaded.rows['id'][place % len(loaded.images)]}"
+    return View(pixels, loaded.pixel_size / times, name, len(loaded.images), loaded.pixel_size)
+
+
+def _averages(averages: Particles | Classes2D) -> Averages:
+    if usable_rows(averages).is_empty():
+        raise WrongUse("no-images", "The set has no average to show.", "Choose another set.")
+    return read_averages(averages, 1)
 
 
 @dataclass(frozen=True)

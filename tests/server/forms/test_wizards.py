@@ -104,3 +104,14 @@ def test_without_movies_the_orientations_are_shown(ask, movies):
 def test_a_wizard_says_which_set_it_needs(ask, protocol, wizard):
     status, found = ask(protocol, f"wizards/{wizard}", values={})
     assert status == 422 and found["error"]["code"] == "CL-missing-input"
+
+
+def test_an_average_as_it_is_and_low_passed(ask, particles):
+    given = {"averages": str(particles), "max_resolution": 20}
+    status, found = ask("initial.significant", "wizards/filtered-average", values=given, place=1)
+    assert status == 200 and found["pixel_size"] == PIXEL and found["name"].startswith("average")
+    image = pixels(found["picture"]).astype(float)
+    half = image.shape[1] // 2
+    plain, coarse = np.abs(np.diff(image[:, :half], axis=0)).max(), np.abs(np.diff(image[:, half:], axis=0)).max()
+    assert coarse < 0.7 * plain
+    assert ask("initial.significant", "wizards/mean-particle", values={"particles": str(particles)})[0] == 200

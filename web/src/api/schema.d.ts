@@ -1608,6 +1608,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/forms/{protocol}/wizards/filtered-average": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Filtered
+         * @description Return an average as it is and low-passed, side by side, to choose the finest resolution by.
+         */
+        post: operations["filtered_api_projects__project__forms__protocol__wizards_filtered_average_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/forms/{protocol}/wizards/background-circle": {
         parameters: {
             query?: never;
@@ -6061,6 +6081,41 @@ export interface operations {
         };
     };
     mean_api_projects__project__forms__protocol__wizards_mean_particle_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SizeWizard"];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    filtered_api_projects__project__forms__protocol__wizards_filtered_average_post: {
         parameters: {
             query?: never;
             header?: never;

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cryoloom.numerics.fourier.transforms import centred_rfft2
+from cryoloom.numerics.fourier.transforms import centred_irfft2, centred_rfft2
 from cryoloom.numerics.masks.soft import cosine_edge
 
 Coefficients = NDArray[np.complex64]
@@ -68,6 +68,15 @@ class HalfPlane:
         """Return the unnormalised transforms ``(n, K)`` of images ``(n, box, box)``, phase origin at the image centre."""
         transforms = centred_rfft2(torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))).numpy()
         return np.ascontiguousarray(transforms[:, self.ky.astype(np.int64) % self.box, self.kx.astype(np.int64)])
+
+    def images(self, coefficients: Coefficients) -> NDArray[np.float32]:
+        """Return the images ``(n, box, box)`` that have coefficients ``(n, K)``, and nothing beyond: the inverse of `of_images`."""
+        ky, kx = self.ky.astype(np.int64), self.kx.astype(np.int64)
+        transforms = np.zeros((len(coefficients), self.box, self.box // 2 + 1), np.complex64)
+        transforms[:, ky % self.box, kx] = coefficients
+        axis = kx == 0  # its lower half is not listed
+        transforms[:, -ky[axis] % self.box, 0] = coefficients[:, axis].conj()
+        return centred_irfft2(torch.from_numpy(transforms), (self.box, self.box)).numpy()
 
     def shell_power(self, coefficients: Coefficients) -> NDArray[np.float64]:
         """Return the mean ``|X|²`` a shell of each image, ``(n, last + 1)``."""

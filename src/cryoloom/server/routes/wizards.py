@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from cryoloom.app import catalogue, forms, references
 from cryoloom.app.session import Project
-from cryoloom.app.wizard_views import View, gain_view, mask_view, mean_particle, micrograph_view
+from cryoloom.app.wizard_views import View, filtered_average, gain_view, mask_view, mean_particle, micrograph_view
 from cryoloom.app.wizards import background_circle, psd_band
 from cryoloom.data import Coordinates, Micrographs, Particles
 from cryoloom.numerics.particles.boxes import FAST_BOXES, BoxSampling
@@ -70,6 +70,12 @@ def mean(project: ProjectAt, asked: Asked) -> SizeWizard:
     """Return the mean of some particles, to lay a round mask on."""
     particles: Particles = _set(project, asked, "particles")
     return _sized(mean_particle(particles))
+
+
+@router.post("/filtered-average", response_model=SizeWizard)
+def filtered(project: ProjectAt, asked: Asked) -> SizeWizard:
+    """Return an average as it is and low-passed, side by side, to choose the finest resolution by."""
+    return _sized(filtered_average(_set(project, asked, "averages"), asked.place, float(asked.values.get("max_resolution") or 12.0)))
 
 
 @router.post("/background-circle", response_model=SizeWizard)

@@ -10,7 +10,7 @@ import { RoundMask } from "./RoundMask";
 const ROOM = 1.2;
 
 export default function MaskCircle({ project, protocol, name, field, values, onWrite, onClose }: WizardProps) {
-  const query = useWizard<SizeWizard>(project, protocol, "mean-particle", { particles: values.particles });
+  const query = useWizard<SizeWizard>(project, protocol, "mean-particle", { particles: values.particles ?? values.averages });
   const [chosen, setChosen] = useState(Number(values[name]) / 2 || 0);
   const found = query.data;
   const most = found ? (found.picture.width / 2) * found.picture.pixel_size : 100;

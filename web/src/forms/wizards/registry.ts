@@ -13,6 +13,7 @@ const wizards: Record<string, Wizard> = {
   "box-size": { title: "Box on particles", Component: lazy(() => import("./BoxSize")) },
   "mask-circle": { title: "Circle on the mean particle", Component: lazy(() => import("./MaskCircle")) },
   "background-circle": { title: "Circle on the mean box", Component: lazy(() => import("./BackgroundCircle")) },
+  "max-resolution": { title: "Resolution on an average", Component: lazy(() => import("./MaxResolution")) },
   "map-threshold": { title: "Threshold on slices", Component: lazy(() => import("./MapThreshold")) },
 };
 
