@@ -10,7 +10,7 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from cryoloom.numerics.align import hierarchical_outcome as outcome
 from cryoloom.numerics.align import hierarchical_schedule as schedule
 from cryoloom.numerics.align.hierarchical_correntropy import limited
 from cryoloom.numerics.align.hierarchical_search import Search
+from cryoloom.numerics.align.hierarchical_split import split
 from cryoloom.numerics.align.hierarchical_task import Poses, Settings, Task
 from cryoloom.numerics.align.hierarchical_update import updated
 from cryoloom.numerics.align.optics import Optics
@@ -79,15 +80,11 @@ def task_of(images: NDArray[np.float32], **settings: object) -> Task:
     return outcome.with_pixels(task) if correntropy else task
 
 
-def run(task: Task, *, told: bool = False) -> schedule.State:
-    """Classify; with `told` write the time of every step."""
+def run(task: Task) -> schedule.State:
+    """Classify."""
     state = schedule.begin(task)
     while not state["finished"]:
-        start = time.process_time()
-        growing = state["growing"]
         state = schedule.advance(task, state)
-        if told:
-            say(f"  {'split to' if growing else 'assign'} {len(state['images'])}", band=state["band"], cpu_s=time.process_time() - start)
     return state
 
 
@@ -189,12 +186,32 @@ def correntropy(box: int, count: int, classes: int, seed: int) -> None:
 
 
 def speed(box: int, count: int, classes: int, seed: int) -> None:
+    """Time a round of every level on `count` images, and tell what ten rounds and ten rounds of splits of 10 000 images take."""
     true = simulated(8, count, box, 0.05, seed)
-    start = time.process_time()
     task = task_of(true.images, classes=classes)
-    say("read", cpu_s=time.process_time() - start, rings=task.layout.rings)
-    run(task, told=True)
-    say("all", cpu_s=time.process_time() - start, memory_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    rows, total = torch.arange(count), 0.0
+    for band in (task.layout.rings // 2, task.layout.rings):
+        for size in schedule.level_sizes(4, classes):
+            label = torch.arange(count) % size
+            update = updated(task, rows, Poses.none(label), size, band)
+            cost = []
+            for everywhere in (True, False):
+                start = time.process_time()
+                search = Search(task, update.images, band, everywhere=everywhere)
+                chosen = search.candidates(rows, update.poses)
+                updated(task, rows, chosen.chosen(chosen.similarity.argmax(dim=1)), size, band)
+                cost.append(1e3 * (time.process_time() - start) / count)
+            say(f"round of {size} classes, {band} of {task.layout.rings} rings", first_ms=cost[0], later_ms=cost[1])
+            total += cost[0] + 9 * cost[1]
+        start = time.process_time()
+        poses = Poses.none(torch.zeros(count, dtype=torch.int64))
+        split(task, rows, replace(poses, similarity=torch.ones(count)), band, None, 1)
+        once = 1e3 * (time.process_time() - start) / count
+        total += once * (len(schedule.level_sizes(4, classes)) - 1)
+        say(f"10 000 images, {classes} classes, {band} rings", split_ms=once, cpu_minutes=total * 10_000 / 6e4)
+        total = 0.0
+    held = sum(getattr(task.observations, name).nbytes for name in ("harmonics", "power", "transfer")) / count
+    say("memory", gib_of_10_000=held * 1e4 / 2**30, process_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 
 def cleaning(data: Path, classes: int, seed: int) -> None:
@@ -207,14 +224,14 @@ def cleaning(data: Path, classes: int, seed: int) -> None:
         known = dict(zip(ids, [junk[each] for each in sorted(junk)], strict=True))
         first = project.run("classify2d.em", particles=particles, classes=classes // 2, mask_diameter=180.0, seed=seed)
         clean = project.run("sets.select", items=first.outputs.particles, classes=first.outputs.classes, mode="auto").outputs.particles
-        done = project.run("classify2d.hierarchical", particles=clean, classes=classes, mask_diameter=180.0, seed=seed)
-        good = set(done.outputs.classes.items.filter("good")["class_id"].to_list())
-        rows = done.outputs.particles.enabled()
-        bad = np.array([each not in good for each in rows["class_id"]])
-        wrong = np.array([known[each] for each in rows["id"]])
-        say("cleaning", particles=len(ids), left=rows.height, junk_left=int(wrong.sum()), junk_in_bad=float(bad[wrong].mean()) if wrong.any() else math.nan,
-            good_in_bad=float(bad[~wrong].mean()), core=float(rows["core"].to_numpy().mean()), junk_in_core=int((wrong & rows["core"].to_numpy()).sum()),
-            cpu_s=done.spent["cpu_seconds"])  # fmt: skip
+        for what, given in (("after classify2d.em", clean), ("alone", particles)):
+            done = project.run("classify2d.hierarchical", particles=given, classes=classes, mask_diameter=180.0, seed=seed)
+            good = set(done.outputs.classes.items.filter("good")["class_id"].to_list())
+            rows = done.outputs.particles.enabled()
+            bad, core = np.array([each not in good for each in rows["class_id"]]), rows["core"].to_numpy()
+            wrong = np.array([known[each] for each in rows["id"]])
+            say(what, particles=len(wrong), junk=int(wrong.sum()), junk_in_bad=float(np.mean(bad[wrong])), good_in_bad=float(np.mean(bad[~wrong])),
+                junk_in_core=float(np.mean(core[wrong])), good_in_core=float(np.mean(core[~wrong])), cpu_s=done.spent["cpu_seconds"])  # fmt: skip
 
 
 if __name__ == "__main__":
