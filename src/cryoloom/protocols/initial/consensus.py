@@ -62,7 +62,7 @@ class VolumeConsensus(Protocol, id="initial.consensus", outputs=Ranked, cite=("1
     )  # fmt: skip
     classes: Classes2D = Input(
         "Class averages", aliases=("inputClasses", "inputAverages"),
-        help="Of good classes, from as many sides as there are; select them first. Junk among them is tolerated up to a fifth.",
+        help="Of good classes, from as many sides as there are; select them first. A few of junk are tolerated.",
     )  # fmt: skip
     mask_diameter: MaskDiameter
     particles: Particles | None = Input(
