@@ -235,6 +235,31 @@ def test_boxes_of_the_older_and_the_newer_form(tmp_path, form, meant):
     assert {name: parameters[name] for name in meant} == meant
 
 
+@pytest.mark.parametrize(
+    ("kind", "form", "meant"),
+    [
+        ("XmippProtCropResizeVolumes", {"doResize": True, "resizeOption": 0, "resizeSamplingRate": 1.34, "resizeDim": 0, "resizeFactor": 0.5},
+         {"resize": "sampling-rate", "pixel_size": 1.34, "scaled_size": None, "window": "none"}),
+        ("XmippProtCropResizeVolumes", {"doResize": False, "resizeSamplingRate": 1.0, "doWindow": True, "windowOperation": 1, "windowSize": 128},
+         {"resize": "none", "pixel_size": None, "window": "box", "window_size": 128}),
+        ("XmippProtCropResizeVolumes", {"doResize": True, "resizeOption": 3, "resizeLevel": -1, "doWindow": True, "windowOperation": 0, "cropSize": 8},
+         {"resize": "pyramid", "level": -1, "window": "crop", "crop_size": 8}),
+        ("ProtRelionResizeVolume", {"doRescale": False, "rescaleSamplingRate": 1.0, "doResize": True, "resizeSize": 256},
+         {"resize": "none", "pixel_size": None, "window": "box", "window_size": 256}),
+    ],
+)  # fmt: skip
+def test_of_a_form_that_resizes_maps_what_is_switched_on_counts(tmp_path, kind, form, meant):
+    flow = [
+        {"object.className": "ProtImportVolumes", "object.id": "3", "filesPath": "/old/map.mrc"},
+        {"object.className": kind, "object.id": "9", "inputVolumes": "3.outputVolume", **form},
+    ]
+    (tmp_path / "flow.json").write_text(json.dumps(flow))
+    project = create_project(tmp_path / "project")
+    project.import_workflow(tmp_path / "flow.json")
+    parameters = by_step(project)["9"].parameters
+    assert {name: parameters[name] for name in meant} == meant
+
+
 def test_coordinates_are_cleaned_on_the_micrographs_they_were_picked_on(tmp_path):
     screen = {"object.className": "XmippProtDeepMicrographScreen", "inputCoordinates": "7.outputCoordinates", "threshold": 0.8}
     flow = [

@@ -31,7 +31,7 @@ def pair(phantom, rng, noise, mirror=False):
     return *maps, rotation.T, -rotation.T @ shift
 
 
-@pytest.mark.parametrize("trial", [0, 3, 16, 19])
+@pytest.mark.parametrize("trial", [0, 3, 16])
 def test_random_rotation_shift_and_hand_are_found(trial):
     rng = np.random.default_rng(trial)
     mirror = bool(trial % 2)

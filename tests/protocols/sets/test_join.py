@@ -3,7 +3,10 @@
 import polars as pl
 import pytest
 
-from cryoloom.data import Movies, Volume
+from cryoloom.data import Movies, OneSet, Volume
+from cryoloom.formats.mrc import write_mrc
+from cryoloom.numerics.simulate.phantom import p80
+from cryoloom.numerics.simulate.projection import density
 from cryoloom.protocols.sets.join import Join
 from cryoloom.tables.storage import TableRef
 
@@ -146,6 +149,7 @@ def test_pickings_of_other_micrographs_need_no_new_ids(picks, hints, job):
 
 def test_maps_of_two_runs(stored, job, hints, tmp_path):
     def volume(path, box=64):
+        write_mrc(tmp_path / path, density(p80() if path == "a.mrc" else p80().mirrored(), 40, 5.6), 2.0, volume=True)
         rows = pl.DataFrame({"id": [1], "volume_path": [path], "box_size": [box]})
         return stored(Volume(rows, tmp_path, meta={"pixel_size": 2.0, "resolution": 7.0 if path == "a.mrc" else 9.0}))
 
@@ -153,6 +157,11 @@ def test_maps_of_two_runs(stored, job, hints, tmp_path):
     out = protocol.run(job).volume
     assert hints(protocol) == "" and out.items["id"].to_list() == [1, 2] and out.items["volume_path"].to_list() == ["a.mrc", "b.mrc"]
     assert out.meta["pixel_size"] == 2.0 and "resolution" not in out.meta
+    (pair,) = out.meta["pairs"]
+    assert pair["mirrored"] and pair["correlation"] > 0.99 > pair["other_hand"]
+    assert "The mirror image of map 2 fits map 1 better" in job.warnings[0] and "volumes.flip_hand" in job.warnings[0]
+    assert protocol.summary(OneSet.of(out))["opposite hands"] == "1 and 2"
+    assert [panel.title for panel in protocol.report(OneSet.of(out))] == ["Sets joined", "Maps", "How alike the maps are"]
     assert "set 1 64 px of 2 Å; set 2 32 px of 2 Å" in hints(Join(items=(volume("a.mrc"), volume("b.mrc", 32)), sizes="any"))
 
 

@@ -216,6 +216,20 @@ def _resized(step: Step) -> None:
         step.parameters["resize"] = way
 
 
+def _resized_map(step: Step, whole: Conversion) -> None:
+    """Read two switches, to resize and to change the box: only the value that is chosen counts of the many that a form keeps."""
+    relion = step.kind == "ProtRelionResizeVolume"
+    scaled, boxed = (is_on(step.record.get(name)) for name in (("doRescale", "doResize") if relion else ("doResize", "doWindow")))
+    step.used |= {"doResize", "doWindow", "doRescale"} & step.record.keys()
+    way = step.parameters.get("resize", "sampling-rate") if scaled else "none"
+    window = {"crop": "crop", "0": "crop"}.get(str(step.record.get("windowOperation", 1)), "box") if boxed else "none"
+    values = {"sampling-rate": "pixel_size", "dimension": "scaled_size", "factor": "factor", "pyramid": "level"}
+    values |= {"box": "window_size", "crop": "crop_size"}
+    for other in values.keys() - {way, window}:
+        step.parameters.pop(values[other], None)
+    step.parameters |= {"resize": way, "window": window}
+
+
 def _relion_extract(step: Step, whole: Conversion) -> None:
     """Read the box, in px of the micrographs, and what it is scaled to."""
     if "boxSize" in step.pointers:
@@ -327,6 +341,7 @@ BY_PROTOCOL: Mapping[str, Callable[[Step, Conversion], None]] = {
     "ctf.refine": _band,
     "ctf.consensus": _screening,
     "particles.extract": _extract,
+    "volumes.resize": _resized_map,
     "pick.learned": _where_missing("xmippParticlePicking"),
     "pick.clean": _where_missing("inputCoordinates"),
 }

@@ -156,7 +156,8 @@ class Join(
             return {}
         told: dict[str, Any] = {"joined": len(whole), "from": " + ".join(str(len(each)) for each in self.items)}
         told["in several sets"] = whole.meta["repeated"]
-        told["optics groups"] = len(whole.optics)
+        if whole.optics:
+            told["optics groups"] = len(whole.optics)
         if pairs := whole.meta.get("pairs"):
             alike = [each["correlation"] for each in pairs]
             told["correlation of the maps"] = f"{min(alike):.2f} to {max(alike):.2f}" if len(alike) > 1 else f"{alike[0]:.2f}"

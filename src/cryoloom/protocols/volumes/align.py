@@ -13,6 +13,8 @@ from cryoloom.units import Angstrom
 
 UNLIKE = 0.5
 """Correlation below which two maps are hardly the same particle."""
+LISTED = 8
+"""Maps whose figures the summary tells."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Align(
     def summary(self, out: Aligned) -> Mapping[str, Any]:
         items, finest = out.volume.items, out.volume.meta["low_pass"]
         alike = items["map_correlation"]
-        told: dict[str, Any] = {"maps": len(items), f"correlation to {finest:.3g} Å": f"{alike.min():.3f} to {alike.max():.3f}"}
+        told: dict[str, Any] = {"maps": len(items), f"correlation to {finest:.3g} Å": " ".join(f"{each:.3f}" for each in alike[:LISTED])}
         if self.hand:
             told["mirrored"] = ", ".join(f"map {row['id']}" for row in items.iter_rows(named=True) if row["mirrored"]) or "none"
         return told

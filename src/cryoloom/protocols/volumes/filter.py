@@ -133,7 +133,7 @@ class Filter(
         marks = {f"{limit:g} Å": 1 / limit for limit in (self._low, self._high) if limit}
         return [
             map_panel("Before", [each.data for each in before], labels),
-            map_panel("After", [each.data for each in after], labels, f"{self._said.capitalize()}."),
+            map_panel("After", [each.data for each in after], labels, f"{self._said[0].upper()}{self._said[1:]}."),
             LinePlot(
                 title="Filter", series=[Series("filter", frequency, self._curve(len(one.data), one.pixel_size).tolist())], marks=marks,
                 x_label="resolution (Å)", y_label="factor", resolution_axis=True, caption="By what the amplitudes were multiplied.",

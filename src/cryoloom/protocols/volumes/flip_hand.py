@@ -25,7 +25,6 @@ class FlipHand(
     Protocol,
     id="volumes.flip_hand",
     outputs=Flipped,
-    aliases=("ProtRelionFlipHand",),
 ):
     """Replace maps by their other hand, mirrored along z about the centre, with half maps and, if given, the particles' poses.
 

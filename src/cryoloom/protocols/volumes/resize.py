@@ -60,7 +60,7 @@ class Resize(
         help="Of the new map, exact to a ten-thousandth. Detail finer than twice of it is lost.",
     )  # fmt: skip
     scaled_size: Pixels | None = Param(
-        "Box over the same extent", None, ge=LEAST, le=2000, when="resize=dimension", aliases=("resizeDim", "resizeSize"),
+        "Box over the same extent", None, ge=LEAST, le=2000, when="resize=dimension", aliases=("resizeDim",),
         help="Pixels that the map is made of; its pixel size follows. Detail finer than two of them is lost.",
     )  # fmt: skip
     factor: float = Param(
@@ -81,7 +81,7 @@ class Resize(
         help="To a box of so many pixels, or by taking pixels off each border. The pixel size stays; a box too small cuts the particle.",
     )  # fmt: skip
     window_size: Pixels | None = Param(
-        "New box", None, ge=LEAST, le=2000, when="window=box", aliases=("windowSize",),
+        "New box", None, ge=LEAST, le=2000, when="window=box", aliases=("windowSize", "resizeSize"),
         help="Pixels, smaller or larger than now; new voxels take the mean of the old rim, 0 in masks. Too small cuts the particle.",
     )  # fmt: skip
     crop_size: int = Param(
@@ -260,5 +260,5 @@ class Resize(
             curves.append(Series(label, frequency.tolist(), np.log10(amplitude * each.pixel_size**3 + TINY).tolist()))
         return LinePlot(
             title="Amplitude by resolution", series=curves, x_label="resolution (Å)", y_label="log₁₀ of the mean amplitude", resolution_axis=True,
-            caption="The two lie on each other up to the coarser of the two samplings, where the new map ends.",
+            caption="The two lie on each other up to the coarser of the two samplings; beyond it only the corners of its transform are left.",
         )  # fmt: skip

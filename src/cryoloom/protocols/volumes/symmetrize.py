@@ -27,7 +27,7 @@ class Symmetrize(
     Protocol,
     id="volumes.symmetrize",
     outputs=Symmetrized,
-    aliases=("ProtRelionSymmetrizeVolume", "XmippProtSymmetrizeVolume"),
+    aliases=("ProtRelionSymmetrizeVolume",),
 ):
     """Lay maps on the axes of a point group, if they do not lie there, and take the mean of their copies turned by it.
 
