@@ -76,7 +76,7 @@ def test_candidates_are_ranked_laid_on_the_best_and_the_wrong_one_named(ranked, 
     assert matrix.shape == (4, 4) and matrix[0, 1] > 0.9 > matrix[0, 3]
     said = "\n".join(job.warnings)
     assert "ball is a bad first map" in said and "a blob" in said
-    assert "Candidate 4 cannot be judged" in said and "constant or holds values that are not finite" in said
+    assert "broken cannot be judged" in said and "constant or holds values that are not finite" in said
     assert "28 voxels at 8 Å is resampled to 32 at 7 Å" in said and "No candidate is good" not in said
 
 

@@ -62,7 +62,7 @@ class VolumeConsensus(Protocol, id="initial.consensus", outputs=Ranked, cite=("1
     )  # fmt: skip
     classes: Classes2D = Input(
         "Class averages", aliases=("inputClasses", "inputAverages"),
-        help="Of good classes, from as many sides as there are; select them first. Junk among them is tolerated up to a fifth.",
+        help="Of good classes, from as many sides as there are; select them first. A few of junk are tolerated.",
     )  # fmt: skip
     mask_diameter: MaskDiameter
     particles: Particles | None = Input(
@@ -109,15 +109,14 @@ class VolumeConsensus(Protocol, id="initial.consensus", outputs=Ranked, cite=("1
         some = self.particles
         if some is not None:
             rows = some.enabled()
-            step = max(1, rows.height // self.sample)
-            kept = rows["id"].gather_every(step)[: self.sample]
-            some = some.select(kept)
+            some = some.select(rows["id"].gather_every(max(1, rows.height // self.sample)).head(self.sample))
         alone = self.model_copy(update={"classes": chosen, "particles": some})
         alone._averages()  # what is wrong with them is no fault of a map
         candidates = self._candidates()
         judged = job.map(alone.judge, Dataset(candidates, job.root), name="judged")
+        names = dict(candidates.select("id", "name").iter_rows())
         for number, reason in judged.failed.items():
-            job.warn(f"Candidate {number} cannot be judged and is left out: {reason}")
+            job.warn(f"{names[number]} cannot be judged and is left out: {reason}")
         table = candidates.join(judged.rows, on="id")
         for text in table["resampled"].to_list():
             if text:
@@ -126,7 +125,9 @@ class VolumeConsensus(Protocol, id="initial.consensus", outputs=Ranked, cite=("1
         best = table.row(0, named=True)
         pairs = table.with_columns(best_set=pl.lit(best["set"]), best_path=pl.lit(best["source_path"]))
         laid = job.map(alone.lay, Dataset(pairs, job.root), name="aligned")
-        table = table.join(laid.rows, on="id", maintain_order="left").sort("rank")
+        for number, reason in laid.failed.items():
+            job.warn(f"{names[number]} cannot be laid on the best and is left out: {reason}")
+        table = table.join(laid.rows, on="id").sort("rank")
         self._warn(job, table)
         return self._outputs(job, chosen, table)
 
@@ -142,11 +143,9 @@ class VolumeConsensus(Protocol, id="initial.consensus", outputs=Ranked, cite=("1
         """Return one row a map: ``set``, from 0, ``source_path`` and ``name``."""
         parts = []
         for number, each in enumerate(self.volumes):
-            rows = each.items.with_row_index("row")
-            parts.append(
-                rows.select(set=pl.lit(number), source_path="volume_path", enabled=pl.col("enabled") if "enabled" in rows.columns else True)
-            )
-        table = pl.concat(parts).filter("enabled").drop("enabled")
+            rows = each.items.filter("enabled") if "enabled" in each.items.columns else each.items
+            parts.append(rows.select(set=pl.lit(number), source_path="volume_path"))
+        table = pl.concat(parts)
         names = pl.Series("name", [_name(path) for path in table["source_path"]], dtype=pl.String)
         table = table.with_columns(names, id=pl.int_range(1, table.height + 1, dtype=pl.Int64))
         again = pl.int_range(1, pl.len() + 1).over("name")
