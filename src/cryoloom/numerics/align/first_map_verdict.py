@@ -76,7 +76,7 @@ def _kind(found: Explanation, volume: Map, pixel_size: float, radius: float, sym
     def has(group: PointGroup) -> bool:
         return agreement(volume, pixel_size, radius, group) > SYMMETRIC
 
-    # Every group has its first axis on z, without one of these none is tried.
+    # Every group that is likely has an axis of one of these folds on z: without any, none is tried.
     if any(has(point_group(f"C{fold}")) for fold in range(2, 8)):
         largest = max(filter(has, groups), key=lambda group: group.order, default=None)
         if largest is not None:
