@@ -24,6 +24,7 @@ from cryoloom.numerics.geometry.symmetry import PointGroup, point_group
 from cryoloom.numerics.masks.soft import cosine_edge, spherical_mask
 from cryoloom.numerics.reconstruct.grids import reference_grid, working_box
 from cryoloom.numerics.reconstruct.hand import mirrored_map
+from cryoloom.numerics.reconstruct.kernels import PAD
 from cryoloom.numerics.reconstruct.symmetry import spline_of, turned_map
 
 Map = NDArray[np.float32]
@@ -392,7 +393,7 @@ def _at(grid, x, y, z):
 @njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
 def turned(grid, lattice, rotations, out):
     """Write the transforms of a map turned by `rotations` ``(n, 3, 3)`` at the frequencies of `lattice` into `out` ``(≥ n, K)``."""
-    pad = np.float32(2)
+    pad = np.float32(PAD)
     for n in range(rotations.shape[0]):
         a = rotations[n]
         for p in range(lattice.shape[0]):
@@ -411,7 +412,7 @@ def score(grid, lattice, terms, squares, rotations, shift, out, slope):
     `slope` ``(3,)`` becomes the first one's slope in the shift. The division takes out what interpolation does: where a rotation carries the grid onto
     itself nothing is interpolated, and the map that was corrected for it would look the stronger.
     """
-    pad = np.float32(2)
+    pad = np.float32(PAD)
     slope[:] = 0.0
     for n in range(rotations.shape[0]):
         a = rotations[n].astype(np.float32)

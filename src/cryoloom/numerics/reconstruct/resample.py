@@ -13,11 +13,6 @@ TOLERANCE = 1e-4
 """Relative error of scale that is accepted: a tenth of a voxel over a box of a thousand."""
 
 
-def even_box(size: float) -> int:
-    """Return the even number nearest to `size`, at least 2."""
-    return max(2, 2 * round(size / 2))
-
-
 def rim_mean(volume: Map) -> float:
     """Return the mean of the outermost voxels of a map ``(d, d, d)``: what lies around it."""
     inner = volume[1:-1, 1:-1, 1:-1]

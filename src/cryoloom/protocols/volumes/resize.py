@@ -177,8 +177,6 @@ class Resize(
         first = stored_map(self.volume, rows_of(self.volume)[0])
         scaled, new, size = self.grids(len(first.data), first.pixel_size)
         self._demand_memory(max(scaled, new))
-        if size < 0.45 * first.pixel_size:
-            job.warn(f"Pixels of {size:.4g} Å hold no more detail than those of {first.pixel_size:.4g} Å that the map was made with.")
 
         def change(old: StoredMap) -> Any:
             if len(old.data) != len(first.data):
