@@ -82,6 +82,13 @@ def test_a_map_from_averages_alone(averages, checkpoint_job, symmetry):
     assert all(panel.html() for panel in Significant.report(None, out))
 
 
+@pytest.mark.slow
+def test_a_wrong_group_is_warned_of(averages, checkpoint_job):
+    job = checkpoint_job()
+    Significant(averages=averages(symmetry="D2").classes, symmetry="C3", **QUICK | {"starts": 2}).run(job)
+    assert any("C3 is not supported" in warning for warning in job.warnings)
+
+
 def test_particles_are_taken_with_their_phases_right(simulated, checkpoint_job):
     data = simulated(count=30, box=32, pixel_size=7.0, snr=2.0)
     out = Significant(averages=data.particles, **TINY).run(checkpoint_job())

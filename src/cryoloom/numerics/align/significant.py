@@ -20,7 +20,7 @@ from cryoloom.numerics.align.significance import Criteria, weights
 from cryoloom.numerics.geometry.coverage import fibonacci_directions
 from cryoloom.numerics.geometry.euler import euler_to_matrix, random_rotations
 from cryoloom.numerics.geometry.sphere import disc_lattice
-from cryoloom.numerics.geometry.symmetry import PointGroup
+from cryoloom.numerics.geometry.symmetry import C1, PointGroup
 from cryoloom.numerics.masks.soft import radius_from_centre, spherical_mask
 from cryoloom.numerics.parallel import blocks, ordered
 from cryoloom.numerics.reconstruct.grids import Map, reference_grid, with_mates, working_box
@@ -164,10 +164,10 @@ class Plan:
         return self.plane.of_images(cut / np.sqrt((cut**2).sum(axis=(1, 2), keepdims=True)).clip(1e-30))
 
 
-def scout(plan: Plan, number: int) -> Plan:
-    """Return the plan of the short search from the random beginning of a number."""
+def scout(plan: Plan, number: int, *, free: bool = False) -> Plan:
+    """Return the plan of the short search from the random beginning of a number, `free` of symmetry."""
     step = min(SCOUT_STEP * plan.schedule.step, 15.0)
-    return replace(plan, seed=plan.seed + SEEDS * (number + 1), schedule=replace(SCOUT, step=step))
+    return replace(plan, seed=plan.seed + SEEDS * (number + 1), schedule=replace(SCOUT, step=step), group=C1 if free else plan.group)
 
 
 def begin(plan: Plan, start: Map | None = None) -> State:

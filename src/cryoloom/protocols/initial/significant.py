@@ -25,6 +25,8 @@ UNDISCRIMINATING = 0.02
 """Difference of correlations, of the best direction and the median one or of one's own view and another's, below which nothing was told apart."""
 FAINT = 0.6
 """Mean correlation with the likest views, below which averages may be noise: of 40 noise images and their map it is 0.44."""
+UNSUPPORTED = 0.015
+"""Mean correlation that a map of a wrong group loses beside a short search without symmetry: 0.005 with the true one, 0.02 to 0.05 with others."""
 SHOWN = 30
 """Averages in the montage."""
 
@@ -187,6 +189,13 @@ class Significant(
         last = found["history"][-1]
         if (why := self._undiscriminating(last, significant.likeness(plan))) is not None:
             job.warn(f"No discriminating directions: {why}. The map means little.")
+        if plan.group.order > 1 and not self.as_published:
+            free = self._search(job, significant.scout(plan, 0, free=True), "free")["history"][-1]["correlation"]
+            if free - last["correlation"] > UNSUPPORTED:
+                job.warn(
+                    f"Symmetry {plan.group.name} is not supported by this map: without it, the averages are likelier views of theirs (mean correlation "
+                    f"{free:.3f} beside {last['correlation']:.3f}). The group is wrong, or no start found the map: try C1, another group, or more starts."
+                )
         if (missing := len(plan.images) - last["images"]) > 0:
             job.warn(f"{missing} averages are significantly like no view, and are not in the map.")
         return self._outputs(job, loaded, plan, found, reached)
