@@ -225,6 +225,7 @@ def begin(plan: Plan, maps: Maps) -> State:
         "velocities": np.zeros_like(placed),
         "bests": placed,
         "best_iterations": np.zeros(len(placed), np.int64),
+        "best_fsc": np.zeros((len(placed), plan.projecting.band + 1)),
         "common": placed[lead],
         "noise": noise,
         "history": [_record(scores, scores, scores[lead], correlations(placed, plan.solvent))],
@@ -286,6 +287,7 @@ def iterate(plan: Plan, state: State, tell: Tell = lambda part, message: None) -
         "velocities": velocities,
         "bests": bests,
         "best_iterations": np.where(better, number, state["best_iterations"]),
+        "best_fsc": np.where(better[:, None], [one.fsc for one in rebuilt], state["best_fsc"]),
         "common": common,
         "noise": residual_noise(noise, best.residual, best.counts, plan.projecting.images.coverage),
         "history": [*state["history"], record],
@@ -300,7 +302,8 @@ def consensus(plan: Plan, state: State) -> State:
     Returns
     -------
     dict
-        ``halves`` ``(2, b, b, b)`` of the result and their ``fsc``; ``within``, which bests are in it; ``scores`` of each best and of the result last,
+        ``halves`` ``(2, b, b, b)`` of the result; ``fsc`` of the best member's, before they were filtered and made positive; ``within``, which
+        bests are in it; ``scores`` of each best and of the result last,
         ``(k + 1, images)``; and what `settle` goes on from.
     """
     bests = state["bests"]
@@ -321,7 +324,7 @@ def consensus(plan: Plan, state: State) -> State:
         reached, within = _by_pool(plan, mean, state["noise"]), list(range(len(bests)))
     return {
         "halves": mean,
-        "fsc": fourier_shell_correlation(*mean)[: plan.projecting.band + 1],
+        "fsc": state["best_fsc"][first],
         "within": [member in within for member in range(len(bests))],
         "scores": np.stack([*scores, reached]),
         "noise": state["noise"],
