@@ -66,12 +66,20 @@ def test_edits_last_and_are_undone_one_by_one(opened):
     again.undo()
     again.undo()
     assert places(opened(), 1) == [(100.0, 120.0)]
+    again.redo()
+    assert places(opened(), 1) == [(100.0, 120.0), (300.0, 300.0), (400.0, 100.0)] and again.can_redo
+    again.undo()
     assert again.add(1, 5.0, 5.0) > first + 2, "numbers are not used twice"
     again.undo()
     again.undo()
     assert again.next() == 1 and again.micrographs()["state"][0] == "available"
     with pytest.raises(WrongUse, match="no edit that could be taken back"):
         again.undo()
+    again.redo()
+    again.redo()
+    with pytest.raises(WrongUse, match="No edit has been taken back"):
+        again.redo()
+    assert places(again, 1) == [(100.0, 120.0), (5.0, 5.0)], "what was done by hand ended the others"
 
 
 def test_a_torn_last_line_of_the_journal_costs_that_edit_alone(opened, tmp_path):

@@ -11,8 +11,9 @@ from planted import ball, publish, written
 from playwright.sync_api import expect
 
 from cryoloom.app.session import open_project
-from cryoloom.data import Classes2D, Volume
+from cryoloom.data import FSC, Classes2D, Particles, Volume
 from cryoloom.formats.stack import write_stack
+from cryoloom.spec import Failure
 
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
 RUN = """async () => {
@@ -39,6 +40,10 @@ PAGES = {
     "surface": ("/p/tiny/analyze/r004/volume/surface", "css:canvas"),
     "slices": ("/p/tiny/analyze/r004/volume/slices", "css:canvas, img"),
     "gallery": ("/p/tiny/analyze/r005/classes2d/gallery", "tab:Gallery"),
+    "two maps": ("/p/tiny/analyze/r004/volume/compare?with=r004.volume", "css:canvas, img"),
+    "curves": ("/p/tiny/analyze/r006/fsc/fsc", "css:canvas"),
+    "views": ("/p/tiny/analyze/r007/particles/orientations", "css:canvas"),
+    "picker": ("/p/tiny/pick/r008?m=1", "css:.image-canvas[data-binning]"),
     "compare": ("/p/tiny/compare/r002/r003", "css:h1"),
 }
 """Address of each page, and what is there once it shows itself."""
@@ -56,6 +61,13 @@ def projects(projects, tmp_path_factory):
     rows = pl.DataFrame({"id": range(1, 13), "stack_index": range(12), "count": range(12)})
     rows = rows.with_columns(class_id="id", stack_path=pl.lit("data/averages.mrcs"), estimated_resolution=pl.lit(10.0))
     publish(project, Classes2D(rows, project.root), "classify2d.em")
+    curve = pl.DataFrame({"id": range(20), "shell": range(20), "frequency": np.arange(20) / 60, "fsc": np.linspace(1, -0.05, 20)})
+    publish(project, FSC(curve, project.root, meta={"resolution": 3.5}), "postprocess.sharpen")
+    rows = pl.DataFrame({"id": range(1, 41), "stack_index": range(40), "rot": np.linspace(-180, 180, 40), "tilt": np.linspace(5, 175, 40)})
+    rows = rows.with_columns(micrograph_id=1, optics_group=1, stack_path=pl.lit("p.mrcs"))
+    publish(project, Particles(rows, project.root, optics=[{"optics_group": 1, "pixel_size": 1.5}]), "refine.auto")
+    with pytest.raises(Failure, match="needs-you"):
+        project.run("pick.manual", micrographs=project.output("r002.micrographs"), diameter=150.0, threads=1)
     return folder
 
 

@@ -75,8 +75,10 @@ def test_edits_move_the_revision_on_and_are_undone(client, project):
     assert back["micrograph"] == 1 and client.get(f"{BASE}/sheets/1").json()["region"] is None
     client.post(f"{BASE}/undo", json={"revision": 5})
     assert sorted(places(client)) == [[110.25, 121], [300, 300], [310.5, 310]]
+    assert client.post(f"{BASE}/redo", json={"revision": 6}).json()["can_redo"] and len(places(client)) == 2
+    client.post(f"{BASE}/undo", json={"revision": 7})
     with TestClient(make_app(project.root.parent)) as again:  # a server that was started anew
-        assert again.get(f"{BASE}/revision").json() == {"revision": 6, "learning": False} and places(again) == places(client)
+        assert again.get(f"{BASE}/revision").json() == {"revision": 8, "learning": False} and places(again) == places(client)
 
 
 def test_an_edit_at_an_old_revision_does_nothing_and_tells_what_there_is(client):

@@ -5,6 +5,8 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
+from cryoloom.app import demo
+from cryoloom.app.process import Plan
 from cryoloom.app.session import open_project
 from cryoloom.server.app import make_app
 
@@ -130,3 +132,21 @@ def test_a_served_project_is_the_only_one(toys):
     alone = TestClient(make_app(toys.root))
     assert [each["folder"] for each in alone.get("/api/projects").json()] == ["toys"]
     problem(alone.post("/api/projects", json={"name": "more"}), 422, "one-project")
+
+
+def test_the_demo_begins_once(client, toys, monkeypatch):
+    begun = []
+    monkeypatch.setattr(demo, "PRESET", "tiny")
+    monkeypatch.setattr(demo, "start", begun.append)
+    folder = toys.root.parent / "demo"
+    assert client.put("/api/projects/demo").json()["folder"] == "demo"
+    assert begun == [folder]
+    plan = Plan.read(open_project(folder))
+    open_project(folder).run("import.movies", **plan.importing, threads=1)
+    assert client.put("/api/projects/demo").json()["states"] == {"finished": 1} and len(begun) == 1
+
+
+def test_a_demo_that_cannot_be_simulated_can_be_tried_again(client, monkeypatch):
+    monkeypatch.setattr(demo, "SIMULATION", ("-c", "import sys; sys.exit('no room')"))
+    for _ in range(2):
+        assert "no room" in problem(client.put("/api/projects/demo"), 409, "no-demo")["message"]

@@ -117,6 +117,11 @@ class PickingSession:
         return self._edits.last is not None
 
     @property
+    def can_redo(self) -> bool:
+        """Return whether there is an edit that could be made again."""
+        return self._edits.undone is not None
+
+    @property
     def trained(self) -> bool:
         """Return whether a model has been asked for."""
         return self._edits.trained
@@ -272,11 +277,23 @@ class PickingSession:
             undone = self._edits.last
             if undone is None:
                 raise WrongUse("nothing-to-undo", "There is no edit that could be taken back.")
-            before = self.diameter
-            self._edits.write("undo")
-            if self.diameter != before:
-                self._model = None
+            self._turn("undo")
         return undone.get("micrograph")
+
+    def redo(self) -> int | None:
+        """Make the edit again that was taken back last, and return as `undo` does; raises `WrongUse` where there is none."""
+        with self._editing:
+            again = self._edits.undone
+            if again is None:
+                raise WrongUse("nothing-to-redo", "No edit has been taken back since the last one by hand.")
+            self._turn("redo")
+        return again.get("micrograph")
+
+    def _turn(self, do: str) -> None:
+        before = self.diameter
+        self._edits.write(do)
+        if self.diameter != before:
+            self._model = None
 
     # -- learning ------------------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ class Edits:
         edit = {"do": do, **about}
         append_line(self._path, edit)
         self._edits.append(edit)
-        if do == "undo":
+        if do in ("undo", "redo"):
             self.marks = _replayed(self._start, self._edits)
         else:
             _DEEDS[do](self.marks, edit)
@@ -58,7 +58,14 @@ class Edits:
     @property
     def last(self) -> Edit | None:
         """Return the edit that would be undone; None: there is none."""
-        return next((edit for edit in reversed(_standing(self._edits)) if edit["do"] not in _LASTING), None)
+        standing, _ = _history(self._edits)
+        return next((edit for edit in reversed(standing) if edit["do"] not in _LASTING), None)
+
+    @property
+    def undone(self) -> Edit | None:
+        """Return the edit that would be made again; None: there is none."""
+        _, undone = _history(self._edits)
+        return undone[-1] if undone else None
 
     @property
     def trained(self) -> bool:
@@ -66,22 +73,29 @@ class Edits:
         return any(edit["do"] == "train" for edit in self._edits)
 
 
-def _standing(edits: Iterable[Edit]) -> list[Edit]:
-    """Return the edits that have not been undone."""
-    stack: list[Edit] = []
+def _history(edits: Iterable[Edit]) -> tuple[list[Edit], list[Edit]]:
+    """Return the edits that stand, and those that were undone and nothing has been done by hand since."""
+    standing: list[Edit] = []
+    undone: list[Edit] = []
     for edit in edits:
-        if edit["do"] != "undo":
-            stack.append(edit)
-            continue
-        place = next((place for place in reversed(range(len(stack))) if stack[place]["do"] not in _LASTING), None)
-        if place is not None:
-            del stack[place]
-    return stack
+        if edit["do"] == "undo":
+            place = next((place for place in reversed(range(len(standing))) if standing[place]["do"] not in _LASTING), None)
+            if place is not None:
+                undone.append(standing.pop(place))
+        elif edit["do"] == "redo":
+            if undone:
+                standing.append(undone.pop())
+        else:
+            standing.append(edit)
+            if edit["do"] not in _LASTING:
+                undone.clear()
+    return standing, undone
 
 
 def _replayed(start: Marks, edits: Iterable[Edit]) -> Marks:
     marks = copy.deepcopy(start)
-    for edit in _standing(edits):
+    standing, _ = _history(edits)
+    for edit in standing:
         _DEEDS[edit["do"]](marks, edit)
     return marks
 

@@ -149,23 +149,12 @@ def demo(
 
     Example: cryoloom demo my-demo
     """
-    from cryoloom.app.process import Plan
+    from cryoloom.app.demo import PRESET, plan_of
 
     data = directory / "data"
     if not (data / "acquisition.json").exists():
-        _simulate(data, "demo", seed, {}, threads, silent=as_json)
-    acquisition = json.loads((data / "acquisition.json").read_text(encoding="utf-8"))
-    plan = Plan(
-        movies=(os.path.abspath(data / "movies" / "*"),),
-        pixel_size=acquisition["pixel_size"],
-        voltage=acquisition["voltage"],
-        cs=acquisition["cs"],
-        amplitude_contrast=acquisition["amplitude_contrast"],
-        diameter=acquisition["diameter"],
-        gain=_absolute(data / acquisition["gain"] if acquisition["gain"] else None),
-        dose_per_frame=acquisition["dose_per_frame"],
-    )
-    carry_out(directory / "project", plan, threads, target, nodes, as_json)
+        _simulate(data, PRESET, seed, {}, threads, silent=as_json)
+    carry_out(directory / "project", plan_of(data), threads, target, nodes, as_json)
 
 
 def simulate(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from cryoloom.app.demo import begin
 from cryoloom.app.outputs import OutputRef
 from cryoloom.app.runs import Run
 from cryoloom.app.session import Project, create_project, open_project
@@ -65,6 +66,10 @@ class Workplace:
             ``bad-name``; ``one-project``: this server shows one project only; `create_project` has more.
         """
         return create_project(self._free(name))
+
+    def demo(self) -> Project:
+        """Return the demo project, made and begun if it is not there; raises as `create` and `cryoloom.app.demo.begin`."""
+        return begin(self._free("demo"))
 
     def copy(self, project: Project, name: str) -> Project:
         """Copy a project to a folder beside it; raises as `create`."""

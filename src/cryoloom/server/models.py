@@ -325,6 +325,7 @@ class Picking(BaseModel):
     trained: bool
     estimates: PickingEstimates | None
     can_undo: bool
+    can_redo: bool
     learning: bool
     count: int
     next: int | None
@@ -355,6 +356,7 @@ class Picked(BaseModel):
     numbers: list[int] = []
     micrograph: int | None = None
     can_undo: bool
+    can_redo: bool
     estimates: PickingEstimates | None
 
 

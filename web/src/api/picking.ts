@@ -64,6 +64,7 @@ export function usePickingActions(project: string, run: string) {
   return {
     change: useMutation({ mutationFn: (wanted: { revision: number; diameter?: number; least?: number }) => send<Picked>("PATCH", path, wanted), onSettled }),
     undo: useMutation({ mutationFn: (revision: number) => send<Picked>("POST", `${path}/undo`, { revision }), onSettled }),
+    redo: useMutation({ mutationFn: (revision: number) => send<Picked>("POST", `${path}/redo`, { revision }), onSettled }),
     train: useMutation({ mutationFn: () => send<Picked>("POST", `${path}/train`), onSettled }),
     autopick: useMutation({ mutationFn: onSheet("autopick"), onSettled }),
     accept: useMutation({ mutationFn: onSheet("accept"), onSettled }),

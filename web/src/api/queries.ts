@@ -35,6 +35,7 @@ export function useProjectActions() {
   };
   return {
     create: useMutation({ mutationFn: (name: string) => send<ProjectBrief>("POST", "projects", { name }), onSuccess }),
+    demo: useMutation({ mutationFn: () => send<ProjectBrief>("PUT", "projects/demo"), onSuccess }),
     change: useMutation({
       mutationFn: ({ project, ...change }: { project: string } & Partial<ProjectChange>) =>
         send<ProjectBrief>("PATCH", at.project(project), change),

@@ -622,6 +622,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/runs/{run}/picking/redo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Redo
+         * @description Make the edit again that was taken back last; the answer names the micrograph it was made on.
+         */
+        post: operations["redo_api_projects__project__runs__run__picking_redo_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/runs/{run}/picking/sheets/{micrograph}": {
         parameters: {
             query?: never;
@@ -824,6 +844,26 @@ export interface paths {
          * @description Make a project.
          */
         post: operations["create_api_projects_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/demo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Demo
+         * @description Make the demo project and start to process its simulated movies; one that is there is returned as it is.
+         */
+        put: operations["demo_api_projects_demo_put"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2362,6 +2402,8 @@ export interface components {
             micrograph?: number | null;
             /** Can Undo */
             can_undo: boolean;
+            /** Can Redo */
+            can_redo: boolean;
             estimates: components["schemas"]["PickingEstimates"] | null;
         };
         /**
@@ -2406,6 +2448,8 @@ export interface components {
             estimates: components["schemas"]["PickingEstimates"] | null;
             /** Can Undo */
             can_undo: boolean;
+            /** Can Redo */
+            can_redo: boolean;
             /** Learning */
             learning: boolean;
             /** Count */
@@ -4223,6 +4267,42 @@ export interface operations {
             };
         };
     };
+    redo_api_projects__project__runs__run__picking_redo_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["At"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Picked"];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     picks_api_projects__project__runs__run__picking_sheets__micrograph__get: {
         parameters: {
             query?: never;
@@ -4612,6 +4692,35 @@ export interface operations {
         responses: {
             /** @description Successful Response */
             201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectBrief"];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    demo_api_projects_demo_put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };

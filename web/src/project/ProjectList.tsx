@@ -22,7 +22,7 @@ type Asked = "rename" | "copy" | "notes" | "delete";
 
 export function ProjectList() {
   const { data, error, refetch } = useProjects();
-  const { create, change, copy } = useProjectActions();
+  const { create, demo, change, copy } = useProjectActions();
   const mayChange = useMayChange();
   const folder = useSession().data?.folder;
   const [search, setSearch] = useState("");
@@ -31,6 +31,7 @@ export function ProjectList() {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const shown = data?.filter((each) => words.every((word) => `${each.name} ${each.folder}`.toLowerCase().includes(word)));
   const close = () => ask(null);
+  const begin = () => demo.mutate(undefined, { onSuccess: (made) => navigate(to.project(made.folder)) });
   return (
     <div className="page">
       <TopBar />
@@ -38,6 +39,11 @@ export function ProjectList() {
         <div className="row wrap">
           <h1 className="grow">Projects</h1>
           <input className="input search" type="search" placeholder="Search projects" aria-label="Search projects" value={search} onChange={(event) => setSearch(event.target.value)} />
+          {mayChange && !data?.some((each) => each.folder === "demo") && (
+            <button type="button" className="button" disabled={demo.isPending} onClick={begin}>
+              <Icon name="play" /> Demo project
+            </button>
+          )}
           {mayChange && (
             <button type="button" className="button main" onClick={() => setMaking(true)}>
               <Icon name="plus" /> New project
@@ -46,8 +52,10 @@ export function ProjectList() {
         </div>
         {folder && <p className="soft mono">{folder}</p>}
         {error && <Failed error={error} retry={() => void refetch()} />}
+        {demo.isPending && <Loading what="the demo: its movies are being simulated, which takes half a minute" />}
+        {demo.error && <Failed error={demo.error} retry={begin} />}
         {!data && !error && <Loading what="the projects" />}
-        {data?.length === 0 && <Empty>No project yet. Make one, or run “cryoloom demo” in this folder for a worked example.</Empty>}
+        {data?.length === 0 && <Empty>No project yet. Make one, or begin with the demo: simulated movies, processed to a map while you look.</Empty>}
         {data && data.length > 0 && shown?.length === 0 && <Empty>No project is called “{search}”.</Empty>}
         <ul>
           {shown?.map((each) => (

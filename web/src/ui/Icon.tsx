@@ -6,6 +6,7 @@ const paths = {
   up: "M12 19V6M6 11l6-6 6 6",
   down: "M12 5v13M6 13l6 6 6-6",
   undo: "M8 5 4 9l4 4M4 9h10a5 5 0 0 1 0 10h-4",
+  redo: "M16 5l4 4-4 4M20 9H10a5 5 0 0 0 0 10h4",
   circle: "M12 5a7 7 0 1 1 0 14 7 7 0 0 1 0-14M12 12v.1",
   eraser: "M8 19h11M4.5 15 14 5l6 6-8 8H8z",
   lasso: "M4 6l8-2 8 5-3 9-9 2z",

@@ -52,7 +52,7 @@ def whole(picking: PickingAt) -> dict[str, Any]:
     about = [(row, session.micrograph(row["id"])) for row in rows]
     return {
         "revision": session.revision, "output": picking.output, "diameter": session.diameter, "least": session.marks.least,
-        "trained": session.trained, "estimates": session.estimates, "can_undo": session.can_undo, "learning": picking.learning,
+        "trained": session.trained, "estimates": session.estimates, "can_undo": session.can_undo, "can_redo": session.can_redo, "learning": picking.learning,
         "count": session.marks.count, "next": session.next(),
         "micrographs": [
             {**row, **{name: one[name] for name in ("width", "height", "pixel_size")}, "weighted": bool(one.get("weighted_path"))}
@@ -83,6 +83,13 @@ def undo(picking: PickingAt, wanted: At) -> dict[str, Any]:
     """Take back the last edit by hand; the answer names the micrograph it was made on."""
     with picking.session.at(wanted.revision):
         return _picked(picking, micrograph=picking.session.undo())
+
+
+@router.post("/redo", response_model=Picked)
+def redo(picking: PickingAt, wanted: At) -> dict[str, Any]:
+    """Make the edit again that was taken back last; the answer names the micrograph it was made on."""
+    with picking.session.at(wanted.revision):
+        return _picked(picking, micrograph=picking.session.redo())
 
 
 @router.get("/sheets/{micrograph}", response_model=Picks)
@@ -163,7 +170,8 @@ def save(picking: PickingAt, watch: WatchAt) -> dict[str, Any]:
 
 def _picked(picking: Shared, **about: Any) -> dict[str, Any]:
     session = picking.session
-    return {"revision": session.revision, "can_undo": session.can_undo, "estimates": session.estimates, **about}
+    about |= {"can_undo": session.can_undo, "can_redo": session.can_redo}
+    return {"revision": session.revision, "estimates": session.estimates, **about}
 
 
 def _picks(picking: Shared, micrograph: int) -> dict[str, Any]:

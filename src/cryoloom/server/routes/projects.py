@@ -53,6 +53,12 @@ def create(workplace: WorkplaceAt, wanted: NewProject) -> dict[str, Any]:
     return _brief(workplace.create(wanted.name.strip()))
 
 
+@router.put("/demo", response_model=ProjectBrief)
+def demo(workplace: WorkplaceAt) -> dict[str, Any]:
+    """Make the demo project and start to process its simulated movies; one that is there is returned as it is."""
+    return _brief(workplace.demo())
+
+
 @router.get("/{project}", response_model=ProjectBrief)
 def one(project: ProjectAt) -> dict[str, Any]:
     """Return a project."""

@@ -119,6 +119,7 @@ function Bench({ project, run, picking }: { project: string; run: string; pickin
   const autopick = (id: number) => act(() => actions.autopick.mutateAsync(id), id);
   const does = {
     undo: () => void act(() => actions.undo.mutateAsync(desk.revision)),
+    redo: () => void act(() => actions.redo.mutateAsync(desk.revision)),
     train: () => void act(() => actions.train.mutateAsync()),
     autopick: () => void autopick(micrograph),
     accept: () => void act(() => actions.accept.mutateAsync(micrograph)),
@@ -148,7 +149,7 @@ function Bench({ project, run, picking }: { project: string; run: string; pickin
     },
   };
   const onKey = usePickKeys({
-    cursor, size, hovered, image, go, setTool, undo: does.undo, diameter,
+    cursor, size, hovered, image, go, setTool, undo: does.undo, redo: does.redo, diameter,
     add: (place) => desk.edit(micrograph, { do: "add", picks: [desk.pick(place.x, place.y)] }),
     remove: (place, within) => removeNearest(desk, micrograph, place, within),
   });
@@ -172,6 +173,9 @@ function Bench({ project, run, picking }: { project: string; run: string; pickin
         <button type="button" className="button" disabled={!picking.can_undo && desk.idle} title="Ctrl+Z" onClick={does.undo}>
           <Icon name="undo" /> Undo
         </button>
+        <button type="button" className="button" disabled={!picking.can_redo} title="Ctrl+Shift+Z" onClick={does.redo}>
+          <Icon name="redo" /> Redo
+        </button>
         <button type="button" className="button main" disabled={picking.count === 0 || actions.save.isPending} onClick={() => void does.save()}>
           <Icon name="check" /> Save and finish
         </button>
@@ -185,7 +189,7 @@ function Bench({ project, run, picking }: { project: string; run: string; pickin
             <Steps name={about?.name} onStep={go} />
             {sheet && <span className="soft">{STATES[sheet.state] ?? sheet.state}</span>}
             <span className="grow" />
-            <span className="mono soft" aria-label="Place of the pointer, px">
+            <span className="mono soft" role="note" aria-label="Place of the pointer, px">
               {shownAt && onImage(shownAt, size) ? `x ${shownAt.x.toFixed(1)}  y ${shownAt.y.toFixed(1)}` : ""}
             </span>
             <strong role="status" aria-label="Picks on this micrograph">
@@ -194,7 +198,7 @@ function Bench({ project, run, picking }: { project: string; run: string; pickin
           </div>
           <ImageCanvas
             ref={image} source={source} contrast={contrast} lowpass={lowpass} overlay={overlay}
-            label={`Micrograph ${about?.name ?? ""}, ${counted(count, "pick")}. Arrows move the cursor, Enter picks, Delete removes the nearest pick, plus and minus zoom, PageUp and PageDown change the micrograph, Z undoes.`}
+            label={`Micrograph ${about?.name ?? ""}, ${counted(count, "pick")}. Arrows move the cursor, Enter picks, Delete removes the nearest pick, plus and minus zoom, PageUp and PageDown change the micrograph, Z undoes, Shift+Z redoes.`}
             onPress={(place, pointed) => {
               cursor.current = null;
               return press(bench, place, pointed);

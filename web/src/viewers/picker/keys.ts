@@ -14,6 +14,7 @@ interface Wanted {
   go: (step: number) => void;
   setTool: (tool: Tool) => void;
   undo: () => void;
+  redo: () => void;
   add: (place: Point) => void;
   remove: (place: Point, within: number) => boolean;
 }
@@ -25,17 +26,18 @@ const ARROWS: Record<string, readonly [number, number]> = { ArrowLeft: [-1, 0], 
 const TOOLS: Record<string, Tool> = { p: "pick", e: "erase", l: "lasso", r: "region" };
 
 export function usePickKeys(wanted: Wanted) {
-  const { undo } = wanted;
+  const { undo, redo } = wanted;
   useEffect(() => {
     const onKey = (event: globalThis.KeyboardEvent) => {
       const typing = event.target instanceof HTMLElement && /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
-      if (typing || event.key.toLowerCase() !== "z" || event.altKey || event.shiftKey) return;
+      if (typing || event.key.toLowerCase() !== "z" || event.altKey) return;
       event.preventDefault();
-      undo();
+      if (event.shiftKey) redo();
+      else undo();
     };
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
-  }, [undo]);
+  }, [undo, redo]);
 
   return (event: KeyboardEvent, image: Image2d): boolean => {
     if (event.ctrlKey || event.metaKey || event.altKey) return false;
