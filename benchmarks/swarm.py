@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from benchmarks.alignment.ours import project_of
 from benchmarks.alignment.sets import truth_of
 from cryoloom.app.simulation import simulate
-from cryoloom.data import Volume
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.numerics.align.maps import align_map, moved_map
 from cryoloom.numerics.filters.maps import lowpass
@@ -79,13 +78,13 @@ def main() -> None:
                 "initial.swarm", particles=project.find("particles").outputs.particles, volumes=volumes, mask_diameter=MASK_DIAMETER,
                 iterations=given.iterations, seed=trial, threads=1, again=True, **more,
             )  # fmt: skip
-
-            def of(volumes: Volume, truth=truth) -> list[float]:
-                return [worth(read_mrc(volumes.file(path)).data, truth.volume, truth.pixel_size) for path in volumes.items["volume_path"]]
-
-            before, (after,) = [worth(one, truth.volume, truth.pixel_size) for one in maps], of(done.outputs.volume)
+            before = [worth(one, truth.volume, truth.pixel_size) for one in maps]
+            members, (after,) = (
+                [worth(read_mrc(some.file(path)).data, truth.volume, truth.pixel_size) for path in some.items["volume_path"]]
+                for some in (done.outputs.members, done.outputs.volume)
+            )
             better, kept = better + (after >= 1.05 * max(before)), kept + (after >= 0.98 * max(before))
-            words = (", ".join(f"{one:.3f}" for one in some) for some in (before, of(done.outputs.members), [after]))
+            words = (", ".join(f"{one:.3f}" for one in some) for some in (before, members, [after]))
             sys.stdout.write(f"| {case}, {trial} | {' | '.join(words)} | {done.spent['cpu_seconds']:.0f} |\n")
             sys.stdout.flush()
         count = given.trials[1] - given.trials[0] + 1

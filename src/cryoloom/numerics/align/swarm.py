@@ -11,7 +11,7 @@ reference that both had. The step is preconditioned: with the sums d and w of th
 ``(2 - η) / η`` draws, and the reconstruction is filtered for as many, by what the halves agree on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -42,6 +42,10 @@ POOL = 5
 """Times the images of one evaluation that are kept for evaluations alone, a quarter of the set at most."""
 WHOLE_STEPS = 2
 """First iterations that replace the members: what they were made of is not known."""
+ROUNDS = 3
+"""Most times that a consensus is rebuilt from all images."""
+WRONG = 3.0
+"""Standard errors of its fitness by which a map falls short of the best to be called wrong."""
 
 
 @dataclass(frozen=True)
@@ -137,13 +141,6 @@ class Plan:
         """Return the plan with another mask of the members."""
         return replace(self, mask=mask)
 
-    def half_sets(self) -> Rows:
-        """Return which half every image belongs to, 0 or 1, ``(n,)``; those that only judge are in either by turns."""
-        half = np.zeros(len(self.projecting.images), np.int64)
-        half[self.parted[2]] = 1
-        half[self.parted[0][1::2]] = 1
-        return half
-
     def builders(self, iteration: int, member: int, half: int) -> Rows:
         """Draw the images that rebuild a half of a member: half of those there are at the most, and none of those of the iteration before."""
         every = self.parted[1 + half]
@@ -211,6 +208,11 @@ def laid_on_best(plan: Plan, maps: Maps) -> Laid:
     return Laid(np.stack([symmetric_map(one, group) for one in placed]), best, moves, maps[best])
 
 
+def far_worse(fitness: Sequence[float], error: Sequence[float]) -> list[int]:
+    """Return which maps, from 0, an evaluation found far worse than the best, given mean and standard error of the scores of each."""
+    return [k for k, (one, spread) in enumerate(zip(fitness, error, strict=True)) if one < max(fitness) - WRONG * spread]
+
+
 def begin(plan: Plan, maps: Maps) -> State:
     """Return the state before the first iteration, the members `maps` ``(k, b, b, b)`` judged as they are; raises what `laid_on_best` does."""
     members, scores, noise = _judged(plan, maps)
@@ -223,6 +225,7 @@ def begin(plan: Plan, maps: Maps) -> State:
         "velocities": np.zeros_like(placed),
         "bests": placed,
         "best_iterations": np.zeros(len(placed), np.int64),
+        "best_fsc": np.zeros((len(placed), plan.projecting.band + 1)),
         "common": placed[lead],
         "noise": noise,
         "history": [_record(scores, scores, scores[lead], correlations(placed, plan.solvent))],
@@ -247,20 +250,21 @@ def iterate(plan: Plan, state: State, tell: Tell = lambda part, message: None) -
     """Return the state after one more iteration; `tell` hears the part done of it and what is being done."""
     number, rules = state["iteration"] + 1, plan.rules
     rng = np.random.default_rng([plan.seed, 1, number])
-    turn, rows = random_rotations(1, rng)[0], plan.judges(rng)
+    turn, judges = random_rotations(1, rng)[0], plan.judges(rng)
     noise, count = state["noise"], len(state["positions"])
     bests, common = state["bests"], state["common"]
     rebuilt = []
     for member, halves in enumerate(state["positions"]):
         tell(0.6 * member / count, f"rebuilding volume {member + 1}")
-        rebuilt.append(_rebuilt(plan, halves, number, member, noise, turn))
+        rows = (plan.builders(number, member, 0), plan.builders(number, member, 1))
+        rebuilt.append(_rebuilt(plan, halves, rows, rules.step if number > WHOLE_STEPS else 1.0, noise, turn))
     moved = np.stack([one.halves for one in rebuilt])
     if count > 1:
         tell(0.6, "laying the volumes on each other")
         middle = moved.sum(axis=(0, 1)) if number <= WHOLE_STEPS else bests.sum(axis=(0, 1)) + common.sum(axis=0)
         moved = laid_together(moved, middle, plan.voxel, plan.projecting.group)
     tell(0.7, "judging the volumes")
-    scores = plan.scores([one.mean(axis=0) for one in [*moved, *bests, common]], rows, noise, turn)
+    scores = plan.scores([one.mean(axis=0) for one in [*moved, *bests, common]], judges, noise, turn)
     new, own, of_common = scores[:count], scores[count : 2 * count], scores[-1]
     better = (new.mean(axis=1) > own.mean(axis=1)) | (number == 1)
     bests, own = np.where(better[:, None, None, None, None], moved, bests), np.where(better[:, None], new, own)
@@ -283,89 +287,103 @@ def iterate(plan: Plan, state: State, tell: Tell = lambda part, message: None) -
         "velocities": velocities,
         "bests": bests,
         "best_iterations": np.where(better, number, state["best_iterations"]),
+        "best_fsc": np.where(better[:, None], [one.fsc for one in rebuilt], state["best_fsc"]),
         "common": common,
         "noise": residual_noise(noise, best.residual, best.counts, plan.projecting.images.coverage),
         "history": [*state["history"], record],
     }
 
 
-@dataclass(frozen=True)
-class Consensus:
-    """What a swarm agrees on.
+def consensus(plan: Plan, state: State) -> State:
+    """Return what a swarm agrees on: the mean of the members' bests, the best first, each of which stays if it makes the mean fit better.
 
-    Attributes
-    ----------
-    halves
-        ``(2, b, b, b)``.
-    within
-        Which members' bests are in it.
-    scores
-        Of each best, and of the result last, by every image of the pool, ``(k + 1, images)``.
+    The whole pool judges. The published rule takes the mean of all, and of the best of all once more.
+
+    Returns
+    -------
+    dict
+        ``halves`` ``(2, b, b, b)`` of the result; ``fsc`` of the best member's, before they were filtered and made positive; ``within``, which
+        bests are in it; ``scores`` of each best and of the result last,
+        ``(k + 1, images)``; and what `settle` goes on from.
     """
-
-    halves: Maps
-    within: list[bool]
-    scores: Array
-
-
-def consensus(plan: Plan, state: State) -> Consensus:
-    """Return the mean of the members' bests, the best first, each of which stays if it makes the mean explain the pool's images better.
-
-    The published rule takes the mean of all, and of the best of all once more.
-    """
-    turn = random_rotations(1, np.random.default_rng([plan.seed, 2]))[0]
     bests = state["bests"]
     if len(bests) > 1:
         bests = laid_together(bests, state["common"].sum(axis=0), plan.voxel, plan.projecting.group)
-
-    def scored(halves: Maps) -> Array:
-        return plan.scores([halves.mean(axis=0)], plan.parted[0], state["noise"], turn)[0]
-
-    scores = [scored(one) for one in bests]
-    if not plan.rules.weigh:
-        mean = (bests.sum(axis=0) + state["common"]) / np.float32(len(bests) + 1)
-        mean = np.stack([plan.kept(half) for half in mean])
-        return Consensus(mean, [True] * len(bests), np.stack([*scores, scored(mean)]))
+    scores = [_by_pool(plan, one, state["noise"]) for one in bests]
     first, *others = np.argsort([-one.mean() for one in scores], kind="stable").tolist()
     mean, reached, within = bests[first], scores[first], [first]
-    for member in others:
-        more = mean + (bests[member] - mean) / np.float32(len(within) + 1)
-        score = scored(more)
-        if score.mean() > reached.mean():
-            mean, reached = more, score
-            within.append(member)
-    return Consensus(mean, [member in within for member in range(len(bests))], np.stack([*scores, reached]))
+    if plan.rules.weigh:
+        for member in others:
+            more = mean + (bests[member] - mean) / np.float32(len(within) + 1)
+            score = _by_pool(plan, more, state["noise"])
+            if score.mean() > reached.mean():
+                mean, reached = more, score
+                within.append(member)
+    else:
+        mean = np.stack([plan.kept(half) for half in (bests.sum(axis=0) + state["common"]) / np.float32(len(bests) + 1)])
+        reached, within = _by_pool(plan, mean, state["noise"]), list(range(len(bests)))
+    return {
+        "halves": mean,
+        "fsc": state["best_fsc"][first],
+        "within": [member in within for member in range(len(bests))],
+        "scores": np.stack([*scores, reached]),
+        "noise": state["noise"],
+        "rotations": np.zeros((0, 3, 3)),
+        "round": 0,
+        "settled": False,
+    }
+
+
+def settle(plan: Plan, state: State, most: int) -> State:
+    """Return a consensus rebuilt from all images that build, `most` at most; it has ``settled`` when the pool no longer finds it better."""
+    number = state["round"] + 1
+    rng = np.random.default_rng([plan.seed, 4, number])
+    one, two = (np.sort(rng.permutation(rows)[: most // 2]) for rows in plan.parted[1:])
+    new = _rebuilt(plan, state["halves"], (one, two), 1.0, state["noise"], random_rotations(1, rng)[0])
+    score = _by_pool(plan, new.halves, state["noise"])
+    if score.mean() <= state["scores"][-1].mean():
+        return {**state, "round": number, "settled": True}
+    scores = np.concatenate([state["scores"][:-1], score[None]])
+    better = {"halves": new.halves, "fsc": new.fsc, "rotations": new.rotations, "scores": scores}
+    return {**state, **better, "round": number, "settled": number == ROUNDS}
+
+
+def _by_pool(plan: Plan, halves: Maps, noise: Array) -> Array:
+    """Return the scores of a member by all images that judge, always at the same grid of orientations."""
+    turn = random_rotations(1, np.random.default_rng([plan.seed, 2]))[0]
+    return plan.scores([halves.mean(axis=0)], plan.parted[0], noise, turn)[0]
 
 
 @dataclass(frozen=True)
 class _Rebuilt:
-    """A member after a step: its halves, their shell correlation, and what its images left and how well they fit (see `Expectation`)."""
+    """A member after a step: halves, their shell correlation, what its images left and how well they fit (see `Expectation`), and their rotations."""
 
     halves: Maps
     fsc: Array
     residual: Array
     counts: Array
     evidence: float
+    rotations: Array
 
 
-def _rebuilt(plan: Plan, halves: Maps, iteration: int, member: int, noise: Array, turn: Array) -> _Rebuilt:
-    """Return a member after a step of the gradient that the images drawn for it give."""
+def _rebuilt(plan: Plan, halves: Maps, rows: tuple[Rows, Rows], step: float, noise: Array, turn: Array) -> _Rebuilt:
+    """Return a member after a step of the gradient that some images of either half give."""
     projecting, band = plan.projecting, plan.projecting.band
-    step = plan.rules.step if iteration > WHOLE_STEPS else 1.0
-    sums, found = [], []
-    for half, volume in enumerate(halves):
-        rows = plan.builders(iteration, member, half)
-        found.append(projecting.aligned(volume, rows, noise, turn))
-        sums.append(_summed(plan, rows, found[-1], noise))
+    found = [projecting.aligned(volume, some, noise, turn) for volume, some in zip(halves, rows, strict=True)]
+    sums = [_summed(plan, some, one, noise) for some, one in zip(rows, found, strict=True)]
     join_low_shells(*sums, min(band, round(plan.full_box * plan.pixel_size / JOIN)))
     single = [_divided(plan, one) * plan.solvent for one in sums]
     curve = fourier_shell_correlation(*single)[: band + 1]
     ssnr = joined_ssnr(np.maximum(curve, 0.0)) * (2.0 - step) / step
     new = [plan.kept(old + np.float32(step) * (_divided(plan, one, ssnr) - old)) for old, one in zip(halves, sums, strict=True)]
     return _Rebuilt(
-        np.stack(new), curve, sum(one.residual for one in found), sum(one.counts for one in found),
+        np.stack(new),
+        curve,
+        np.sum([one.residual for one in found], axis=0),
+        np.sum([one.counts for one in found], axis=0),
         float(np.mean([one.posterior.evidence.mean() for one in found])),
-    )  # fmt: skip
+        np.concatenate([one.posterior.rotations[:, 0] for one in found]),
+    )
 
 
 def _summed(plan: Plan, rows: Rows, found: Expectation, noise: Array) -> Sums:
@@ -381,10 +399,16 @@ def _divided(plan: Plan, sums: Sums, ssnr: Array | None = None) -> Map:
 
 def _record(new: Array, own: Array, common: Array, alike: Array) -> dict[str, Any]:
     """Return what is remembered of an evaluation: mean and standard error of the scores, and how alike the members are."""
+    fitness, error = _summary(new)
     return {
-        "fitness": new.mean(axis=1).tolist(),
-        "error": (new.std(axis=1) / np.sqrt(new.shape[1])).tolist(),
+        "fitness": fitness,
+        "error": error,
         "best": own.mean(axis=1).tolist(),
         "common": float(common.mean()),
         "correlation": alike.tolist(),
     }
+
+
+def _summary(scores: Array) -> tuple[list[float], list[float]]:
+    """Return mean and standard error of the scores of each map ``(k, images)``."""
+    return scores.mean(axis=1).tolist(), (scores.std(axis=1) / np.sqrt(scores.shape[1])).tolist()

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from cryoloom.numerics.align.maps import align_map, moved_map
+from cryoloom.numerics.align.maps import MapAlignment, align_map, moved_map
 from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.geometry.rotations import vector_from_rotation
 from cryoloom.numerics.geometry.symmetry import PointGroup
@@ -14,6 +14,15 @@ Array = NDArray[np.float64]
 
 UNMOVED = 0.15
 """Voxels, at half the radius of the box, by which a map may be off before it is worth an interpolation."""
+RELATED, OPPOSITE = 0.65, 0.03
+"""Correlation, and by how much it must be above that of the hand as given, for a mirrored map to be called one of the other hand: maps of other particles
+come up to 0.7 in either hand, and coarse ones hardly have a hand."""
+
+
+def clearly_opposite(move: MapAlignment) -> bool:
+    """Return whether a map has the other hand of the one it was laid on, beyond doubt."""
+    other = 0.0 if move.other_hand is None else move.other_hand
+    return move.mirrored and move.correlation >= RELATED and move.correlation - other >= OPPOSITE
 
 
 def laid_together(members: Maps, middle: Map, voxel: float, group: PointGroup) -> Maps:

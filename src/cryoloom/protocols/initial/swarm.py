@@ -16,14 +16,12 @@ from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Prot
 from cryoloom.units import Angstrom, Degrees
 
 if TYPE_CHECKING:
-    from cryoloom.numerics.align.swarm import Consensus, Plan, State
+    from cryoloom.numerics.align.swarm import Plan, State
 
 LEAST = 100
 """Particles without which members are neither rebuilt nor judged."""
 MOST_POLISHED = 4000
-"""Particles that the last alignment uses: enough for a first map, and its time stays bounded."""
-WRONG = 3.0
-"""Standard errors of its fitness by which a volume falls short of the best one at the start when it is called wrong."""
+"""Particles that rebuild the result: enough for a first map, and its time stays bounded."""
 UNFIT = 0.8
 """Correlation with its own symmetrised copy below which the best volume is said not to have the symmetry."""
 
@@ -109,8 +107,8 @@ class SwarmConsensus(
     )
     polish: bool = Param(
         "Align all to the result", True, advanced=True, when="rules=robust",
-        help=f"Align the particles, {MOST_POLISHED} at most, to the swarm's map three times, in halves, as initial.sgd ends. Off, the map is the mean of "
-        "the volumes' bests, of few particles each.",
+        help=f"Rebuild the swarm's map from all particles that do not judge, {MOST_POLISHED} at most, as long as those that judge find it better, three "
+        "times at most. Off, the map is the mean of the volumes' bests, of few particles each.",
     )  # fmt: skip
     shift_range: ShiftRange
 
@@ -152,11 +150,22 @@ class SwarmConsensus(
             lambda: self._begun(job, loaded, plan), step, done=lambda state: state["iteration"] >= self.iterations, name="swarm",
             total=self.iterations,
         )  # fmt: skip
-        for number in self._wrong(state["history"][0]):
+        first = state["history"][0]
+        for number in swarm.far_worse(first["fitness"], first["error"]):
             job.warn(
-                f"Volume {number} explained the particles far worse than the best at the start: look at it before believing its method."
+                f"Volume {number + 1} explained the particles far worse than the best at the start: look at it before believing its method."
             )
-        return self._outputs(job, loaded, plan, state, swarm.consensus(plan, state))
+        if not self.polish or self.rules == "published":
+            return self._outputs(job, loaded, plan, state, swarm.consensus(plan, state))
+
+        def again(found: "State") -> "State":
+            job.progress(found["round"], swarm.ROUNDS, "aligning all to the result")
+            return swarm.settle(plan, found, MOST_POLISHED)
+
+        settled = job.iterate(
+            lambda: swarm.consensus(plan, state), again, done=lambda found: found["settled"], name="polish", total=swarm.ROUNDS
+        )
+        return self._outputs(job, loaded, plan, state, settled)
 
     def _plan(self, job: Job, loaded: Alignable) -> "Plan":
         import numpy as np
@@ -185,6 +194,7 @@ class SwarmConsensus(
 
         from cryoloom.numerics.align import swarm
         from cryoloom.numerics.align.axes import agreement
+        from cryoloom.numerics.align.swarm_maps import clearly_opposite
         from cryoloom.numerics.fourier.transforms import resample_volume
 
         maps = [resample_volume(torch.from_numpy(on_grid(*place, loaded, job.warn)), plan.box).numpy() for place in self._places()]
@@ -192,18 +202,21 @@ class SwarmConsensus(
             laid = swarm.laid_on_best(plan, np.stack(maps))
         except ValueError as problem:
             raise Failure("volume-unfit", f"{problem}.", "Check that the volume and the particles show the same contrast.") from problem
-        mirrored = [number for number, one in enumerate(laid.moves, start=1) if one is not None and one.mirrored]
+        mirrored = {number: move for number, move in enumerate(laid.moves, start=1) if move is not None and move.mirrored}
         best = laid.best + 1
-        if mirrored and self.hands == "refuse":
-            name, move = ", ".join(map(str, mirrored)), laid.moves[mirrored[0] - 1]
+        opposite = {number: move for number, move in mirrored.items() if clearly_opposite(move)}
+        if opposite and self.hands == "refuse":
+            fits = "; ".join(
+                f"{number} (correlation {move.correlation:.2f}, otherwise {move.other_hand:.2f})" for number, move in opposite.items()
+            )
             raise Failure(
                 "hands-opposite",
-                f"Of the volumes, {name} fits volume {best}, which explains the particles best, only as a mirror image (correlation "
-                f"{move.correlation:.2f}, otherwise {move.other_hand:.2f}).",
-                "Flip its hand with volumes.flip_hand, or set hands to flip.",
-            )  # fmt: skip
+                f"Volume {best} explains the particles best; others fit it only as mirror images: volume {fits}.",
+                "Flip their hand with volumes.flip_hand, or set hands to flip.",
+            )
         for number in mirrored:
-            job.warn(f"Volume {number} has the opposite hand of volume {best}, and is mirrored.")
+            how = "has the opposite hand of" if number in opposite else "hardly tells its hand but fits better mirrored on"
+            job.warn(f"Volume {number} {how} volume {best}, and is mirrored.")
         group = plan.projecting.group
         if group.order > 1 and (alike := agreement(laid.free, plan.voxel, loaded.mask_diameter / 2, group)) < UNFIT:
             job.warn(
@@ -216,16 +229,14 @@ class SwarmConsensus(
         """Return the set and the path of every volume."""
         return [(each, path) for each in self.volumes for path in map_rows(each)["volume_path"]]
 
-    def _wrong(self, first: Mapping[str, Any]) -> list[int]:
-        """Return the numbers of the volumes that explained the particles much worse than the best when all were judged as they came."""
-        best = max(first["fitness"])
-        return [k + 1 for k, (one, error) in enumerate(zip(first["fitness"], first["error"], strict=True)) if one < best - WRONG * error]
-
-    def _outputs(self, job: Job, loaded: Alignable, plan: "Plan", state: "State", found: "Consensus") -> SwarmMaps:
+    def _outputs(self, job: Job, loaded: Alignable, plan: "Plan", state: "State", found: "State") -> SwarmMaps:
         import numpy as np
         import torch
 
+        from cryoloom.numerics.align import swarm
         from cryoloom.numerics.fourier.transforms import resample_volume
+        from cryoloom.numerics.fsc.shells import resolution_at
+        from cryoloom.numerics.geometry.euler import matrix_to_euler
 
         def written(name: str, volume: Any) -> str:
             path = job.output(name)
@@ -234,8 +245,9 @@ class SwarmConsensus(
             return path.relative_to(job.root).as_posix()
 
         count, first = len(state["bests"]), state["history"][0]
-        scores = found.scores.mean(axis=1)
-        errors = found.scores.std(axis=1) / np.sqrt(found.scores.shape[1])
+        scores = found["scores"].mean(axis=1)
+        errors = found["scores"].std(axis=1) / np.sqrt(found["scores"].shape[1])
+        rot, tilt, _ = matrix_to_euler(found["rotations"])
         table = pl.DataFrame(
             {
                 "id": np.arange(1, count + 1),
@@ -247,7 +259,7 @@ class SwarmConsensus(
                 "fitness_error": errors[:count],
                 "fitness_at_start": first["fitness"],
                 "best_iteration": state["best_iterations"],
-                "within": found.within,
+                "within": found["within"],
             }
         )
         meta = {
@@ -260,50 +272,13 @@ class SwarmConsensus(
             "iterations": state["history"],
             "fitness": float(scores[-1]),
             "fitness_error": float(errors[-1]),
-            "wrong": self._wrong(first),
+            "fsc": found["fsc"].tolist(),
+            "resolution": float(resolution_at(found["fsc"], 0.143, loaded.box, loaded.pixel_size)),
+            "views": {"rot": rot.round(1).tolist(), "tilt": tilt.round(1).tolist()},
+            "wrong": [number + 1 for number in swarm.far_worse(first["fitness"], first["error"])],
         }
-        result, seen = (self._polished if self.polish and self.rules == "robust" else self._as_it_is)(job, loaded, plan, found)
-        items = pl.DataFrame({"id": [1], "volume_path": [written("volume.mrc", result)], "box_size": [loaded.box]})
-        return SwarmMaps(Volume(items, job.root, meta=meta | told | seen), Volume(table, job.root, meta=meta))
-
-    def _as_it_is(self, job: Job, loaded: Alignable, plan: "Plan", found: "Consensus") -> tuple[Any, dict[str, Any]]:
-        """Return the swarm's map, and how far its halves agree."""
-        from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
-
-        curve = fourier_shell_correlation(*found.halves)
-        resolution = resolution_at(curve, 0.143, plan.box, plan.voxel)
-        return found.halves.mean(axis=0), {"resolution": float(resolution), "fsc": curve.tolist(), "views": {"rot": [], "tilt": []}}
-
-    def _polished(self, job: Job, loaded: Alignable, plan: "Plan", found: "Consensus") -> tuple[Any, dict[str, Any]]:
-        """Align particles to the swarm's map a few times, each half to its own; return the map, how far its halves agree, and the views."""
-        import numpy as np
-        import torch
-
-        from cryoloom.numerics.align import refine
-        from cryoloom.numerics.fourier.transforms import resample_volume
-        from cryoloom.numerics.fsc.shells import resolution_at
-        from cryoloom.numerics.geometry.euler import matrix_to_euler
-
-        half = plan.half_sets()
-        rng = np.random.default_rng([job.seed, 4])
-        chosen = np.sort(rng.choice(len(half), min(len(half), MOST_POLISHED), replace=False))
-        starts = [resample_volume(torch.from_numpy(one), loaded.box).numpy() for one in found.halves]
-        known = loaded.box * loaded.pixel_size / plan.projecting.coarse
-        task = refine.Task(
-            loaded.images.subset(chosen), half[chosen], loaded.pixel_size, loaded.mask_diameter, known, job.seed, job.threads, iterations=3,
-            group=plan.projecting.group,
-        )  # fmt: skip
-        state = job.iterate(
-            lambda: refine.begin(task, starts),
-            lambda state: refine.iterate(task, state, lambda part, doing: job.progress(part, 1.0, doing)),
-            done=lambda state: state["finished"],
-            name="polish",
-            total=4,
-        )
-        rot, tilt, _ = matrix_to_euler(state["rotations"])
-        resolution = resolution_at(state["fsc"], 0.143, loaded.box, loaded.pixel_size)
-        views = {"rot": rot.round(1).tolist(), "tilt": tilt.round(1).tolist()}
-        return state["combined"], {"resolution": float(resolution), "fsc": state["fsc"].tolist(), "views": views}
+        items = pl.DataFrame({"id": [1], "volume_path": [written("volume.mrc", found["halves"].mean(axis=0))], "box_size": [loaded.box]})
+        return SwarmMaps(Volume(items, job.root, meta=meta | told), Volume(table, job.root, meta=meta))
 
     def summary(self, out: SwarmMaps) -> Mapping[str, Any]:
         meta, table = out.volume.meta, out.members.items
@@ -313,7 +288,7 @@ class SwarmConsensus(
             "agreement of halves to (Å)": round(meta["resolution"], 1),
             "volumes in the result": f"{table['within'].sum()} of {table.height}",
             "fitness of the result": f"{meta['fitness']:.2f} ± {meta['fitness_error']:.2f}",
-            "fitness of the best volume at the start": round(table["fitness_at_start"].max(), 2),
+            "fitness of the best volume at the start": f"{max(table['fitness_at_start']):.2f}",
             "far worse at the start": ", ".join(map(str, meta["wrong"])) or "none",
         }
         return told | ({"correlation of the volumes at the end": f"{min(pairs):.2f} to {max(pairs):.2f}"} if pairs else {})
@@ -368,7 +343,7 @@ class SwarmConsensus(
             LinePlot(
                 title="Agreement of halves", x_label="resolution (Å)", y_label="correlation", resolution_axis=True, levels={"0.143": 0.143},
                 series=[Series("halves", [shell / (meta["box_size"] * meta["pixel_size"]) for shell in range(len(meta["fsc"]))], meta["fsc"])],
-                caption="The halves are aligned apart, but began from the same volumes.",
+                caption="The halves are made of and aligned to different particles, but began from the same volumes.",
             ),
         ]  # fmt: skip
         if len(members) > 1:
@@ -384,6 +359,6 @@ class SwarmConsensus(
                 ),
             )  # fmt: skip
         if meta["views"]["rot"]:
-            caption = f"Of the particles, {MOST_POLISHED} at most, that were aligned to the map at the end."
+            caption = f"Of the particles, {MOST_POLISHED} at most, that the result is made of."
             panels.append(AngularDistribution(title="Viewing directions", **meta["views"], caption=caption))
         return panels
