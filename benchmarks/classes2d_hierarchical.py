@@ -205,7 +205,7 @@ def speed(box: int, count: int, classes: int, seed: int) -> None:
             total += cost[0] + 9 * cost[1]
         start = time.process_time()
         poses = Poses.none(torch.zeros(count, dtype=torch.int64))
-        split(task, rows, replace(poses, similarity=torch.ones(count)), band, None, 1)
+        split(task, rows, replace(poses, similarity=torch.ones(count)), band, 1)
         once = 1e3 * (time.process_time() - start) / count
         total += once * (len(schedule.level_sizes(4, classes)) - 1)
         say(f"10 000 images, {classes} classes, {band} rings", split_ms=once, cpu_minutes=total * 10_000 / 6e4)

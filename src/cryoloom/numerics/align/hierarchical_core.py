@@ -40,7 +40,7 @@ def deviations(task: Task, rows: Tensor, poses: Poses, images: Tensor, match: Te
         power, projections = residuals(task, rows[own], poses.at(own), samples[:, :, label], band, _AXES)
         amount = torch.maximum(_short(match[own].to(torch.float64)), _usual(power).abs())
         along = torch.stack([_usual(axis) for axis in projections.unbind(1)], dim=1)
-        return amount.to(torch.float32), along.square().sum(dim=1).sqrt().to(torch.float32)
+        return amount.to(torch.float32), along.abs().amax(dim=1).to(torch.float32)
 
     for (_, own), (amount, along) in zip(tested, ordered(work, blocks(len(tested), 1), task.threads), strict=True):
         junk[own], component[own] = amount, along

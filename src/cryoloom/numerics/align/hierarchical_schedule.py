@@ -37,7 +37,7 @@ def level_sizes(initial: int, classes: int) -> list[int]:
 def steps(task: Task) -> int:
     """Return the most steps there can be."""
     levels = len(level_sizes(task.settings.initial_classes, task.settings.classes))
-    return levels * task.settings.iterations + levels - 1
+    return levels * task.settings.iterations + levels - 1 + task.settings.correntropy
 
 
 def begin(task: Task, references: Tensor | None = None) -> State:
@@ -53,7 +53,7 @@ def begin(task: Task, references: Tensor | None = None) -> State:
         images = task.frame.masked(references)
     kernel = Kernel.of(task.pixels[rows], task.frame.radius) if settings.correntropy and task.pixels is not None else None
     return {
-        "step": 0, "level": 0, "iteration": 0, "growing": False, "finished": False, "band": band, "images": images.numpy(),
+        "step": 0, "level": 0, "iteration": 0, "growing": False, "judging": False, "finished": False, "band": band, "images": images.numpy(),
         "kernel": 0.0 if kernel is None else kernel.sigma, "history": [], **Poses.none(label).stored(),
     }  # fmt: skip
 
@@ -68,14 +68,11 @@ def usable_rows(task: Task) -> Tensor:
     return torch.nonzero(task.observations.usable)[:, 0]
 
 
-def _kernel(task: Task, state: State) -> Kernel | None:
-    return Kernel(state["kernel"], task.frame.radius) if task.settings.correntropy else None
-
-
 def _assigned(task: Task, state: State) -> State:
     settings, rows, number = task.settings, usable_rows(task), state["iteration"]
     before, classes = Poses.of(state), len(state["images"])
-    search = Search(task, torch.from_numpy(state["images"]), state["band"], everywhere=number == 0, kernel=_kernel(task, state))
+    kernel = Kernel(state["kernel"], task.frame.radius) if state["judging"] else None
+    search = Search(task, torch.from_numpy(state["images"]), state["band"], everywhere=number == 0, kernel=kernel)
     found = search.candidates(rows, before.at(rows))
     chosen = assigned(found, before.label[rows], classes, robust=settings.robust, classify_all=settings.classify_all)
     update = updated(task, rows, chosen, classes, state["band"], centre=settings.centre)
@@ -87,17 +84,20 @@ def _assigned(task: Task, state: State) -> State:
         poses, images, counts = _replaced(task, state, poses, images, counts, small)
         given_up += 1
     last = number > 0 and changes < STILL or number + 1 >= settings.iterations
+    complete = classes >= settings.classes
+    # The rounds go by the correlation with images whose strays are drawn in, which is correntropy's first order; the last one by correntropy itself.
+    judged = state["judging"] or not settings.correntropy
     record = {
         "level": state["level"], "classes": classes, "similarity": float(chosen.similarity.mean(dtype=torch.float64)), "changes": changes,
         "band": state["band"], "ring": ring, "smallest": float(counts.min()), "largest": float(counts.max()), "given_up": given_up,
     }  # fmt: skip
-    complete = classes >= settings.classes
     new = {
         **state,
         "step": state["step"] + 1,
         "iteration": number + 1,
         "growing": last and not complete,
-        "finished": last and complete,
+        "judging": last and complete and not judged,
+        "finished": last and complete and judged,
         "band": next_band(state["band"], ring, settings.start_band, task.layout.rings),
         "images": images.numpy(),
         "history": [*state["history"], record],
@@ -144,7 +144,7 @@ def _halved(task: Task, state: State, poses: Poses, images: Tensor, counts: Tens
     """Split the largest class; its second half becomes class `place`."""
     largest = int(counts.argmax())
     rows = torch.nonzero(poses.label == largest)[:, 0]
-    side, update = split(task, rows, poses.at(rows), state["band"], _kernel(task, state), task.seed)
+    side, update = split(task, rows, poses.at(rows), state["band"], task.seed)
     label = torch.where(side == 0, largest, torch.where(side == 1, place, -1))
     images, counts = images.clone(), counts.clone()
     images[largest], images[place] = update.images

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from cryoloom.numerics.align.hierarchical_assign import assigned
-from cryoloom.numerics.align.hierarchical_correntropy import Kernel
 from cryoloom.numerics.align.hierarchical_residuals import residuals
 from cryoloom.numerics.align.hierarchical_search import Search
 from cryoloom.numerics.align.hierarchical_task import Poses, Task
@@ -24,7 +23,7 @@ _FEWEST = 8  # images that are not worth a second trial
 _LEAST_HEAP = 0.2  # of a class: what one side begins with, at least
 
 
-def split(task: Task, rows: Tensor, poses: Poses, band: int, kernel: Kernel | None, seed: int) -> tuple[Tensor, Update]:
+def split(task: Task, rows: Tensor, poses: Poses, band: int, seed: int) -> tuple[Tensor, Update]:
     """Split the class whose members are images `rows`.
 
     Returns
@@ -34,7 +33,7 @@ def split(task: Task, rows: Tensor, poses: Poses, band: int, kernel: Kernel | No
     sides = first = _sides(task, rows, poses, band, seed)
     kept = torch.arange(len(rows))
     for _ in range(task.settings.split_trials):
-        sides, update = _settled(task, rows[kept], replace(poses.at(kept), label=sides), band, kernel)
+        sides, update = _settled(task, rows[kept], replace(poses.at(kept), label=sides), band)
         sizes = torch.bincount(sides[sides >= 0], minlength=2)
         if int(sizes.min()) >= max(1.0, _SMALL * len(rows)):
             side = torch.full((len(rows),), -1, dtype=torch.int64)
@@ -48,12 +47,12 @@ def split(task: Task, rows: Tensor, poses: Poses, band: int, kernel: Kernel | No
     return first, updated(task, rows, replace(poses, label=first), 2, band, centre=task.settings.centre)
 
 
-def _settled(task: Task, rows: Tensor, poses: Poses, band: int, kernel: Kernel | None) -> tuple[Tensor, Update]:
+def _settled(task: Task, rows: Tensor, poses: Poses, band: int) -> tuple[Tensor, Update]:
     """Let images choose between two averages until they stay, or one side is as good as empty."""
     update = updated(task, rows, poses, 2, band, centre=task.settings.centre)
     for _ in range(task.settings.iterations):
         before = update.poses
-        found = Search(task, update.images, band, everywhere=False, kernel=kernel).candidates(rows, before)
+        found = Search(task, update.images, band, everywhere=False).candidates(rows, before)
         now = assigned(found, before.label, 2, robust=True, classify_all=task.settings.classify_all)
         update = updated(task, rows, now, 2, band, centre=task.settings.centre)
         changes = float((now.label != before.label).to(torch.float64).mean())
