@@ -432,17 +432,24 @@ class _Writer:
         """Return the classes of the last level, judged as those of classify2d.em are."""
         import numpy as np
 
-        from cryoloom.numerics.align.class_quality import GOOD, class_quality
+        from cryoloom.numerics.align.class_quality import GOOD, class_quality, reasons
 
         level = self.found[-1]
         particle = float(self.form.particles.meta.get("diameter") or self.diameter / 1.2)
         match = level.median(level.match)
-        quality = class_quality(level.averages, level.counts, level.rings.astype(np.float64), particle / self.shape.pixel_size, match=match)
+        quality = class_quality(
+            level.averages,
+            level.counts,
+            level.rings.astype(np.float64),
+            particle / self.shape.pixel_size,
+            frc=level.frc.astype(np.float64),
+            match=match,
+        )
         total = np.where(level.counts > 0, quality.total, 0.0)
         table = self._table(level, self._numbers(len(self.found)))
         table = table.with_columns(
             pl.Series("quality", total), pl.Series("good", total >= GOOD), pl.Series("match", match), *self._descent(len(self.found)),
-            *(pl.Series(f"quality_{name}", getattr(quality, name)) for name in ("resolution", "size", "centre", "reach", "contrast", "match")),
+            *(pl.Series(f"quality_{name}", scores) for name, scores in quality.scores.items()), pl.Series("reason", reasons(total, quality.scores)),
         )  # fmt: skip
         parts = {"core": core, "stable": stable}
         return table.with_columns(
