@@ -48,9 +48,9 @@ def deviations(task: Task, rows: Tensor, poses: Poses, images: Tensor, match: Te
 
 
 def _short(values: Tensor) -> Tensor:
-    """Return how far values fall short of their median, in deviations of those above it: strangers are all below."""
+    """Return how far values fall short of their median, in deviations of those above it, strangers being below, or of all where that is more."""
     away = values - values.median()
-    return -away / (1.4826 * away[away >= 0].median()).clamp(min=1e-12)
+    return -away / (1.4826 * torch.maximum(away[away >= 0].median(), away.abs().median())).clamp(min=1e-12)
 
 
 def _usual(values: Tensor) -> Tensor:
