@@ -9,6 +9,7 @@ import pytest
 from cryoloom.data import Classes2D, Volume
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.stack import write_stack
+from cryoloom.numerics.align import significant
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
 from cryoloom.numerics.geometry.compare import compare_poses
 from cryoloom.numerics.geometry.euler import euler_to_matrix
@@ -176,3 +177,20 @@ def test_what_cannot_be_done_is_refused_before_any_work(averages):
     assert hints(symmetry="O", as_published=True)["first_significance"].fix == 95.8
     assert not hints(symmetry="C4", as_published=True)
     assert any(hint.parameter == "neighbourhood" for hint in Significant(averages=classes, angular_step=8.0).check())
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_what_the_published_program_does_otherwise_is_off_by_default(averages, checkpoint_job, monkeypatch, published):
+    seen = []
+
+    def begin(plan, start=None):
+        seen.append(plan)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(significant, "begin", begin)
+    given = {"as_published": True} if published else {}
+    with pytest.raises(KeyboardInterrupt):
+        Significant(averages=averages(8).classes, max_shift=4, **TINY, **given).run(checkpoint_job())
+    plan = seen[0]
+    assert plan.as_published == published and plan.criteria.fisher != published
+    assert plan.criteria.neighbourhood == (0.0 if published else TINY["neighbourhood"]) and plan.max_shift == 4.0
