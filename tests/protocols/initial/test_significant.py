@@ -9,6 +9,7 @@ import pytest
 from cryoloom.data import Classes2D, Volume
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.stack import write_stack
+from cryoloom.numerics.align import significant
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
 from cryoloom.numerics.geometry.compare import compare_poses
 from cryoloom.numerics.geometry.euler import euler_to_matrix
@@ -68,14 +69,14 @@ def agreement(out, truth, symmetry="C1"):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("symmetry", ["C1", "D2"])
-def test_a_map_from_averages_alone(averages, checkpoint_job, symmetry):
+@pytest.mark.parametrize(("symmetry", "starts"), [("C1", 2), ("D2", 3)])
+def test_a_map_from_averages_alone(averages, checkpoint_job, symmetry, starts):
     truth = averages(symmetry=symmetry)
     job = checkpoint_job()
-    out = Significant(averages=truth.classes, symmetry=symmetry, **QUICK).run(job)
+    out = Significant(averages=truth.classes, symmetry=symmetry, **QUICK | {"starts": starts}).run(job)
     resolution, angle = agreement(out, truth, symmetry)
     assert resolution <= 25.0 and angle < 10.0
-    assert not job.warnings and len(out.volume.meta["starts"]) == 3 and out.particles is None
+    assert not job.warnings and len(out.volume.meta["starts"]) == starts and out.particles is None
     titles = [panel.title for panel in Significant.report(None, out)]
     assert titles[:2] == ["The map", "The map in three dimensions"]
     assert titles[2:] == ["Averages and reprojections", "Likeness", "Directions", "Viewing directions", "Iterations", "Averages"]
@@ -176,3 +177,20 @@ def test_what_cannot_be_done_is_refused_before_any_work(averages):
     assert hints(symmetry="O", as_published=True)["first_significance"].fix == 95.8
     assert not hints(symmetry="C4", as_published=True)
     assert any(hint.parameter == "neighbourhood" for hint in Significant(averages=classes, angular_step=8.0).check())
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_what_the_published_program_does_otherwise_is_off_by_default(averages, checkpoint_job, monkeypatch, published):
+    seen = []
+
+    def begin(plan, start=None):
+        seen.append(plan)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(significant, "begin", begin)
+    given = {"as_published": True} if published else {}
+    with pytest.raises(KeyboardInterrupt):
+        Significant(averages=averages(8).classes, max_shift=4, **TINY, **given).run(checkpoint_job())
+    plan = seen[0]
+    assert plan.as_published == published and plan.criteria.fisher != published
+    assert plan.criteria.neighbourhood == (0.0 if published else TINY["neighbourhood"]) and plan.max_shift == 4.0
