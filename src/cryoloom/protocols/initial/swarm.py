@@ -93,7 +93,7 @@ class SwarmConsensus(
     rules: Literal["robust", "published"] = Param(
         "Rules", "robust", advanced=True,
         help="published: velocities keep all of themselves and are drawn twice as strongly, volumes are replaced, judged by correlation without CTF and "
-        "denoised by significance, and the result is the plain mean. Volumes that follow noise then win.",
+        "denoised by significance, and the result is the plain mean. Volumes that follow noise can then win.",
     )  # fmt: skip
     step: float = Param(
         "Gradient step", 0.5, gt=0, le=1, advanced=True, when="rules=robust",
