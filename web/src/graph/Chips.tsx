@@ -12,7 +12,8 @@ const CURVES = new Set(["fsc"]);
 
 export const chipText = (chip: Chip): string => {
   if (CURVES.has(chip.kind)) return chip.name;
-  const what = chip.count === null || (chip.count === 1 && chip.resolution != null) ? chip.name : `${number(chip.count)} ${chip.name}`;
+  const many = chip.count !== 1 && (chip.name === "volume" || chip.name === "mask"); // a set of several, too
+  const what = chip.count === null || (chip.count === 1 && chip.resolution != null) ? chip.name : `${number(chip.count)} ${chip.name}${many ? "s" : ""}`;
   return chip.resolution != null ? `${what} ${chip.resolution.toPrecision(3)} Å` : what;
 };
 
