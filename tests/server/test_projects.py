@@ -141,6 +141,8 @@ def test_the_demo_begins_once(client, toys, monkeypatch):
     folder = toys.root.parent / "demo"
     assert client.put("/api/projects/demo").json()["folder"] == "demo"
     assert begun == [folder]
+    client.put("/api/projects/demo")
+    assert len(begun) == 1, "its first run is not there yet, and yet it was begun"
     plan = Plan.read(open_project(folder))
     open_project(folder).run("import.movies", **plan.importing, threads=1)
     assert client.put("/api/projects/demo").json()["states"] == {"finished": 1} and len(begun) == 1

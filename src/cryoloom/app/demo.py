@@ -30,7 +30,7 @@ def plan_of(data: Path) -> Plan:
 def begin(folder: Path) -> Project:
     """Make a project at `folder`, with its simulated movies in ``data``, and start to process them in another process.
 
-    What was interrupted before its first run is gone on with; a demo that has runs is returned as it is. Takes half a minute.
+    What was interrupted before it had a plan is gone on with; a demo that was begun is returned as it is. Takes half a minute.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def begin(folder: Path) -> Project:
         ``no-demo``: what the simulation said.
     """
     project = open_project(folder) if (folder / "project.json").exists() else create_project(folder, "Demo")
-    if project.runs():
+    if project.runs() or Plan.read(project):
         return project
     data = folder / "data"
     if not data.exists():

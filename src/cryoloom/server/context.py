@@ -36,7 +36,7 @@ class Workplace:
         own = [place for place in (Path.home(), self.root) if place != Path("/")]
         self.roots = Roots([*own, *(each.expanduser() for each in roots)])
         self._watches: dict[str, Watch] = {}
-        self._lock = threading.Lock()
+        self._lock, self._beginning = threading.Lock(), threading.Lock()
         self.streams = Streams()
 
     def names(self) -> list[str]:
@@ -69,7 +69,9 @@ class Workplace:
 
     def demo(self) -> Project:
         """Return the demo project, made and begun if it is not there; raises as `create` and `cryoloom.app.demo.begin`."""
-        return begin(self._free("demo"))
+        folder = self._free("demo")
+        with self._beginning:  # who asks meanwhile waits for the same one
+            return begin(folder)
 
     def copy(self, project: Project, name: str) -> Project:
         """Copy a project to a folder beside it; raises as `create`."""
