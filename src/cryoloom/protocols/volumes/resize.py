@@ -140,20 +140,18 @@ class Resize(
 
     def grids(self, box: int, pixel_size: float) -> tuple[int, int, float]:
         """Return the box that a map of a grid is scaled to, that which it is cut or padded to, and its pixel size in Å."""
+        from cryoloom.numerics.particles.boxes import even_box
+
         scaled, size = box, pixel_size
         if self.resize == "sampling-rate" and self.pixel_size is not None:
-            scaled, size = self._even(box * pixel_size / self.pixel_size), self.pixel_size
+            scaled, size = even_box(box * pixel_size / self.pixel_size), self.pixel_size
         elif self.resize == "dimension" and self.scaled_size is not None:
             scaled, size = self.scaled_size, pixel_size * box / self.scaled_size
         elif self.resize in ("factor", "pyramid"):
             factor = self.factor if self.resize == "factor" else 2.0**self.level
-            scaled, size = self._even(box * factor), pixel_size / factor
+            scaled, size = even_box(box * factor), pixel_size / factor
         new = {"box": self.window_size or scaled, "crop": scaled - 2 * self.crop_size, "none": scaled}[self.window]
         return scaled, new, size
-
-    @staticmethod
-    def _even(size: float) -> int:
-        return max(2, 2 * round(size / 2))
 
     def preview(self) -> Mapping[str, int | float | str]:
         box, pixel_size = grid_of(self.volume)
