@@ -51,7 +51,7 @@ def test_evidence_is_not_fooled_by_a_map_that_offers_more_to_choose_from(scene, 
     maps = [one * np.float32(0.5 * np.linalg.norm(smooth) / np.linalg.norm(one)) for one in (smooth, rough)]
     correlation = [projecting.correlations(one, rows, noise, turn).mean() for one in maps]
     evidence = [projecting.evidence(one, rows, noise, turn).mean() for one in maps]
-    assert correlation[1] > correlation[0] + 0.02 and evidence[1] < evidence[0], (correlation, evidence)
+    assert correlation[1] > correlation[0] + 0.02 and max(evidence) < 0.0, (correlation, evidence)
 
 
 def test_a_wrong_map_stays_out_and_threads_change_nothing(scene):
@@ -59,7 +59,7 @@ def test_a_wrong_map_stays_out_and_threads_change_nothing(scene):
     states = []
     for threads in (1, 2):
         here = replace(plan, projecting=replace(plan.projecting, threads=threads))
-        state = swarm.begin(here, np.stack([truth, other]))
+        state = swarm.begin(here, swarm.laid_on_best(here, np.stack([truth, other])))
         for _ in range(2):
             state = swarm.iterate(here, state)
         states.append(state)
@@ -98,7 +98,7 @@ def test_members_are_laid_on_each_other_where_they_drifted(scene):
 def test_a_dark_map_is_named(scene):
     plan, truth, _ = scene
     with pytest.raises(ValueError, match="volume 2: the images agree with the negative"):
-        swarm.begin(plan, np.stack([truth, -truth]))
+        swarm.laid_on_best(plan, np.stack([truth, -truth]))
 
 
 def test_the_published_denoising_keeps_the_particle_and_weakens_the_rest(scene):

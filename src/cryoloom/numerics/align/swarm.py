@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoloom.numerics.align.expectation import Expectation
-from cryoloom.numerics.align.maps import MapAlignment, align_map, moved_map
+from cryoloom.numerics.align.maps import MapAlignment
 from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.posterior import insertion_points
 from cryoloom.numerics.align.refine import JOIN, residual_noise
-from cryoloom.numerics.align.swarm_maps import Maps, correlations, laid_together, significant
+from cryoloom.numerics.align.swarm_maps import Maps, correlations, laid_one_by_one, laid_together, significant
 from cryoloom.numerics.align.swarm_scores import Projecting
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
 from cryoloom.numerics.geometry.euler import random_rotations
@@ -44,6 +44,8 @@ WHOLE_STEPS = 2
 """First iterations that replace the members: what they were made of is not known."""
 ROUNDS = 3
 """Most times that a consensus is rebuilt from all images."""
+FIRST_JUDGES = 600
+"""Most images that judge the members before the first iteration: nothing has been made of any image yet, so that all may."""
 WRONG = 3.0
 """Standard errors of its fitness by which a map falls short of the best to be called wrong."""
 
@@ -64,6 +66,8 @@ class Rules:
         Keep only what is significant of a member, see `significant`.
     weigh
         Let only those bests into the result that make it better.
+    renew
+        Forget the members as given once they are rebuilt, be they better or not.
     """
 
     inertia: float = 0.72
@@ -72,9 +76,10 @@ class Rules:
     correlate: bool = False
     denoise: bool = False
     weigh: bool = True
+    renew: bool = False
 
 
-PUBLISHED = Rules(1.0, 2.0, 1.0, correlate=True, denoise=True, weigh=False)
+PUBLISHED = Rules(1.0, 2.0, 1.0, correlate=True, denoise=True, weigh=False, renew=True)
 
 
 @dataclass(frozen=True)
@@ -174,38 +179,43 @@ class Laid:
     Attributes
     ----------
     maps
-        ``(k, b, b, b)``, with the symmetry imposed.
+        ``(k, b, b, b)``, in the grey values of the images and with the symmetry imposed.
     best
-        Which one the others were laid on.
+        Which one stayed where it was.
     moves
-        How each was moved; None for that one.
+        Of every other one what it was laid on, and how it was moved.
     free
-        That one, without the symmetry imposed.
+        That one, as given.
+    scores
+        Evidence of the maps before they were moved, ``(k, images)``.
     """
 
     maps: Maps
     best: int
-    moves: list[MapAlignment | None]
+    moves: dict[int, tuple[int, MapAlignment]]
     free: Map
+    scores: Array
 
 
 def laid_on_best(plan: Plan, maps: Maps) -> Laid:
-    """Judge maps ``(k, b, b, b)`` as they are, and lay them on the best, in its hand.
+    """Bring maps ``(k, b, b, b)`` to the grey values of the images, shell by shell, judge them so, and lay them on the best, see `laid_one_by_one`.
 
     Raises
     ------
     ValueError
         If the images agree with the negative of one of them; it is named by its number, from 1.
     """
-    group = plan.projecting.group
-    members, scores, _ = _judged(plan, maps)
+    group, (rows, noise, turn) = plan.projecting.group, _before(plan)
+    fitted = []
+    for number, one in enumerate(maps, start=1):
+        try:
+            fitted.append(plan.projecting.fitted(one * plan.solvent, rows, noise, turn) * plan.solvent)
+        except ValueError as problem:
+            raise ValueError(f"volume {number}: {problem}") from problem
+    scores = np.stack([plan.projecting.evidence(one, rows, noise, turn) for one in fitted])
     best = int(scores.mean(axis=1).argmax())
-    moves: list[MapAlignment | None] = [
-        None if number == best else align_map(one, maps[best], plan.voxel, symmetry=group.name, try_hand=True)
-        for number, one in enumerate(maps)
-    ]
-    placed = [one if move is None else moved_map(one, move, plan.voxel) for one, move in zip(members, moves, strict=True)]
-    return Laid(np.stack([symmetric_map(one, group) for one in placed]), best, moves, maps[best])
+    placed, moves = laid_one_by_one(np.stack(fitted), best, plan.voxel, group)
+    return Laid(np.stack([symmetric_map(one, group) for one in placed]), best, moves, maps[best], scores)
 
 
 def far_worse(fitness: Sequence[float], error: Sequence[float]) -> list[int]:
@@ -213,14 +223,15 @@ def far_worse(fitness: Sequence[float], error: Sequence[float]) -> list[int]:
     return [k for k, (one, spread) in enumerate(zip(fitness, error, strict=True)) if one < max(fitness) - WRONG * spread]
 
 
-def begin(plan: Plan, maps: Maps) -> State:
-    """Return the state before the first iteration, the members `maps` ``(k, b, b, b)`` judged as they are; raises what `laid_on_best` does."""
-    members, scores, noise = _judged(plan, maps)
-    placed = np.repeat(members[:, None], 2, axis=1)
+def begin(plan: Plan, laid: Laid) -> State:
+    """Return the state before the first iteration: `laid` judged as they lie, with the symmetry imposed."""
+    rows, noise, turn = _before(plan)
+    scores = plan.scores(list(laid.maps), rows, noise, turn)
+    placed = np.repeat(laid.maps[:, None], 2, axis=1)
     lead = int(scores.mean(axis=1).argmax())
     return {
         "iteration": 0,
-        "starts": members,
+        "starts": laid.maps,
         "positions": placed,
         "velocities": np.zeros_like(placed),
         "bests": placed,
@@ -232,18 +243,11 @@ def begin(plan: Plan, maps: Maps) -> State:
     }
 
 
-def _judged(plan: Plan, maps: Maps) -> tuple[Maps, Array, Array]:
-    """Return maps inside the mask and in the grey values of the images, their scores ``(k, images)``, and the noise that these rest on."""
-    rng = np.random.default_rng([plan.seed, 1, 0])
-    turn, rows = random_rotations(1, rng)[0], plan.judges(rng)
-    noise = plan.projecting.images.total_power()
-    members = []
-    for number, one in enumerate(maps, start=1):
-        try:
-            members.append(plan.projecting.scaled(one * plan.solvent, noise, turn))
-        except ValueError as problem:
-            raise ValueError(f"volume {number}: {problem}") from problem
-    return np.stack(members), plan.scores(members, rows, noise, turn), noise
+def _before(plan: Plan) -> tuple[Rows, Array, Array]:
+    """Return which images judge before the first iteration, what is noise to them, and how the grid of orientations is turned."""
+    rng, count = np.random.default_rng([plan.seed, 1, 0]), len(plan.projecting.images)
+    turn = random_rotations(1, rng)[0]
+    return np.sort(rng.permutation(count)[:FIRST_JUDGES]), plan.projecting.images.total_power(), turn
 
 
 def iterate(plan: Plan, state: State, tell: Tell = lambda part, message: None) -> State:
@@ -266,10 +270,10 @@ def iterate(plan: Plan, state: State, tell: Tell = lambda part, message: None) -
     tell(0.7, "judging the volumes")
     scores = plan.scores([one.mean(axis=0) for one in [*moved, *bests, common]], judges, noise, turn)
     new, own, of_common = scores[:count], scores[count : 2 * count], scores[-1]
-    better = (new.mean(axis=1) > own.mean(axis=1)) | (number == 1)
+    better = (new.mean(axis=1) > own.mean(axis=1)) | (rules.renew and number == 1)
     bests, own = np.where(better[:, None, None, None, None], moved, bests), np.where(better[:, None], new, own)
     lead = int(own.mean(axis=1).argmax())
-    if number == 1 or own[lead].mean() > of_common.mean():
+    if own[lead].mean() > of_common.mean():
         common, of_common = bests[lead], own[lead]
     record = _record(new, own, of_common, correlations(moved, plan.solvent))
     record["resolution"] = [resolution_at(one.fsc, 0.143, plan.full_box, plan.pixel_size) for one in rebuilt]

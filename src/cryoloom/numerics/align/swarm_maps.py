@@ -25,6 +25,26 @@ def clearly_opposite(move: MapAlignment) -> bool:
     return move.mirrored and move.correlation >= RELATED and move.correlation - other >= OPPOSITE
 
 
+def laid_one_by_one(maps: Maps, first: int, voxel: float, group: PointGroup) -> tuple[Maps, dict[int, tuple[int, MapAlignment]]]:
+    """Return maps ``(k, b, b, b)`` laid on each other, either hand tried, and of each but the first what it was laid on and how it was moved.
+
+    The first stays where it is. Each time the map that agrees best with any of those laid already is laid on that one: two that agree come to
+    lie on each other even where the first is another particle's, on which they would find places that have nothing to do with each other.
+    """
+    placed, moves, nearest = maps.copy(), {}, {}
+    left, last = [number for number in range(len(maps)) if number != first], first
+    while left:
+        for number in left:
+            move = align_map(maps[number], placed[last], voxel, symmetry=group.name, try_hand=True)
+            if number not in nearest or move.correlation > nearest[number][1].correlation:
+                nearest[number] = (last, move)
+        last = max(left, key=lambda number: nearest[number][1].correlation)
+        left.remove(last)
+        moves[last] = nearest[last]
+        placed[last] = moved_map(maps[last], moves[last][1], voxel)
+    return placed, moves
+
+
 def laid_together(members: Maps, middle: Map, voxel: float, group: PointGroup) -> Maps:
     """Return members, two halves each, ``(k, 2, b, b, b)``, moved to lie on a map near to where they are; one that lies there already stays."""
     out = members.copy()

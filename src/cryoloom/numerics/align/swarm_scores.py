@@ -2,7 +2,8 @@
 
 The published measure is the correlation of an image with the best of the map's projections. Where images are noisy it misleads: the more a map's
 projections differ by noise, the better the best of them fits, and a map that follows noise beats one that does not. The evidence, the likelihood over
-all poses instead of at the best one, does not reward that.
+all poses instead of at the best one, does not reward that. It is summed over a whole grid of poses, see `marginal`, and asks for a map in the grey values
+of the images in every shell: what is noise in a map, or too strong, would count against the rest of it.
 """
 
 from dataclasses import dataclass, replace
@@ -15,8 +16,10 @@ from cryoloom.numerics.align.calibrate import grey_scale
 from cryoloom.numerics.align.coarse import Gallery
 from cryoloom.numerics.align.expectation import BLOCK, Effort, Expectation, Pass
 from cryoloom.numerics.align.images import ImageSet, Transfers
+from cryoloom.numerics.align.marginal import Marginal
 from cryoloom.numerics.align.priors import PosePrior
 from cryoloom.numerics.align.schedule import coarse_shell
+from cryoloom.numerics.filters.maps import multiply_shells
 from cryoloom.numerics.geometry.sphere import disc_lattice, rotation_grid
 from cryoloom.numerics.geometry.symmetry import C1, PointGroup
 from cryoloom.numerics.parallel import blocks, ordered
@@ -27,6 +30,10 @@ Rows = NDArray[np.int64]
 
 REACH = 0.1
 """Largest shift sought unless another is asked for, as a fraction of the box."""
+JUDGED = 2
+"""HEALPix order of the directions over which evidence is summed: what the shells of the first search ask for."""
+FITTED, TELLING = 4, 300
+"""Steps by which a map's shells are brought to the grey values of the images, and how many of these tell them."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +88,26 @@ class Projecting:
         ValueError
             If the images agree with its negative, not with it.
         """
-        grid, gallery, lattice = self._searched(volume, turn)
+        grid, gallery, lattice = self._searched(volume, turn, self.order)
         return volume * np.float32(grey_scale(self.images, gallery, grid, noise, lattice))
+
+    def fitted(self, volume: Map, rows: Rows, noise: Array, turn: Array) -> Map:
+        """Return a map ``(b, b, b)`` in the grey values that make some images likeliest, shell by shell; raises what `scaled` does.
+
+        What of a map's detail the images do not show becomes weak, so that maps of unlike spectra and noise can be compared.
+        """
+        found = self.scaled(volume, noise, turn)
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, TELLING).astype(np.int64))]
+        for _ in range(FITTED):
+            gallery, over = self._marginal(found, rows, noise, turn)
+            factors = over.shell_factors(gallery)
+            finer = np.full(len(volume), factors[-1])
+            found = multiply_shells(found, np.concatenate([factors, finer]))
+        return found
 
     def aligned(self, volume: Map, rows: Rows, noise: Array, turn: Array) -> Expectation:
         """Return the posterior poses of some images in a map, the grid of orientations turned by `turn` ``(3, 3)``."""
-        grid, gallery, lattice = self._searched(volume, turn)
+        grid, gallery, lattice = self._searched(volume, turn, self.order)
         effort = Effort(self.band, lattice, PosePrior(shift=1.0 / self._spread**2), correlate=True, group=self.group)
         unknown = np.zeros((len(self.images), 3, 3)), np.zeros((len(self.images), 2))
         over = Pass(self.images, rows, grid, gallery, noise, effort, *unknown, known=False, reliable=self.band)
@@ -94,9 +115,8 @@ class Projecting:
 
     def evidence(self, volume: Map, rows: Rows, noise: Array, turn: Array) -> Array:
         """Return how much more likely some images are as views of a map, whatever the pose, than as noise: natural logarithms, ``(n,)``."""
-        found = self.aligned(volume, rows, noise, turn).posterior.evidence
-        # Gaussian peaks of five dimensions over all rotations of an asymmetric unit and the prior of shifts.
-        return found + 2.5 * np.log(2 * np.pi) - np.log(8 * np.pi**2 / self.group.order) - np.log(2 * np.pi * self._spread**2)
+        gallery, over = self._marginal(volume, rows, noise, turn)
+        return over.evidence(gallery)
 
     def correlations(self, volume: Map, rows: Rows, noise: Array, turn: Array) -> Array:
         """Return the correlation of some images with their best projections, frequencies weighed by one over the noise, ``(n,)``."""
@@ -116,11 +136,16 @@ class Projecting:
         """Return the prior's standard deviation for shifts, px."""
         return 0.5 * self._reach
 
-    def _searched(self, volume: Map, turn: Array) -> tuple[NDArray[np.float32], Gallery, Array]:
-        """Return a map's grid, its slices at the orientations tried first, and the shifts tried."""
+    def _marginal(self, volume: Map, rows: Rows, noise: Array, turn: Array) -> tuple[Gallery, Marginal]:
+        """Return a map's slices at the poses over which evidence is summed, and the images to be compared with them."""
+        _, gallery, lattice = self._searched(volume, turn, JUDGED)
+        return gallery, Marginal(self.images, rows, noise, lattice, self._spread, self.threads)
+
+    def _searched(self, volume: Map, turn: Array, order: int) -> tuple[NDArray[np.float32], Gallery, Array]:
+        """Return a map's grid, its slices at the orientations of a grid, and the shifts tried."""
         plane, full = self.images.plane, self.images.plane.box
         grid = reference_grid(volume, plane.radius, full)
-        rotations = rotation_grid(self.order, 6 * 2**self.order) @ turn
-        rotations = rotations[self.group.in_unit(rotations[:, 0, 2], margin=30.0 / 2**self.order)]
+        rotations = rotation_grid(order, 6 * 2**order) @ turn
+        rotations = rotations[self.group.in_unit(rotations[:, 0, 2], margin=30.0 / 2**order)]
         step = 0.375 * full / self.coarse
         return grid, Gallery.of(grid, plane.within(self.coarse), rotations), disc_lattice(max(self._reach, step), step)

@@ -202,7 +202,7 @@ class SwarmConsensus(
             laid = swarm.laid_on_best(plan, np.stack(maps))
         except ValueError as problem:
             raise Failure("volume-unfit", f"{problem}.", "Check that the volume and the particles show the same contrast.") from problem
-        mirrored = {number: move for number, move in enumerate(laid.moves, start=1) if move is not None and move.mirrored}
+        mirrored = {number + 1: move for number, (_, move) in sorted(laid.moves.items()) if move.mirrored}
         best = laid.best + 1
         opposite = {number: move for number, move in mirrored.items() if clearly_opposite(move)}
         if opposite and self.hands == "refuse":
@@ -211,7 +211,7 @@ class SwarmConsensus(
             )
             raise Failure(
                 "hands-opposite",
-                f"Volume {best} explains the particles best; others fit it only as mirror images: volume {fits}.",
+                f"Volume {best} explains the particles best; others fit it, or what fits it, only as mirror images: volume {fits}.",
                 "Flip their hand with volumes.flip_hand, or set hands to flip.",
             )
         for number in mirrored:
@@ -223,7 +223,7 @@ class SwarmConsensus(
                 f"Volume {best}, the best of them, hardly has the symmetry {group.name} (correlation {alike:.2f} with its symmetrised copy): lay it on "
                 "the axes of its group, or try a smaller group."
             )
-        return swarm.begin(plan, laid.maps)
+        return swarm.begin(plan, laid)
 
     def _places(self) -> list[tuple[Volume | Classes3D, str]]:
         """Return the set and the path of every volume."""
