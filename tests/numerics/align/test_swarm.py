@@ -6,11 +6,15 @@ import torch
 
 from cryoloom.numerics.align import swarm
 from cryoloom.numerics.align.maps import MapAlignment, moved_map
-from cryoloom.numerics.align.swarm_maps import laid_together, significant
+from cryoloom.numerics.align.swarm_maps import laid_one_by_one, laid_together, significant
 from cryoloom.numerics.align.swarm_scores import Projecting
+from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.fourier.transforms import resample_volume
+from cryoloom.numerics.geometry.euler import random_rotations
 from cryoloom.numerics.geometry.rotations import rotation_from_vector
 from cryoloom.numerics.geometry.symmetry import C1
+from cryoloom.numerics.masks.soft import spherical_mask
+from cryoloom.numerics.reconstruct.symmetry import turned_map
 
 BOX, RADIUS = 32, 85.0 / 6
 
@@ -52,6 +56,32 @@ def test_evidence_is_not_fooled_by_a_map_that_offers_more_to_choose_from(scene, 
     correlation = [projecting.correlations(one, rows, noise, turn).mean() for one in maps]
     evidence = [projecting.evidence(one, rows, noise, turn).mean() for one in maps]
     assert correlation[1] > correlation[0] + 0.02 and max(evidence) < 0.0, (correlation, evidence)
+
+
+def test_a_weak_map_has_no_evidence_and_one_of_another_particle_less_than_a_rough_one_of_theirs(blobs, project, image_set):
+    """Hardly any image tells its pose here: 200 of SNR 0.05. The rough map has half its power in noise, and none of that in the other's shells."""
+    phantom = blobs(BOX)
+    images = image_set(project(phantom, 200, snr=0.05, pixel_size=6.0, shift=0.8), 6.0, 170.0, last=9)
+    projecting, rows, turn = Projecting(images, RADIUS), np.arange(200), np.eye(3)
+    noise, solvent = images.total_power(), spherical_mask(BOX, RADIUS, 3.0)
+    truth, other = phantom.volume() * solvent, lowpass(blobs(BOX, seed=8).volume() * solvent, 6.0, 40.0)
+    rough = truth + lowpass(np.random.default_rng(5).normal(size=truth.shape).astype(np.float32), 6.0, 24.0) * solvent * truth.std() * 3
+    assert abs(projecting.evidence(truth * np.float32(0.001), rows, noise, turn).mean()) < 0.05
+    fitted = [projecting.fitted(one.astype(np.float32), rows, noise, turn) for one in (truth, rough, other)]
+    right, noisy, wrong = (projecting.evidence(one, rows, noise, turn).mean() for one in fitted)
+    assert right > noisy > wrong, (right, noisy, wrong)
+
+
+def test_two_that_agree_lie_on_each_other_whatever_the_first_is(scene):
+    plan, truth, other = scene
+    rng = np.random.default_rng(6)
+    rough = [
+        truth + 0.5 * truth.std() * lowpass(rng.normal(size=truth.shape).astype(np.float32), 1.0, 4.0) * plan.solvent for _ in range(2)
+    ]
+    turned = [turned_map(one, turn).astype(np.float32) for one, turn in zip(rough, random_rotations(2, rng), strict=True)]
+    placed, moves = laid_one_by_one(np.stack([turned[0], other, turned[1]]), 1, plan.voxel, C1)
+    assert np.array_equal(placed[1], other) and sorted(moves) == [0, 2] and sorted(onto for onto, _ in moves.values()) != [1, 1]
+    assert np.corrcoef(placed[0].ravel(), placed[2].ravel())[0, 1] > 0.8
 
 
 def test_a_wrong_map_stays_out_and_threads_change_nothing(scene):

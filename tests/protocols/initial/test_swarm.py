@@ -2,12 +2,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cryoloom.data import Volume
+from cryoloom.data import Mask, Volume
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation
+from cryoloom.numerics.geometry.rotations import rotation_from_vector
 from cryoloom.numerics.masks.soft import spherical_mask
 from cryoloom.numerics.reconstruct.hand import mirrored_map
+from cryoloom.numerics.reconstruct.symmetry import turned_map
 from cryoloom.numerics.simulate.phantom import random_phantom
 from cryoloom.numerics.simulate.projection import density
 from cryoloom.protocols.initial.swarm import SwarmConsensus
@@ -75,12 +77,13 @@ def test_a_wrong_volume_is_named_and_the_polished_map_shows_nothing_of_it(simula
     wrong = density(random_phantom(9, 120.0), 32, 7.0) * 7.0
     job = checkpoint_job()
     values = QUICK | {"polish": True}
-    given = volumes(lowpass(data.density, 7.0, 20.0), lowpass(wrong, 7.0, 20.0))
+    right = [rough(data, seed, 20.0) for seed in (1, 2)]
+    given = volumes(*right, lowpass(wrong, 7.0, 20.0))
     out = SwarmConsensus(particles=data.particles, volumes=given, iterations=2, **values).run(job)
-    assert any(warning.startswith("Volume 2 explained the particles far worse") for warning in job.warnings) and out.volume.meta[
-        "wrong"
-    ] == [2]
-    assert fourier_shell_correlation(map_of(out.volume), data.density)[1:9].mean() > 0.9
+    assert any(warning.startswith("Volume 3 explained the particles far worse") for warning in job.warnings)
+    assert out.volume.meta["wrong"] == [3]
+    found = map_of(out.volume)
+    assert fourier_shell_correlation(found, data.density)[1:9].mean() > 0.9
     assert len(out.volume.meta["views"]["rot"]) in (0, 150)
 
 
@@ -97,6 +100,23 @@ def test_opposite_hands_are_refused_by_name_or_turned(simulated, volumes, checkp
     out = SwarmConsensus(particles=data.particles, volumes=given, hands="flip", **values).run(job)
     assert any("Volume 2 has the opposite hand of volume 1" in warning for warning in job.warnings)
     assert out.volume.meta["iterations"][0]["correlation"][0][1] > 0.6
+
+
+@pytest.mark.slow
+def test_symmetry_and_mask_are_imposed(simulated, volumes, checkpoint_job, tmp_path):
+    data = simulated(**SMALL | {"count": 120, "symmetry": "C3"})
+    mask = spherical_mask(32, 9.5, 2.0)
+    write_mrc(tmp_path / "data/mask.mrc", mask, 7.0, volume=True)
+    given = Mask(pl.DataFrame({"id": [1], "mask_path": ["data/mask.mrc"], "box_size": [32]}), tmp_path, meta={"pixel_size": 7.0})
+    protocol = SwarmConsensus(
+        particles=data.particles, volumes=volumes(rough(data, 1), rough(data, 2)), mask=given, symmetry="C3", iterations=1, **QUICK
+    )
+    found = map_of(protocol.run(checkpoint_job()).volume)
+    assert fourier_shell_correlation(found, data.density * mask)[1:9].mean() > 0.85
+    third = turned_map(found, rotation_from_vector(np.array([0.0, 0.0, 2 * np.pi / 3])))
+    assert np.corrcoef(third.ravel(), found.ravel())[0, 1] > 0.98
+    outside = mask < 0.01
+    assert np.abs(found[outside]).max() < 0.05 * found.max()
 
 
 def test_what_cannot_be_done_is_refused_and_what_can_be_mended_is_said(simulated, volumes, checkpoint_job):

@@ -224,9 +224,9 @@ def far_worse(fitness: Sequence[float], error: Sequence[float]) -> list[int]:
 
 
 def begin(plan: Plan, laid: Laid) -> State:
-    """Return the state before the first iteration: `laid` judged as they lie, with the symmetry imposed."""
+    """Return the state before the first iteration, in which members are maps as laid, and as good as they were found."""
     rows, noise, turn = _before(plan)
-    scores = plan.scores(list(laid.maps), rows, noise, turn)
+    scores = plan.scores(list(laid.maps), rows, noise, turn) if plan.rules.correlate else laid.scores
     placed = np.repeat(laid.maps[:, None], 2, axis=1)
     lead = int(scores.mean(axis=1).argmax())
     return {

@@ -14,9 +14,9 @@ Array = NDArray[np.float64]
 
 UNMOVED = 0.15
 """Voxels, at half the radius of the box, by which a map may be off before it is worth an interpolation."""
-RELATED, OPPOSITE = 0.65, 0.03
+RELATED, OPPOSITE = 0.75, 0.03
 """Correlation, and by how much it must be above that of the hand as given, for a mirrored map to be called one of the other hand: maps of other particles
-come up to 0.7 in either hand, and coarse ones hardly have a hand."""
+come to 0.5 to 0.7 in either hand, two of one particle to 0.85 and more once they are fitted to the images, and coarse ones hardly have a hand."""
 
 
 def clearly_opposite(move: MapAlignment) -> bool:

@@ -32,7 +32,7 @@ REACH = 0.1
 """Largest shift sought unless another is asked for, as a fraction of the box."""
 JUDGED = 2
 """HEALPix order of the directions over which evidence is summed: what the shells of the first search ask for."""
-FITTED, TELLING = 4, 300
+FITTED, TELLING = 3, 200
 """Steps by which a map's shells are brought to the grey values of the images, and how many of these tell them."""
 
 

@@ -285,7 +285,7 @@ class SwarmConsensus(
         last = meta["iterations"][-1]["correlation"]
         pairs = [last[i][j] for i, j in combinations(range(len(last)), 2)]
         told = {
-            "agreement of halves to (Å)": round(meta["resolution"], 1),
+            "agreement of halves to (Å)": round(meta["resolution"], 1) if any(meta["fsc"]) else "none, no volume became better",
             "volumes in the result": f"{table['within'].sum()} of {table.height}",
             "fitness of the result": f"{meta['fitness']:.2f} ± {meta['fitness_error']:.2f}",
             "fitness of the best volume at the start": f"{max(table['fitness_at_start']):.2f}",
