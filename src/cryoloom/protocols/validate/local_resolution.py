@@ -37,7 +37,7 @@ class LocalResolution(
     Protocol,
     id="validate.local_resolution",
     outputs=LocalResolutions,
-    cite=("10.1016/j.str.2017.12.018",),
+    cite=("10.1016/j.str.2017.12.018", "10.1016/j.jsb.2013.08.002"),
     aliases=("XmippProtMonoRes", "ProtRelionLocalRes", "XmippProtMonoResBlock"),
 ):
     """Find for every voxel of a map the finest detail that stands out from noise.
