@@ -14,6 +14,7 @@ class Unit:
 Angstrom = Annotated[float, Unit("Å")]
 AngstromPerPixel = Annotated[float, Unit("Å/px")]
 SquareAngstrom = Annotated[float, Unit("Å²")]
+InverseSquareAngstrom = Annotated[float, Unit("1/Å²")]
 Pixels = Annotated[int, Unit("px")]
 Degrees = Annotated[float, Unit("°")]
 Micrometres = Annotated[float, Unit("µm")]

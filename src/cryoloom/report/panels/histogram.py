@@ -7,7 +7,10 @@ from cryoloom.spec import Panel
 
 
 class Histogram(Panel):
-    """Counts of `values` in equal bins; non-finite values are left out and counted in the caption."""
+    """Counts of `values` in equal bins; non-finite values are left out and counted in the caption.
+
+    With `counts`, `values` are the middles of equal bins that were counted already.
+    """
 
     title: str
     values: list[float]
@@ -15,12 +18,17 @@ class Histogram(Panel):
     caption: str = ""
     bins: int = 40
     marks: dict[str, float] = {}
+    counts: list[float] = []
 
     def html(self) -> str:
         """Draw the chart as SVG."""
         values = np.asarray(self.values, dtype=float)
         with chart(height=2.6) as (axes, drawing):
-            axes.hist(values[np.isfinite(values)], bins=self.bins, color="#1f6f8b", edgecolor="white", linewidth=0.4)
+            if self.counts:
+                width = values[1] - values[0] if len(values) > 1 else 1.0
+                axes.bar(values, self.counts, width, color="#1f6f8b", edgecolor="white", linewidth=0.4)
+            else:
+                axes.hist(values[np.isfinite(values)], bins=self.bins, color="#1f6f8b", edgecolor="white", linewidth=0.4)
             for name, mark in self.marks.items():
                 axes.axvline(mark, color="#d1495b", linewidth=1.0)
                 axes.annotate(name, (mark, 1.0), xycoords=("data", "axes fraction"), va="top", fontsize=8, color="#d1495b")

@@ -1,0 +1,1 @@
+"""Resolution place by place: monogenic amplitudes against noise, windows of shell correlation, and deblurring by it."""
