@@ -34,9 +34,9 @@ def growth_panels(curve: ResolutionCurve) -> list[Panel]:
     falling = [
         Series(name, logarithm, np.log10(items[f"{prefix}resolution"].to_numpy()).tolist()) for prefix, name in kinds.items()
     ]  # fmt: skip
-    if meta.get("more"):
-        middle = [float(items["subset_size"][-1]), *meta["more"]]
-        rising.append(_line(meta, middle))
+    if meta.get("line"):
+        places = np.log10([float(items["subset_size"][-1]), *meta["more"]]).tolist()
+        rising.append(Series("line, 95 %", places, meta["line"], meta["band"]))
     panels: list[Panel] = [
         Notice(level=level, text=text),
         LinePlot(
@@ -51,27 +51,24 @@ def growth_panels(curve: ResolutionCurve) -> list[Panel]:
         ),
         TableView(title="Numbers", columns=_columns(curve, kinds)),
     ]  # fmt: skip
-    if meta.get("more"):
-        panels.append(
-            TableView(
-                title="More particles",
-                columns={
-                    "of each map": meta["more"],
-                    "d (Å)": meta["foretold"],
-                    "95 % from (Å)": meta["foretold_best"],
-                    "to (Å)": meta["foretold_worst"],
-                },
-                caption=f"By the line, B = {meta['b_factor']:.0f} Å². A tenth finer takes {meta['needed']:.3g} in each map, if nothing else limits.",
-            )
+    line = (
+        f" The line through the last decade has B = {meta['b_factor']:.0f} Å²: a tenth finer takes {meta['needed']:.3g} in each map."
+        if meta.get("line")
+        else ""
+    )
+    panels.append(
+        TableView(
+            title="More particles",
+            columns={
+                "of each map": meta["more"],
+                "d (Å)": meta["foretold"],
+                "95 % from (Å)": meta["foretold_best"],
+                "to (Å)": meta["foretold_worst"],
+            },
+            caption=f"In poses as good, with signal over noise growing as their number; no finer than these maps can show.{line}",
         )
+    )
     return panels
-
-
-def _line(meta: Any, counts: list[float]) -> Series:
-    terms = np.stack([np.ones(len(counts)), np.log(counts)], axis=1)
-    value = terms @ np.array([meta["intercept"], meta["slope"]])
-    bounds = 1.0 / np.array([0.0, *meta["foretold_best"]])[1:] ** 2 - value[1:]
-    return Series("line, 95 %", np.log10(counts).tolist(), value.tolist(), [0.0, *bounds.tolist()])
 
 
 def _columns(curve: ResolutionCurve, kinds: dict[str, str]) -> dict[str, list[Any]]:

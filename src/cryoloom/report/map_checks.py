@@ -165,12 +165,13 @@ def falls(resolution: float, again: float | None, nyquist: float, last: float) -
 
 def told(claimed: float, measured: float, where: str, masked: bool) -> Check:
     """Judge a resolution that was told against the one measured from the files, under a mask or not."""
+    name = f"resolution told by the {where}"
     if measured <= CLAIM * claimed:
-        return Check("resolution told", "good", measured, f"The {where} tells {claimed:.2f} Å; the half maps give {measured:.2f} Å.")
+        return Check(name, "good", measured, f"The {where} tells {claimed:.2f} Å; the half maps give {measured:.2f} Å.")
     text = f"The {where} tells {claimed:.2f} Å; its half maps agree to {measured:.2f} Å"
     if masked:
-        return Check("resolution told", "warning", measured, f"{text} under the mask. Do not report the finer value.")
-    return Check("resolution told", "advice", measured, f"{text} without a mask. Give the mask under which the finer value was told.")
+        return Check(name, "warning", measured, f"{text} under the mask. Do not report the finer value.")
+    return Check(name, "advice", measured, f"{text} without a mask. Give the mask under which the finer value was told.")
 
 
 def stored_curve(difference: float) -> Check:

@@ -32,8 +32,6 @@ from cryoloom.numerics.reconstruct.sums import divided
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-THRESHOLDS = (0.5, 0.143)
-"""Of the shell correlation."""
 EDGE = 5.0
 """px of the sphere's edge."""
 
@@ -82,10 +80,8 @@ class Maps:
         """Return the resolution in Å that the maps can reach."""
         return self.extent / self.plane.last
 
-    def resolutions(
-        self, images: ImageSet, noise: Array, poses: Poses, orders: tuple[Rows, Rows], counts: Sequence[int]
-    ) -> dict[float, list[float]]:
-        """Return, for each of `THRESHOLDS`, the resolutions in Å of the maps of the first 1, 2, … `counts` images of two orders.
+    def curves(self, images: ImageSet, noise: Array, poses: Poses, orders: tuple[Rows, Rows], counts: Sequence[int]) -> Array:
+        """Return the shell correlations of the two maps of the first `counts` images of two orders, ``(counts, last + 1)``.
 
         Parameters
         ----------
@@ -99,22 +95,22 @@ class Maps:
             Rising.
         """
         sums = [empty_grid(self.plane.radius, 4) for _ in orders]
-        found: dict[float, list[float]] = {level: [] for level in THRESHOLDS}
-        for start, end in zip((0, *counts[:-1]), counts, strict=True):
+        found = np.empty((len(counts), self.plane.last + 1))
+        for number, (start, end) in enumerate(zip((0, *counts[:-1]), counts, strict=True)):
             rows = np.concatenate([order[start:end] for order in orders])
             here, every = poses.of(rows), np.arange(len(rows))
             points = Points(every, here.rotations.astype(np.float32), here.shifts, np.ones(len(rows)), np.zeros((len(rows), 3)))
             lanes = np.repeat(np.arange(2), end - start)
-            added = accumulate(
-                images, rows, points, self.plane, noise, lanes, group=self.group, at_once=min(self.threads, 2)
-            )  # fmt: skip
+            added = accumulate(images, rows, points, self.plane, noise, lanes, group=self.group, at_once=min(self.threads, 2))
             for total, one in zip(sums, added, strict=True):
                 total += one
             maps = [divided(total, self.plane.last, self.box, images.plane.box, group=self.group) * self.mask for total in sums]
-            curve = fourier_shell_correlation(*maps)[: self.plane.last + 1]
-            for level, values in found.items():
-                values.append(resolution_at(curve, level, self.box, self.extent / self.box, interpolated=True))
+            found[number] = fourier_shell_correlation(*maps)[: self.plane.last + 1]
         return found
+
+    def resolution(self, curve: Array, level: float) -> float:
+        """Return the resolution in Å at which a curve falls to `level`, read between shells."""
+        return resolution_at(curve, level, self.box, self.extent / self.box, interpolated=True)
 
 
 def orders_of(halves: tuple[Rows, Rows], seed: int, repeat: int, most: int) -> tuple[Rows, Rows]:

@@ -17,8 +17,8 @@ ABOVE, MOSTLY = 2.0, 0.8
 """Combined standard deviations by which data must be above noise, and at which part of the numbers."""
 LEAST_SPREAD = 0.1
 """Shells that a measurement is uncertain by at the least."""
-FEWEST = 3
-"""Numbers of particles that a line is put through at the least."""
+FEWEST, DECADE = 3, 10.0
+"""Numbers of particles that a line is put through at the least, and how many times fewer than the largest they may be: the curve of few bends."""
 CONFIDENCE = 0.95
 
 
@@ -99,8 +99,10 @@ class Line:
 
 
 def fitted(measured: Measured) -> Line | None:
-    """Return the line through the measurements that are not saturated, weighted by their spreads; None for fewer than `FEWEST`."""
+    """Return the line through the largest measurements that are not saturated, weighted by their spreads; None for fewer than `FEWEST`."""
     used = ~measured.saturated
+    if used.any():
+        used &= measured.counts >= measured.counts[used][-1] / DECADE
     if np.count_nonzero(used) < FEWEST:
         return None
     terms = np.stack([np.ones(np.count_nonzero(used)), np.log(measured.counts[used])], axis=1)
@@ -110,6 +112,15 @@ def fitted(measured: Measured) -> Line | None:
     freedom = len(terms) - 2
     left = (((measured.mean[used] - terms @ found) * weights) ** 2).sum() / freedom
     return Line(float(found[0]), float(found[1]), covariance * max(left, 1.0), freedom)
+
+
+def level_for(times: float, level: float = 0.5) -> float:
+    """Return to what a shell correlation has fallen where, with `times` as many particles in the same poses, it will fall to `level`.
+
+    Signal over noise grows as the number of particles: ``f / (1 - f)`` becomes so many times as much.
+    """
+    ratio = level / (1.0 - level) / times
+    return ratio / (1.0 + ratio)
 
 
 def separation(data: Measured, noise: Measured) -> Array:

@@ -19,6 +19,10 @@ Curve = NDArray[np.float64]
 
 NOTHING = 1e-6
 """Part of a map's power from which on there is something beyond Nyquist."""
+WELL_WITHIN = 0.8
+"""Part of Nyquist within which the resolution must lie, for what is beyond Nyquist to be noise alone."""
+LEAST_SOLVENT = 0.05
+"""Part of the box that the region around the particle must take."""
 SMALL = 32
 """Voxels a side at which frames are compared."""
 CLEARLY = 0.15
@@ -32,9 +36,9 @@ class Beyond:
     Attributes
     ----------
     corners
-        Correlation of coefficients beyond Nyquist, in the corners of the cube; None where there is nothing.
+        Correlation of coefficients beyond Nyquist, in the corners of the cube; None where there is nothing, or may be signal.
     solvent
-        Mean shell correlation outside the particle, over the shells finer than the resolution and the upper half of all; None without solvent.
+        Mean shell correlation outside the particle over the finer half of the shells; None without solvent.
     error
         Its standard error.
     """
@@ -52,7 +56,7 @@ def correlation(first: Map, second: Map) -> float:
 
 
 def in_common_beyond(first: Map, second: Map, outside: Map, resolved: int) -> Beyond:
-    """Return what two half maps share beyond Nyquist and, in the region `outside` (0 to 1), in shells finer than `resolved`."""
+    """Return what two half maps that agree to the shell `resolved` share beyond Nyquist and in the region `outside` (0 to 1)."""
     box = len(first)
     one, two = (centred_rfft3(torch.from_numpy(np.ascontiguousarray(each))).numpy() for each in (first, second))
     weights = np.broadcast_to(hermitian_weights(box).numpy(), one.shape)
@@ -60,10 +64,10 @@ def in_common_beyond(first: Map, second: Map, outside: Map, resolved: int) -> Be
     power = [float((weights * np.abs(each) ** 2)[corner].sum()) for each in (one, two)]
     whole = [float((weights * np.abs(each) ** 2).sum()) for each in (one, two)]
     corners = None
-    if all(part > NOTHING * total for part, total in zip(power, whole, strict=True)):
+    if resolved < WELL_WITHIN * box / 2 and all(part > NOTHING * total for part, total in zip(power, whole, strict=True)):
         corners = float((weights * (one * two.conj()).real)[corner].sum() / np.sqrt(power[0] * power[1]))
-    low = max(box // 4, resolved + 2)
-    if outside.mean() < 0.05 or low >= box // 2 - 1:
+    low = box // 4
+    if outside.mean() < LEAST_SOLVENT:
         return Beyond(corners, None, 0.0)
     shells = fourier_shell_correlation(first * outside, second * outside)[low : box // 2]
     # Neighbouring coefficients are not independent in a part of the box: there are fewer by that part.
@@ -119,9 +123,9 @@ def solvent_region(box: int, inner: float, mask: Map | None) -> Map:
 
 
 def quiet_outside(volume: Map, region: Map, core: Map) -> float:
-    """Return the variance of a map in a region around the particle over that inside."""
-    spread = [float((weight * (volume - (weight * volume).sum() / weight.sum()) ** 2).sum() / weight.sum()) for weight in (region, core)]
-    return spread[0] / max(spread[1], 1e-30)
+    """Return the variance of a map well within a region around the particle over that well within the core."""
+    around, inside = (float(volume[weight > 0.99].var(dtype=np.float64)) for weight in (region, core))
+    return around / max(inside, 1e-30)
 
 
 def brightness(volume: Map, region: Map, core: Map) -> float:

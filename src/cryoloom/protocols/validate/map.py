@@ -199,12 +199,14 @@ class ValidateMap(
 
     def _judge_mask(self, curves: Any, mask: Any, halves: list[Any], size: float) -> Iterator[said.Check]:
         from cryoloom.numerics.fsc.halves import cut_away
-        from cryoloom.numerics.fsc.shells import resolution_at
+        from cryoloom.numerics.fsc.shells import crossing_shell, resolution_at
         from cryoloom.numerics.masks.soft import border_distance
 
         box = len(mask)
-        masked = resolution_at(curves.masked, 0.143, box, size)
-        yield said.mask_tight(float(curves.randomised[min(round(box * size / masked), box // 2)]), masked)
+        # Just beyond the first random phases, what the mask spreads of the shells before is no fault of it.
+        shell = max(crossing_shell(curves.masked, 0.143), (curves.randomised_from or 0) + 2)
+        shell = min(shell, box // 2)
+        yield said.mask_tight(float(curves.randomised[shell]), box * size / shell)
         steepest = max(float(np.abs(np.diff(mask, axis=axis)).max()) for axis in range(3))
         edge = np.pi / 2 / max(steepest, 1e-6)
         unmasked, corrected = (resolution_at(curve, 0.143, box, size) for curve in (curves.unmasked, curves.corrected))

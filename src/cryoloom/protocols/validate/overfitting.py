@@ -22,6 +22,8 @@ SHIFTS = 0.05
 """Part of the box by which noise may be shifted to lie on the reference."""
 BLOCK = 256
 """Noise images aligned between checkpoints."""
+HALF, GOLD = 0.5, 0.143
+"""Of the shell correlation: the level that is drawn, and the one that is told beside."""
 TIMES = (1.5, 2, 4, 10)
 """Times the particles there are, for which the resolution is foretold."""
 
@@ -157,8 +159,7 @@ class ValidateOverfitting(
             for number, (name, (images, placed, rows)) in enumerate(kinds.items()):
                 job.progress(repeat + number / len(kinds), self.repeats, f"repeat {repeat + 1}, {name}")
                 orders = over.orders_of(rows, job.seed, repeat, sizes[-1])
-                one = maps.resolutions(images, power[name], placed, orders, sizes)
-                found[name] = [*found[name], [one[level] for level in over.THRESHOLDS]]
+                found[name] = [*found[name], maps.curves(images, power[name], placed, orders, sizes)]
             return {"repeat": repeat + 1, "found": found}
 
         state = job.iterate(start, step, done=lambda state: state["repeat"] >= self.repeats, name="repeats", total=self.repeats)
@@ -253,28 +254,58 @@ class ValidateOverfitting(
 
         from cryoloom.numerics.fsc import growth
 
+        levels = (HALF, GOLD)
+        resolutions = {
+            name: np.array([[[maps.resolution(curve, level) for curve in repeat] for repeat in curves] for level in levels])
+            for name, curves in found.items()
+        }
         measured = {
-            name: growth.Measured.of(np.array(sizes), values[:, 0], available[name], maps.finest, maps.extent)
-            for name, values in found.items()
+            name: growth.Measured.of(np.array(sizes), values[0], available[name], maps.finest, maps.extent)
+            for name, values in resolutions.items()
         }
         data = measured["data"]
         table: dict[str, Any] = {"id": sizes, "subset_size": sizes}
         for name, one in measured.items():
             prefix = "" if name == "data" else f"{name}_"
             table |= {
-                f"{prefix}resolution": found[name][:, 0].mean(axis=0),
+                f"{prefix}resolution": resolutions[name][0].mean(axis=0),
                 f"{prefix}inverse_square": one.mean,
                 f"{prefix}inverse_square_spread": one.spread,
             }
         table["resolution_spread"] = 0.5 * data.mean**-1.5 * data.spread
-        table["resolution_gold"] = found["data"][:, 1].mean(axis=0)
+        table["resolution_gold"] = resolutions["data"][1].mean(axis=0)
         meta: dict[str, Any] = {"finest": maps.finest, "repeats": self.repeats, "symmetry": maps.group.name, "verdict": "no noise bound"}
         if "noise" in measured:
             table["separation"] = growth.separation(data, measured["noise"])
             meta["verdict"] = growth.verdict(data, measured["noise"])
-        meta |= _foretold(data, sizes[-1], maps.finest)
+        meta |= self._foretold(data, found["data"][:, -1], maps)
         self._warn(job, meta, data)
         return Validated(ResolutionCurve(pl.DataFrame(table), job.root, meta=meta))
+
+    def _foretold(self, data: "Measured", last: Any, maps: "overfitting.Maps") -> dict[str, Any]:
+        """Return the line through the data, and what more particles will give by the curves ``(repeats, shells)`` of the most there are."""
+        import numpy as np
+
+        from cryoloom.numerics.fsc.growth import fitted, level_for
+
+        most = data.counts[-1]
+        mean = last.mean(axis=0)
+        foretold = np.array([maps.resolution(mean, level_for(times)) for times in TIMES])
+        # One over the square moves by as much as it does now.
+        margin = 2.0 * data.spread[-1]
+        best, worst = (np.maximum(1.0 / np.sqrt(np.maximum(foretold**-2.0 + sign * margin, 1e-9)), maps.finest) for sign in (1, -1))
+        told: dict[str, Any] = {
+            "more": [round(times * most) for times in TIMES], "foretold": foretold.tolist(),
+            "foretold_best": best.tolist(), "foretold_worst": worst.tolist(),
+        }  # fmt: skip
+        line = fitted(data)
+        if line is None or line.slope <= 0:
+            return told
+        value, band = line.at(np.array([most, *told["more"]]))
+        return told | {
+            "intercept": line.intercept, "slope": line.slope, "covariance": line.covariance.tolist(), "freedom": line.freedom,
+            "b_factor": line.b_factor, "line": value.tolist(), "band": band.tolist(), "needed": line.needed(0.9 / np.sqrt(data.mean[-1])),
+        }  # fmt: skip
 
     def _warn(self, job: Job, meta: Mapping[str, Any], data: "Measured") -> None:
         if meta["verdict"] == "not distinguishable":
@@ -296,9 +327,9 @@ class ValidateOverfitting(
         }
         if "separation" in items.columns:
             told[f"above noise at {last['subset_size']} (σ)"] = round(last["separation"], 1)
+        told["of twice the particles (Å)"] = round(meta["foretold"][TIMES.index(2)], 2)
         if meta.get("b_factor"):
             told["B-factor of the line (Å²)"] = round(meta["b_factor"])
-            told["of twice the particles (Å)"] = round(meta["foretold"][TIMES.index(2)], 2)
         return told
 
     def methods(self, out: Validated) -> str:
@@ -314,21 +345,3 @@ class ValidateOverfitting(
 
     def report(self, out: Validated) -> list[Panel]:
         return growth_panels(out.curve)
-
-
-def _foretold(data: "Measured", most: int, finest: float) -> dict[str, Any]:
-    """Return the line through the data, and the resolutions it foretells for more particles with their confidence."""
-    import numpy as np
-
-    from cryoloom.numerics.fsc.growth import fitted
-
-    line = fitted(data)
-    if line is None or line.slope <= 0:
-        return {}
-    value, band = line.at(np.array(TIMES) * most)
-    best, worst = (1.0 / np.sqrt(np.maximum(value + sign * band, 1e-6)) for sign in (1, -1))
-    return {
-        "intercept": line.intercept, "slope": line.slope, "covariance": line.covariance.tolist(), "freedom": line.freedom,
-        "b_factor": line.b_factor, "more": [round(times * most) for times in TIMES], "foretold": (1.0 / np.sqrt(value)).tolist(),
-        "foretold_best": best.tolist(), "foretold_worst": worst.tolist(), "needed": line.needed(0.9 / np.sqrt(data.mean[-1])),
-    }  # fmt: skip
