@@ -126,6 +126,12 @@ def simulated(tmp_path):
     return lambda root=tmp_path, **settings: simulate_set(root, **settings)
 
 
+@pytest.fixture(scope="session")
+def simulate():
+    """Return `simulate_set`, for fixtures that outlive a test."""
+    return simulate_set
+
+
 @pytest.fixture
 def stopped():
     return Stopped
