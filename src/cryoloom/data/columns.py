@@ -183,6 +183,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("psi", "°", "third Euler angle, in-plane", "rlnAnglePsi", "anglePsi"),
     Column("origin_x", "Å", "added to the image to centre the particle", "rlnOriginXAngst", "shiftX"),
     Column("origin_y", "Å", "added to the image to centre the particle", "rlnOriginYAngst", "shiftY"),
+    Column("angle_difference", "°", "mean angle between corresponding axes of two poses of a particle", "", "angleDiff"),
+    Column("angle_difference_geodesic", "°", "angle of the rotation between two poses of a particle"),
+    Column("direction_difference", "°", "angle between the directions of projection of two poses of a particle"),
+    Column("psi_difference", "°", "turn in the plane of the image between two poses of a particle"),
+    Column("angle_difference_mirror", "°", "as angle_difference, to the view from the opposite side, whose image is the mirrored one"),
+    Column("shift_difference", "Å", "distance of the origins of two poses of a particle"),
+    Column("shift_difference_px", "px", "as shift_difference, in px of the set's own images", "", "shiftDiff"),
     Column("flip", "", "whether the image is mirrored along x before anything else; in 2D only", "", "flip"),
     Column("picking_state", "", "how far the picks of the micrograph were looked at", "", "pickingMicrographState"),
     Column("class_id", "", "class, from 1", "rlnClassNumber", "ref"),
@@ -246,8 +253,8 @@ def xmipp_names() -> dict[str, str]:
 
 
 def column_named(name: str) -> Column | None:
-    """Return the column that any of the programs calls `name` (a leading underscore is ignored)."""
-    return _BY_NAME.get(name) or _BY_NAME.get(name.lstrip("_"))
+    """Return the column that any of the programs calls `name`; a leading underscore and Scipion's prefix ``_xmipp_`` are ignored."""
+    return _BY_NAME.get(name) or _BY_NAME.get(name.lstrip("_").removeprefix("xmipp_"))
 
 
 def canonical_name(name: str) -> str:
