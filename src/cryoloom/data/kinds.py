@@ -85,3 +85,7 @@ class FSC(Dataset, kind="fsc", required=("shell", "frequency", "fsc")):
 
     Meta: ``resolution`` (Å).
     """
+
+
+class Deposition(Dataset, kind="deposition", required=("role", "file_path", "size", "sha256")):
+    """A folder for a public archive: one row a file. Meta: ``checks``, what was looked at and found, and ``metadata``."""
