@@ -107,10 +107,8 @@ class Bundle:
 
     def _contour(self) -> Iterator[Check]:
         primary = self.maps["map"]
-        inside = primary.data > self.contour
-        if "mask_01" in self.maps:
-            inside &= self.maps["mask_01"].data > 0
-        enclosed = float(inside.sum()) * primary.pixel_size**3 / ANGSTROM3_PER_DALTON / 1000
+        seen = primary.data * self.maps["mask_01"].data if "mask_01" in self.maps else primary.data
+        enclosed = float((seen > self.contour).sum()) * primary.pixel_size**3 / ANGSTROM3_PER_DALTON / 1000
         words = f"{self.contour:.4g} encloses {enclosed:.0f} kDa of protein"
         if self.mass is None:
             yield Check("contour shows the particle", enclosed > 0, f"{words}; no mass was given")

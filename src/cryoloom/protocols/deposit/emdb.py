@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from cryoloom.data import FSC, Coordinates, Deposition, Mask, Micrographs, Particles, Volume, symmetry_hints
+from cryoloom.formats.archive_files import listed_files
 from cryoloom.formats.deposition_checks import Bundle, Check
 from cryoloom.formats.emdb import atom_places, fsc_faults, operators_text, reconstruction_block, write_fsc
 from cryoloom.formats.map_sets import StoredMap, rows_of, stored_map
@@ -162,7 +163,7 @@ class DepositEMDB(
         for each in checks:
             if not each.passed:
                 job.warn(f"{each.name}: no. {each.found}.")
-        items = _listed(job, folder, files)
+        items = listed_files(folder, files, job.root)
         job.progress(2, 3, "checksums")
         return Deposited(Deposition(items, job.root, meta={"checks": [vars(each) for each in checks], "metadata": metadata}))
 
@@ -365,21 +366,6 @@ def _picture(folder: Path, primary: StoredMap, contour: float) -> dict[str, str]
 
     (folder / "image.png").write_bytes(png_bytes(shaded_surface(primary.data, contour, PICTURE)))
     return {"image.png": "picture for the entry's page"}
-
-
-def _listed(job: Job, folder: Path, files: Mapping[str, str]) -> pl.DataFrame:
-    """Return the files with their checksums, which are written into the folder too."""
-    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files}
-    (folder / "checksums.sha256").write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()), encoding="utf-8")
-    listed = {**files, "checksums.sha256": "checksums of the files"}
-    sums["checksums.sha256"] = hashlib.sha256((folder / "checksums.sha256").read_bytes()).hexdigest()
-    paths = [folder / name for name in listed]
-    return pl.DataFrame(
-        {
-            "id": range(1, len(paths) + 1), "role": list(listed.values()), "file_path": [path.relative_to(job.root).as_posix() for path in paths],
-            "size": [path.stat().st_size for path in paths], "sha256": [sums[name] for name in listed],
-        }
-    )  # fmt: skip
 
 
 def _read_curve(path: Path) -> Series:
