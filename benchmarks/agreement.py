@@ -54,14 +54,14 @@ def states(folder: Path, count: int, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, conformations in (("one state", 1), ("two states", 2)):
         project, particles, volume, truth = begun(
-            folder / name.replace(" ", "-"), "s4", seed, particles=count, snr=0.1, conformations=conformations
+            folder / name.replace(" ", "-"), "s4", seed, particles=count, snr=0.2, conformations=conformations
         )
         runs = [
             project.run(
                 "classify3d.em", particles=particles, reference=volume, classes=classes, mask_diameter=MASK, initial_lowpass=40.0,
                 seed=seed + number, threads=1,
             )
-            for number, classes in enumerate((2, 3))
+            for number, classes in enumerate((2, 2))
         ]  # fmt: skip
         agreed = project.run(
             "classify3d.consensus", particles=[run.outputs.particles for run in runs], classes=[run.outputs.classes for run in runs]

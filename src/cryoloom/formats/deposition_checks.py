@@ -1,4 +1,7 @@
-"""What is looked at before maps go to an archive; what would be refused there, or would mislead, is said here first."""
+"""What is looked at before maps go to an archive; what would be refused there, or would mislead, is said here first.
+
+Heavy libraries are imported inside the functions; protocols may import this module at their top.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,9 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoloom.formats.map_sets import StoredMap
-from cryoloom.numerics.fsc.masked import masked_fsc
-from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
-from cryoloom.numerics.masks.soft import ANGSTROM3_PER_DALTON
 
 Map = NDArray[np.float32]
 
@@ -63,6 +63,8 @@ class Bundle:
 
     def checks(self) -> Iterator[Check]:
         """Yield what was found of the maps, what decides first; after something that blocks on their grids nothing more can be said."""
+        from cryoloom.numerics.fsc.shells import fourier_shell_correlation
+
         primary = self.maps["map"]
         box, size = len(primary.data), primary.pixel_size
         boxes = {name: len(each.data) for name, each in self.maps.items() if len(each.data) != box}
@@ -77,7 +79,7 @@ class Bundle:
         yield Check("half maps differ", alike < 0.99999, f"correlation {alike:.4f}", blocking=True)
         yield from self._mask()
         yield from self._resolution()
-        whole = fourier_shell_correlation((one + two) / 2, primary.data)
+        whole = fourier_shell_correlation(np.float32(0.5) * (one + two), primary.data)
         shells = max(1, min(int(box * size / self.resolution), box // 2))
         mean = float(whole[1 : shells + 1].mean())
         yield Check("map and half maps are one structure", mean > ALIKE, f"mean shell correlation {mean:.3f} to {self.resolution:.2f} Å")
@@ -94,6 +96,9 @@ class Bundle:
 
     def _resolution(self) -> Iterator[Check]:
         """Compare the resolution stated with that of the files."""
+        from cryoloom.numerics.fsc.masked import masked_fsc
+        from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
+
         one, two = self.halves
         box, size = len(one), self.maps["map"].pixel_size
         if self.corrected and "mask_01" in self.maps:
@@ -106,6 +111,8 @@ class Bundle:
         yield Check("resolution of the files is the one stated", shells <= 1.01, words, blocking=True)
 
     def _contour(self) -> Iterator[Check]:
+        from cryoloom.numerics.masks.soft import ANGSTROM3_PER_DALTON
+
         primary = self.maps["map"]
         seen = primary.data * self.maps["mask_01"].data if "mask_01" in self.maps else primary.data
         enclosed = float((seen > self.contour).sum()) * primary.pixel_size**3 / ANGSTROM3_PER_DALTON / 1000

@@ -155,7 +155,7 @@ class CompareAngles(
             "angle (°), mean": _rounded(angle.mean()),
             "angle (°), median": _rounded(angle.median()),
             "shift (Å), median": _rounded(shift.median()),
-            "below 10°": f"{100 * float((angle < 10).mean() or 0.0):.1f} % (of random poses {100 * float((self._random.axes < 10).mean()):.2f} %)",
+            "below 10°": f"{100 * _below(angle, 10.0):.1f} % (of random poses {100 * float((self._random.axes < 10).mean()):.2f} %)",
             "frame": self._frame_words(out),
         }
 
@@ -175,7 +175,7 @@ class CompareAngles(
         angle = out.particles.enabled()["angle_difference"]
         return (
             f"Two alignments of {len(angle)} particles were compared in {self.symmetry}; the median of the mean angle between corresponding axes is "
-            f"{angle.median():.1f}°, and {100 * float((angle < 10).mean() or 0.0):.0f} % differ by less than 10°."
+            f"{angle.median():.1f}°, and {100 * _below(angle, 10.0):.0f} % differ by less than 10°."
         )
 
     def report(self, out: Compared) -> list[Panel]:
@@ -190,7 +190,7 @@ class CompareAngles(
         by_chance = (self._random.axes, self._random.geodesic, self._random.direction, self._random.psi, self._random.mirror)
         figures = {
             "mean (°)": [rows[name].mean() for name in names], "median (°)": [rows[name].median() for name in names],
-            **{f"below {limit:g}° (%)": [100 * float((rows[name] < limit).mean() or 0.0) for name in names] for limit in FRACTIONS},
+            **{f"below {limit:g}° (%)": [100 * _below(rows[name], limit) for name in names] for limit in FRACTIONS},
             **{f"by chance below {limit:g}° (%)": [100 * float((each < limit).mean()) for each in by_chance] for limit in FRACTIONS},
         }  # fmt: skip
         share = np.linspace(0, 100, CURVE)
@@ -231,6 +231,11 @@ class CompareAngles(
                 caption="High where views are taken for each other.",
             ),
         ]  # fmt: skip
+
+
+def _below(angles: pl.Series, limit: float) -> float:
+    """Return the part of angles below a limit."""
+    return float((angles.to_numpy() < limit).mean()) if len(angles) else 0.0
 
 
 def _rounded(value: Any) -> float | None:

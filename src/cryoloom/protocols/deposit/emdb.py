@@ -272,9 +272,10 @@ class DepositEMDB(
         optics = self.particles.optics if self.particles is not None else self.micrographs.optics if self.micrographs is not None else []
         first: Mapping[str, Any] = optics[0] if optics else {}
         final = None if self.particles is None else self.particles.enabled()
-        defoci = (
-            [] if final is None or "defocus_u" not in final.columns else [float(final["defocus_u"].min()), float(final["defocus_u"].max())]
-        )
+        defoci: list[float] = []
+        if final is not None and "defocus_u" in final.columns:
+            values = final["defocus_u"].to_numpy()
+            defoci = [float(values.min()), float(values.max())]
         meta = {} if self.fsc is None else self.fsc.meta
         return {
             "title": self.title, "method": "SINGLE PARTICLE", "voltage_kV": first.get("voltage"), "cs_mm": first.get("cs"),

@@ -24,7 +24,8 @@ class AngularDistribution(Panel):
         if self.values:
             from scipy.stats import binned_statistic_2d
 
-            shown, rot_edges, cosine_edges, _ = binned_statistic_2d(rot, cosine, self.values, "median", bins=(18, 9), range=limits)
+            found = binned_statistic_2d(rot, cosine, self.values, "median", bins=[18, 9], range=limits)  # type: ignore[arg-type]
+            shown, rot_edges, cosine_edges = found.statistic, found.x_edge, found.y_edge
         else:
             shown, rot_edges, cosine_edges = np.histogram2d(rot, cosine, bins=(36, 18), range=limits)
         with chart() as (axes, drawing):
