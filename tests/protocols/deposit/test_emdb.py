@@ -3,6 +3,7 @@
 import hashlib
 import json
 import zlib
+from pathlib import Path
 from xml.etree import ElementTree
 
 import mrcfile
@@ -118,6 +119,8 @@ def test_curves_are_those_of_the_run_and_valid(chain):
 
 
 def test_faults_of_curves_are_named(tmp_path):
+    schema = (Path(__file__).parents[3] / "docs/schemas/emdb-fsc.xsd").read_text()
+    assert f'fixed="{X_AXIS}"' in schema and f'fixed="{Y_AXIS}"' in schema
     path = tmp_path / "fsc.xml"
     head = f'<fsc title="t" xaxis="{X_AXIS}" yaxis="{Y_AXIS}">'
     pair = "<coordinate><x>{}</x><y>{}</y></coordinate>".format

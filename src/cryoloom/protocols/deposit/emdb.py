@@ -79,7 +79,7 @@ class DepositEMDB(
         help="Grey value at which others should look at the map; empty: by the mass, or else by Otsu's rule. Too low shows noise.",
     )  # fmt: skip
     mass: float | None = Param("Mass (kDa)", None, gt=0, help="Of the particle, against which the contour is checked.")
-    dose: float | None = Param("Exposure (e/Å²)", None, gt=0, help="Of a whole movie, for the record.")
+    dose: float | None = Param("Exposure (e/Å²)", None, gt=0, help="Of a whole movie, for the record; empty: as the micrographs tell.")
     hand_decided: bool = Param(
         "Hand is decided",
         False,
@@ -108,12 +108,21 @@ class DepositEMDB(
             yield Hint("hand_decided", "is not said: look at helices, or fit a model, before the map is deposited", fix=True, error=False)
 
     def automatic(self) -> Mapping[str, Any]:
-        return {"symmetry": self._group_name}
+        return {"symmetry": self._group_name, "dose": self._exposure}
 
     @property
     def _group_name(self) -> str:
         told = self.volume.meta.get("symmetry") or (self.particles.meta.get("symmetry") if self.particles else None)
         return self.symmetry or str(told or "C1")
+
+    @property
+    def _exposure(self) -> float | None:
+        """Return the exposure of a movie, e/Å²: that of a frame as often as there are shifts of frames."""
+        if self.dose is not None or self.micrographs is None or not self.micrographs.optics or "shift_x" not in self.micrographs.schema:
+            return self.dose
+        each, before = (self.micrographs.optics[0].get(name) for name in ("dose_per_frame", "pre_exposure"))
+        shifts = self.micrographs.items["shift_x"].drop_nulls()
+        return None if not each or shifts.is_empty() else round(float(each) * len(shifts[0]) + float(before or 0.0), 6)
 
     @property
     def _unmasked(self) -> bool:
@@ -279,7 +288,7 @@ class DepositEMDB(
         meta = {} if self.fsc is None else self.fsc.meta
         return {
             "title": self.title, "method": "SINGLE PARTICLE", "voltage_kV": first.get("voltage"), "cs_mm": first.get("cs"),
-            "amplitude_contrast": first.get("amplitude_contrast"), "exposure_e_per_A2": self.dose, "defocus_A": defoci,
+            "amplitude_contrast": first.get("amplitude_contrast"), "exposure_e_per_A2": self._exposure, "defocus_A": defoci,
             "micrographs": None if self.micrographs is None else self.micrographs.enabled().height,
             "particles_picked": None if self.coordinates is None else len(self.coordinates),
             "particles_selected": None if self.particles is None else len(self.particles),
