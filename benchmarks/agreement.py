@@ -88,7 +88,7 @@ def states(folder: Path, count: int, seed: int) -> dict[str, Any]:
 def poses(folder: Path, count: int, seed: int) -> dict[str, Any]:
     """Return how well the difference of two alignments tells wrong poses, and what keeping those that agree does to the map."""
     project, particles, volume, truth = begun(
-        folder / "junk", "s5", seed, particles=count, snr=0.05, noise_fraction=0.15, other_fraction=0.05
+        folder / "junk", "s5", seed, particles=count, snr=0.15, noise_fraction=0.15, other_fraction=0.05
     )
     aligned = [
         project.run(
