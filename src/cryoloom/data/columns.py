@@ -69,6 +69,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("particle_gain", "", "mean log-likelihood that particles gain by a map over noise"),
     Column("best_resolution", "Å", "to which the two agree, FSC 0.5"),
     Column("worst_path", "", "projection, average and difference of the averages that a map explains worst"),
+    Column("file_path", "", "file of a deposition"),
+    Column("role", "", "what a file of a deposition is"),
+    Column("size", "", "bytes of a file"),
+    Column("sha256", "", "checksum of a file, as sha256sum has it"),
     Column("mask_path", "", "soft mask in [0, 1]", "rlnMaskName"),
     Column("count", "", "members of a class", "", "classCount"),
     Column("grey_scale", "", "grey scale of an image's micrograph, to the mean of the set"),
@@ -204,6 +208,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("psi", "°", "third Euler angle, in-plane", "rlnAnglePsi", "anglePsi"),
     Column("origin_x", "Å", "added to the image to centre the particle", "rlnOriginXAngst", "shiftX"),
     Column("origin_y", "Å", "added to the image to centre the particle", "rlnOriginYAngst", "shiftY"),
+    Column("angle_difference", "°", "mean angle between corresponding axes of two poses of a particle", "", "angleDiff"),
+    Column("angle_difference_geodesic", "°", "angle of the rotation between two poses of a particle"),
+    Column("direction_difference", "°", "angle between the directions of projection of two poses of a particle"),
+    Column("psi_difference", "°", "turn in the plane of the image between two poses of a particle"),
+    Column("angle_difference_mirror", "°", "as angle_difference, to the view from the opposite side, whose image is the mirrored one"),
+    Column("shift_difference", "Å", "distance of the origins of two poses of a particle"),
+    Column("shift_difference_px", "px", "as shift_difference, in px of the set's own images", "", "shiftDiff"),
     Column("flip", "", "whether the image is mirrored along x before anything else; in 2D only", "", "flip"),
     Column("picking_state", "", "how far the picks of the micrograph were looked at", "", "pickingMicrographState"),
     Column("class_id", "", "class, from 1", "rlnClassNumber", "ref"),
@@ -267,8 +278,8 @@ def xmipp_names() -> dict[str, str]:
 
 
 def column_named(name: str) -> Column | None:
-    """Return the column that any of the programs calls `name` (a leading underscore is ignored)."""
-    return _BY_NAME.get(name) or _BY_NAME.get(name.lstrip("_"))
+    """Return the column that any of the programs calls `name`; a leading underscore and Scipion's prefix ``_xmipp_`` are ignored."""
+    return _BY_NAME.get(name) or _BY_NAME.get(name.lstrip("_").removeprefix("xmipp_"))
 
 
 def canonical_name(name: str) -> str:

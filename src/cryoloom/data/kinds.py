@@ -100,3 +100,7 @@ class Orientations(Dataset, kind="orientations", required=("rot", "tilt", "views
 
 class Checks(Dataset, kind="checks", required=("check", "verdict", "message")):
     """What was checked of a map, one row a check; ``verdict`` is good, advice or warning, ``value`` the number it rests on."""
+
+
+class Deposition(Dataset, kind="deposition", required=("role", "file_path", "size", "sha256")):
+    """A folder for a public archive: one row a file. Meta: ``checks``, what was looked at and found, and ``metadata``."""

@@ -207,4 +207,4 @@ def test_what_cannot_be_compared_is_refused(classified, checkpoint_job):
 def test_one_classification_twice_agrees_with_itself(classified, tmp_path):
     particles, classes = classified(1)
     stored = Particles.load(particles.save(tmp_path, "stored"), tmp_path)
-    assert "hold one classification twice" in hints(both((stored, classes), (stored, classes)))
+    assert "hold one set twice" in hints(both((stored, classes), (stored, classes)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from cryoloom.data import Classes2D, Particles
-from cryoloom.data.identity import on_trust, other_items
+from cryoloom.data.compared import comparison_hints
 from cryoloom.data.members import foreign_classes
 from cryoloom.report.class_agreement import class_agreement_panels
 from cryoloom.report.panels import Funnel, Histogram, Notice, TableView
@@ -85,22 +85,10 @@ class ClassConsensus(
                 "particles", f"(set {', '.join(without)}) have no column class_id: give those that a classification has put into classes"
             )
             return
-        yield from self._unlike_sets()
+        yield from comparison_hints(self.particles)
         yield from self._unlike_classes()
         if self.votes is not None and self.votes > len(self.particles):
             yield Hint("votes", f"are more than the {len(self.particles)} classifications", fix=len(self.particles))
-
-    def _unlike_sets(self) -> Iterator[Hint]:
-        first, tables = self.particles[0], [each.stored for each in self.particles]
-        if any(table is not None and table in tables[:number] for number, table in enumerate(tables)):
-            yield Hint("particles", "hold one classification twice, which agrees with itself: give each once")
-        for number, each in enumerate(self.particles[1:], 2):
-            if first.scan([]).join(each.scan([]), on="id", how="semi").head(1).collect().is_empty():
-                yield Hint("particles", f"have no particle in common (sets 1 and {number}): classify the same particles by both methods")
-            elif why := other_items(first, each):
-                yield Hint("particles", f"are not the same ones (sets 1 and {number}): {why}")
-            elif on_trust(first, each):
-                yield Hint("particles", f"(sets 1 and {number}) do not tell where they lie: equal ids are taken on trust", error=False)
 
     def _unlike_classes(self) -> Iterator[Hint]:
         classes = self.classes or ()

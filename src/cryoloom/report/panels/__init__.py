@@ -2,8 +2,10 @@
 
 from cryoloom.report.panels.angular_distribution import AngularDistribution
 from cryoloom.report.panels.bars import Bars
+from cryoloom.report.panels.dendrogram import Dendrogram
 from cryoloom.report.panels.flow_arrows import FlowArrows
 from cryoloom.report.panels.funnel import Funnel
+from cryoloom.report.panels.heat_map import HeatMap
 from cryoloom.report.panels.histogram import Histogram
 from cryoloom.report.panels.image_grid import ImageGrid
 from cryoloom.report.panels.line_plot import LinePlot, Series
@@ -18,8 +20,10 @@ from cryoloom.report.panels.trajectory import Trajectory
 __all__ = [
     "AngularDistribution",
     "Bars",
+    "Dendrogram",
     "FlowArrows",
     "Funnel",
+    "HeatMap",
     "Histogram",
     "ImageGrid",
     "LinePlot",

@@ -8,21 +8,33 @@ from cryoloom.spec import Panel
 
 
 class AngularDistribution(Panel):
-    """Views by `rot` and `tilt` (degrees) in cells of equal area; with `polar`, a polar chart too, tilt being the radius and rot the angle."""
+    """Views by `rot` and `tilt` (degrees) in cells of equal area; of `values`, one a view, the median in each cell.
+
+    With `polar`, a polar chart of the views too, tilt being the radius and rot the angle.
+    """
 
     title: str
     rot: list[float]
     tilt: list[float]
     caption: str = ""
     polar: bool = False
+    values: list[float] = []
+    label: str = "particles"
 
     def html(self) -> str:
-        """Draw counts over rot and cos tilt, so that equal areas are equal cells."""
+        """Draw counts, or medians, over rot and cos tilt, so that equal areas are equal cells."""
         rot = (np.asarray(self.rot) + 180.0) % 360.0 - 180.0
         cosine = np.cos(np.deg2rad(np.asarray(self.tilt)))
-        counts, rot_edges, cosine_edges = np.histogram2d(rot, cosine, bins=(36, 18), range=((-180, 180), (-1, 1)))
+        limits = ((-180, 180), (-1, 1))
+        if self.values:
+            from scipy.stats import binned_statistic_2d
+
+            found = binned_statistic_2d(rot, cosine, self.values, "median", bins=[18, 9], range=limits)  # type: ignore[arg-type]
+            shown, rot_edges, cosine_edges = found.statistic, found.x_edge, found.y_edge
+        else:
+            shown, rot_edges, cosine_edges = np.histogram2d(rot, cosine, bins=(36, 18), range=limits)
         with chart() as (axes, drawing):
-            cells = axes.pcolormesh(rot_edges, cosine_edges, counts.T, cmap="viridis", rasterized=True)
+            cells = axes.pcolormesh(rot_edges, cosine_edges, shown.T, cmap="viridis", rasterized=True)
             axes.set_xlabel("rot (°)")
             axes.set_ylabel("tilt (°)")
             ticks = [0, 45, 60, 75, 90, 105, 120, 135, 180]
@@ -30,7 +42,7 @@ class AngularDistribution(Panel):
             axes.set_xticks(range(-180, 181, 60))
             axes.grid(False)
             if axes.figure is not None:
-                axes.figure.colorbar(cells, ax=axes, label="particles", shrink=0.9)
+                axes.figure.colorbar(cells, ax=axes, label=self.label, shrink=0.9)
         return f'<div class="pair">{drawing.svg}{_disc(rot, cosine)}</div>' if self.polar else drawing.svg
 
 

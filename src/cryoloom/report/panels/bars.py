@@ -7,24 +7,33 @@ from cryoloom.spec import Panel
 
 
 class Bars(Panel):
-    """A number of each item; those more than three robust standard deviations from the median are named and stand out."""
+    """A number of each item; those more than three robust standard deviations from the median are named and stand out.
+
+    With `bands`, the least and largest number that each would have by chance, the bands are drawn and those outside of theirs stand out.
+    """
 
     title: str
     values: list[float]
     names: list[str]
     label: str
     caption: str = ""
+    item: str = "micrograph"
+    bands: list[tuple[float, float]] = []
 
     def html(self) -> str:
         """Draw the chart as SVG."""
         values = np.asarray(self.values, dtype=float)
         middle = np.median(values) if len(values) else 0.0
         spread = 1.4826 * np.median(np.abs(values - middle)) if len(values) else 0.0
-        strays = np.abs(values - middle) > max(3.0 * spread, 1.0)
+        low, high = np.asarray(self.bands, dtype=float).reshape(-1, 2).T
+        strays = (values < low) | (values > high) if self.bands else np.abs(values - middle) > max(3.0 * spread, 1.0)
         with chart(height=2.6) as (axes, drawing):
             axes.bar(np.arange(1, len(values) + 1), values, color=np.where(strays, PALETTE[1], PALETTE[0]), width=0.9)
+            if self.bands:
+                centre = (low + high) / 2
+                axes.errorbar(np.arange(1, len(values) + 1), centre, high - centre, fmt="none", ecolor="#333f48", capsize=3, elinewidth=1.0)
             for place in np.flatnonzero(strays)[:8]:
                 axes.annotate(self.names[place], (place + 1, values[place]), ha="center", va="bottom", fontsize=7)
-            axes.set_xlabel("micrograph")
+            axes.set_xlabel(self.item)
             axes.set_ylabel(self.label)
         return drawing.svg

@@ -1,0 +1,1 @@
+"""Protocols that compare the poses of particles."""

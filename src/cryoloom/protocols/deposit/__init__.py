@@ -1,0 +1,1 @@
+"""Protocols that make folders for public archives."""

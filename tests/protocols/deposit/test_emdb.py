@@ -1,0 +1,212 @@
+"""deposit.emdb: everything is there and unchanged for other readers, curves are as EMDB takes them, and what is wrong is named."""
+
+import hashlib
+import json
+import zlib
+from pathlib import Path
+from xml.etree import ElementTree
+
+import mrcfile
+import numpy as np
+import polars as pl
+import pytest
+from plain_job import PlainJob
+
+from cryoloom.data import FSC, Coordinates, Mask, Particles, Volume
+from cryoloom.formats.emdb import X_AXIS, Y_AXIS, atom_places, cif_block, fsc_faults, write_fsc
+from cryoloom.formats.mrc import write_mrc
+from cryoloom.numerics.filters.maps import lowpass
+from cryoloom.numerics.geometry.symmetry import point_group
+from cryoloom.numerics.simulate.phantom import random_phantom
+from cryoloom.numerics.simulate.projection import density
+from cryoloom.protocols.deposit.emdb import DepositEMDB
+from cryoloom.protocols.postprocess.mask import CreateMask
+from cryoloom.protocols.postprocess.sharpen import Sharpen
+from cryoloom.spec import Failure
+
+BOX, PIXEL = 48, 4.0
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """Return a project folder with a refined map, its mask, and the sharpened map and curves."""
+    root = tmp_path_factory.mktemp("project")
+    truth = density(random_phantom(3, 130.0), BOX, PIXEL)
+    truth /= truth.std()
+    rng = np.random.default_rng(1)
+    halves = [(truth + 0.8 * rng.standard_normal(truth.shape)).astype(np.float32) for _ in range(2)]
+    names = {"volume_path": "map.mrc", "half_map1_path": "map_half1_unfil.mrc", "half_map2_path": "map_half2_unfil.mrc"}
+    for name, data in zip(names.values(), (lowpass((halves[0] + halves[1]) / 2, PIXEL, 12.0), *halves), strict=True):
+        write_mrc(root / name, data, PIXEL, volume=True)
+    volume = Volume(
+        pl.DataFrame({"id": [1], "box_size": [BOX], **{key: [name] for key, name in names.items()}}), root, meta={"pixel_size": PIXEL}
+    )
+    job = PlainJob(root / "runs/r001", root)
+    mask = CreateMask(volume=volume).run(job).mask
+    sharpened = Sharpen(volume=volume, mask=mask).run(job)
+    return root, volume, mask, sharpened, halves
+
+
+@pytest.fixture
+def particles(chain):
+    count = 40
+    items = {
+        "id": np.arange(count), "micrograph_id": np.zeros(count, np.int64), "stack_path": ["p.mrcs"] * count, "stack_index": np.arange(count),
+        "optics_group": [1] * count, "half_set": np.arange(count) % 2 + 1, "defocus_u": np.linspace(9000.0, 21000.0, count),
+    }  # fmt: skip
+    return Particles(pl.DataFrame(items), chain[0], optics=[{"optics_group": 1, "voltage": 300.0, "cs": 2.7, "amplitude_contrast": 0.1}])
+
+
+def deposited(chain, name, **given):
+    root, _, mask, sharpened, _ = chain
+    protocol = DepositEMDB(**({"volume": sharpened.volume, "mask": mask, "fsc": sharpened.fsc} | given))
+    job = PlainJob(root / "runs" / name, root)
+    return protocol, job, protocol.run(job)
+
+
+def test_a_bundle_holds_everything_unchanged(chain, particles):
+    root, volume, mask, sharpened, halves = chain
+    picks = Coordinates(
+        pl.DataFrame({"id": range(60), "micrograph_id": 0, "micrograph_name": "m", "x": 0.0, "y": 0.0, "score": 0.0, "optics_group": 1}),
+        root,
+    )
+    protocol, job, out = deposited(
+        chain, "r002", particles=particles, coordinates=picks, additional=(volume,), symmetry="D2", mass=400.0, dose=40.0, hand_decided=True
+    )
+    folder = root / "runs/r002/deposit"
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {"map.mrc", "half_map_1.mrc", "half_map_2.mrc", "mask_01.mrc", "fsc_01.xml", "fsc_02_unmasked.xml", "fsc_03_masked.xml", "image.png",
+            "symmetry.txt", "recommended_contour.txt", "metadata.json", "metadata.cif", "checksums.sha256", "additional/01_map.mrc"} <= files  # fmt: skip
+    assert {path.removeprefix("runs/r002/deposit/") for path in out.deposition.items["file_path"]} == files and not job.warnings
+    source = sharpened.volume.items.row(0, named=True)
+    for name, original in (("map", source["volume_path"]), ("mask_01", mask.items["mask_path"][0]), ("additional/01_map", "map.mrc")):
+        with mrcfile.open(folder / f"{name}.mrc") as reread, mrcfile.open(root / original) as stored:
+            assert np.array_equal(reread.data, stored.data) and reread.data.dtype == np.float32
+    for number, half in enumerate(halves, 1):
+        with mrcfile.open(folder / f"half_map_{number}.mrc") as reread:
+            assert (
+                np.array_equal(reread.data, half)
+                and np.isclose(reread.voxel_size.x, PIXEL)
+                and mrcfile.validate(folder / f"half_map_{number}.mrc")
+            )
+    for line in (folder / "checksums.sha256").read_text().splitlines():
+        digest, name = line.split("  ")
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    told = json.loads((folder / "metadata.json").read_text())
+    assert told["particles_picked"] == 60 and told["particles_final"] == 40 and told["voltage_kV"] == 300.0 and told["symmetry"] == "D2"
+    assert told["resolution_A"] == sharpened.fsc.meta["resolution"] and told["resolution_method"] == "FSC 0.143 CUT-OFF"
+    cif = (folder / "metadata.cif").read_text()
+    assert "_em_3d_reconstruction.resolution_method 'FSC 0.143 CUT-OFF'" in cif and "_em_single_particle_entity.point_symmetry D2" in cif
+    assert "_em_imaging.nominal_defocus_max 2100" in cif and cif.count("RECONSTRUCTION") == 1
+    assert (folder / "symmetry.txt").read_text().count("BIOMT1") == point_group("D2").order
+    assert float((folder / "recommended_contour.txt").read_text()) == pytest.approx(told["contour_level"], rel=1e-5)
+    header = (folder / "image.png").read_bytes()
+    assert min(int.from_bytes(header[place : place + 4], "big") for place in (16, 20)) >= 500
+    assert all(panel.html() for panel in protocol.report(out)) and protocol.summary(out)["look at"] == "nothing"
+
+
+def test_curves_are_those_of_the_run_and_valid(chain):
+    root, _, _, sharpened, _ = chain
+    deposited(chain, "r003")
+    for name, column in (("fsc_01.xml", "fsc"), ("fsc_02_unmasked.xml", "fsc_unmasked"), ("fsc_03_masked.xml", "fsc_masked")):
+        path = root / "runs/r003/deposit" / name
+        assert fsc_faults(path, 0.5 / PIXEL) == []
+        tree = ElementTree.parse(path).getroot()
+        assert tree.attrib["xaxis"] == "Resolution (A-1)" and tree.attrib["yaxis"] == "Correlation Coefficient"
+        values = sharpened.fsc.items.sort("shell")
+        assert np.allclose([float(each.findtext("x")) for each in tree], values["frequency"], atol=1e-6)
+        assert np.allclose([float(each.findtext("y")) for each in tree], values[column].clip(-1, 1), atol=1e-6)
+
+
+def test_faults_of_curves_are_named(tmp_path):
+    schema = (Path(__file__).parents[3] / "docs/schemas/emdb-fsc.xsd").read_text()
+    assert f'fixed="{X_AXIS}"' in schema and f'fixed="{Y_AXIS}"' in schema
+    path = tmp_path / "fsc.xml"
+    head = f'<fsc title="t" xaxis="{X_AXIS}" yaxis="{Y_AXIS}">'
+    pair = "<coordinate><x>{}</x><y>{}</y></coordinate>".format
+    for text, fault in (
+        ("<fsc", "no XML"),
+        ("<curve/>", "the root is curve"),
+        (f"{head}{pair(0, 1)}</fsc>", "two are the least"),
+        (f"{head}{pair(0.1, 1)}{pair(0.1, 1)}</fsc>", "does not ascend"),
+        (f"{head}{pair(0, 1)}{pair(0.1, 'nan')}</fsc>", "not finite"),
+        (f"{head}{pair(0, 1)}{pair(0.1, 1.5)}</fsc>", "lies outside"),
+        (f"{head}{pair(0, 1)}{pair(0.9, 1)}</fsc>", "lies outside"),
+        (f"{head}{pair(0, 1)}<point/></fsc>", "not coordinate of x, y"),
+        (f"{head}{pair(0, 1)}{pair(0.1, 'much')}</fsc>", "holds no numbers"),
+        (f"<fsc xaxis='nm' yaxis='{Y_AXIS}' by='me'>{pair(0, 1)}{pair(0.1, 1)}</fsc>", "unknown attributes: by"),
+    ):
+        path.write_text(text)
+        assert any(fault in each for each in fsc_faults(path, 0.5)), text
+    write_fsc(path, np.array([0.0, 0.1, 0.2]), np.array([1.0, np.nan, -0.1]), "with a gap")
+    assert fsc_faults(path) == [] and path.read_text().count("<coordinate>") == 2
+
+
+def test_maps_without_halves_are_refused_and_why(chain):
+    root, volume, *_ = chain
+    bare = Volume(volume.items.select("id", "box_size", "volume_path"), root, meta=volume.meta)
+    hints = {hint.parameter: hint for hint in DepositEMDB(volume=bare).check()}
+    assert hints["volume"].error and "EMDB requires both unfiltered half maps" in hints["volume"].message
+    assert not hints["hand_decided"].error and "hand_decided" not in {
+        hint.parameter for hint in DepositEMDB(volume=bare, hand_decided=True).check()
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("same halves", "half maps differ: no"),
+        ("other resolution", "resolution of the files is the one stated: no"),
+        ("wide mask", "mask within 0 and 1: no"),
+        ("other box", "one box: no"),
+        ("other pixel", "one pixel size: no"),
+    ],
+)
+def test_what_archives_refuse_stops_the_run(chain, fault, words):
+    root, _, mask, sharpened, _ = chain
+    volume, fsc = sharpened.volume, sharpened.fsc
+    if fault == "same halves":
+        volume = volume.with_columns(volume.items.select("id", half_map2_path="half_map1_path"))
+    elif fault == "other resolution":
+        fsc = FSC(fsc.items, root, meta=fsc.meta | {"resolution": 2.0 * fsc.meta["resolution"]})
+    else:
+        data = np.full((BOX, BOX, BOX) if fault != "other box" else (40, 40, 40), 0.0, np.float32)
+        data[10:30, 10:30, 10:30] = 2.0 if fault == "wide mask" else 1.0
+        path = root / f"mask{zlib.crc32(fault.encode())}.mrc"
+        size = PIXEL * (1.001 if fault == "other pixel" else 1.0)
+        write_mrc(path, data, size, volume=True)
+        mask = Mask(pl.DataFrame({"id": [1], "mask_path": [path.name], "box_size": [len(data)]}), root, meta={"pixel_size": size})
+    with pytest.raises(Failure, match=words):
+        deposited(chain, "r004", volume=volume, fsc=fsc, mask=mask)
+
+
+def test_what_misleads_is_warned_of(chain, particles, tmp_path):
+    model = tmp_path / "model.pdb"
+    model.write_text("ATOM      1  CA  ALA A   1    9000.0009000.0009000.000  1.00 20.00           C\n")
+    _, job, out = deposited(chain, "r005", particles=particles.select(range(5)), mass=5.0, contour=0.1, model=str(model))
+    told = " ".join(job.warnings)
+    for words in ("contour shows the particle: no", "model lies in the map: no. 1 atoms, 0 %", "hand is decided: no"):
+        assert words in told
+    assert "coordinates.pdb" in {path.rpartition("/")[2] for path in out.deposition.items["file_path"]}
+    assert "no such file" in " ".join(hint.message for hint in DepositEMDB(volume=chain[1], model="/nowhere.pdb").check())
+
+
+def test_without_curves_they_are_measured_and_maps_may_be_packed(chain):
+    root, volume, mask, sharpened, _ = chain
+    _, _, out = deposited(chain, "r006", volume=volume, fsc=None, compress=True)
+    found = out.deposition.meta["metadata"]["resolution_A"]
+    assert abs(BOX * PIXEL / found - BOX * PIXEL / sharpened.fsc.meta["resolution"]) <= 1.01
+    with mrcfile.open(root / "runs/r006/deposit/half_map_1.mrc.gz") as packed, mrcfile.open(root / "map_half1_unfil.mrc") as stored:
+        assert np.array_equal(packed.data, stored.data)
+    _, _, bare = deposited(chain, "r007", volume=volume, fsc=None, mask=None)
+    assert [row["role"] for row in bare.deposition.items.iter_rows(named=True) if row["role"].startswith("FSC")] == ["FSC curve, corrected"]
+
+
+def test_words_of_mmcif_are_quoted_where_they_must(tmp_path):
+    block = cif_block(
+        "x", {"a": {"plain": 1.5, "none": None, "words": "two words", "quote": "it's", "key": "data_1"}, "b": [{"n": 1}, {"n": 2}]}
+    )
+    assert "_a.plain 1.5\n_a.none ?\n_a.words 'two words'\n_a.quote \"it's\"\n_a.key 'data_1'\n#\nloop_\n_b.n\n1\n2\n#" in block
+    path = tmp_path / "model.cif"
+    path.write_text("data_m\nloop_\n_atom_site.group_PDB\n_atom_site.Cartn_x\n_atom_site.Cartn_y\n_atom_site.Cartn_z\nATOM 1.0 2.0 3.0\n")
+    assert atom_places(path).tolist() == [[1.0, 2.0, 3.0]]
