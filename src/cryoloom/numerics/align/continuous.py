@@ -91,7 +91,7 @@ def fit_images(
     curvatures,
     told,
 ):
-    """Fit the images ``(B, K)`` of known poses and `scales` ``(B,)``; `values` ``(B, 5)`` are changed in place and stay within `bounds` ``(5,)``.
+    """Fit the images ``(B, K)`` of known poses and `scales` ``(B,)``; `values` ``(B, 5)`` are written and stay within `bounds` ``(5,)``.
 
     `ctf`, `phase` and `path` are ``(B, K)``, `double` the cosine and sine of twice the azimuth ``(K, 2)``; see `cost_of`. Where an image does not follow
     its phase, its CTF stays. To `curvatures` ``(B, 5, 5)`` goes that of the data alone, to `told` ``(B, 3)`` ``Re Σ X* M``, ``Σ |M|²`` and ``Σ |X|²``,
@@ -123,25 +123,18 @@ def fit_images(
             ei = across[m, 0] * along[q, 1] + across[m, 1] * along[q, 0]
             moved[p] = complex(images[b, p].real * er + images[b, p].imag * ei, images[b, p].imag * er - images[b, p].real * ei)
         data, weight, shown, follow = moved, inverse[b], ctf[b], follows[b]
-        best, start = np.inf, values[b, DEFOCUS]
-        for n in range(STARTS if follow else 1):
-            trial[:] = values[b]
-            if follow:
-                trial[DEFOCUS] = bounds[DEFOCUS] * (2.0 * n / (STARTS - 1) - 1.0)
-            cost = cost_of(trial, shown, follow, phase[b], path[b], double, projection[0], slope, data, weight, gradient, curvature)
-            cost = held(cost, trial, precisions, gradient, curvature)
-            if cost < best:
-                best, start = cost, trial[DEFOCUS]
-        values[b, DEFOCUS] = start
-        current = values[b]
-        cost = cost_of(current, shown, follow, phase[b], path[b], double, projection[0], slope, data, weight, gradient, curvature)
-        cost = held(cost, current, precisions, gradient, curvature)
-        damping = START_DAMPING
-        for _ in range(STEPS):
-            if not damped_step(curvature, gradient, damping, step):
+        starts = STARTS if follow else 1
+        current, cost, damping = values[b], np.inf, START_DAMPING
+        for n in range(starts + STEPS):
+            if n < starts:
+                trial[:] = 0.0
+                if follow:
+                    trial[DEFOCUS] = bounds[DEFOCUS] * (2.0 * n / (STARTS - 1) - 1.0)
+            elif damped_step(curvature, gradient, damping, step):
+                for i in range(PARAMETERS):
+                    trial[i] = min(max(current[i] + step[i], -bounds[i]), bounds[i])
+            else:
                 break
-            for i in range(PARAMETERS):
-                trial[i] = min(max(current[i] + step[i], -bounds[i]), bounds[i])
             tried = cost_of(
                 trial, shown, follow, phase[b], path[b], double, projection[0], slope, data, weight, trial_gradient, trial_curvature
             )
@@ -149,14 +142,14 @@ def fit_images(
             gain = cost - tried
             if gain > 0:
                 cost = tried
-                current[:] = trial
-                gradient[:] = trial_gradient
-                curvature[:, :] = trial_curvature
-                damping *= EASE
-            else:
-                damping *= STIFFEN
-            if abs(gain) < 0.1 * ENOUGH_GAIN:
-                break
+                for i in range(PARAMETERS):
+                    current[i], gradient[i] = trial[i], trial_gradient[i]
+                    for j in range(PARAMETERS):
+                        curvature[i, j] = trial_curvature[i, j]
+            if n >= starts:
+                damping *= EASE if gain > 0 else STIFFEN
+                if abs(gain) < 0.1 * ENOUGH_GAIN:
+                    break
         for i in range(PARAMETERS):
             for j in range(PARAMETERS):
                 curvatures[b, i, j] = curvature[i, j]
