@@ -110,6 +110,18 @@ def simulate_set(
     )
 
 
+@pytest.fixture(scope="session")
+def simulate():
+    """Return `simulate_set`, for sets that the tests of a module share."""
+    return simulate_set
+
+
+@pytest.fixture(scope="session")
+def job_in():
+    """Return a maker of jobs in the project folder that it is given."""
+    return lambda root, name, **settings: CheckpointJob(root / "runs" / name, root, **settings)
+
+
 @pytest.fixture
 def checkpoint_job(tmp_path):
     """Return a maker of jobs in one project folder."""

@@ -40,7 +40,7 @@ def gallery(
     shown = [np.asarray(each if each.ndim == 2 else each[len(each) // 2], dtype=np.float32) for each in images]
     captions = [str(number) for number in images.ids]
     if sort:
-        column = canonical_name(sort)
+        column = sort if sort in output.dataset.schema else canonical_name(sort)
         rows = images.ids.to_frame().join(
             output.dataset.scan([column]).select("id", column).collect(), on="id", how="left", maintain_order="left"
         )

@@ -60,6 +60,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("coloured_path", "", "map whose surface is coloured"),
     Column("script_path", "", "commands that open the maps in ChimeraX"),
     Column("verdict", "", "of a first map: good, undecided or bad; of a check: good, advice or warning"),
+    Column("reference_path", "", "what images were compared with last: the mean of both halves' references"),
     Column("rank", "", "place among the candidates, the best 1"),
     Column("correlation", "", "of averages and projections of a map, every shell alike"),
     Column("ball_correlation", "", "what the same map, averaged over all rotations, reaches"),
@@ -218,6 +219,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("flip", "", "whether the image is mirrored along x before anything else; in 2D only", "", "flip"),
     Column("picking_state", "", "how far the picks of the micrograph were looked at", "", "pickingMicrographState"),
     Column("class_id", "", "class, from 1", "rlnClassNumber", "ref"),
+    Column("pose_covariance", "", "covariance of a pose: lower triangle over turns about the image's axes (radians) and shifts (Å)"),
+    Column("cost", "", "correlation of an image with the reference, over the noise; Xmipp's cost"),
+    Column("weight", "", "how much a particle counts in a reconstruction", "", "weight"),
+    Column("magnification", "", "size of a particle in its image, to that of the reference", "", "continuousScaleX"),
+    Column("change_angle", "°", "turn of a pose in the last iteration"),
+    Column("change_shift", "Å", "change of a shift in the last iteration"),
     Column("half_set", "", "independent half, 1 or 2", "rlnRandomSubset", "", "alignments3D/split"),
     Column("background_mean", "", "mean of a particle's background before it was normalised, bright as the particle is"),
     Column("background_sigma", "", "standard deviation of a particle's background before it was normalised"),
@@ -263,7 +270,8 @@ OF_THE_SET = frozenset(
 )  # fmt: skip
 """Columns that RELION keeps in tables of their own (optics groups, motion files), not in the rows of particles and micrographs."""
 
-_BY_NAME = {name: column for column in COLUMNS for name in (column.name, column.relion, column.xmipp, column.cryosparc) if name}
+_OWN = {column.name: column for column in COLUMNS}
+_FOREIGN = {name: column for column in COLUMNS for name in (column.relion, column.xmipp, column.cryosparc) if name}
 
 
 def relion_names() -> dict[str, str]:
@@ -278,11 +286,15 @@ def xmipp_names() -> dict[str, str]:
 
 
 def column_named(name: str) -> Column | None:
-    """Return the column that any of the programs calls `name`; a leading underscore and Scipion's prefix ``_xmipp_`` are ignored."""
-    return _BY_NAME.get(name) or _BY_NAME.get(name.lstrip("_").removeprefix("xmipp_"))
+    """Return the column that we, or any of the programs, call `name` (a leading underscore, or Scipion's ``_xmipp_``, is ignored)."""
+    plain = name.lstrip("_")
+    return _OWN.get(name) or _FOREIGN.get(name) or _OWN.get(plain) or _FOREIGN.get(plain) or _OWN.get(plain.removeprefix("xmipp_"))
 
 
 def canonical_name(name: str) -> str:
-    """Return our name of the column that any of the programs calls `name`; unknown names come back as they are."""
-    found = column_named(name)
+    """Return our name of the column that any of the programs calls `name`; unknown names come back as they are.
+
+    To be asked for names that a set does not have: what is our name of one column may be another program's of another.
+    """
+    found = _FOREIGN.get(name) or column_named(name)
     return found.name if found else name

@@ -248,6 +248,27 @@ def alike_images(rows: pl.DataFrame) -> NDArray[np.int64] | None:
     return which.astype(np.int64) if len(found) > 1 else None
 
 
+def half_sets(loaded: Alignable, seed: int) -> NDArray[np.int64]:
+    """Return 0 or 1 for every image, ``(n,)``: the half that it is in already, or one at random.
+
+    Raises
+    ------
+    Failure
+        ``half-sets`` where some have a half and some have not.
+    """
+    rows = loaded.rows
+    if "half_set" not in rows.columns or rows["half_set"].null_count() == rows.height:
+        return halves_at_random(loaded, seed)
+    given = rows["half_set"].to_numpy()
+    if rows["half_set"].null_count() or not set(np.unique(given)) <= {1, 2} or len(np.unique(given)) < 2:
+        raise Failure(
+            "half-sets",
+            "The column half_set must hold 1 or 2 for every particle, or be absent.",
+            "Remove the column, or complete it.",
+        )
+    return given.astype(np.int64) - 1
+
+
 def halves_at_random(loaded: Alignable, seed: int) -> NDArray[np.int64]:
     """Return 0 or 1 for every image, ``(n,)``; boxes around one particle share a half."""
     from cryoloom.numerics.align.halves import duplicate_groups, random_halves

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cryoloom.numerics.align import refine
+from cryoloom.numerics.align import fold_sums, refine
 from cryoloom.numerics.align.halves import random_halves
 from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.posterior import Points
@@ -51,7 +51,7 @@ def test_a_mask_that_follows_the_surface_leaves_the_solvent_out_and_finds_better
 def test_sums_of_folds_that_do_not_fit_are_made_twice_and_are_the_same(rods, monkeypatch):
     _, task, volume = rods
     held = finish(task, volume, iterations=2)
-    monkeypatch.setattr(refine, "LANES_KEPT", 0)
+    monkeypatch.setattr(fold_sums, "LANES_KEPT", 0)
     again = finish(replace(task, threads=2), volume, iterations=2)
     assert np.array_equal(held["references"], again["references"]) and np.array_equal(held["rotations"], again["rotations"])
 

@@ -13,7 +13,7 @@ In the last iteration an image whose pose is settled enters its half map at that
 noise alike, the more the farther it lies from the centre: the better map, but one that hushes the solvent and lifts the halves' correlation
 above what the same poses give in another program. The maps of both halves together have all points.
 
-Memory beside the images': the sums of every fold as long as they fit `LANES_KEPT`; for large bands two sums (16 bytes a cell of the grid, 1.7 GB
+Memory beside the images': the sums of every fold as long as they fit `fold_sums.LANES_KEPT`; for large bands two sums (16 bytes a cell of the grid, 1.7 GB
 each for a box of 300 to Nyquist) and one or two of a fold at a time, which are then summed twice.
 """
 
@@ -31,10 +31,10 @@ from cryoloom.numerics.align.calibrate import grey_scale, grey_scale_at
 from cryoloom.numerics.align.class_accuracy import class_accuracy, pose_errors, with_reference
 from cryoloom.numerics.align.coarse import Gallery
 from cryoloom.numerics.align.expectation import BLOCK, Effort, Expectation, Pass
+from cryoloom.numerics.align.fold_sums import LANES_AT_ONCE, FoldSums
 from cryoloom.numerics.align.images import ImageSet
-from cryoloom.numerics.align.maximisation import Insertion
 from cryoloom.numerics.align.negatives import better_than_negatives
-from cryoloom.numerics.align.posterior import SETTLED, Points, Posterior, insertion_points
+from cryoloom.numerics.align.posterior import SETTLED, Posterior, insertion_points
 from cryoloom.numerics.align.priors import PosePrior
 from cryoloom.numerics.align.reference_noise import Sample
 from cryoloom.numerics.align.scales import TELLING, group_scales
@@ -49,7 +49,7 @@ from cryoloom.numerics.masks.soft import soft_mask, spherical_mask
 from cryoloom.numerics.parallel import Stage, Threads, Workplace, blocks
 from cryoloom.numerics.reconstruct.grids import Map, reference_grid, working_box
 from cryoloom.numerics.reconstruct.kernels import grid_bytes
-from cryoloom.numerics.reconstruct.sums import PACKING, Packed, Sums, divided, join_low_shells, joined_ssnr
+from cryoloom.numerics.reconstruct.sums import divided, join_low_shells, joined_ssnr
 from cryoloom.numerics.reconstruct.symmetry import symmetric_map
 
 Array = NDArray[np.float64]
@@ -61,8 +61,6 @@ SURFACE_FROM = 8
 """Details across the mask's diameter that the halves must agree on before a mask follows the particle's surface."""
 SURFACE_LOWPASS, SURFACE_EXTEND, SURFACE_EDGE, SURFACE_BOX = 15.0, 8.0, 12.0, 160
 """Å of the low-pass (at least; 1.5 times the resolution otherwise), of the reach beyond the surface and of the soft edge; largest box."""
-LANES_KEPT, LANES_AT_ONCE = 1 << 29, 3 << 29
-"""Bytes of packed sums of all folds up to which they are kept, and bytes of sums that may be worked on at once."""
 SCALES_FROM = 4
 """Shells that the halves must agree on well before grey scales are read from them."""
 WITNESSES = 128
@@ -310,7 +308,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
     points = insertion_points(posterior, task.box, inserted, task.radius)
     resolved = crossing_shell(state["fsc"], schedule.THRESHOLD)
     compared = insertion_points(posterior, task.box, resolved, task.radius, SETTLED) if last else points
-    folds = _Folds(task, compared, inserted, noise, 1 if last else task.folds)
+    folds = FoldSums(task, compared, inserted, noise, 1 if last else task.folds)
     box = task.box if last else working_box(inserted, task.box)
     halves = [divided(one, inserted, box, task.box, group=task.group) for one in folds.total()]
     fsc = np.zeros(images.plane.last + 1)
@@ -342,7 +340,7 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         # As far as the faces of the box: solvent that is cut off raises the correlation of the whole halves.
         new["half_maps"] = np.stack(halves) * spherical_mask(box, box / 2, 3)
         del folds
-        return new | _joint_maps(task, _Folds(task, points, inserted, noise, 1), inserted, fsc)
+        return new | _joint_maps(task, FoldSums(task, points, inserted, noise, 1), inserted, fsc)
     joined = min(task.shell(task.join), max(observed.crossing, 1))
     new["references"] = _references(task, folds, joined, inserted, box, fsc, follow=task.follow_surface and state["shown"])
     return new
@@ -357,50 +355,7 @@ def _correlation(task: Task, first: Map, second: Map, *, corrected: bool) -> Arr
     return fourier_shell_correlation(first * sphere, second * sphere)
 
 
-class _Folds:
-    """The sums of the folds of both halves: held, packed, if they fit, else summed anew whenever they are asked for."""
-
-    def __init__(self, task: Task, points: Points, shell: int, noise: Array, count: int) -> None:
-        self.count = count
-        plane = task.images.plane.within(shell)
-        lane = task.half + 2 * task.fold * (count > 1)
-        size = grid_bytes(plane.radius)
-        at_once = max(1, min(task.threads, LANES_AT_ONCE // (size if task.group.order == 1 else 2 * size)))
-        insertion = Insertion(task.images, np.arange(len(task.images)), points, plane, noise, lane, task.group)
-        self._sum = partial(insertion.packed, task.place, at_once)
-        self._kept: list[Packed] | None = None
-        self._total: list[Packed] | None = None
-        if count > 1 and 2 * count * size * PACKING <= LANES_KEPT:
-            self._kept = list(self._sum())
-
-    def total(self) -> list[Sums]:
-        """Return the sums of both halves over all folds."""
-        if self._total is None:
-            whole: list[Packed] = []
-            for number, lane in enumerate(self._lanes()):
-                if number < 2:
-                    whole.append(Packed(lane.cells.copy(), lane.shape))
-                else:
-                    whole[number % 2].cells[:] += lane.cells
-            self._total = whole
-        return [one.grid() for one in self._total]
-
-    def others(self) -> Iterator[list[Sums]]:
-        """Yield the sums of both halves without a fold, fold by fold; of all images if there is but one. The caller may change them."""
-        whole = self.total()
-        if self.count == 1 or self._total is None:
-            yield whole
-            return
-        del whole
-        lanes = self._lanes()
-        for pair in zip(lanes, lanes, strict=True):
-            yield [Packed(all_folds.cells - one.cells, one.shape).grid() for all_folds, one in zip(self._total, pair, strict=True)]
-
-    def _lanes(self) -> Iterator[Packed]:
-        return self._sum() if self._kept is None else iter(self._kept)
-
-
-def _joint_maps(task: Task, folds: _Folds, inserted: int, fsc: Array) -> State:
+def _joint_maps(task: Task, folds: FoldSums, inserted: int, fsc: Array) -> State:
     """Return the maps of both halves together, full box."""
     sums, box = folds.total(), task.box
     sums[0] += sums.pop()
@@ -412,7 +367,7 @@ def _joint_maps(task: Task, folds: _Folds, inserted: int, fsc: Array) -> State:
     }
 
 
-def _references(task: Task, folds: _Folds, joined: int, inserted: int, box: int, fsc: Array, *, follow: bool) -> Map:
+def _references(task: Task, folds: FoldSums, joined: int, inserted: int, box: int, fsc: Array, *, follow: bool) -> Map:
     """Return the reference of every half and fold, ``(2, folds, b, b, b)``: the sums of its half less those of the fold itself."""
     solvent, ssnr = task.solvent(box), task.regularisation * joined_ssnr(fsc)
     references = np.empty((2, folds.count, box, box, box), np.float32)
@@ -423,11 +378,11 @@ def _references(task: Task, folds: _Folds, joined: int, inserted: int, box: int,
     known = crossing_shell(fsc[: inserted + 1], schedule.THRESHOLD)
     resolution = task.box * task.pixel_size / max(known, 1)
     if task.mask is None and follow and SURFACE_FROM * resolution < task.mask_diameter:
-        references *= _surface(task, references.mean(axis=(0, 1)), resolution)
+        references *= surface(task, references.mean(axis=(0, 1)), resolution)
     return references
 
 
-def _surface(task: Task, mean: Map, resolution: float) -> Map:
+def surface(task: Task, mean: Map, resolution: float) -> Map:
     """Return a soft mask around the particle of a map known to `resolution` Å."""
     box = min(mean.shape[0], SURFACE_BOX)
     voxel = task.box * task.pixel_size / box

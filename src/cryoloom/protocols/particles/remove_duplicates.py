@@ -55,9 +55,9 @@ class RemoveDuplicates(
 
     def check(self) -> Iterator[Hint]:
         names = self.items.schema
-        if self.prefer and canonical_name(self.prefer) not in names:
+        if self.prefer and self._by not in names:
             yield Hint("prefer", f"names no column of these {self.items.kind}: {self.prefer}. There are {', '.join(names)}")
-        elif self.prefer and not names[canonical_name(self.prefer)].is_numeric():
+        elif self.prefer and not names[self._by].is_numeric():
             yield Hint("prefer", f"is {self.prefer}, which holds no numbers")
         if not {"micrograph_id", "x", "y"} <= names.keys() or None in coordinate_scales(self.items).values():
             yield Hint("items", f"do not tell where on their micrographs, in Å, the {self.items.kind} lie")
@@ -65,7 +65,9 @@ class RemoveDuplicates(
     @property
     def _by(self) -> str:
         names = self.items.schema
-        return canonical_name(self.prefer) if self.prefer else next((name for name in BY_DEFAULT if name in names), "")
+        if self.prefer in names or not self.prefer:
+            return self.prefer or next((name for name in BY_DEFAULT if name in names), "")
+        return canonical_name(self.prefer)
 
     def _kept(self) -> pl.Series:
         return best_apart(self.items, self.min_separation, by=self._by, descending=not self.smallest)

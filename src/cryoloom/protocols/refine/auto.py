@@ -9,7 +9,7 @@ from blake3 import blake3
 
 from cryoloom.data import FSC, Classes3D, Mask, Particles, Volume, symmetry_hints
 from cryoloom.data.alignment import GreyScales, MaskDiameter, Regularisation, RelaxSymmetry, ShiftRange, TransferFunction, ZeroMask
-from cryoloom.formats.alignment import POSE, Alignable, alignable, alike_images, halves_at_random, map_rows, mask_on_grid, on_grid, poses_of
+from cryoloom.formats.alignment import POSE, Alignable, alignable, alike_images, half_sets, map_rows, mask_on_grid, on_grid, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.grey_scales import grey_scale_panel
 from cryoloom.report.panels import AngularDistribution, Histogram, LinePlot, MapSlices, Series
@@ -146,7 +146,7 @@ class AutoRefine(
             job.warn(warning)
         references, lowpass = self._references(job, loaded)
         task = refine.Task(
-            loaded.images, self._halves(job, loaded), loaded.pixel_size, loaded.mask_diameter, lowpass, job.seed, job.threads,
+            loaded.images, half_sets(loaded, job.seed), loaded.pixel_size, loaded.mask_diameter, lowpass, job.seed, job.threads,
             mask_on_grid(self.mask, loaded, job.warn), self.follow_surface, self.iterations, group=point_group(self.symmetry),
             alike=alike_images(loaded.rows) if self.grey_scales else None, near=self.poses == "given", solvent_fsc=self.solvent_fsc,
             prior=self._prior(loaded) if self.poses == "prior" else None, relaxed=point_group(self.relax_symmetry),
@@ -232,21 +232,6 @@ class AutoRefine(
             )
         else:
             job.warn(f"Symmetry {group.name} is {reason}. Refine in C1 and compare before you believe the map.")
-
-    def _halves(self, job: Job, loaded: Alignable) -> Any:
-        import numpy as np
-
-        rows = loaded.rows
-        if "half_set" in rows.columns and rows["half_set"].null_count() < rows.height:
-            given = rows["half_set"].to_numpy()
-            if rows["half_set"].null_count() or not set(np.unique(given)) <= {1, 2} or len(np.unique(given)) < 2:
-                raise Failure(
-                    "half-sets",
-                    "The column half_set must hold 1 or 2 for every particle, or be absent.",
-                    "Remove the column, or complete it.",
-                )
-            return given.astype(np.int64) - 1
-        return halves_at_random(loaded, job.seed)
 
     def _outputs(self, job: Job, loaded: Alignable, task: Any, state: dict[str, Any]) -> Refined:
         import numpy as np
