@@ -27,6 +27,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("voltage", "kV", "acceleration voltage", "rlnVoltage", "ctfVoltage", "ctf/accel_kv"),
     Column("cs", "mm", "spherical aberration", "rlnSphericalAberration", "ctfSphericalAberration", "ctf/cs_mm"),
     Column("amplitude_contrast", "", "fraction of amplitude contrast", "rlnAmplitudeContrast", "ctfQ0", "ctf/amp_contrast"),
+    Column("beam_tilt_x", "mrad", "tilt of the beam against the lens, along x", "rlnBeamTiltX"),
+    Column("beam_tilt_y", "mrad", "tilt of the beam against the lens, along y", "rlnBeamTiltY"),
     Column("movie_name", "", "name of the movie, which joins it to all that is made from it", "", "micrographName"),
     Column("micrograph_name", "", "name of the movie or micrograph an item comes from", "", "micrographName"),
     Column("frames", "", "frames of a movie"),
@@ -226,6 +228,7 @@ COLUMNS: tuple[Column, ...] = (
 OF_THE_SET = frozenset(
     (
         "optics_group_name", "voltage", "cs", "amplitude_contrast", "dose_per_frame", "pre_exposure", "phase_flipped", "ctf_premultiplied",
+        "beam_tilt_x", "beam_tilt_y",
         "first_frame", "shift_x", "shift_y", "motion_model", "eer_grouping", "eer_upsampling",
     )
 )  # fmt: skip

@@ -166,6 +166,7 @@ def optics_of(group: Mapping[str, Any], transfer: str, *, phases_only: bool = Fa
         group.get("voltage") or 300.0, group.get("cs") or 0.0, group.get("amplitude_contrast") or 0.1,
         phase_flipped=bool(group.get("phase_flipped")), premultiplied=bool(group.get("ctf_premultiplied")),
         from_first_peak=transfer == "from-first-peak", phases_only=phases_only, finest=finest,
+        beam_tilt=(group.get("beam_tilt_x") or 0.0, group.get("beam_tilt_y") or 0.0),
     )  # fmt: skip
 
 

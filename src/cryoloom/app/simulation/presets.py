@@ -67,6 +67,13 @@ class ParticlePreset(Sample):
         Shares of images of two particles that touch in the middle of the box, of one that was picked at its rim, and of a heap of four to seven.
     per_micrograph, height_sigma
         Particles that share one defocus, each off it by a normal deviate of that many Å.
+    tilt, field
+        Degrees by which the specimen is tilted about an axis through the middle of its micrographs, 30° from x towards y; and Å of a side of
+        these, over which particles lie at random.
+    mean_defocus
+        ``particles.star`` tells the defocus of a particle's micrograph, not its own.
+    beam_tilt_x, beam_tilt_y
+        mrad; no file but the truth tells it.
     contrast_spread
         Micrographs have a contrast of their own, up to this much below or above one: all their images are that much fainter or stronger.
     """
@@ -87,6 +94,11 @@ class ParticlePreset(Sample):
     aggregate_fraction: float = 0.0
     per_micrograph: int = 50
     height_sigma: float = 0.0
+    tilt: float = 0.0
+    field: float = 4000.0
+    mean_defocus: bool = False
+    beam_tilt_x: float = 0.0
+    beam_tilt_y: float = 0.0
     contrast_spread: float = 0.0
 
 
@@ -210,10 +222,10 @@ def preset_named(name: str, overrides: Mapping[str, Any] | None = None) -> Prese
 
 
 _POSITIVE = {
-    "box", "coarse", "dose_per_frame", "fine", "frames", "height", "movies", "particles", "per_micrograph", "phantom_atoms",
+    "box", "coarse", "dose_per_frame", "field", "fine", "frames", "height", "movies", "particles", "per_micrograph", "phantom_atoms",
     "phantom_diameter", "pixel_size", "radius", "separation", "signal_to_noise", "snr", "snr_max", "voltage", "width",
 }  # fmt: skip
-_SIGNED = {"defocus_max", "defocus_min", "tilt"}
+_SIGNED = {"beam_tilt_x", "beam_tilt_y", "defocus_max", "defocus_min", "tilt"}
 _FRACTIONS = {"amplitude_contrast", "contrast_spread", "gain", "gradient"}
 _BOOLEANS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
