@@ -100,6 +100,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("ctf_score", "", "correlation of spectrum and model", "rlnCtfFigureOfMerit", "ctfCritFitting", "ctf_stats/cross_corr"),
     Column("astigmatism", "Å", "defocus_u - defocus_v", "rlnCtfAstigmatism"),
     Column("defocus_error", "Å", "standard error of the mean defocus"),
+    Column("defocus_change", "Å", "of the mean defocus of a particle by its refinement"),
+    Column("defocus_height", "Å", "of a particle beyond the plane of its micrograph, towards underfocus"),
     Column("ctf_aliasing", "Å", "beyond it the spectrum's pixels are too coarse for the rings, 0 if nowhere"),
     Column("ctf_rings", "", "Thon rings between the coarse end of the band and the end of the fit"),
     Column("ctf_gain", "", "log-likelihood gained over a spectrum without rings"),

@@ -255,11 +255,18 @@ def halves_at_random(loaded: Alignable, seed: int) -> NDArray[np.int64]:
 
     rows = loaded.rows
     groups = np.arange(rows.height)
-    if {"micrograph_id", "x", "y"} <= set(rows.columns) and not rows.select("micrograph_id", "x", "y").null_count().sum_horizontal().item():
-        size = rows["micrograph_pixel_size"] if "micrograph_pixel_size" in rows.columns else rows["pixel_size"]
-        x, y = (rows[axis].to_numpy() * size.to_numpy() for axis in ("x", "y"))
-        groups = duplicate_groups(rows["micrograph_id"].to_numpy(), x, y, SAME_PARTICLE * loaded.mask_diameter)
+    if (places := places_of(rows)) is not None:
+        groups = duplicate_groups(rows["micrograph_id"].to_numpy(), *places.T, SAME_PARTICLE * loaded.mask_diameter)
     return random_halves(groups, seed)
+
+
+def places_of(rows: pl.DataFrame) -> NDArray[np.float64] | None:
+    """Return x, y in Å ``(n, 2)`` of particles on their micrographs; None where they, or the micrographs, are not known of all."""
+    needed = ("micrograph_id", "x", "y")
+    if not set(needed) <= set(rows.columns) or rows.select(needed).null_count().sum_horizontal().item():
+        return None
+    size = rows["micrograph_pixel_size"] if "micrograph_pixel_size" in rows.columns else rows["pixel_size"]
+    return np.stack([rows[axis].to_numpy() * size.to_numpy() for axis in ("x", "y")], axis=1)
 
 
 def _acquisition(particles: Particles, rows: pl.DataFrame) -> list[dict[str, Any]]:

@@ -245,9 +245,12 @@ def _noise(task: Task, state: State, tell: Callable[[float], None]) -> State:
             noise[number, : len(per_shell)] = np.maximum(left[here].sum(axis=0) / (members[here].sum() * per_shell), 1e-30)
         grey = np.stack([((each / noise[group, : len(per_shell)]) * used).sum(axis=1) for each in (cross, norm)], axis=1)
         total = grey.sum(axis=0)
-        if not total[0] > AGREE * np.sqrt(0.5 * total[1]):
-            raise ValueError("the particles do not show the map at the poses that they carry")
         scale = total[0] / total[1] * group_scales(grey, np.arange(len(members)))
+    # Any two particles are alike at coarse detail, whatever the poses.
+    fine = np.arange(len(used)) > (task.first + task.plane.last) // 2
+    agreed, expected = (((each / noise[group, : len(per_shell)]) * fine).sum() for each in (cross, norm))
+    if not agreed > AGREE * np.sqrt(0.5 * expected):
+        raise ValueError("the particles do not show the map's detail at the poses that they carry")
     return {**state, "noise": noise, "scale": scale}
 
 
@@ -278,7 +281,8 @@ def _tilt(task: Task, state: State, tell: Callable[[float], None]) -> State:
         waves, (cross, norm) = task.waves(int(group)), sums[group]
         bend = coma(waves.x, waves.y, voltage=waves.voltage, cs=waves.cs)
         # Kept as measured, before any correction found here.
-        new["tilt_cross"][group] = cross * np.exp(-1j * (state["tilt"][group] @ bend))
+        measured = cross * np.exp(-1j * (state["tilt"][group] @ bend))
+        new["tilt_cross"][group] = measured
         if not waves.cs:
             continue
         fit = fit_tilt(cross, norm.real, waves.x, waves.y, voltage=waves.voltage, cs=waves.cs)
@@ -287,6 +291,7 @@ def _tilt(task: Task, state: State, tell: Callable[[float], None]) -> State:
             continue
         new["tilt"][group] += fit.tilt
         new["tilt_gain"][group] += fit.gain
+        new["tilt_cross"][group] = measured * np.exp(-2j * np.pi * (fit.shift[0] * waves.x + fit.shift[1] * waves.y))
         new["shifts"][task.images.group == group] += fit.shift / task.pixel_size
     return {**state, **new}
 
@@ -306,7 +311,9 @@ def _terms(self: _Pass, unit: int) -> tuple[NDArray[np.float32], NDArray[np.floa
 def _explored(self: _Pass, part: slice) -> list[Any]:
     """Return for every unit how its defocus and astigmatism change, the variance of each, and the evidence of its particles over offsets."""
     task, found = self.task, []
-    alike = np.array([task.defocus == "micrograph" or (task.defocus == "particle" and task.astigmatism), task.astigmatism, task.astigmatism])
+    alike = np.array(
+        [task.defocus == "micrograph" or (task.defocus == "particle" and task.astigmatism), task.astigmatism, task.astigmatism]
+    )
     for unit in range(part.start, part.stop):
         rows, waves = task.units[unit], task.waves(self.group(unit))
         across, norm = _terms(self, unit)

@@ -70,33 +70,42 @@ def heights(evidence: NDArray[np.float32], grid: Array, places: Array | None, mi
     terms = design.shape[1]
     middle, around = np.zeros(terms), np.diag([reach**2] + [STEEPEST**2] * (terms - 1))
     planes, spread = np.zeros((count, terms)), reach / 2
-    trend, mean, variance = np.zeros(len(design)), np.empty(len(design)), np.empty(len(design))
+    mean, variance, own = np.empty(len(design)), np.empty(len(design)), np.zeros(len(design))
+    covariance = np.tile(around, (count, 1, 1))
+
+    def precision(weight: Array) -> Array:
+        """Return the inverse covariance of the planes ``(M, T, T)`` that particles of some weight tell."""
+        normal = np.zeros((count, terms, terms))
+        np.add.at(normal, micrograph, weight[:, None, None] * design[:, :, None] * design[:, None, :])
+        return normal + np.linalg.inv(around)
+
     for number in range(ROUNDS):
         trend = np.clip(np.einsum("nt,nt->n", design, planes[micrograph]), grid[0], grid[-1])
         if number:
             tried = np.clip(spread * np.array([COOLING, 0.8, 1.0, 1.25, 1.6]), THIN, reach)
-            spread = float(tried[int(np.argmax([moments(evidence, grid, trend, each, mean, variance) for each in tried]))])
+            # Planes follow the heights of their particles: what that takes off the spread is given back.
+            freedom = [0.5 * np.linalg.slogdet(precision(own / (1.0 + own * each**2)))[1].sum() for each in tried]
+            likely = [moments(evidence, grid, trend, each, mean, variance) for each in tried]
+            spread = float(tried[int(np.argmax(np.subtract(likely, freedom)))])
         moments(evidence, grid, trend, spread, mean, variance)
         if number == ROUNDS - 1:
             break
         # What a particle says by itself: its posterior without the prior. A spread no smaller than the prior's says nothing.
         own = np.maximum(1.0 / variance - 1.0 / spread**2, 1e-12)
         said = (mean / variance - trend / spread**2) / own
-        weight = 1.0 / (1.0 / own + spread**2)
-        normal = np.zeros((count, terms, terms))
+        weight = own / (1.0 + own * spread**2)
         right = np.zeros((count, terms))
-        np.add.at(normal, micrograph, weight[:, None, None] * design[:, :, None] * design[:, None, :])
         np.add.at(right, micrograph, (weight * said)[:, None] * design)
-        prior = np.linalg.inv(around)
-        covariance = np.linalg.inv(normal + prior)
-        planes = np.einsum("mij,mj->mi", covariance, right + prior @ middle)
+        covariance = np.linalg.inv(precision(weight))
+        planes = np.einsum("mij,mj->mi", covariance, right + np.linalg.inv(around) @ middle)
         if terms > 1 and number > 1:
             middle = np.concatenate([[0.0], planes[:, 1:].mean(axis=0)])
             scatter = ((planes - middle) ** 2 + np.einsum("mii->mi", covariance)).mean(axis=0)[1:]
             around = np.diag([reach**2, *np.clip(scatter, LEAST_SLOPE**2, STEEPEST**2)])
+    doubt = np.einsum("ni,nij,nj->n", design, covariance[micrograph], design) * (variance / spread**2) ** 2
     whole = np.zeros((count, 3))
     whole[:, :terms] = planes
-    return Heights(mean, np.sqrt(variance), trend, whole, spread)
+    return Heights(mean, np.sqrt(variance + doubt), trend, whole, spread)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
