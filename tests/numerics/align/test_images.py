@@ -57,7 +57,8 @@ def test_images_multiplied_by_their_transfer_function_prepare_alike(noise_images
 
 def test_images_are_freed_of_beam_tilt_held_and_streamed_alike(noise_images):
     microscope = Microscope(300.0, 2.7, 0.1, (4.0, -3.0))
-    tilted = backward(forward(noise_images) * microscope.displaced(*frequencies(24, 24, 3.0)), noise_images.shape[1:])
+    displaced = microscope.displaced(*frequencies(24, 24, 3.0))
+    tilted = np.stack([backward(forward(image) * displaced, image.shape) for image in noise_images])
     group = np.arange(len(noise_images)) % 2
     straight = Optics(300.0, 2.7, 0.1)
     mixed = np.where(group[:, None, None] == 1, tilted, noise_images).astype(np.float32)

@@ -263,7 +263,8 @@ class RefineCTF(
             panels += [
                 Histogram(
                     title="Heights about the planes", values=poses["defocus_height"].to_list(), label="Å", bins=40,
-                    caption=f"Of the particles in their ice, drawn to the planes by what images leave open; true spread as told by all of them: {found['spread']:.0f} Å.",
+                    caption="Of the particles in their ice, drawn to the planes by what images leave open. All of them together tell a true spread "
+                    f"of {found['spread']:.0f} Å.",
                 ),
                 Histogram(title="Standard errors", values=poses["defocus_error"].to_list(), label="Å", bins=40),
             ]  # fmt: skip
@@ -271,7 +272,8 @@ class RefineCTF(
             panels.append(
                 ImageGrid(
                     title=f"Phases of {each['group']}", images=[each["measured"], each["fitted"]], captions=["measured", "fitted"], size=170,
-                    caption=f"Phase between images and projections over frequency, to {found['finest']:.1f} Å at the rim: a tilted beam bends it. Noise where it is not told.",
+                    caption="Phase between images and projections over frequency, noise where it is not told; a tilted beam bends it. The rim is at "
+                    f"{found['finest']:.1f} Å.",
                 )
             )  # fmt: skip
         if found["beam_tilts"]:
