@@ -65,16 +65,16 @@ def figures(data: Path, mask_diameter: float, threads: int) -> dict[str, Any]:
         found = run.outputs.particles
         second = project.run("refine.auto", particles=found, reference=first.volume, **settings).outputs
         before, after = (resolutions(one.volume, truth, mask_diameter) for one in (first, second))
+        tilt = found.meta["ctf_refinement"]["beam_tilts"][0]
+        claimed = np.sqrt(np.mean(found.items["defocus_error"].to_numpy() ** 2))
         errors = [defocus_errors(each, table["particles"]) for each in (first.particles, found)]
-    told = found.meta["ctf_refinement"]
-    tilt = told["beam_tilts"][0]
     return {
-        "particles": len(found),
+        "particles": len(errors[1]),
         "defocus_before_A": round(float(np.median(np.abs(errors[0]))), 1),
         "defocus_after_A": round(float(np.median(np.abs(errors[1]))), 1),
         "rms_before_A": round(float(np.sqrt(np.mean(errors[0] ** 2))), 1),
         "rms_after_A": round(float(np.sqrt(np.mean(errors[1] ** 2))), 1),
-        "claimed_A": round(float(np.sqrt(np.mean(found.items["defocus_error"].to_numpy() ** 2))), 1),
+        "claimed_A": round(float(claimed), 1),
         "beam_tilt_true": f"{optics.get('rlnBeamTiltX', 0.0):g},{optics.get('rlnBeamTiltY', 0.0):g}",
         "beam_tilt": f"{tilt['tilt'][0]:.2f},{tilt['tilt'][1]:.2f}±{max(tilt['error']):.2f}",
         "halves_A": f"{before[0]:.2f} {after[0]:.2f}",

@@ -206,7 +206,7 @@ def on_grid(maps: Volume | Classes3D | Mask, path: str, loaded: Sampled, warn: C
     return matched(data, size, loaded.box, loaded.pixel_size)
 
 
-def mask_on_grid(mask: Mask | None, loaded: Alignable, warn: Callable[[str], None]) -> NDArray[np.float32] | None:
+def mask_on_grid(mask: Mask | None, loaded: Sampled, warn: Callable[[str], None]) -> NDArray[np.float32] | None:
     """Return a mask ``(box, box, box)`` at the box and pixel size of the particles, between 0 and 1; None for none.
 
     Raises

@@ -124,6 +124,8 @@ class MoviePreset(Sample):
         Sizes in px, Å and e/Å² a frame.
     drift_global, drift_local
         Largest displacements, px: of the whole frame, and on top of it at the worst place.
+    drift_own, drift_reach
+        Root mean square of what each particle moves by beyond that until the last frame, px, and Å within which particles move much alike.
     gain
         How far the gain reference goes from 1; with 0 and no `dead_pixels` there is none.
     dead_pixels, hot_pixels, bad_column
@@ -142,6 +144,8 @@ class MoviePreset(Sample):
     dose_per_frame: float = 3.0
     drift_global: float = 8.0
     drift_local: float = 1.5
+    drift_own: float = 0.0
+    drift_reach: float = 600.0
     gain: float = 0.10
     dead_pixels: int = 4
     hot_pixels: int = 4
@@ -222,7 +226,7 @@ def preset_named(name: str, overrides: Mapping[str, Any] | None = None) -> Prese
 
 
 _POSITIVE = {
-    "box", "coarse", "dose_per_frame", "field", "fine", "frames", "height", "movies", "particles", "per_micrograph", "phantom_atoms",
+    "box", "coarse", "dose_per_frame", "drift_reach", "field", "fine", "frames", "height", "movies", "particles", "per_micrograph", "phantom_atoms",
     "phantom_diameter", "pixel_size", "radius", "separation", "signal_to_noise", "snr", "snr_max", "voltage", "width",
 }  # fmt: skip
 _SIGNED = {"beam_tilt_x", "beam_tilt_y", "defocus_max", "defocus_min", "tilt"}

@@ -34,8 +34,12 @@ class HalfReferences:
     @classmethod
     def of(cls, halves: tuple[Map, Map], mask: Map, *, last: int | None = None, seed: int = 0) -> "HalfReferences":
         """Weight the maps ``(box, box, box)`` of both halves, unfiltered, by their agreement under `mask`; go no farther than shell `last`."""
+        return cls.weighted(halves, mask, masked_fsc(*halves, mask, seed=seed).corrected, last=last)
+
+    @classmethod
+    def weighted(cls, halves: tuple[Map, Map], mask: Map, fsc: NDArray[np.float64], *, last: int | None = None) -> "HalfReferences":
+        """Weight them by an agreement that is known already."""
         box = len(mask)
-        fsc = masked_fsc(*halves, mask, seed=seed).corrected
         end = min(crossing_shell(fsc, 0.143), box // 2 - 1 if last is None else last)
         weight = np.where(np.arange(len(fsc)) <= end, np.clip(fsc, 0.0, 1.0), 0.0)
         first, second = (reference_grid(multiply_shells(half * mask, weight), end + 0.5, box) for half in halves)
