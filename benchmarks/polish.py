@@ -175,7 +175,7 @@ def figures(data: Path, mask_diameter: float, box: int, settings: dict[str, Any]
         particles, ids = placed(cut.dataset, truth)
         density = matched(read_mrc(data / "truth/volume.mrc").data.astype(np.float32), size, box, size)
         before = reconstructed(particles, mask_diameter)
-        root = project.folder.root
+        root = cut.dataset.root
         job = PlainJob(root / "polish", root)
         volume = stored(before, root, size)
         given: dict[str, Any] = {

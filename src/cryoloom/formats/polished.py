@@ -74,7 +74,7 @@ class Polishing:
         start = self._start(item, cut)
         noise = cut.noise(start, plane)
         used = plane.shell >= max(int(np.ceil(cut.box * size / COARSEST)), 1)
-        weight = np.where(used, 1.0 / noise[plane.shell], 0.0)
+        weight = np.where(used, 1.0 / np.maximum(noise, 1e-30)[plane.shell], 0.0)
         frequency = np.arange(plane.last + 1) / (cut.box * size)
         doses, dose = self.doses(item, cut.frames.count), float(item.row.get("dose_per_frame") or 1.0)
         shells, kept = np.arange(plane.last + 1), np.ones((cut.frames.count, plane.last + 1))

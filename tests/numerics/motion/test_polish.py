@@ -34,7 +34,12 @@ def test_velocities_have_the_size_and_the_kinship_asked_for(places):
 
 def test_slopes_are_those_of_the_interpolated_likelihood():
     rng = np.random.default_rng(1)
-    curves, at, slopes, none = rng.normal(size=(2, 3, 9, 9)).astype(np.float32), rng.uniform(-2, 2, (2, 3, 2)), np.empty((2, 3, 2)), np.empty((2, 3, 2))
+    curves, at, slopes, none = (
+        rng.normal(size=(2, 3, 9, 9)).astype(np.float32),
+        rng.uniform(-2, 2, (2, 3, 2)),
+        np.empty((2, 3, 2)),
+        np.empty((2, 3, 2)),
+    )
     likelihood_at(curves, at, slopes)
     for axis in range(2):
         step = np.zeros((2, 3, 2))
@@ -48,7 +53,10 @@ def test_motion_is_found_where_single_frames_say_little(places):
     true = smooth_motion(places, frames, 1.0, rng)
     told = true + rng.normal(0, error, true.shape)
     axis = (np.arange(side) - side // 2) * step
-    curves = -0.5 * ((axis - told[..., 0, None]) ** 2)[..., None, :] / error**2 - 0.5 * ((axis - told[..., 1, None]) ** 2)[..., :, None] / error**2
+    curves = (
+        -0.5 * ((axis - told[..., 0, None]) ** 2)[..., None, :] / error**2
+        - 0.5 * ((axis - told[..., 1, None]) ** 2)[..., :, None] / error**2
+    )
     found = most_probable(curves.astype(np.float32), step, MotionPrior.of(places, frames, 0.2, 3000.0, 0.2, 1.0))
 
     def wrong(motion):

@@ -35,8 +35,17 @@ def planted(tmp_path_factory):
         "width": [320] * 3, "height": [320] * 3, "optics_group": [1] * 3, "enabled": [True] * 3, "fail_reason": [""] * 3, "first_frame": [1] * 3,
         "shift_x": [one["rlnMicrographShiftX"].to_list() for one in shifts], "shift_y": [one["rlnMicrographShiftY"].to_list() for one in shifts],
     }  # fmt: skip
-    acquisition = {"optics_group": 1, "optics_group_name": "one", "voltage": 300.0, "cs": 2.0, "amplitude_contrast": 0.1, "pixel_size": SIZE}
-    micrographs = Micrographs(pl.DataFrame(rows), root, optics=[{**acquisition, "movie_pixel_size": SIZE, "dose_per_frame": 6.0, "pre_exposure": 0.0}])
+    acquisition = {
+        "optics_group": 1,
+        "optics_group_name": "one",
+        "voltage": 300.0,
+        "cs": 2.0,
+        "amplitude_contrast": 0.1,
+        "pixel_size": SIZE,
+    }
+    micrographs = Micrographs(
+        pl.DataFrame(rows), root, optics=[{**acquisition, "movie_pixel_size": SIZE, "dose_per_frame": 6.0, "pre_exposure": 0.0}]
+    )
     centres = truth.select("rlnCoordinateX", "rlnCoordinateY").to_numpy()
     whole = np.rint(centres)
     items = pl.DataFrame(
@@ -48,7 +57,14 @@ def planted(tmp_path_factory):
             **{f"defocus_{name}": truth[f"rlnDefocus{name.title()}"] for name in ("u", "v", "angle")},
         }
     )  # fmt: skip
-    group = {**acquisition, "box_size": BOX, "contrast": "bright", "phase_flipped": False, "ctf_premultiplied": False, "micrograph_pixel_size": SIZE}
+    group = {
+        **acquisition,
+        "box_size": BOX,
+        "contrast": "bright",
+        "phase_flipped": False,
+        "ctf_premultiplied": False,
+        "micrograph_pixel_size": SIZE,
+    }
     particles = Particles(items, root, optics=[group])
     density = matched(read_mrc(root / "sim/truth/volume.mrc").data.astype(np.float32), SIZE, BOX, SIZE)
     rng = np.random.default_rng(1)

@@ -162,6 +162,7 @@ class Polish(
         )
         own = self.micrographs.items.filter("enabled").drop(*(name for name in OF_PARTICLES if name in self.micrographs.items.columns))
         work = own.join(lists, left_on="id", right_on="micrograph_id", how="inner", maintain_order="left")
+        work = work.with_columns(movie_name="micrograph_name")
         known = work.filter(pl.col("shift_x").is_not_null() & (pl.col("shift_x").list.len() > 1))
         if known.is_empty():
             raise Failure(
@@ -206,7 +207,7 @@ class Polish(
         from cryoloom.numerics.motion.frame_weights import FrameWeights, fitted_weights
         from cryoloom.spec import Item
 
-        count = int(tracked["frames"].max() or 0)
+        count = max(tracked["frames"].to_list())
         if self.weights == "none":
             nothing = np.zeros(count)
             return FrameWeights(np.ones(count), nothing, nothing, measured=False)
@@ -230,11 +231,13 @@ class Polish(
     # -- in words and pictures ----------------------------------------------------------------------------------
 
     def summary(self, out: Polished) -> Mapping[str, Any]:
+        import numpy as np
+
         good, found = out.particles.enabled(), out.particles.meta["polishing"]
         return {
             "particles": good.height,
             "movies": found["movies"],
-            "median departure from the micrograph's motion (Å)": round(float(good["track_change"].median() or 0.0), 2),
+            "median departure from the micrograph's motion (Å)": round(float(np.median(good["track_change"].to_numpy())), 2),
             "weights": "of the frames" if found["measured"] else "of the dose" if self.weights != "none" else "none",
             "B-factor of the last frame over the best (Å²)": round(found["b_factor"][-1], 1),
         }

@@ -225,12 +225,14 @@ class RefineCTF(
         return Refined(particles.disable(loaded.left_out) if loaded.left_out else particles)
 
     def summary(self, out: Refined) -> Mapping[str, Any]:
+        import numpy as np
+
         poses, found = out.particles.enabled(), out.particles.meta["ctf_refinement"]
         told: dict[str, Any] = {"particles": poses.height, "compared to (Å)": round(found["finest"], 2)}
         if "defocus_change" in poses.columns:
-            told["median change of defocus (Å)"] = round(float(poses["defocus_change"].abs().median() or 0.0), 1)
+            told["median change of defocus (Å)"] = round(float(np.median(np.abs(poses["defocus_change"].to_numpy()))), 1)
         if self.defocus != "none":
-            told["median standard error (Å)"] = round(float(poses["defocus_error"].median() or 0.0), 1)
+            told["median standard error (Å)"] = round(float(np.median(poses["defocus_error"].to_numpy())), 1)
         if self.defocus == "particle":
             told["heights about the planes (Å)"] = round(found["spread"], 0)
             told["median tilt (°)"] = round(_median_tilt(found["planes"]), 1)
