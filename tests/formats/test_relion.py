@@ -245,7 +245,7 @@ def particle_set(root, contrast="bright"):
     )
     groups = [
         {**OPTICS, "optics_group": n, "optics_group_name": f"g{n}", "pixel_size": 3.0, "box_size": 8, "contrast": contrast,
-         "phase_flipped": n == 2, "ctf_premultiplied": False, "rlnBeamTiltX": 0.5}
+         "phase_flipped": n == 2, "ctf_premultiplied": False, "beam_tilt_x": 0.5}
         for n in (1, 2)
     ]  # fmt: skip
     return Particles(items, root, optics=groups)

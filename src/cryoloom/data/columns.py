@@ -27,6 +27,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("voltage", "kV", "acceleration voltage", "rlnVoltage", "ctfVoltage", "ctf/accel_kv"),
     Column("cs", "mm", "spherical aberration", "rlnSphericalAberration", "ctfSphericalAberration", "ctf/cs_mm"),
     Column("amplitude_contrast", "", "fraction of amplitude contrast", "rlnAmplitudeContrast", "ctfQ0", "ctf/amp_contrast"),
+    Column("beam_tilt_x", "mrad", "tilt of the beam against the lens, along x", "rlnBeamTiltX"),
+    Column("beam_tilt_y", "mrad", "tilt of the beam against the lens, along y", "rlnBeamTiltY"),
     Column("movie_name", "", "name of the movie, which joins it to all that is made from it", "", "micrographName"),
     Column("micrograph_name", "", "name of the movie or micrograph an item comes from", "", "micrographName"),
     Column("frames", "", "frames of a movie"),
@@ -106,6 +108,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("ctf_score", "", "correlation of spectrum and model", "rlnCtfFigureOfMerit", "ctfCritFitting", "ctf_stats/cross_corr"),
     Column("astigmatism", "Å", "defocus_u - defocus_v", "rlnCtfAstigmatism"),
     Column("defocus_error", "Å", "standard error of the mean defocus"),
+    Column("defocus_change", "Å", "of the mean defocus of a particle by its refinement"),
+    Column("defocus_height", "Å", "of a particle beyond the plane of its micrograph, towards underfocus"),
     Column("ctf_aliasing", "Å", "beyond it the spectrum's pixels are too coarse for the rings, 0 if nowhere"),
     Column("ctf_rings", "", "Thon rings between the coarse end of the band and the end of the fit"),
     Column("ctf_gain", "", "log-likelihood gained over a spectrum without rings"),
@@ -204,6 +208,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("cover_path", "", "mask of a micrograph: probability of being neither ice nor particle, per cent"),
     Column("thumbnail_path", "", "micrograph in miniature, particles bright"),
     Column("found_diameter", "Å", "of the particle, as the picker sees it", ""),
+    Column("track_x", "Å", "where a particle has moved to in each frame since the first"),
+    Column("track_y", "Å", "as track_x"),
+    Column("track_change", "Å", "distance (RMS over frames) of a particle's motion from that of its micrograph"),
     Column("rot", "°", "first Euler angle", "rlnAngleRot", "angleRot"),
     Column("tilt", "°", "second Euler angle", "rlnAngleTilt", "angleTilt"),
     Column("psi", "°", "third Euler angle, in-plane", "rlnAnglePsi", "anglePsi"),
@@ -265,6 +272,7 @@ COLUMNS: tuple[Column, ...] = (
 OF_THE_SET = frozenset(
     (
         "optics_group_name", "voltage", "cs", "amplitude_contrast", "dose_per_frame", "pre_exposure", "phase_flipped", "ctf_premultiplied",
+        "beam_tilt_x", "beam_tilt_y",
         "first_frame", "shift_x", "shift_y", "motion_model", "eer_grouping", "eer_upsampling",
     )
 )  # fmt: skip

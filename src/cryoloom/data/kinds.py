@@ -3,8 +3,8 @@
 Optics groups carry ``optics_group``, ``optics_group_name``, ``pixel_size`` (Å/px of the set's own images), ``voltage`` (kV), ``cs`` (mm),
 ``amplitude_contrast``; movies and micrographs also ``dose_per_frame`` (None: unknown) and ``pre_exposure`` (e/Å²), micrographs with cropped borders
 and what was picked on them ``offset_x`` and ``offset_y`` (Å, of their first pixel in the micrograph as recorded); particles also
-``box_size``, ``contrast`` ("bright" or "dark"; micrographs without it are dark), ``phase_flipped`` and ``ctf_premultiplied``. Groups
-imported from RELION keep its further columns (``rlnBeamTiltX`` ...) under its names, and so do rows.
+``box_size``, ``contrast`` ("bright" or "dark"; micrographs without it are dark), ``phase_flipped`` and ``ctf_premultiplied``, and ``beam_tilt_x``,
+``beam_tilt_y`` (mrad) once known. Groups imported from RELION keep its further columns (``rlnMtfFileName`` ...) under its names, and so do rows.
 """
 
 from cryoloom.tables import Dataset

@@ -166,6 +166,7 @@ def optics_of(group: Mapping[str, Any], transfer: str, *, phases_only: bool = Fa
         group.get("voltage") or 300.0, group.get("cs") or 0.0, group.get("amplitude_contrast") or 0.1,
         phase_flipped=bool(group.get("phase_flipped")), premultiplied=bool(group.get("ctf_premultiplied")),
         from_first_peak=transfer == "from-first-peak", phases_only=phases_only, finest=finest,
+        beam_tilt=(group.get("beam_tilt_x") or 0.0, group.get("beam_tilt_y") or 0.0),
     )  # fmt: skip
 
 
@@ -205,7 +206,7 @@ def on_grid(maps: Volume | Classes3D | Mask, path: str, loaded: Sampled, warn: C
     return matched(data, size, loaded.box, loaded.pixel_size)
 
 
-def mask_on_grid(mask: Mask | None, loaded: Alignable, warn: Callable[[str], None]) -> NDArray[np.float32] | None:
+def mask_on_grid(mask: Mask | None, loaded: Sampled, warn: Callable[[str], None]) -> NDArray[np.float32] | None:
     """Return a mask ``(box, box, box)`` at the box and pixel size of the particles, between 0 and 1; None for none.
 
     Raises
@@ -275,11 +276,18 @@ def halves_at_random(loaded: Alignable, seed: int) -> NDArray[np.int64]:
 
     rows = loaded.rows
     groups = np.arange(rows.height)
-    if {"micrograph_id", "x", "y"} <= set(rows.columns) and not rows.select("micrograph_id", "x", "y").null_count().sum_horizontal().item():
-        size = rows["micrograph_pixel_size"] if "micrograph_pixel_size" in rows.columns else rows["pixel_size"]
-        x, y = (rows[axis].to_numpy() * size.to_numpy() for axis in ("x", "y"))
-        groups = duplicate_groups(rows["micrograph_id"].to_numpy(), x, y, SAME_PARTICLE * loaded.mask_diameter)
+    if (places := places_of(rows)) is not None:
+        groups = duplicate_groups(rows["micrograph_id"].to_numpy(), *places.T, SAME_PARTICLE * loaded.mask_diameter)
     return random_halves(groups, seed)
+
+
+def places_of(rows: pl.DataFrame) -> NDArray[np.float64] | None:
+    """Return x, y in Å ``(n, 2)`` of particles on their micrographs; None where they, or the micrographs, are not known of all."""
+    needed = ("micrograph_id", "x", "y")
+    if not set(needed) <= set(rows.columns) or rows.select(needed).null_count().sum_horizontal().item():
+        return None
+    size = rows["micrograph_pixel_size"] if "micrograph_pixel_size" in rows.columns else rows["pixel_size"]
+    return np.stack([rows[axis].to_numpy() * size.to_numpy() for axis in ("x", "y")], axis=1)
 
 
 def _acquisition(particles: Particles, rows: pl.DataFrame) -> list[dict[str, Any]]:

@@ -23,9 +23,10 @@ from cryoloom.tables import Dataset
 _MAGNIFICATION = 10_000.0
 """With it the detector's pixel in µm is the number of the image's pixel in Å."""
 _ORIGINS = {relion_names()[f"origin_{axis.lower()}"]: f"rlnOrigin{axis}" for axis in "XY"}
-_ACQUISITION = {"voltage": "rlnVoltage", "cs": "rlnSphericalAberration", "amplitude_contrast": "rlnAmplitudeContrast"}
-
-_OF_GROUP = ("rlnBeamTiltX", "rlnBeamTiltY")
+_ACQUISITION = {
+    "voltage": "rlnVoltage", "cs": "rlnSphericalAberration", "amplitude_contrast": "rlnAmplitudeContrast",
+    "beam_tilt_x": "rlnBeamTiltX", "beam_tilt_y": "rlnBeamTiltY",
+}  # fmt: skip
 
 
 def export_particles(particles: Particles, name: str, directory: Path, *, related: Mapping[str, Dataset]) -> list[Path]:
@@ -66,7 +67,7 @@ def _written(path: Path, rows: pl.DataFrame, items: pl.DataFrame, optics: list[d
     own = [groups[number] for number in items["optics_group"]]
     known = {label for group in own for label in group}
     size = pl.Series([group["pixel_size"] for group in own], dtype=pl.Float64)
-    said = {label: ours for ours, label in _ACQUISITION.items()} | {label: label for label in _OF_GROUP}
+    said = {label: ours for ours, label in _ACQUISITION.items()}
     rows = rows.with_columns(
         *(pl.Series(label, [group.get(ours) for group in own], dtype=pl.Float64) for label, ours in said.items() if ours in known),
         rlnDetectorPixelSize=size * _MAGNIFICATION * 1e-4,

@@ -11,9 +11,10 @@ from cryoloom.spec import Failure
 
 _ACQUISITION = ("rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 _SIZES = ("rlnImagePixelSize", "rlnMicrographPixelSize", "rlnMicrographOriginalPixelSize")
-_NUMBERS = ("rlnOpticsGroup", "rlnImageSize", *_SIZES, *_ACQUISITION)
+_BEAM_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
+_NUMBERS = ("rlnOpticsGroup", "rlnImageSize", *_SIZES, *_ACQUISITION, *_BEAM_TILT)
 _OLD_SIZES = ("rlnImagePixelSize", "rlnMicrographPixelSize", "rlnPixelSize")
-_OLD_GROUP = ("rlnBeamTiltX", "rlnBeamTiltY", "rlnMtfFileName")
+_OLD_GROUP = (*_BEAM_TILT, "rlnMtfFileName")
 """What 3.0 wrote in every row and 3.1 keeps in ``data_optics``."""
 _OURS = {
     "rlnOpticsGroup": "optics_group",
@@ -24,6 +25,8 @@ _OURS = {
     "rlnAmplitudeContrast": "amplitude_contrast",
     "rlnCtfDataArePhaseFlipped": "phase_flipped",
     "rlnCtfDataAreCtfPremultiplied": "ctf_premultiplied",
+    "rlnBeamTiltX": "beam_tilt_x",
+    "rlnBeamTiltY": "beam_tilt_y",
 }
 
 
@@ -86,7 +89,7 @@ def _optics(groups: pl.DataFrame, size: tuple[str, ...]) -> list[dict[str, Any]]
 
 def _old_optics(rows: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, list[dict[str, Any]]]:
     """Gather what each row of a table without optics groups says of its acquisition into groups."""
-    labels = ("rlnDetectorPixelSize", "rlnMagnification", *_OLD_SIZES, *_ACQUISITION)
+    labels = ("rlnDetectorPixelSize", "rlnMagnification", *_OLD_SIZES, *_ACQUISITION, *_BEAM_TILT)
     demand_numbers(rows, labels, path)
     size = next((name for name in _OLD_SIZES if name in rows.columns), None)
     if size is not None:
@@ -120,5 +123,5 @@ def _group(number: int, row: dict[str, Any]) -> dict[str, Any]:
         "amplitude_contrast": row.get("rlnAmplitudeContrast"),
         "phase_flipped": False,
         "ctf_premultiplied": False,
-        **{name: row[name] for name in _OLD_GROUP if row.get(name) is not None},
+        **{_OURS.get(name, name): row[name] for name in _OLD_GROUP if row.get(name) is not None},
     }

@@ -29,6 +29,8 @@ _OPTICS = {
     "image_dimensions": "rlnImageDimensionality",
     "phase_flipped": "rlnCtfDataArePhaseFlipped",
     "ctf_premultiplied": "rlnCtfDataAreCtfPremultiplied",
+    "beam_tilt_x": "rlnBeamTiltX",
+    "beam_tilt_y": "rlnBeamTiltY",
 }
 _RELION = relion_names()
 _FOREIGN = ("rln", "cryoloom")

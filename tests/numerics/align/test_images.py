@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,8 @@ from cryoloom.numerics.align.coefficients import HalfPlane, circular_mask
 from cryoloom.numerics.align.images import Defocus, ImageSet
 from cryoloom.numerics.align.optics import Optics
 from cryoloom.numerics.align.storage import Held, Preparation, Streamed, background_power
+from cryoloom.numerics.simulate.fourier import backward, forward, frequencies
+from cryoloom.numerics.simulate.optics import Microscope
 
 
 def one_set(images, *, optics, group=None, defocus=None, **settings):
@@ -49,6 +53,27 @@ def test_images_multiplied_by_their_transfer_function_prepare_alike(noise_images
     noise = np.full((1, 13), 24.0**2)
     for one, other in zip(*(images.prepare(np.arange(4), images.plane, noise, whole=True) for images in (plain, multiplied)), strict=True):
         assert np.allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_images_are_freed_of_beam_tilt_held_and_streamed_alike(noise_images):
+    microscope = Microscope(300.0, 2.7, 0.1, (4.0, -3.0))
+    displaced = microscope.displaced(*frequencies(24, 24, 3.0))
+    tilted = np.stack([backward(forward(image) * displaced, image.shape) for image in noise_images])
+    group = np.arange(len(noise_images)) % 2
+    straight = Optics(300.0, 2.7, 0.1)
+    mixed = np.where(group[:, None, None] == 1, tilted, noise_images).astype(np.float32)
+    plain = one_set(noise_images, optics=(straight,))
+    freed = one_set(mixed, optics=(straight, replace(straight, beam_tilt=(4.0, -3.0))), group=group)
+    every, count = np.arange(len(mixed)), len(plain.plane.kx)
+    assert np.abs(one_set(mixed, optics=(straight,)).storage.whole - plain.storage.whole).max() > 10
+    assert np.allclose(freed.storage.whole, plain.storage.whole, atol=1e-2)
+    streamed = ImageSet.of(
+        lambda rows: mixed[rows], len(mixed), 24, 3.0, 60.0, optics=(straight, replace(straight, beam_tilt=(4.0, -3.0))), group=group, defocus=None
+    )  # fmt: skip
+    for whole in (True, False):
+        assert np.allclose(
+            streamed.storage.take(every[5:9], count, whole=whole), freed.storage.take(every[5:9], count, whole=whole), atol=1e-3
+        )
 
 
 def test_broken_images_are_named(noise_images):

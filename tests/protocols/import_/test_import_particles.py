@@ -89,7 +89,7 @@ def test_relion_31(job, raw, stacks):
             "amplitude_contrast": 0.07,
             "pixel_size": 1.5,
             "box_size": 8,
-            "rlnBeamTiltX": 0.1,
+            "beam_tilt_x": 0.1,
             "phase_flipped": False,
             "ctf_premultiplied": False,
             "contrast": "bright",

@@ -7,6 +7,7 @@
   what must be *added* to a frame to lay it on the first, minus the displacement of its content; the first is 0. The aligned sum lies in the
   place of the first frame, and so do all coordinates. (Checked against ``relion_run_motioncorr --use_own``.)
 - ``micrographs_ctf.star``; ``particles.star``: centre in px (array order, origin 0), pose, defocus, class, whether broken (``cryoloomJunk``);
+- ``own_motion.star``: what particles move by beyond the local motion, px, frame by frame, where they do;
 - ``contaminants.star``, and ``masks/NAME.mrc``: every fourth pixel, 1 on contaminants and films; ``covers/NAME.mrc``: the same pixels, numbered by what
   lies there, from 1 in the order of ``covers.star``;
 - ``volume.mrc`` (Da/Å³) and ``atoms.npy`` of each conformation.
@@ -30,7 +31,7 @@ from cryoloom.numerics.parallel import blocks, ordered
 from cryoloom.numerics.simulate.detector import Camera, draw_camera
 from cryoloom.numerics.simulate.field import Recipe, draw_specimen
 from cryoloom.numerics.simulate.fourier import even_size
-from cryoloom.numerics.simulate.motion import draw_motion
+from cryoloom.numerics.simulate.motion import draw_motion, draw_own_motion
 from cryoloom.numerics.simulate.movie import expose
 from cryoloom.numerics.simulate.optics import Microscope
 from cryoloom.numerics.simulate.projection import density
@@ -75,6 +76,10 @@ def simulate_movies(
                 "Ask for fewer particles_per_movie, a smaller separation or larger frames.",
             )
         motion = draw_motion(preset.frames, preset.drift_global, preset.drift_local, rng)
+        if preset.drift_own:
+            places = np.array([(item.x, item.y) for item in specimen.particles]) * preset.pixel_size
+            own = draw_own_motion(places, preset.frames, preset.drift_own, preset.drift_reach, np.random.default_rng((seed, 3, number)))
+            motion = replace(motion, own=own)
         name = f"movie_{number + 1:04d}"
         counts = np.empty((preset.frames, preset.height, preset.width), dtype=kind)
         for frame, image in enumerate(expose(specimen, motion, microscope, camera, preset.dose_per_frame, rng)):

@@ -29,6 +29,8 @@ from cryoloom.spec.errors import WrongUse
 
 BLOCK = 64
 
+TILT_AXIS = np.deg2rad(30.0)
+"""From x towards y."""
 JUNK = ("noise", "other", "pair", "off-centre", "aggregate")
 """What an image may show in place of one particle in its middle, in the order in which they are drawn."""
 
@@ -54,9 +56,11 @@ def simulate_particles(
     conformations = len(phantoms)
     if preset.other_fraction:
         phantoms.append(random_phantom(preset.phantom_seed + 1, 0.75 * 2.0 * phantoms[0].radius))
-    microscope = Microscope(preset.voltage, preset.cs, preset.amplitude_contrast)
+    microscope = Microscope(preset.voltage, preset.cs, preset.amplitude_contrast, (preset.beam_tilt_x, preset.beam_tilt_y))
     particles, junk = draw_particles(preset, conformations, np.random.default_rng((seed, 0)))
     particles = with_bad_picks(particles, junk, 2.0 * phantoms[0].radius, np.random.default_rng((seed, 3)))
+    places = np.random.default_rng((seed, 4)).uniform(-0.5, 0.5, (len(particles), 2)) * preset.field
+    particles = tilted(particles, places, preset.tilt)
     # The scale is that of a set in which every image shows the particle, so it exists for noise alone.
     shown = [replace(each, phantom=each.phantom if 0 <= each.phantom < conformations else 0, beside=()) for each in particles]
     scale = float(np.sqrt(preset.snr / signal_variance(shown, phantoms, microscope, preset.box, preset.pixel_size)))
@@ -89,7 +93,7 @@ def simulate_particles(
         volume = density(phantom, preset.box, preset.pixel_size) * np.float32(scale * preset.pixel_size)
         write_volume(truth / f"volume{class_suffix(index)}.mrc", volume, preset.pixel_size)
     write_phantoms(truth, phantoms[:conformations])
-    _write_tables(directory, preset, particles, junk, contrast)
+    _write_tables(directory, preset, particles, junk, contrast, places)
     return {
         "settings": asdict(preset),
         "particles": len(particles),
@@ -128,6 +132,17 @@ def draw_particles(preset: ParticlePreset, conformations: int, rng: np.random.Ge
     return particles, [*map((*JUNK, "").__getitem__, bad)]
 
 
+def tilted(particles: list[Particle], places: NDArray[np.float64], angle: float) -> list[Particle]:
+    """Return the particles at the heights that they have at `places` ``(n, 2)`` (Å from the axis) of a specimen tilted by `angle` degrees."""
+    if not angle:
+        return particles
+    rise = np.tan(np.deg2rad(angle)) * (places @ [-np.sin(TILT_AXIS), np.cos(TILT_AXIS)])
+    return [
+        replace(particle, defocus=particle.defocus and particle.defocus.raised(float(height)))
+        for particle, height in zip(particles, rise, strict=True)
+    ]
+
+
 def with_bad_picks(particles: list[Particle], junk: list[str], diameter: float, rng: np.random.Generator) -> list[Particle]:
     """Return the particles with pairs, off-centre ones and aggregates made of those that are to be such; `diameter` in Å."""
 
@@ -162,7 +177,12 @@ def draw_contrast(preset: ParticlePreset, seed: int) -> NDArray[np.float64]:
 
 
 def _write_tables(
-    directory: Path, preset: ParticlePreset, particles: list[Particle], junk: list[str], contrast: NDArray[np.float64]
+    directory: Path,
+    preset: ParticlePreset,
+    particles: list[Particle],
+    junk: list[str],
+    contrast: NDArray[np.float64],
+    places: NDArray[np.float64],
 ) -> None:
     index = np.arange(len(particles))
     micrograph = index // preset.per_micrograph + 1
@@ -185,6 +205,8 @@ def _write_tables(
         "rlnOpticsGroup": np.ones(len(index), dtype=np.int64),
         "cryoloomParticleId": (micrograph << 20) | (index % preset.per_micrograph),
     }
+    if preset.tilt or preset.mean_defocus:
+        given["rlnCoordinateX"], given["rlnCoordinateY"] = (places.T + 0.5 * preset.field) / preset.pixel_size
     if preset.ctf:
         defoci = [particle.defocus or Defocus(0.0, 0.0, 0.0) for particle in particles]
         given["rlnDefocusU"] = [defocus.u for defocus in defoci]
@@ -202,7 +224,12 @@ def _write_tables(
         "cryoloomJunk": [int(kind != "") for kind in junk],
         "cryoloomJunkKind": [kind or "none" for kind in junk],
     }
-    write_star(directory / "particles.star", {"optics": optics, "particles": pl.DataFrame(given)})
+    told = pl.DataFrame(given)
+    if preset.mean_defocus and preset.ctf:
+        told = told.with_columns(pl.col("rlnDefocusU", "rlnDefocusV").mean().over("rlnMicrographName"))
+    write_star(directory / "particles.star", {"optics": optics, "particles": told})
+    if preset.beam_tilt_x or preset.beam_tilt_y:
+        optics = optics.with_columns(rlnBeamTiltX=pl.lit(preset.beam_tilt_x), rlnBeamTiltY=pl.lit(preset.beam_tilt_y))
     # From truth/ the stack lies one folder up; RELION resolves names from where it is started, so it is started in `directory`.
     write_star(directory / "truth" / "particles.star", {"optics": optics, "particles": pl.DataFrame(given | known)})
     if preset.clean_copy:

@@ -67,6 +67,13 @@ class ParticlePreset(Sample):
         Shares of images of two particles that touch in the middle of the box, of one that was picked at its rim, and of a heap of four to seven.
     per_micrograph, height_sigma
         Particles that share one defocus, each off it by a normal deviate of that many Å.
+    tilt, field
+        Degrees by which the specimen is tilted about an axis through the middle of its micrographs, 30° from x towards y; and Å of a side of
+        these, over which particles lie at random.
+    mean_defocus
+        ``particles.star`` tells the defocus of a particle's micrograph, not its own.
+    beam_tilt_x, beam_tilt_y
+        mrad; no file but the truth tells it.
     contrast_spread
         Micrographs have a contrast of their own, up to this much below or above one: all their images are that much fainter or stronger.
     """
@@ -87,6 +94,11 @@ class ParticlePreset(Sample):
     aggregate_fraction: float = 0.0
     per_micrograph: int = 50
     height_sigma: float = 0.0
+    tilt: float = 0.0
+    field: float = 4000.0
+    mean_defocus: bool = False
+    beam_tilt_x: float = 0.0
+    beam_tilt_y: float = 0.0
     contrast_spread: float = 0.0
 
 
@@ -112,6 +124,8 @@ class MoviePreset(Sample):
         Sizes in px, Å and e/Å² a frame.
     drift_global, drift_local
         Largest displacements, px: of the whole frame, and on top of it at the worst place.
+    drift_own, drift_reach
+        Root mean square of what each particle moves by beyond that until the last frame, px, and Å within which particles move much alike.
     gain
         How far the gain reference goes from 1; with 0 and no `dead_pixels` there is none.
     dead_pixels, hot_pixels, bad_column
@@ -130,6 +144,8 @@ class MoviePreset(Sample):
     dose_per_frame: float = 3.0
     drift_global: float = 8.0
     drift_local: float = 1.5
+    drift_own: float = 0.0
+    drift_reach: float = 600.0
     gain: float = 0.10
     dead_pixels: int = 4
     hot_pixels: int = 4
@@ -210,10 +226,10 @@ def preset_named(name: str, overrides: Mapping[str, Any] | None = None) -> Prese
 
 
 _POSITIVE = {
-    "box", "coarse", "dose_per_frame", "fine", "frames", "height", "movies", "particles", "per_micrograph", "phantom_atoms",
+    "box", "coarse", "dose_per_frame", "drift_reach", "field", "fine", "frames", "height", "movies", "particles", "per_micrograph", "phantom_atoms",
     "phantom_diameter", "pixel_size", "radius", "separation", "signal_to_noise", "snr", "snr_max", "voltage", "width",
 }  # fmt: skip
-_SIGNED = {"defocus_max", "defocus_min", "tilt"}
+_SIGNED = {"beam_tilt_x", "beam_tilt_y", "defocus_max", "defocus_min", "tilt"}
 _FRACTIONS = {"amplitude_contrast", "contrast_spread", "gain", "gradient"}
 _BOOLEANS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 

@@ -61,6 +61,8 @@ def write_movie_truth(directory: Path, preset: MoviePreset, movies: list[MovieTr
     write_star(truth / "micrographs_ctf.star", {"optics": of_micrographs, "micrographs": pl.DataFrame(ctfs)})
     of_particles = pl.DataFrame(acquisition | {"rlnImagePixelSize": [preset.pixel_size], "rlnImageDimensionality": [2]})
     write_star(truth / "particles.star", {"optics": of_particles, "particles": _particles(preset, movies, names)})
+    if preset.drift_own:
+        write_star(truth / "own_motion.star", {"own_motion": _own_motion(movies)})
     found = [(name, item) for movie, name in zip(movies, names, strict=True) for item in movie.specimen.contaminants]
     contaminants = pl.DataFrame(
         {
@@ -110,6 +112,27 @@ def _motion(preset: MoviePreset, movie: MovieTruth, path: str) -> dict[str, Any]
             {"rlnMotionModelCoeffsIdx": np.arange(len(coefficients)), "rlnMotionModelCoeff": SIGN * coefficients}
         ),
     }
+
+
+def _own_motion(movies: list[MovieTruth]) -> pl.DataFrame:
+    """Return a row a particle and frame: what it moved by, px, beside the local motion (the sign is that of the content)."""
+    tables = []
+    for number, movie in enumerate(movies, start=1):
+        assert movie.motion.own is not None
+        frames, particles, _ = movie.motion.own.shape
+        frame, particle = (axis.ravel() for axis in np.indices((frames, particles)))
+        moved = movie.motion.own.reshape(-1, 2)
+        tables.append(
+            pl.DataFrame(
+                {
+                    "cryoloomParticleId": number << 20 | particle,
+                    "rlnMicrographFrameNumber": frame + 1,
+                    "cryoloomMovedX": moved[:, 0],
+                    "cryoloomMovedY": moved[:, 1],
+                }
+            )
+        )
+    return pl.concat(tables)
 
 
 def _particles(preset: MoviePreset, movies: list[MovieTruth], names: list[str]) -> pl.DataFrame:

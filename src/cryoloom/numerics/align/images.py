@@ -178,7 +178,10 @@ class ImageSet:
             If an image to be held has values that are not finite, or nothing but one value.
         """
         plane = HalfPlane.of(box, box // 2 if last is None else last)
-        preparation = Preparation(plane, mask_diameter / pixel_size, normalise, noise, seed)
+        tilted = any(any(entry.beam_tilt) for entry in optics)
+        extent = np.float32(box * pixel_size)
+        corrections = np.stack([entry.correction(plane.kx / extent, plane.ky / extent) for entry in optics]) if tilted else None
+        preparation = Preparation(plane, mask_diameter / pixel_size, normalise, noise, seed, corrections, group)
         storage = Streamed(images, np.arange(count), preparation) if callable(images) else Held.of(images, count, preparation)
         transfers = Transfers.of(plane, pixel_size, optics, group, defocus)
         premultiplied = np.array([entry.premultiplied for entry in optics])

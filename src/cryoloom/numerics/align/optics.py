@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from cryoloom.numerics.ctf.aberration import coma
 from cryoloom.numerics.ctf.model import ctf
 
 
@@ -26,6 +29,8 @@ class Optics:
         Take it as +1 and -1 only.
     finest
         Å to which an `ImageSet` takes the images to hold anything: more than twice the pixel size where they were recorded with larger pixels.
+    beam_tilt
+        x, y in mrad: images are freed of it as they are transformed.
     """
 
     voltage: float
@@ -36,6 +41,7 @@ class Optics:
     from_first_peak: bool = False
     phases_only: bool = False
     finest: float = 0.0
+    beam_tilt: tuple[float, float] = (0.0, 0.0)
 
     def transfer(self, frequency_x: Tensor, frequency_y: Tensor, *defocus: Tensor) -> Tensor:
         """Return the CTF that the images show, float64, broadcast over all arguments.
@@ -54,3 +60,8 @@ class Optics:
         if self.phases_only:
             values = torch.sign(values)
         return values.abs() if self.phase_flipped else values
+
+    def correction(self, frequency_x: NDArray[np.float32], frequency_y: NDArray[np.float32]) -> NDArray[np.complex64]:
+        """Return the factors that free transforms of the beam tilt, at frequencies in 1/Å."""
+        along_x, along_y = coma(frequency_x, frequency_y, voltage=self.voltage, cs=self.cs)
+        return np.exp(1j * (self.beam_tilt[0] * along_x + self.beam_tilt[1] * along_y)).astype(np.complex64)

@@ -50,6 +50,9 @@ class Preparation:
         ``E|N|²`` a shell of the noise that takes the place of what the mask cuts off, ``(last + 1,)``; None fills with zeros.
     seed
         Of that noise.
+    corrections, group
+        Factors that free the transforms of each optics group of its beam tilt, ``(groups, K)``, and the group of every row of the set; None where
+        there is none.
     """
 
     plane: HalfPlane
@@ -57,6 +60,8 @@ class Preparation:
     normalise: bool = False
     noise: NDArray[np.float64] | None = None
     seed: int = 0
+    corrections: Coefficients | None = None
+    group: Rows | None = None
 
     @property
     def mask(self) -> Images:
@@ -78,6 +83,12 @@ class Preparation:
         drawn = np.stack([np.random.default_rng([self.seed, row]).standard_normal(mask.shape, np.float32) for row in rows.tolist()])
         # Squares of the two weights make one: the power is the same everywhere.
         return images * mask + self._coloured(drawn) * np.sqrt(1.0 - mask**2)
+
+    def corrected(self, coefficients: Coefficients, rows: Rows) -> Coefficients:
+        """Return transforms ``(b, count)`` of some rows of the set freed of beam tilt."""
+        if self.corrections is None or self.group is None:
+            return coefficients
+        return coefficients * self.corrections[self.group[rows], : coefficients.shape[1]]
 
     def _coloured(self, white: Images) -> Images:
         """Return white noise of variance one with the spectrum `noise`, which goes on beyond the last shell as it ends."""
@@ -120,9 +131,9 @@ class Held:
             if not np.isfinite(images).all() or (images.std(axis=(1, 2)) == 0).any():
                 bad = start + int(np.flatnonzero(~np.isfinite(images).all(axis=(1, 2)) | ~(images.std(axis=(1, 2)) > 0))[0])
                 raise ValueError(f"image {bad} (from 0) is constant or holds values that are not finite")
-            scaled = preparation.scaled(images)
-            whole[part] = plane.of_images(scaled)
-            masked[part] = plane.of_images(preparation.masked(scaled, np.arange(start, start + len(images))))
+            scaled, rows = preparation.scaled(images), np.arange(start, start + len(images))
+            whole[part] = preparation.corrected(plane.of_images(scaled), rows)
+            masked[part] = preparation.corrected(plane.of_images(preparation.masked(scaled, rows)), rows)
             start += len(images)
         return cls(masked, whole)
 
@@ -151,7 +162,8 @@ class Streamed:
         images = self.preparation.scaled(self.source(self.rows[rows]))
         plane = self.preparation.plane
         kept = HalfPlane(plane.box, int(plane.shell[count - 1]), plane.kx[:count], plane.ky[:count], plane.shell[:count])
-        return kept.of_images(images if whole else self.preparation.masked(images, self.rows[rows]))
+        made = kept.of_images(images if whole else self.preparation.masked(images, self.rows[rows]))
+        return self.preparation.corrected(made, self.rows[rows])
 
     def subset(self, rows: Rows) -> "Streamed":
         """See `Storage`."""

@@ -24,10 +24,13 @@ class Motion:
     field
         ``(2, 6, 3)`` coefficients, px: axis (x, y), spatial term ``1, X, X², Y, Y², XY``, power 1 to 3 of the frame number from 0. `X` and `Y`
         run from -0.5 to 0.5 across the frame. This is RELION's third-order motion model, its 36 numbers in its order.
+    own
+        ``(frames, particles, 2)`` px by which each particle moves beyond that; None: not at all. Ice and contaminants do not follow.
     """
 
     path: Array
     field: Array
+    own: Array | None = None
 
     def weights(self, frame: int) -> Array:
         """Return the six spatial coefficients ``(2, 6)`` of `frame`."""
@@ -66,6 +69,21 @@ def draw_motion(frames: int, largest_global: float, largest_local: float, rng: n
     strongest = np.hypot(*motion.local(frames - 1, grid_x, grid_y, 1, 1)).max()
     size = largest_local * rng.uniform(0.5, 1.0) / strongest if strongest > 0.0 else 0.0
     return Motion(path, motion.field * size)
+
+
+def draw_own_motion(places: Array, frames: int, largest: float, reach: float, rng: np.random.Generator) -> Array:
+    """Draw motions ``(frames, particles, 2)`` px of particles at `places` ``(particles, 2)`` that near ones share.
+
+    Each ends `largest` px from its start (root mean square), quick at first; those less than `reach` (in the unit of `places`) apart go much the same way.
+    """
+    apart = np.linalg.norm(places[:, None] - places[None], axis=2)
+    shared = np.linalg.cholesky(np.exp(-0.5 * (apart / reach) ** 2) + 1e-6 * np.eye(len(places)))
+    time = np.arange(frames) / max(1, frames - 1)
+    settle = (1.0 - np.exp(-4.0 * time)) / (1.0 - np.exp(-4.0))
+    # A swing that is over at the end, so that paths are not straight.
+    courses = np.stack([settle, 0.4 * np.sin(np.pi * time)])
+    ends = shared @ rng.normal(size=(2, 2, len(places), 1))
+    return largest / np.sqrt(2.0) * np.einsum("cf,capx->fpa", courses, ends)
 
 
 @njit(cache=True, nogil=True)

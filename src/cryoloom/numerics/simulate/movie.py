@@ -101,6 +101,8 @@ class _Patches:
         kx, ky = frequencies(box, box, specimen.pixel_size)
         decay = damage(kx, ky, dose, voltage).astype(np.float32)
         moved_x, moved_y = motion.local(frame, self.x[chosen], self.y[chosen], specimen.width, specimen.height)
+        if motion.own is not None:
+            moved_x, moved_y = moved_x + motion.own[frame, chosen, 0], moved_y + motion.own[frame, chosen, 1]
         for index, x, y in zip(chosen, self.x[chosen] + moved_x + specimen.margin, self.y[chosen] + moved_y + specimen.margin, strict=True):
             column, row = round(x), round(y)
             ramp_x = np.exp(-2j * np.pi * kx * specimen.pixel_size * (x - column)).astype(np.complex64)

@@ -35,11 +35,12 @@ class Defocus:
 
 @dataclass(frozen=True)
 class Microscope:
-    """Acceleration `voltage` (kV), spherical aberration `cs` (mm) and the fraction of amplitude contrast."""
+    """Acceleration `voltage` (kV), spherical aberration `cs` (mm), the fraction of amplitude contrast and the tilt of the beam (mrad along x, y)."""
 
     voltage: float
     cs: float
     amplitude_contrast: float
+    beam_tilt: tuple[float, float] = (0.0, 0.0)
 
     @property
     def wavelength(self) -> float:
@@ -70,6 +71,15 @@ class Microscope:
         chi = pi * self.wavelength * (defocus.u * along * along + defocus.v * across * across)
         chi = chi - 0.5 * pi * self.cs * 1e7 * self.wavelength**3 * squared * squared
         return np.sin(chi + np.deg2rad(defocus.plate) + asin(self.amplitude_contrast))
+
+    def displaced(self, kx: Array, ky: Array) -> NDArray[np.complex128]:
+        """Return what a tilted beam multiplies transforms by at frequencies in 1/Å, broadcast.
+
+        The part of χ(k + b/λ) - χ(b/λ) - … that is odd in k, b/λ being where the tilt b puts the axis of the lens: with ``χ = -(π/2) Cs λ³ k⁴``
+        of the spherical aberration, ``-2π Cs λ² k² (k · b)``. What is even in k, or linear, changes the defocus and moves the image.
+        """
+        along = kx * self.beam_tilt[0] + ky * self.beam_tilt[1]
+        return np.exp(-2j * pi * self.cs * 1e7 * self.wavelength**2 * (kx * kx + ky * ky) * 1e-3 * along)
 
 
 def damage(kx: Array, ky: Array, dose: float, voltage: float) -> Array:

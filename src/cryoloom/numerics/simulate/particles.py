@@ -40,7 +40,7 @@ class Particle:
 
 
 def clean_image(particle: Particle, phantoms: list[Phantom], microscope: Microscope, box: int, pixel_size: float) -> NDArray[np.float32]:
-    """Return the noise-free bright image ``(box, box)``: ``F = CTF · P · exp(+2πi k · origin)``; zeros for pure noise."""
+    """Return the noise-free bright image ``(box, box)``: ``F = CTF · P · exp(+2πi k · origin)``, shifted by a beam tilt; zeros for pure noise."""
     if particle.phantom < 0:
         return np.zeros((box, box), dtype=np.float32)
     away = (-particle.origin[0], -particle.origin[1])
@@ -48,6 +48,8 @@ def clean_image(particle: Particle, phantoms: list[Phantom], microscope: Microsc
     if particle.defocus is not None:
         kx, ky = frequencies(box, box, pixel_size)
         transform *= microscope.transfer(particle.defocus, kx, ky)
+        if any(microscope.beam_tilt):
+            transform *= microscope.displaced(kx, ky)
     image = backward(transform, (box, box))
     for other in particle.beside:
         image += clean_image(other, phantoms, microscope, box, pixel_size)
