@@ -12,6 +12,7 @@ from cryoloom.data.kinds import (
     Movies,
     Particles,
     PickingModel,
+    PoseModel,
     Volume,
 )
 from cryoloom.data.selections import AnySet, OneSet
@@ -32,6 +33,7 @@ __all__ = [
     "OneSet",
     "Particles",
     "PickingModel",
+    "PoseModel",
     "Volume",
     "canonical_name",
     "column_named",
