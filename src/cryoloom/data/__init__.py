@@ -15,6 +15,7 @@ from cryoloom.data.kinds import (
     Orientations,
     Particles,
     PickingModel,
+    PoseModel,
     ResolutionCurve,
     Volume,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "Particles",
     "PickingModel",
     "ResolutionCurve",
+    "PoseModel",
     "Volume",
     "canonical_name",
     "column_named",

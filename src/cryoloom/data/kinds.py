@@ -54,6 +54,13 @@ class PickingModel(Dataset, kind="picking_model", required=("model_path",)):
     """What a picker has learned, one row; meta: ``diameter`` (Å), ``box_size`` (px) and ``pixel_size`` of the micrographs it was learned on."""
 
 
+class PoseModel(Dataset, kind="pose_model", required=("model_path", "half_set")):
+    """Networks that tell from where a particle is seen: one row, or one for each half; ``half_set`` is 0 for both halves.
+
+    Meta: ``pixel_size``, ``box_size`` (px) and ``mask_diameter`` (Å) of the particles they were trained on, and what was learned of each.
+    """
+
+
 class Particles(Dataset, kind="particles", required=("micrograph_id", "stack_path", "stack_index", "optics_group")):
     """Boxed particles: image ``stack_index`` (from 0) of ``stack_path``; ``id`` is the coordinate's.
 

@@ -2,9 +2,10 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -69,3 +70,30 @@ class Fit:
                 mean.lerp_(now[name], 1.0 - memory)
             else:
                 mean.copy_(now[name])
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return all that the steps to come depend on, as arrays by name."""
+        held = {f"{part}/{name}": values for part, network in self._parts() for name, values in network.state_dict().items()}
+        for name, values in zip((name for name, _ in self.network.named_parameters()), self._moments(), strict=True):
+            held |= {f"optimiser/{name}/{moment}": value for moment, value in values.items()}
+        return {name: values.detach().numpy().copy() for name, values in held.items()} | {"taken": np.array(self.taken)}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from what `state` gave; both networks are of the same kind."""
+        for part, network in self._parts():
+            network.load_state_dict({name: torch.from_numpy(np.array(state[f"{part}/{name}"])) for name in network.state_dict()})
+        for name, values in self.network.named_parameters():
+            moments = {
+                key.rsplit("/", 1)[1]: torch.from_numpy(np.array(held))
+                for key, held in state.items()
+                if key.startswith(f"optimiser/{name}/")
+            }
+            if moments:
+                self.optimiser.state[values] = moments
+        self.taken = int(state["taken"])
+
+    def _parts(self) -> tuple[tuple[str, nn.Module], ...]:
+        return ("network", self.network), ("mean", self.mean)
+
+    def _moments(self) -> list[dict[str, Tensor]]:
+        return [self.optimiser.state.get(values, {}) for values in self.network.parameters()]
