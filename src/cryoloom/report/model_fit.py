@@ -15,6 +15,10 @@ CHAINS = 8
 WORST = 20
 SLAB = 3.0
 """Å on either side of a section, of which map and model are drawn."""
+MARGIN = 12.0
+"""Å around the model that are drawn."""
+ATOM = 1.5
+"""Å, radius of a residue as it is drawn."""
 DOUBTFUL = 0.5
 """Correlation about the model below which it hardly explains the map."""
 
@@ -114,21 +118,23 @@ def _verdict(model: AtomicModel, solutions: ModelFits) -> Panel:
 
 def _sections(table: pl.DataFrame, drawn: Drawn) -> list[Panel]:
     """Return the sections of the map across z, y and x that hold most of the model, with the residues that lie there."""
-    box = len(drawn.volume)
-    half = max(SLAB / drawn.pixel_size, 0.5)
+    box, half = len(drawn.volume), max(SLAB / drawn.pixel_size, 0.5)
     quality = table["residue_correlation"].fill_null(0.0).fill_nan(0.0).to_numpy()
+    margin = MARGIN / drawn.pixel_size
+    low = np.clip(np.floor(drawn.trace.min(axis=0) - margin), 0, box - 1).astype(int)
+    high = np.clip(np.ceil(drawn.trace.max(axis=0) + margin) + 1, low + 1, box).astype(int)
     panels: list[Panel] = []
     for axis, (name, right, down) in enumerate((("x", 1, 2), ("y", 0, 2), ("z", 0, 1))):
         along = drawn.trace[:, axis]
-        levels = np.arange(box)
-        level = int(levels[np.argmax([(np.abs(along - each) <= half).sum() for each in levels])])
+        level = int(np.argmax([(np.abs(along - each) <= half).sum() for each in range(box)]))
         shown = np.abs(along - level) <= half
         slab = slice(max(0, round(level - half)), round(level + half) + 1)
-        image = np.moveaxis(drawn.volume, 2 - axis, 0)[slab].mean(axis=0)
+        image = np.moveaxis(drawn.volume, 2 - axis, 0)[slab].mean(axis=0)[low[down] : high[down], low[right] : high[right]]
         panels.append(
             MarkedImage(
-                title=f"Model in the map, across {name}", image=image, x=(drawn.trace[shown, right] + 0.5).tolist(),
-                y=(drawn.trace[shown, down] + 0.5).tolist(), radius=max(1.9 / drawn.pixel_size, box / 250), scores=quality[shown].tolist(),
+                title=f"Model in the map, across {name}", image=image, x=(drawn.trace[shown, right] - low[right] + 0.5).tolist(),
+                y=(drawn.trace[shown, down] - low[down] + 0.5).tolist(), radius=max(ATOM / drawn.pixel_size, box / 250),
+                scores=quality[shown].tolist(), largest=480,
                 caption=f"Section {level}, {2 * half * drawn.pixel_size:.0f} Å thick, and the residues in it: orange where the map does not show them, "
                 "green where it does.",
             )
@@ -149,7 +155,6 @@ def _chains(table: pl.DataFrame) -> list[Panel]:
             panels.append(
                 LinePlot(
                     title=f"Chain {chain}", series=series, x_label="residue", y_label="agreement with the map", y_range=(-0.3, 1.05),
-                    levels={"Q at 0.5": 0.5},
                     caption=f"Residues {rows['residue_number'][0]} to {rows['residue_number'][-1]} in turn; mean correlation "
                     f"{rows['residue_correlation'].fill_nan(None).mean():.2f}." + (f" {means.height - CHAINS} better chains are not drawn." if
                     means.height > CHAINS and not panels else ""),

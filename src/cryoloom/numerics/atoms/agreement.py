@@ -16,6 +16,9 @@ from cryoloom.numerics.masks.soft import automatic_threshold
 Map = NDArray[np.float32]
 Curve = NDArray[np.float64]
 
+VOXELS = 2.0
+"""Voxels about a residue's atoms without which too few are compared."""
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -36,7 +39,7 @@ class Agreement:
     q_score
         Mean over the atoms.
     residue_correlation, residue_q, residue_inclusion
-        Of each residue.
+        Of each residue; the correlation is within the radius about its atoms, half the resolution at the least.
     difference
         See `difference_map`.
     """
@@ -85,9 +88,10 @@ def agreement(
     quality = q_scores(atoms, volume, pixel_size)
     shared = fourier_shell_correlation(halves[0], halves[1]) if halves else None
     data = lowpass(volume, pixel_size, resolution)
+    around = max(radius, resolution / 2, VOXELS * pixel_size)
     return Agreement(
         masked, fourier_shell_correlation(volume, full), each, resolution_at(masked, 0.5, box, pixel_size),
         correlation(data, limited, mask), correlation(data, limited), contour, float(inside.mean()), float(np.nanmean(quality)),
-        residue_correlations(atoms, data, limited, pixel_size, radius), residue_means(quality, atoms), residue_means(inside, atoms),
+        residue_correlations(atoms, data, limited, pixel_size, around), residue_means(quality, atoms), residue_means(inside, atoms),
         difference_map(volume, full, mask, pixel_size, resolution=resolution, halves=shared),
     )  # fmt: skip

@@ -62,7 +62,7 @@ def q_scores(atoms: Atoms, volume: Map, pixel_size: float) -> Array:
     places[:, 0], kept[:, 0] = atoms.positions[:, None], True
     for number, radius in enumerate(Q_RADII[1:], 1):
         points = atoms.positions[:, None] + radius * sphere
-        mine = tree.query(points)[0] > radius - 1e-6
+        mine = np.isinf(tree.query(points, distance_upper_bound=radius - 1e-6)[0])
         order = np.argsort(~mine, axis=1, kind="stable")
         # Spread over the sphere: of the points that are its own every so manieth is taken.
         owned = mine.sum(axis=1)
@@ -91,7 +91,7 @@ def residue_means(values: Array, atoms: Atoms) -> Array:
 
 
 def _even_directions(count: int) -> Array:
-    """Return unit vectors ``(count, 3)`` of a spiral on the sphere, shuffled so that every so manieth are spread too."""
+    """Return unit vectors ``(count, 3)`` of a spiral on the sphere: every so manieth are spread too."""
     z = 1 - (2 * np.arange(count) + 1) / count
     angle = np.pi * (1 + np.sqrt(5)) * np.arange(count)
     flat = np.sqrt(1 - z**2)
