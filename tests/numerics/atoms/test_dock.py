@@ -6,7 +6,7 @@ import pytest
 from cryoloom.numerics.atoms.dock import dock
 from cryoloom.numerics.geometry.euler import random_rotations
 from cryoloom.numerics.reconstruct.hand import mirrored_map
-from cryoloom.numerics.simulate.phantom import symmetrised
+from cryoloom.numerics.simulate.phantom import p80, symmetrised
 from cryoloom.numerics.simulate.projection import density
 
 PIXEL = 4.4
@@ -35,6 +35,10 @@ def test_a_part_finds_its_place(particle_map, atoms, started):
     lobe = atoms.chains == 1
     found = dock(started.keep(lobe), particle_map, PIXEL, resolution=9.0)
     assert rmsd(found.placed(started.positions[lobe]), atoms.positions[lobe]) < 1.0
+
+
+def test_a_model_of_something_else_is_not_called_right(particle_map, atoms_like):
+    assert dock(atoms_like(p80(seed=180)), particle_map, PIXEL, resolution=9.0, count=4).ambiguous
 
 
 def test_near_its_place_it_is_improved_and_no_more(particle_map, atoms):

@@ -14,6 +14,8 @@ Map = NDArray[np.float32]
 
 CLEAR = 1.1
 """Times that the Z of the second-best place must be exceeded for the best to be called the only one."""
+LEAD = 1.25
+"""The same of the scores: the best places of a model of something else lead by a twentieth, those of the right one double them."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Docked:
 
     @property
     def ambiguous(self) -> bool:
-        """Return whether the second-best place stands out of the search about as much as the best."""
-        return len(self.candidates) > 1 and self.candidates[0].z < CLEAR * self.candidates[1].z
+        """Return whether another place stands out of the search about as much as the best, or fits about as well."""
+        best, *others = self.candidates
+        return any(best.z < CLEAR * each.z or best.score < LEAD * each.score for each in others)
 
 
 def dock(

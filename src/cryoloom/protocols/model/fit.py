@@ -263,8 +263,9 @@ class ModelFit(
                 copy = f" of copy {fit['copy']}" if self.copies > 1 else ""
                 of = f"{fit['body']}{copy}: " if bodies > 1 else ""
                 job.warn(
-                    f"{of}the second-best place (Z {second['search_z']:.1f}) stands out as much as the best (Z {fit['search_z']:.1f}): the map does not "
-                    "tell which is right. A symmetric particle has as many right places as mates: give its symmetry."
+                    f"{of}another place (score {second['score']:.2f}, Z {second['search_z']:.1f}) is about as good as the best ({fit['score']:.2f}, "
+                    f"Z {fit['search_z']:.1f}): the map does not tell which is right, or the model is of something else. A symmetric particle has as many "
+                    "right places as mates: give its symmetry."
                 )
 
     def _written_mirror(self, job: Job, shown: StoredMap, halves: tuple[StoredMap, StoredMap] | None) -> Volume:
