@@ -101,7 +101,9 @@ def _verdict(model: AtomicModel, solutions: ModelFits) -> Panel:
         )  # fmt: skip
     if solutions.items.filter(pl.col("ambiguous") & (pl.col("rank") == 1)).height:
         return Notice(
-            level="warning", title="Place", text=f"{told} Another place is about as good: look at the places below, and give the symmetry if there is one. A model of something else looks like this too."
+            level="warning", title="Place",
+            text=f"{told} Another place is about as good: look at the places below, and give the symmetry if there is one. A model of something else "
+            "looks like this too.",
         )  # fmt: skip
     if row["map_correlation"] < DOUBTFUL:
         return Notice(

@@ -14,8 +14,8 @@ Map = NDArray[np.float32]
 
 CLEAR = 1.1
 """Times that the Z of the second-best place must be exceeded for the best to be called the only one."""
-LEAD = 1.25
-"""The same of the scores: the best places of a model of something else lead by a twentieth, those of the right one double them."""
+LEAD = 1.5
+"""The same of the scores: the best places of a model of something else lead by a quarter at most, those of the right one by twice as much and more."""
 
 
 @dataclass(frozen=True)

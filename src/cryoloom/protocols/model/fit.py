@@ -354,7 +354,7 @@ class ModelFit(
             self.bodies
         ]
         sought = "by an exhaustive search of rotations and shifts" if self.search else "near where it lay"
-        refined = "" if self.refinement == "none" else f" It was refined with servalcat in {self.cycles} cycles."
+        refined = "" if self.refinement == "none" else f" It was refined with servalcat (doi:10.1107/S2059798321009475) in {self.cycles} cycles."
         return (
             f"An atomic model was laid in the map {way} {sought}.{refined} They correlate by {row['map_correlation']:.2f} within {self.mask_radius:g} Å of its "
             f"atoms and agree to {row['model_resolution']:.2f} Å (FSC 0.5); the mean Q-score is {row['q_score']:.2f}."
