@@ -12,7 +12,8 @@ from playwright.sync_api import expect
 
 from cryoloom.app.map_agreement import map_agreement
 from cryoloom.app.session import create_project
-from cryoloom.data import Mask, Particles, Volume
+from cryoloom.data import AtomicModel, Mask, Particles, Volume
+from cryoloom.formats.atomic_model import traced_model
 
 CHROMIUM = os.environ.get("CRYOLOOM_CHROMIUM", "/usr/bin/chromium")
 BOX, PIXEL = 64, 2.0
@@ -35,7 +36,8 @@ def height() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory):
-    """Return a project with a map and its halves (r001), a map to colour by (r002), a mask (r003), particles with views (r004) and without (r005)."""
+    """Return a project with a map and its halves (r001), a map to colour by (r002), a mask (r003), particles with views (r004) and without (r005),
+    a model (r006)."""
     folder = tmp_path_factory.mktemp("workplace") / "projects"
     project = create_project(folder / "maps", "Maps")
     paths = {
@@ -58,6 +60,15 @@ def projects(tmp_path_factory):
     for rows, protocol in ((bare | angles, "refine.auto"), (bare, "particles.extract")):
         frame = pl.DataFrame({name: list(values) for name, values in rows.items()})
         publish(project, Particles(frame, project.root, optics=[{"optics_group": 1, "pixel_size": PIXEL}]), protocol)
+    path = "runs/model.cif"
+    chain = np.linspace([40.0, 50.0, 60.0], [90.0, 70.0, 66.0], 16)
+    traced_model(chain, np.zeros(16, np.int64), np.full(16, 30.0)).write(project.root / path)
+    publish(
+        project,
+        AtomicModel(pl.DataFrame({"id": [1], "model_path": [path], "atoms": [16], "residues": [16], "chains": [1]}), project.root),
+        "import.model",
+        name="model",
+    )
     return folder
 
 
@@ -129,6 +140,16 @@ def test_a_lost_context_is_recovered(analyze):
         })"""
     )
     assert np.abs(object_of(canvas, page) - before).mean() < 0.5
+
+
+def test_a_model_is_seen_in_the_surface(analyze, shoot):
+    page = analyze("r001", "volume/surface")
+    canvas = surface(page)
+    plain = object_of(canvas, page)
+    page.get_by_role("combobox", name="Model").select_option("r006.model")
+    expect(canvas).to_have_attribute("data-residues", "16")
+    assert np.abs(object_of(canvas, page) - plain).mean() > 1
+    shoot("surface-model")
 
 
 def test_a_surface_is_coloured_by_another_map(analyze, shoot):

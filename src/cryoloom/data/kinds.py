@@ -111,3 +111,19 @@ class Checks(Dataset, kind="checks", required=("check", "verdict", "message")):
 
 class Deposition(Dataset, kind="deposition", required=("role", "file_path", "size", "sha256")):
     """A folder for a public archive: one row a file. Meta: ``checks``, what was looked at and found, and ``metadata``."""
+
+
+class AtomicModel(Dataset, kind="atomic_model", required=("model_path", "atoms", "residues", "chains")):
+    """Atomic models, an mmCIF file each, in Å of the frame that the headers of their maps give.
+
+    Those that were laid in a map carry how well they agree with it (``map_correlation``, ``model_resolution``, ``inclusion``, ``q_score``) and
+    whether that map had to be mirrored for it.
+    """
+
+
+class Residues(Dataset, kind="residues", required=("chain", "residue_number", "residue_name")):
+    """The residues of an atomic model, in its order, and what is said of each."""
+
+
+class ModelFits(Dataset, kind="model_fits", required=("body", "rank", "score")):
+    """Places of models, or of parts of them, in a map: of each body the best first."""

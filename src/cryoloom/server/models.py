@@ -430,6 +430,13 @@ class Companion(BaseModel):
     maps: list[MapRow]
 
 
+class NamedOutput(BaseModel):
+    """An output, and what its run is called."""
+
+    output: str
+    label: str
+
+
 class Deleted(BaseModel):
     """A run in the trash."""
 

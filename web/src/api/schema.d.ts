@@ -1406,6 +1406,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/projects/{project}/atomic-models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Models
+         * @description Return the outputs of the project that are atomic models.
+         */
+        get: operations["models_api_projects__project__atomic_models_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projects/{project}/outputs/{output}/trace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Trace
+         * @description Return the trace of a model in Å from the first voxel of a map, the links of its residues, and how each correlates with its map.
+         */
+        get: operations["trace_api_projects__project__outputs__output__trace_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/projects/{project}/outputs/{output}/volume.json": {
         parameters: {
             query?: never;
@@ -2270,6 +2310,16 @@ export interface components {
             diameter: number | null;
         };
         /**
+         * NamedOutput
+         * @description An output, and what its run is called.
+         */
+        NamedOutput: {
+            /** Output */
+            output: string;
+            /** Label */
+            label: string;
+        };
+        /**
          * NewProject
          * @description A project to be made.
          */
@@ -3124,6 +3174,7 @@ export type Matches = components['schemas']['Matches'];
 export type MethodsText = components['schemas']['MethodsText'];
 export type MicrographList = components['schemas']['MicrographList'];
 export type MicrographPicks = components['schemas']['MicrographPicks'];
+export type NamedOutput = components['schemas']['NamedOutput'];
 export type NewProject = components['schemas']['NewProject'];
 export type Note = components['schemas']['Note'];
 export type Offer = components['schemas']['Offer'];
@@ -5730,6 +5781,74 @@ export interface operations {
     thumbnail_api_projects__project__outputs__output__thumbnail_get: {
         parameters: {
             query?: never;
+            header?: never;
+            path: {
+                output: string;
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    models_api_projects__project__atomic_models_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedOutput"][];
+                };
+            };
+            /** @description Client Error */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    trace_api_projects__project__outputs__output__trace_get: {
+        parameters: {
+            query: {
+                /** @description RUN.OUTPUT of an atomic model */
+                model: string;
+                /** @description map, half1, half2, unfiltered, mask ... as volume.json lists them; the set's own by default */
+                which?: string;
+                /** @description id of the volume or class; the first by default */
+                id?: number | null;
+            };
             header?: never;
             path: {
                 output: string;

@@ -1,11 +1,15 @@
 /** The surface of a map, in one colour or painted, and the outline of another one about it. */
 
 import { BufferAttribute, BufferGeometry, DoubleSide, Mesh as Body, MeshStandardMaterial, Raycaster, Vector2 } from "three";
+import type { Trace } from "../api/traces";
+import { Chains } from "./chains";
 import { lightOf } from "./colourMaps";
 import { Stage } from "./stage";
 import type { Mesh } from "./surfaceNets";
 
 const PLAIN = 0x7fb7cc;
+/** Of the surface when there is a model in it. */
+const SHEER = 0.5;
 
 /** Where a mesh given in voxels lies: their size, and the place of the first one. */
 export interface Lattice {
@@ -19,6 +23,7 @@ export class SurfaceScene extends Stage {
     new BufferGeometry(),
     new MeshStandardMaterial({ color: 0xffd479, transparent: true, opacity: 0.22, depthWrite: false, side: DoubleSide }),
   );
+  private readonly chains = new Chains();
   private fitted = false;
 
   /** `centre` is what is turned about, in the units of voxel sizes. */
@@ -27,7 +32,7 @@ export class SurfaceScene extends Stage {
     private readonly centre: readonly number[],
   ) {
     super(canvas);
-    this.scene.add(this.body, this.shell);
+    this.scene.add(this.body, this.shell, this.chains);
     this.shell.visible = false;
   }
 
@@ -62,6 +67,16 @@ export class SurfaceScene extends Stage {
     this.draw();
   }
 
+  /** Show the chains of a model in the surface, which one sees through then. */
+  trace(trace: Trace | null): void {
+    this.chains.show(trace, this.centre);
+    const { material } = this.body;
+    material.opacity = trace ? SHEER : 1;
+    material.transparent = trace !== null;
+    material.needsUpdate = true;
+    this.draw();
+  }
+
   /** The place of the surface under a point of the page, in the units of voxel sizes from the map's first voxel. */
   pick(x: number, y: number): [number, number, number] | null {
     const box = this.canvas.getBoundingClientRect();
@@ -78,6 +93,7 @@ export class SurfaceScene extends Stage {
       geometry.dispose();
       material.dispose();
     }
+    this.chains.dispose();
     super.dispose();
   }
 

@@ -6,7 +6,7 @@ continuously there, then at `FINEST` or the low-pass asked for, the very best on
 (``FSC / (1 - FSC²)``: what two noisy copies of one map say of each other, by maximum likelihood).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -82,6 +82,61 @@ class MapAlignment:
     low_pass: float = FINEST
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """One of several ways to lay a map on another.
+
+    Attributes
+    ----------
+    alignment
+        How to move it.
+    score
+        Mean correlation of the shells compared.
+    z
+        By how many standard deviations the score of the search lies above the mean over all rotations; NaN where nothing was searched.
+    """
+
+    alignment: MapAlignment
+    score: float
+    z: float
+
+
+def ranked_alignments(
+    moving: Map,
+    reference: Map,
+    pixel_size: float,
+    *,
+    symmetry: str = "C1",
+    low_pass: float | None = None,
+    count: int = 10,
+    start: Array | None = None,
+) -> list[Candidate]:
+    """Find the best ways of moving a map, a part of `reference` or all of it, to lie on it: up to `count` different ones, the best first.
+
+    Parameters
+    ----------
+    moving, reference, pixel_size, symmetry, low_pass
+        As in `align_map`; the detail of the search is that of the smaller of both.
+    start
+        A shift in Å: only improve on the map moved by it, as it is turned; None tries every rotation.
+
+    Raises
+    ------
+    ValueError
+        As `align_map`.
+    """
+    _demand_comparable(moving, reference)
+    group = point_group(symmetry)
+    fixed = _Fixed.of(reference, pixel_size, low_pass, widest=_extent(moving)[1] * pixel_size)
+    scale = pixel_size * len(reference) / fixed.box
+    near = None if start is None else _Place(np.eye(3), np.asarray(start) / scale, 0.0)
+    places = [_least_turned(place, group) for place in _Comparison(fixed, fixed.reduced(moving)).ranked(group, count, near)]
+    return [
+        Candidate(MapAlignment(place.rotation, place.shift * scale, False, place.correlation, None, fixed.low_pass), place.score, place.z)
+        for place in places
+    ]
+
+
 def align_map(
     moving: Map,
     reference: Map,
@@ -122,10 +177,9 @@ def align_map(
     mirrored = other is not None and other.score > found.score + EVIDENT
     if other is not None and mirrored:
         found, other = other, found
-    # What lies on a symmetric map lies on it from every mate; the least turned is the one that people expect.
-    nearest = group.operators[np.argmax(np.trace(group.operators @ found.rotation, axis1=1, axis2=2))]
+    found = _least_turned(found, group)
     return MapAlignment(
-        nearest @ found.rotation, nearest @ found.shift * (pixel_size * len(reference) / fixed.box), mirrored, found.correlation,
+        found.rotation, found.shift * (pixel_size * len(reference) / fixed.box), mirrored, found.correlation,
         None if other is None else other.correlation, fixed.low_pass,
     )  # fmt: skip
 
@@ -174,10 +228,10 @@ class _Fixed:
     reach: float
 
     @classmethod
-    def of(cls, reference: Map, pixel_size: float, low_pass: float | None) -> "_Fixed":
+    def of(cls, reference: Map, pixel_size: float, low_pass: float | None, widest: float = np.inf) -> "_Fixed":
         full = len(reference)
         extent = full * pixel_size
-        diameter = _extent(reference)[1] * pixel_size
+        diameter = min(_extent(reference)[1] * pixel_size, widest)
         finest = 2.2 * pixel_size
         detail = max(min(FINEST, diameter / DETAILS) if low_pass is None else low_pass, finest)
         fine = max(3, int(extent / detail))
@@ -202,12 +256,13 @@ class _Fixed:
 
 @dataclass(frozen=True)
 class _Place:
-    """A rotation and a shift (voxels of the compared grid), the mean correlation of the shells there and that of the maps."""
+    """A rotation and a shift (voxels of the compared grid), the mean correlation of the shells there, that of the maps, and its `Candidate.z`."""
 
     rotation: Array
     shift: Array
     score: float
     correlation: float = 0.0
+    z: float = np.nan
 
 
 class _Comparison:
@@ -226,20 +281,29 @@ class _Comparison:
 
     def best(self, group: PointGroup, *, near: bool = False) -> _Place:
         """Return the best place of all, or the nearest good one."""
+        return self.ranked(group, KEPT, _Place(np.eye(3), np.zeros(3), 0.0) if near else None)[0]
+
+    def ranked(self, group: PointGroup, count: int, near: _Place | None) -> list[_Place]:
+        """Return up to `count` good places, the best first and taken to the finest detail, the others to that of the comparison."""
         fixed = self.fixed
         even = np.ones(fixed.shells[-1] + 1)
-        starts = [_Place(np.eye(3), np.zeros(3), 0.0)] if near else self._search(group)
+        starts, mean, spread = self._search(group) if near is None else ([near], np.nan, np.nan)
         places = [self._improved(place, fixed.coarse, even, 8) for place in starts]
-        places = _distinct(places, group)[:KEPT]
-        place = max((self._improved(each, fixed.fine, even, 20) for each in places), key=lambda each: each.score)
+        places = [replace(place, z=(place.score - mean) / spread) for place in _distinct(places, group)[:count]]
+        best, *others = _distinct([self._improved(each, fixed.fine, even, 20) for each in places], group)
+        return [self._finished(best, even), *(replace(each, correlation=self._agreement(each)[1]) for each in others)]
+
+    def _finished(self, place: _Place, even: Array) -> _Place:
+        """Return a place improved at all the detail that both maps share there."""
+        fixed = self.fixed
         curve, _ = self._agreement(place)
         low = np.flatnonzero(curve < RELIABLE)
         shells = int(low[0]) - 1 if low.size else len(curve) - 1
         if shells >= 3:
             reliable = np.clip(curve, 0.0, 0.95)
             last = self._improved(place, shells, reliable / (1 - reliable**2), 40)
-            place = _Place(last.rotation, last.shift, self._score(last, fixed.fine, even))
-        return _Place(place.rotation, place.shift, place.score, self._agreement(place)[1])
+            place = replace(last, score=self._score(last, fixed.fine, even))
+        return replace(place, correlation=self._agreement(place)[1])
 
     def _terms(self, shells: int, weights: Array) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
         """Return by what the moving map's coefficients, and by what their squares, are multiplied for the weighted mean of shells up to `shells`."""
@@ -248,8 +312,8 @@ class _Comparison:
         each = each / each.sum()
         return (self.whitened[:count] * each).astype(np.complex64), (self.inverse_power[:count] * each).astype(np.float32)
 
-    def _search(self, group: PointGroup) -> list[_Place]:
-        """Return the best shift of the best `STARTS` rotations of the grid."""
+    def _search(self, group: PointGroup) -> tuple[list[_Place], float, float]:
+        """Return the best shift of the best `STARTS` rotations of the grid, and mean and standard deviation of the scores of all."""
         fixed = self.fixed
         grid = np.swapaxes(rotation_grid(ORDER, STEPS).reshape(-1, 3, 3), -1, -2)
         # The inverse of a rotation is a view of the reference: its mates are the same place.
@@ -274,7 +338,8 @@ class _Comparison:
             place = np.stack(np.unravel_index(peak, (size, size, size))[::-1], axis=1)
             shifts[start : start + BATCH] = ((place + size // 2) % size - size // 2) * (fixed.box / size)
         order = np.argsort(-scores, kind="stable")[:STARTS]
-        return [_Place(rotations[number], shifts[number], float(scores[number])) for number in order]
+        best = [_Place(rotations[number], shifts[number], float(scores[number])) for number in order]
+        return best, float(scores.mean()), max(float(scores.std()), 1e-12)
 
     def _improved(self, place: _Place, shells: int, weights: Array, steps: int) -> _Place:
         """Return the nearest place at which the weighted correlation of the first `shells` shells is highest."""
@@ -290,7 +355,7 @@ class _Comparison:
 
         found = minimize(scored, np.zeros(6), jac=True, method="L-BFGS-B", options={"maxiter": steps, "ftol": 1e-7, "gtol": 1e-6})
         rotation = rotation_from_vector(found.x[:3] / reach) @ place.rotation
-        return _Place(rotation, found.x[3:] + place.shift, -float(found.fun))
+        return replace(place, rotation=rotation, shift=found.x[3:] + place.shift, score=-float(found.fun))
 
     def _score(self, place: _Place, shells: int, weights: Array) -> float:
         (terms, squares), out = self._terms(shells, weights), np.empty(1)
@@ -321,6 +386,12 @@ def _distinct(places: list[_Place], group: PointGroup) -> list[_Place]:
         if all(float(group.angle(place.rotation.T, other.rotation.T)) > 5.0 for other in kept):
             kept.append(place)
     return kept
+
+
+def _least_turned(place: _Place, group: PointGroup) -> _Place:
+    """Return the mate that people expect: what lies on a symmetric map lies on it from every one."""
+    nearest = group.operators[np.argmax(np.trace(group.operators @ place.rotation, axis1=1, axis2=2))]
+    return replace(place, rotation=nearest @ place.rotation, shift=nearest @ place.shift)
 
 
 def _extent(volume: Map) -> tuple[Array, float]:

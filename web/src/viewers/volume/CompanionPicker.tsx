@@ -1,4 +1,4 @@
-/** Another map of the project, on the same grid. */
+/** Another map of the project, on the same grid, or a model in it. */
 
 import type { Entry } from "./companions";
 
@@ -6,7 +6,7 @@ interface Props {
   label: string;
   /** What it means to choose none. */
   none: string;
-  all: readonly Entry[];
+  all: readonly Pick<Entry, "key" | "text">[];
   value: string;
   onChange: (key: string) => void;
 }

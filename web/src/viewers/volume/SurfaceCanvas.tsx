@@ -1,6 +1,7 @@
 /** The picture of a surface: turned by dragging and arrows, a click finds a voxel. */
 
 import { useEffect, useRef } from "react";
+import type { Trace } from "../../api/traces";
 import { SurfaceScene } from "../../gl/scene";
 import type { VolumeInfo } from "../../api/volumes";
 import { number } from "../../ui/format";
@@ -17,11 +18,12 @@ interface Props {
   /** r, g, b of each vertex of what is shown. */
   colours?: Uint8Array | null;
   outline?: Shown | null;
+  trace?: Trace | null;
   onScene: (scene: SurfaceScene | null) => void;
   onPick?: (voxel: Spot | null) => void;
 }
 
-export function SurfaceCanvas({ info, name, shown, colours = null, outline = null, onScene, onPick }: Props) {
+export function SurfaceCanvas({ info, name, shown, colours = null, outline = null, trace = null, onScene, onPick }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const scene = useRef<SurfaceScene>(null);
   const mesh = useRef<Shown["mesh"]>(null);
@@ -52,6 +54,7 @@ export function SurfaceCanvas({ info, name, shown, colours = null, outline = nul
   useEffect(() => {
     scene.current?.outline(outline?.mesh ?? null, outline?.brick ?? { voxel: 1, origin: [] });
   }, [outline]);
+  useEffect(() => scene.current?.trace(trace), [trace]);
 
   const pick = (event: React.MouseEvent) => {
     if (!onPick || Math.hypot(event.clientX - pressed.current.x, event.clientY - pressed.current.y) > STILL) return;
@@ -66,6 +69,7 @@ export function SurfaceCanvas({ info, name, shown, colours = null, outline = nul
       role="img"
       aria-label={`Surface of ${name} at ${shown ? number(shown.level) : "no level yet"}; drag or arrows turn it, plus and minus zoom`}
       data-triangles={shown ? shown.mesh.triangles.length / 3 : 0}
+      data-residues={trace ? trace.values.length : 0}
       data-detail={shown ? Math.max(...shown.brick.shape) : 0}
       onPointerDown={(event) => (pressed.current = { x: event.clientX, y: event.clientY })}
       onClick={pick}

@@ -3,6 +3,7 @@
 import { useMemo, useRef, useState } from "react";
 import { address, at } from "../../api/client";
 import { useCompanions } from "../../api/pairs";
+import { useModels, useTrace } from "../../api/traces";
 import { useBrick, useValue, useVolume, type Choice, type VolumeInfo } from "../../api/volumes";
 import { colours, type ColourMapName } from "../../gl/colourMaps";
 import { quantiles, tinted } from "../../gl/sampling";
@@ -55,6 +56,7 @@ function Surface({ project, output, info, choice, picker }: { project: string; o
   const [fine, setFine] = useState(false);
   const [painter, setPainter] = useState("");
   const [masked, setMasked] = useState("");
+  const [model, setModel] = useState("");
   const [limits, setLimits] = useState<readonly [number, number] | null>(null);
   const [voxel, setVoxel] = useState<Spot | null>(null);
   const largest = Math.max(...info.shape);
@@ -77,6 +79,8 @@ function Surface({ project, output, info, choice, picker }: { project: string; o
   const values = painter ? (shown?.values ?? null) : null;
   const [low, high] = useMemo(() => limits ?? (values ? quantiles(values, 0.02, 0.98) : [0, 1]), [limits, values]) as [number, number];
   const tints = useMemo(() => values && tinted(values, table, low, high), [values, table, low, high]);
+  const { data: models = [] } = useModels(project);
+  const { data: trace = null, error: lost } = useTrace(project, output, choice, model);
   const own = useValue(project, output, choice, voxel);
   const other = useValue(project, paint.output, paint.choice, voxel);
 
@@ -116,6 +120,9 @@ function Surface({ project, output, info, choice, picker }: { project: string; o
         )}
         <CompanionPicker label="Colour by" none="one colour" all={others} value={painter} onChange={(key) => (setPainter(key), setLimits(null))} />
         <CompanionPicker label="Outline" none="none" all={others.filter((each) => each.kind === "mask")} value={masked} onChange={setMasked} />
+        {info.pixel_size !== null && models.length > 0 && (
+          <CompanionPicker label="Model" none="none" all={models.map((each) => ({ key: each.output, text: `${each.output} (${each.label})` }))} value={model} onChange={setModel} />
+        )}
         <button type="button" className="button" onClick={() => scene.current?.reset()}>
           Reset view
         </button>
@@ -130,8 +137,9 @@ function Surface({ project, output, info, choice, picker }: { project: string; o
       {error && <Failed error={error} />}
       {painted.error && <Failed error={painted.error} />}
       {inside.error && <Failed error={inside.error} />}
+      {lost && <Failed error={lost} />}
       <div className="stage">
-        <SurfaceCanvas info={info} name={output} shown={shown} colours={tints} outline={masked ? outline : null} onScene={(made) => (scene.current = made)} onPick={setVoxel} />
+        <SurfaceCanvas info={info} name={output} shown={shown} colours={tints} outline={masked ? outline : null} trace={model ? trace : null} onScene={(made) => (scene.current = made)} onPick={setVoxel} />
         {values && <ColourLegend what={others.find((each) => each.key === painter)?.text ?? ""} values={values} table={table} low={low} high={high} onChange={(from, to) => setLimits([from, to])} onAutomatic={() => setLimits(null)} />}
         <output className="picked mono">
           {voxel

@@ -1,0 +1,1 @@
+"""Atomic models and maps: density, docking, scores, differences."""
