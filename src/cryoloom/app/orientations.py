@@ -12,6 +12,7 @@ from cryoloom.data import canonical_name
 from cryoloom.numerics.geometry.cells import Cells, equal_cells
 from cryoloom.numerics.geometry.coverage import fourier_coverage
 from cryoloom.numerics.geometry.symmetry import NoSuchGroup, PointGroup, point_group
+from cryoloom.numerics.geometry.views import view_directions, with_mates
 from cryoloom.spec import WrongUse
 from cryoloom.tables.expression import columns_used, parse_rule
 
@@ -88,7 +89,7 @@ def orientations(output: OutputRef, *, symmetry: str = "", spread: Spread = "all
         raise WrongUse("bad-cells", f"Cells of {side:g}° cannot be counted in.", "Take 1 to 45 degrees.")
     group = _group(symmetry or str(output.run.parameters.get("symmetry", "")))
     rows, parts = _rows(output, where)
-    views = _directions(rows)
+    views = view_directions(rows["rot"].to_numpy(), rows["tilt"].to_numpy())
     seen = len(views) * (group.order if spread == "all" else 1)
     chosen = side or next((each for each in SIDES if equal_cells(each).count * EACH <= seen), SIDES[-1])
     cells = equal_cells(chosen)
@@ -96,9 +97,9 @@ def orientations(output: OutputRef, *, symmetry: str = "", spread: Spread = "all
     step = max(1, _AT_ONCE // group.order)
     for first in range(0, len(views), step):
         some = views[first : first + step]
-        counts += np.bincount(cells.of(_mates(some, group) if spread == "all" else _in_unit(some, group)), minlength=cells.count)
+        counts += np.bincount(cells.of(with_mates(some, group) if spread == "all" else _in_unit(some, group)), minlength=cells.count)
     few = views[:: max(1, len(views) * group.order // 20_000)]
-    coverage = fourier_coverage(_mates(few, group))
+    coverage = fourier_coverage(with_mates(few, group))
     return Orientations(cells, chosen, counts, len(views), group.name, spread, coverage, parts)
 
 
@@ -127,16 +128,6 @@ def _rows(output: OutputRef, where: str) -> tuple[pl.DataFrame, dict[str, list[i
     values = {name: rows[name].drop_nulls().unique().sort().cast(pl.Int64).to_list() for name in PARTS if name in rows.columns}
     parts = {name: found for name, found in values.items() if 1 < len(found) <= MOST_PARTS}
     return rows.filter(rule).select(pl.col("rot", "tilt").cast(pl.Float64)).fill_nan(None).drop_nulls(), parts
-
-
-def _directions(rows: pl.DataFrame) -> Views:
-    rot, tilt = (np.deg2rad(rows[name].to_numpy()) for name in ("rot", "tilt"))
-    return np.stack([np.sin(tilt) * np.cos(rot), np.sin(tilt) * np.sin(rot), np.cos(tilt)], axis=1)
-
-
-def _mates(views: Views, group: PointGroup) -> Views:
-    """Return the directions that the group makes equal, ``(n · order, 3)``: the last row of ``A · R`` is the view times R."""
-    return np.einsum("ni,oij->noj", views, group.operators).reshape(-1, 3)
 
 
 def _in_unit(views: Views, group: PointGroup) -> Views:

@@ -3,6 +3,7 @@
 from cryoloom.data.columns import COLUMNS, Column, canonical_name, column_named
 from cryoloom.data.kinds import (
     FSC,
+    Checks,
     Classes2D,
     Classes3D,
     Coordinates,
@@ -10,8 +11,10 @@ from cryoloom.data.kinds import (
     Mask,
     Micrographs,
     Movies,
+    Orientations,
     Particles,
     PickingModel,
+    ResolutionCurve,
     Volume,
 )
 from cryoloom.data.selections import AnySet, OneSet
@@ -22,6 +25,7 @@ __all__ = [
     "FSC",
     "AnySet",
     "CTFs",
+    "Checks",
     "Classes2D",
     "Classes3D",
     "Column",
@@ -30,8 +34,10 @@ __all__ = [
     "Micrographs",
     "Movies",
     "OneSet",
+    "Orientations",
     "Particles",
     "PickingModel",
+    "ResolutionCurve",
     "Volume",
     "canonical_name",
     "column_named",

@@ -85,3 +85,18 @@ class FSC(Dataset, kind="fsc", required=("shell", "frequency", "fsc")):
 
     Meta: ``resolution`` (Å).
     """
+
+
+class ResolutionCurve(Dataset, kind="resolution_curve", required=("subset_size", "resolution")):
+    """Resolution against the number of particles, one row a number.
+
+    Meta: ``verdict``, and of the line through it ``intercept``, ``slope`` (1/Å²) and their ``covariance``.
+    """
+
+
+class Orientations(Dataset, kind="orientations", required=("rot", "tilt", "views")):
+    """Views counted in cells of equal area, one row a cell, its middle at ``rot``, ``tilt``; meta: the figures of the distribution."""
+
+
+class Checks(Dataset, kind="checks", required=("check", "verdict", "message")):
+    """What was checked of a map, one row a check; ``verdict`` is good, advice or warning, ``value`` the number it rests on."""

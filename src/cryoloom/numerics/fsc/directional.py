@@ -5,6 +5,7 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
+from scipy.spatial import ConvexHull
 
 from cryoloom.numerics.fourier.transforms import centred_rfft3
 from cryoloom.numerics.fsc.shells import resolution_at
@@ -37,9 +38,28 @@ def directional_fsc(first: Map, second: Map) -> tuple[Array, Array]:
     return axes, curves
 
 
-def directional_resolutions(curves: Array, box: int, pixel_size: float) -> Array:
-    """Return the resolution in Å of each cone's curve at `THRESHOLD`."""
-    return np.array([resolution_at(curve, THRESHOLD, box, pixel_size) for curve in curves])
+def directional_resolutions(curves: Array, box: int, pixel_size: float, *, interpolated: bool = False) -> Array:
+    """Return the resolution in Å of each cone's curve at `THRESHOLD`, see `resolution_at`."""
+    return np.array([resolution_at(curve, THRESHOLD, box, pixel_size, interpolated=interpolated) for curve in curves])
+
+
+def sphericity(axes: Array, resolutions: Array) -> float:
+    """Return how round the body is that reaches to one over the resolution (Å) along each axis ``(n, 3)`` and its opposite: 1 for a ball.
+
+    The area of the ball of its volume over its own area, both of bodies of as many faces.
+    """
+    ends = np.concatenate([axes, -axes])
+    faces = ConvexHull(ends).simplices
+    own, round_one = (_roundness(ends * reach, faces) for reach in (1.0 / np.tile(resolutions, 2)[:, None], 1.0))
+    return float(own / round_one)
+
+
+def _roundness(corners: Array, faces: NDArray[np.int32]) -> float:
+    """Return ``π^⅓ (6 V)^⅔ / A`` of a body of triangles that sees all of itself from its centre."""
+    one, two, three = (corners[faces[:, n]] for n in range(3))
+    volume = np.abs(np.einsum("ni,ni->n", one, np.cross(two, three))).sum() / 6.0
+    area = np.linalg.norm(np.cross(two - one, three - one), axis=1).sum() / 2.0
+    return float(np.cbrt(np.pi) * np.cbrt(6.0 * volume) ** 2 / area)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -54,7 +54,7 @@ class Cells:
 
 
 def equal_cells(side: float) -> Cells:
-    """Return cells about `side` degrees wide and high, 1 to 45."""
+    """Return cells about `side` degrees wide and high, at most 45."""
     half = max(1, round(90.0 / side))
     tilt = (np.arange(half) + 0.5) * (np.pi / 2 / half)
     upper = np.maximum(3, np.rint(4 * half * np.sin(tilt))).astype(np.int64)

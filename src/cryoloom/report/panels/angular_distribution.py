@@ -1,18 +1,20 @@
 """Where the particles were seen from."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cryoloom.report.figure import chart
 from cryoloom.spec import Panel
 
 
 class AngularDistribution(Panel):
-    """Views by `rot` and `tilt` (degrees) in equal-area cells of the sphere, folded onto one hemisphere if `folded`."""
+    """Views by `rot` and `tilt` (degrees) in cells of equal area; with `polar`, a polar chart too, tilt being the radius and rot the angle."""
 
     title: str
     rot: list[float]
     tilt: list[float]
     caption: str = ""
+    polar: bool = False
 
     def html(self) -> str:
         """Draw counts over rot and cos tilt, so that equal areas are equal cells."""
@@ -29,4 +31,21 @@ class AngularDistribution(Panel):
             axes.grid(False)
             if axes.figure is not None:
                 axes.figure.colorbar(cells, ax=axes, label="particles", shrink=0.9)
-        return drawing.svg
+        return f'<div class="pair">{drawing.svg}{_disc(rot, cosine)}</div>' if self.polar else drawing.svg
+
+
+def _disc(rot: NDArray[np.float64], cosine: NDArray[np.float64]) -> str:
+    """Draw how many times as many views as even ones there are, the pole of tilt 0 in the middle and that of 180 around."""
+    tilts = np.arange(0.0, 181.0, 10.0)
+    counts, rot_edges, tilt_edges = np.histogram2d(
+        rot, np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0))), bins=(36, tilts), range=((-180, 180), (0, 180))
+    )
+    area = -np.diff(np.cos(np.deg2rad(tilt_edges))) / 2.0 / counts.shape[0]
+    with chart(3.4, 3.1, polar=True) as (axes, drawing):
+        cells = axes.pcolormesh(np.deg2rad(rot_edges), tilt_edges, (counts / (max(len(rot), 1) * area)).T, cmap="viridis", rasterized=True)
+        axes.set_yticks([45, 90, 135], ["45", "90", "135"])
+        axes.tick_params(labelsize=7)
+        axes.grid(False)
+        if axes.figure is not None:
+            axes.figure.colorbar(cells, ax=axes, label="times as many as even", shrink=0.8)
+    return drawing.svg

@@ -1,0 +1,151 @@
+"""What validation says of maps whose worth is known: ``python -m benchmarks.validation FOLDER [PART…]``.
+
+``overfitting``: particles of SNR 0.05 in their true poses, and images of noise in the poses in which they are most like the truth; how far each is above
+aligned noise, and the resolution foretold for twice the particles beside that measured. ``orientation``: the figures of even, preferred and single views,
+and the time that a million takes. ``map``: maps with planted failures, and what the page calls a warning.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+import cryoloom
+from benchmarks.alignment.sets import MASK_DIAMETER
+from cryoloom.app.session import Project, Run
+from cryoloom.app.simulation import simulate
+from cryoloom.data import Particles
+from cryoloom.formats.alignment import alignable
+from cryoloom.formats.stack import write_stack
+from cryoloom.formats.star import read_star, write_star
+from cryoloom.numerics.align.overfitting import Gallery
+from cryoloom.numerics.geometry.euler import matrix_to_euler
+from cryoloom.numerics.geometry.symmetry import point_group
+from cryoloom.numerics.geometry.views import view_directions, view_figures
+from cryoloom.numerics.simulate.poses import preferred_poses, uniform_poses
+
+PARTS = ("overfitting", "orientation")
+MOST = 2000
+"""Particles of each map of the largest pair; the set holds twice as many in a half."""
+SIZES = "50 100 200 500 1000 1500 2000"
+
+
+def row(*cells: object) -> None:
+    """Print a row of a table."""
+    sys.stdout.write(f"| {' | '.join(f'{cell:.3g}' if isinstance(cell, float) else str(cell) for cell in cells)} |\n")
+    sys.stdout.flush()
+
+
+def overfitting(folder: Path, preset: str, changes: dict[str, float], truth_seed: int = 5) -> None:
+    """Print the verdicts on particles and on noise, and how true the extrapolation is."""
+    place = folder / preset
+    if not (place / "particles.star").exists():
+        simulate(place, preset, truth_seed, overrides={"particles": 4 * MOST, **changes}, threads=1)
+    project = _project(place)
+    _import(project, place, "truth", read_star(place / "truth/particles.star"))
+    shared = {"reference": project.find("map").outputs.volume, "mask_diameter": MASK_DIAMETER, "subset_sizes": SIZES, "threads": 1}
+    real = project.run("validate.overfitting", particles=project.find("truth").outputs.particles, shuffle=False, **shared)
+    twice = project.run(
+        "validate.overfitting", particles=project.find("truth").outputs.particles, subset_sizes=str(2 * MOST), repeats=2, noise=False,
+        shuffle=False, mask_diameter=MASK_DIAMETER, threads=1,
+    )  # fmt: skip
+    _told(f"{preset}, true poses", real)
+    curve = real.outputs.curve
+    foretold = curve.meta["foretold"][curve.meta["more"].index(2 * MOST)]
+    measured = float(twice.outputs.curve.items["resolution"][0])
+    row("twice the particles", f"foretold {foretold:.2f} Å", f"measured {measured:.2f} Å", f"{foretold / measured - 1:+.1%}", "")
+    _noise_stack(project, place)
+    _told("noise, aligned", project.run("validate.overfitting", particles=project.find("noise").outputs.particles, shuffle=False, **shared))
+
+
+def _told(name: str, run: Run) -> None:
+    curve = run.outputs.curve
+    last = curve.items.row(-1, named=True)
+    row(
+        name, f"{last['resolution']:.2f} Å", f"noise {last['noise_resolution']:.1f} Å", f"{last['separation']:.1f} σ", curve.meta["verdict"]
+    )
+    row("", *(f"{n}: {d:.1f}, {z:.1f} Å" for n, d, z in curve.items.select("subset_size", "resolution", "noise_resolution").iter_rows()))
+
+
+def _project(place: Path) -> Project:
+    folder = place / "project"
+    project = cryoloom.open_project(folder) if (folder / "project.json").exists() else cryoloom.create_project(folder)
+    project.run("import.volume", path=str(place / "truth/volume.mrc"), name="map")
+    return project
+
+
+def _import(project: Project, place: Path, name: str, star: dict[str, pl.DataFrame]) -> Run:
+    path = place / f"{name}.star"
+    if not path.exists():
+        write_star(path, star)
+    return project.run("import.particles", path=str(path), name=name)
+
+
+def _noise_stack(project: Project, place: Path) -> None:
+    """Import as many images of white noise in the poses in which they are most like the truth."""
+    star = read_star(place / "truth/particles.star")
+    table, box = star["particles"], int(star["optics"]["rlnImageSize"][0])
+    size = float(star["optics"]["rlnImagePixelSize"][0])
+    if not (place / "noise.star").exists():
+        rng = np.random.default_rng(17)
+        count = 2 * MOST
+        write_stack(place / "noise.mrcs", rng.standard_normal((count, box, box), np.float32), size)
+        named = pl.Series("rlnImageName", [f"{number + 1:06d}@noise.mrcs" for number in range(count)])
+        star["particles"] = table.head(count).with_columns(named)
+        unposed = _import(project, place, "unaligned", star).outputs.particles
+        loaded = alignable(Particles(unposed.items, project.root, optics=unposed.dataset.optics), MASK_DIAMETER)
+        truth = project.find("map").outputs.volume.to_numpy()
+        gallery = Gallery.of(truth, box, loaded.images.plane.last, MASK_DIAMETER / 2 / size, 5.0, 0.05 * box)
+        poses = [gallery.best_poses(loaded.images, np.arange(start, min(start + 256, count))) for start in range(0, count, 256)]
+        angles = matrix_to_euler(np.concatenate([one.rotations for one in poses]))
+        shifts = np.concatenate([one.shifts for one in poses]) * size
+        found = dict(zip(("Rot", "Tilt", "Psi"), angles, strict=True))
+        star["particles"] = star["particles"].with_columns(
+            *(pl.Series(f"rlnAngle{name}", values) for name, values in found.items()),
+            pl.Series("rlnOriginXAngst", shifts[:, 0]), pl.Series("rlnOriginYAngst", shifts[:, 1]),
+        )  # fmt: skip
+    _import(project, place, "noise", star)
+
+
+def orientation() -> None:
+    """Print the figures of distributions of views that are known."""
+    rng = np.random.default_rng(0)
+    single = np.tile([30.0, 50.0, 0.0], (5000, 1))
+    sets: list[tuple[str, NDArray[np.float64], str]] = [
+        ("even, 5 000 (S1)", uniform_poses(5000, rng), "C1"),
+        ("70 % within 25° of two directions, 20 000 (S3)", preferred_poses(20_000, 0.7, 25.0, rng), "C1"),
+        ("97 % within 15° of two directions, 20 000", preferred_poses(20_000, 0.97, 15.0, rng), "C1"),
+        ("one view, 5 000", single, "C1"),
+        ("even, 1 000 000", uniform_poses(1_000_000, rng), "C1"),
+        ("even, 1 000 000, I", uniform_poses(1_000_000, rng), "I"),
+    ]
+    row("views", "E_od", "coverage", "expected", "empty cones", "largest gap (°)", "preferred (rot, tilt)", "s")
+    row(*["---"] * 8)
+    for name, poses, group in sets:
+        start = time.perf_counter()
+        found = view_figures(view_directions(poses[:, 0], poses[:, 1]), point_group(group), diameter=180.0, resolution=8.0)
+        spent = time.perf_counter() - start
+        middles = [np.rad2deg([np.arctan2(one.direction[1], one.direction[0]), np.arccos(one.direction[2])]) for one in found.preferred]
+        said = ", ".join(f"({rot:.0f}, {tilt:.0f})" for rot, tilt in middles) or "none"
+        row(name, found.efficiency, found.coverage, found.expected, found.empty, found.gap, said, f"{spent:.2f}")
+
+
+def main() -> None:
+    """Print the tables of the parts asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("parts", nargs="*", default=list(PARTS), metavar="PART")
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    if "overfitting" in given.parts:
+        overfitting(given.folder, "s2", {})
+    if "orientation" in given.parts:
+        orientation()
+
+
+if __name__ == "__main__":
+    main()
