@@ -38,28 +38,43 @@ class ImageChecks:
 
     Attributes
     ----------
-    gain
-        Log-likelihood that an image gains over noise by the other half's map at its pose, in the mean.
+    gains
+        Log-likelihood that an image gains over noise by the other half's map at its pose, in the mean, of each of `FACTORS` of all defoci; one
+        value where there is no transfer function.
     wrong_phases
         Log-likelihood that all images together gain if those whose phases are as recorded had been flipped, or the other way, in the shells
         that had no part in their poses: poses bend towards what they are told. Minus infinity where it cannot be told.
-    defocus_factor, other_defocus
-        By which factor all defoci together fit best, and the gain there.
     explained
         Part of the images' signal, inside the mask and above the noise around it, that the map explains.
-    shown
-        Whether images fit the map better than their negatives do.
-    foreign
-        Part of the images that show nothing of it: such an image fits it better than its negative as often as worse.
+    images, negatives
+        Log-likelihood gained by the best coarse pose of each image, and of its negative, ``(n,)``.
     """
 
-    gain: float
+    gains: Array
     wrong_phases: float
-    defocus_factor: float
-    other_defocus: float
     explained: float
-    shown: bool
-    foreign: float
+    images: Array
+    negatives: Array
+
+    @property
+    def gain(self) -> float:
+        """Return the gain at the defoci as they are."""
+        return float(self.gains[len(self.gains) // 2])
+
+    @property
+    def defocus_factor(self) -> float:
+        """Return by which factor all defoci together fit best."""
+        return float(FACTORS[self.gains.argmax()]) if len(self.gains) > 1 else 1.0
+
+    @property
+    def shown(self) -> bool:
+        """Return whether images fit the map better than their negatives do."""
+        return better_than_negatives(self.images, self.negatives)
+
+    @property
+    def foreign(self) -> float:
+        """Return the part of the images that show nothing of the map: such an image fits it better than its negative as often as worse."""
+        return float(min(1.0, 2.0 * np.mean(self.images <= self.negatives)))
 
 
 def image_checks(
@@ -95,21 +110,14 @@ def image_checks(
         return cross**2 / np.maximum(power, 1e-30)
 
     own = gains(images.transfers)
-    factors, phases = np.array([own.sum()]), -np.inf
+    factors, phases = [own.sum()], -np.inf
     if images.transfers.distinct is not None and not images.premultiplied.any():
         new = slice(known + 1, None) if plane.last - known >= LEAST_SHELLS else slice(0, None)
         phases = float((gains(_other_phases(images.transfers)) - own)[new].sum())
-        factors = np.array([gains(_defocused(images.transfers, each)).sum() for each in FACTORS])
-    best = factors.argmax()
-    more, less = _against_negatives(images, half, grids, coarse)
+        factors = [gains(_defocused(images.transfers, each)).sum() for each in FACTORS]
+    count = len(images)
     return ImageChecks(
-        gain=float(own.sum()) / len(images),
-        wrong_phases=phases,
-        defocus_factor=float(FACTORS[best]) if len(factors) > 1 else 1.0,
-        other_defocus=float(factors[best]) / len(images),
-        explained=_explained(images, own / len(images), noise),
-        shown=better_than_negatives(more, less),
-        foreign=float(min(1.0, 2.0 * np.mean(more <= less))),
+        np.array(factors) / count, phases, _explained(images, own / count, noise), *_against_negatives(images, half, grids, coarse)
     )
 
 
