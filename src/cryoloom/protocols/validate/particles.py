@@ -32,7 +32,7 @@ class ValidateParticles(
     outputs=Judged,
     cite=("10.1016/j.jsb.2012.09.006",),
 ):
-    """Ask images, at their poses, of the map: do they show it, how many do not, are their CTF, phases and pixel size right, and its symmetry?
+    """Ask images, at their poses, whether they show the map, and whether their transfer functions, phases, pixel size and its symmetry are right.
 
     Some of the images are compared with the half map that they are not in. Memory: that of their coefficients, some 100 MB.
     """
@@ -164,4 +164,6 @@ class ValidateParticles(
 
 def _table(checks: list[Check], job: Job, meta: Mapping[str, Any]) -> Checks:
     table = pl.DataFrame(checks, schema=["check", "verdict", "value", "message"], orient="row", infer_schema_length=None)
-    return Checks(table.with_columns(pl.col("value").cast(pl.Float64)).with_row_index("id", offset=1).cast({"id": pl.Int64}), job.root, meta=meta)
+    return Checks(
+        table.with_columns(pl.col("value").cast(pl.Float64)).with_row_index("id", offset=1).cast({"id": pl.Int64}), job.root, meta=meta
+    )
