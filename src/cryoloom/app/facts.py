@@ -12,8 +12,11 @@ from cryoloom.app.runs import Run
 
 
 def gather(runs: Sequence[Run]) -> Facts:
-    """Collect what the findings need, of each kind of step from the last run that has it."""
+    """Collect what the findings need of finished and failed runs, of each kind of step from the last run that has it."""
     facts: dict[str, Any] = {}
+    if failed := _failed(runs):
+        facts["failed"] = failed
+    runs = [run for run in runs if run.state == "finished"]
     if movies := _last(runs, "import.movies", "movies"):
         facts |= {"movies": movies.items.height, "movies_failed": movies.items.filter(~pl.col("enabled")).height}
     if micrographs := _last(runs, "motion.", "micrographs"):
@@ -48,6 +51,12 @@ def gather(runs: Sequence[Run]) -> Facts:
             "fsc_recovers": _recovers(fsc.items["fsc"].to_list()),
         }
     return Facts(**facts)
+
+
+def _failed(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Return why runs failed that nothing of their protocol has come after."""
+    last = {run.protocol: run for run in runs if run.state in ("finished", "failed")}
+    return tuple(f"{run.id} ({run.protocol}) failed: {run.reason}" for run in last.values() if run.state == "failed")
 
 
 def _last(runs: Sequence[Run], protocol: str, output: str) -> OutputRef | None:

@@ -11,6 +11,7 @@ from cryoloom.report.panels import Notice
 class Facts:
     """Numbers of a project; None where the step has not been run."""
 
+    failed: tuple[str, ...] = ()
     movies: int = 0
     movies_failed: int = 0
     median_motion: float | None = None
@@ -44,6 +45,8 @@ def findings(facts: Facts, of_map: Sequence[Notice] = ()) -> list[Notice]:
 
 
 def _look(facts: Facts) -> Iterator[tuple[Literal["advice", "warning"], str]]:
+    for reason in facts.failed:
+        yield "warning", reason
     yield from _movies(facts)
     yield from _particles(facts)
     yield from _map(facts)

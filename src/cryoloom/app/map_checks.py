@@ -1,6 +1,6 @@
 """Whether a project's last refined map can be believed: what its validation runs found; of small maps what they would find."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,25 +36,23 @@ class _Look:
 
 def refinement(runs: Sequence[Run]) -> Run | None:
     """Return the last of some finished runs that refined a map in halves; None if there is none."""
-    return next((run for run in reversed(runs) if _in_halves(run)), None)
+    return next((run for run in reversed(runs) if _has_halves(run) and _has_poses(run)), None)
 
 
 def map_notices(runs: Sequence[Run]) -> list[Notice]:
-    """Return what is wrong with the last refined map, in words, the gravest first."""
-    refined = refinement(runs)
-    if refined is None:
+    """Return what is wrong with the last refined map of some finished runs, or else the last that has half maps: in words, the gravest first."""
+    subject = refinement(runs) or next((run for run in reversed(runs) if _has_halves(run)), None)
+    if subject is None:
         return []
-    found = [row for protocol in CHECKS for row in _rows(protocol, runs, refined)]
-    notices = [
-        Notice(level=level, text=f"{str(row['check']).capitalize()}: {row['message']}")
-        for level in ("warning", "advice")
-        for row in found
-        if row["verdict"] == level
-    ]
-    missing = [protocol for protocol in CHECKS if not _made(protocol, runs, refined)]
-    if missing and _box(refined) > SMALL:
-        notices.append(Notice(level="advice", text=f"The map has not been validated: run {' and '.join(missing)} on {refined.id}."))
-    return notices
+    wanted = [protocol for protocol in CHECKS if protocol == CHECKS[0] or _has_poses(subject)]
+    made = {protocol: _made(protocol, runs, subject) for protocol in wanted}
+    missing = [protocol for protocol, found in made.items() if found is None]
+    if missing and _box(subject) > SMALL:
+        return [
+            *_notices(made),
+            Notice(level="advice", text=f"The map has not been validated: run {' and '.join(missing)} on {subject.id}."),
+        ]
+    return _notices(made | {protocol: _looked_at(protocol, runs, subject) for protocol in missing})
 
 
 def first_map_notices(runs: Sequence[Run]) -> list[Notice]:
@@ -107,41 +105,52 @@ def _good_averages(runs: Sequence[Run], classified: Run) -> Any:
     return classes
 
 
-def _in_halves(run: Run) -> bool:
-    names = {each.name for each in run.outputs}
-    if not {"volume", "particles", "fsc"} <= names or not len(run.outputs["volume"]):
-        return False
-    outputs = run.outputs
-    return "half_map1_path" in outputs["volume"].items.columns and {"rot", "half_set"} <= set(outputs["particles"].items.columns)
+def _has_halves(run: Run) -> bool:
+    return "volume" in run.outputs and len(run.outputs["volume"]) > 0 and "half_map1_path" in run.outputs["volume"].items.columns
 
 
-def _box(refined: Run) -> int:
-    return int(refined.outputs["volume"].items["box_size"][0])
+def _has_poses(run: Run) -> bool:
+    return "particles" in run.outputs and {"rot", "half_set"} <= set(run.outputs["particles"].items.columns)
+
+
+def _box(run: Run) -> int:
+    return int(run.outputs["volume"].items["box_size"][0])
 
 
 def _given(run: Run, name: str) -> list[tuple[str, str]]:
-    """Return run and output of an input of a run."""
+    """Return runs and outputs that a run was given as an input."""
     given = run.inputs.get(name) or []
     return [(each["run"], each["output"]) for each in (given if isinstance(given, list) else [given])]
 
 
-def _made(protocol: str, runs: Sequence[Run], refined: Run) -> Run | None:
-    """Return the last run of a check that looked at the refined map."""
-    return next((run for run in reversed(runs) if run.protocol == protocol and (refined.id, "volume") in _given(run, "volume")), None)
+def _made(protocol: str, runs: Sequence[Run], subject: Run) -> pl.DataFrame | None:
+    """Return what the last run of a check found that looked at the map."""
+    for run in reversed(runs):
+        if run.protocol == protocol and (subject.id, "volume") in _given(run, "volume"):
+            return run.outputs["checks"].items
+    return None
 
 
-def _rows(protocol: str, runs: Sequence[Run], refined: Run) -> Iterator[Mapping[str, Any]]:
-    made = _made(protocol, runs, refined)
-    if made is not None:
-        return made.outputs["checks"].items.iter_rows(named=True)
-    if _box(refined) > SMALL:
-        return iter(())
-    asked = catalogue.protocol(protocol)
-    inputs: dict[str, Any] = {name: refined.outputs[name].dataset for name in ("volume", "particles", "fsc") if name in asked.inputs()}
-    masks = [run.outputs["mask"].dataset for run in runs if (refined.id, "volume") in _given(run, "volume") and "mask" in run.outputs]
+def _looked_at(protocol: str, runs: Sequence[Run], subject: Run) -> pl.DataFrame:
+    """Return what a check would find."""
+    asked, outputs = catalogue.protocol(protocol), subject.outputs
+    inputs: dict[str, Any] = {
+        name: outputs[name].dataset for name in ("volume", "particles", "fsc") if name in asked.inputs() and name in outputs
+    }
+    masks = [run.outputs["mask"] for run in runs if (subject.id, "volume") in _given(run, "volume") and "mask" in run.outputs]
     if masks and "mask" in asked.inputs():
-        inputs["mask"] = masks[-1]
+        inputs["mask"] = masks[-1].dataset
     try:
-        return forms.build(asked, {}, inputs).run(_Look(refined.folder.root)).checks.items.iter_rows(named=True)  # pyright: ignore
+        return forms.build(asked, {}, inputs).run(_Look(subject.folder.root)).checks.items  # pyright: ignore
     except (CryoloomError, FileNotFoundError) as problem:
-        return iter([{"check": protocol, "verdict": "advice", "message": f"could not be done: {problem}", "value": None}])
+        return pl.DataFrame({"check": [protocol], "verdict": ["advice"], "message": [f"It could not be done: {problem}"]})
+
+
+def _notices(found: Mapping[str, pl.DataFrame | None]) -> list[Notice]:
+    rows = [row for table in found.values() if table is not None for row in table.iter_rows(named=True)]
+    return [
+        Notice(level=level, text=f"{str(row['check']).capitalize()}: {row['message']}")
+        for level in ("warning", "advice")
+        for row in rows
+        if row["verdict"] == level
+    ]

@@ -33,7 +33,11 @@ def write_report(project: ProjectFolder, path: Path | None = None, run: Run | No
     latest = {known.protocol: known for known in runs}
     overview: list[Panel] = []
     if run is None:
-        overview = [*findings(gather(runs), [*first_map_notices(runs), *map_notices(runs)]), *_funnel(latest), *_first_picture(latest)]
+        overview = [
+            *findings(gather(all_runs(project)), [*first_map_notices(runs), *map_notices(runs)]),
+            *_funnel(latest),
+            *_first_picture(latest),
+        ]
     page = render(
         project.record["name"], headline(latest), _about(runs), overview, [_section(known, _panels_or_why_not(known)) for known in runs]
     )
