@@ -1,6 +1,6 @@
 """What a run of the whole chain looks like to an experienced eye, in words, with what to try next."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,7 @@ from cryoloom.report.panels import Notice
 class Facts:
     """Numbers of a project; None where the step has not been run."""
 
+    failed: tuple[str, ...] = ()
     movies: int = 0
     movies_failed: int = 0
     median_motion: float | None = None
@@ -35,15 +36,17 @@ class Facts:
     b_factor: float | None = None
 
 
-def findings(facts: Facts) -> list[Notice]:
-    """Return what looks wrong, the gravest first; one reassuring line when nothing does."""
-    found = [Notice(level=level, text=text) for level, text in sorted(_look(facts), key=lambda pair: pair[0] != "warning")]
-    return found or [
+def findings(facts: Facts, of_map: Sequence[Notice] = ()) -> list[Notice]:
+    """Return what looks wrong, the gravest first; one reassuring line when nothing does. `of_map` is what checks of the map found."""
+    found = [*(Notice(level=level, text=text) for level, text in _look(facts)), *of_map]
+    return sorted(found, key=lambda notice: notice.level != "warning") or [
         Notice(level="good", text="Nothing looks wrong in the numbers of any step. Look at the class averages and the map all the same.")
     ]
 
 
 def _look(facts: Facts) -> Iterator[tuple[Literal["advice", "warning"], str]]:
+    for reason in facts.failed:
+        yield "warning", reason
     yield from _movies(facts)
     yield from _particles(facts)
     yield from _map(facts)

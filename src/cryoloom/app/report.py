@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 import cryoloom
 from cryoloom.app import catalogue
-from cryoloom.app.findings import Facts, findings
+from cryoloom.app.facts import gather
+from cryoloom.app.findings import findings
+from cryoloom.app.map_checks import first_map_notices, map_notices
 from cryoloom.app.runs import Run, all_runs, looked_back
 from cryoloom.engine.cleaning import cleaned_files
 from cryoloom.engine.project import ProjectFolder
@@ -33,9 +33,14 @@ def write_report(project: ProjectFolder, path: Path | None = None, run: Run | No
     latest = {known.protocol: known for known in runs}
     overview: list[Panel] = []
     if run is None:
-        facts = gather(latest)
-        overview = [*findings(facts), *_funnel(latest), *_first_picture(latest)]
-    page = render(project.record["name"], headline(latest), _about(runs), overview, [_section(known, panels_of(known)) for known in runs])
+        overview = [
+            *findings(gather(all_runs(project)), [*first_map_notices(runs), *map_notices(runs)]),
+            *_funnel(latest),
+            *_first_picture(latest),
+        ]
+    page = render(
+        project.record["name"], headline(latest), _about(runs), overview, [_section(known, _panels_or_why_not(known)) for known in runs]
+    )
     with replacing(path) as handle:
         handle.write(page.encode())
     return path
@@ -49,73 +54,6 @@ def headline(latest: Mapping[str, Run]) -> str:
     if "refine.auto" in latest:
         return f"Resolution {latest['refine.auto'].outputs.fsc.meta['resolution']:.2f} Å (half-map FSC 0.143, before post-processing)"
     return f"No refined map yet; last step {list(latest)[-1]}" if latest else "Nothing has been run yet"
-
-
-def gather(latest: Mapping[str, Run]) -> Facts:
-    """Collect what the findings need from the outputs of the latest run of each protocol."""
-    facts: dict[str, Any] = {}
-    if "import.movies" in latest:
-        movies = latest["import.movies"].outputs.movies.items
-        facts |= {"movies": movies.height, "movies_failed": movies.filter(~pl.col("enabled")).height}
-    if "motion.correlation" in latest:
-        micrographs = latest["motion.correlation"].outputs.micrographs
-        good = micrographs.enabled()
-        facts |= {
-            "micrographs": good.height,
-            "pixel_size": micrographs.optics[0]["pixel_size"],
-            "median_motion": good["motion_total"].median(),
-        }
-        facts["movies_failed"] = micrographs.items.height - good.height
-    if "ctf.estimate" in latest:
-        ctfs = latest["ctf.estimate"].outputs.ctfs
-        facts |= {"median_ctf_resolution": ctfs.enabled()["ctf_resolution"].median(), "ctf_rejected": len(ctfs) - ctfs.enabled().height}
-    if "pick.blob" in latest:
-        facts["picked"] = len(latest["pick.blob"].outputs.coordinates)
-    if "classify2d.em" in latest:
-        outputs = latest["classify2d.em"].outputs
-        facts |= {"classified": outputs.particles.enabled().height, "best_class_resolution": outputs.classes.items["resolution"].min()}
-    if "sets.select" in latest and "particles" in latest["sets.select"].outputs:
-        facts["kept"] = len(latest["sets.select"].outputs.particles)
-    if "initial.sgd" in latest and "volume" in latest["initial.sgd"].outputs:
-        meta = latest["initial.sgd"].outputs.volume.meta
-        facts |= {name: meta[name] for name in ("looks_like", "symmetry_fit", "symmetry_correlation") if name in meta}
-    if "refine.auto" in latest:
-        facts |= _refinement(latest["refine.auto"])
-    if "postprocess.sharpen" in latest:
-        fsc = latest["postprocess.sharpen"].outputs.fsc
-        facts |= {
-            "resolution": fsc.meta["resolution"],
-            "unmasked_resolution": fsc.meta["resolution_unmasked"],
-            "b_factor": fsc.meta["b_factor"],
-            "fsc_at_nyquist": fsc.items["fsc"][-1],
-            "fsc_recovers": _recovers(fsc.items["fsc"].to_list()),
-        }
-    return Facts(**facts)
-
-
-def _refinement(run: Run) -> dict[str, Any]:
-    import numpy as np
-
-    from cryoloom.numerics.geometry.coverage import fourier_coverage
-    from cryoloom.numerics.geometry.euler import euler_to_matrix
-    from cryoloom.numerics.geometry.symmetry import point_group
-
-    particles = run.outputs.particles.enabled()
-    rot, tilt = (particles[name].to_numpy() for name in ("rot", "tilt"))
-    group = point_group(run.outputs.particles.meta.get("symmetry", "C1"))
-    directions = group.mates(euler_to_matrix(rot, tilt, np.zeros_like(rot)))[:, :, 2].reshape(-1, 3)
-    return {
-        "refined": particles.height,
-        "mean_max_probability": particles["max_probability"].mean(),
-        "view_coverage": fourier_coverage(directions),
-        "resolution": run.outputs.fsc.meta["resolution"],
-    }
-
-
-def _recovers(fsc: list[float]) -> bool:
-    """Tell whether the curve rises above 0.143 for more than three shells after it fell below."""
-    low = next((shell for shell, value in enumerate(fsc) if shell and value < 0.143), len(fsc))
-    return sum(value > 0.2 for value in fsc[low + 2 :]) > 3
 
 
 def _funnel(latest: Mapping[str, Run]) -> list[Panel]:
@@ -153,6 +91,14 @@ def panels_of(run: Run) -> list[Panel]:
         if not cleaned:
             raise
         return [Notice(level="advice", text=f"The pictures are gone: files of {', '.join(cleaned)} were cleaned away to save room.")]
+
+
+def _panels_or_why_not(run: Run) -> list[Panel]:
+    """Return the panels of one run among many: what cannot be shown of it takes nothing from the others."""
+    try:
+        return panels_of(run)
+    except (FileNotFoundError, CryoloomError) as problem:
+        return [Notice(level="warning", text=f"The pictures of {run.id} cannot be made: {problem}")]
 
 
 class RunReport:

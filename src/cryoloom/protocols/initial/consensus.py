@@ -18,7 +18,8 @@ from cryoloom.tables import Dataset
 from cryoloom.units import Angstrom
 
 if TYPE_CHECKING:
-    from cryoloom.numerics.align.explanation import Averages
+    from cryoloom.numerics.align.explanation import Averages, Explanation
+    from cryoloom.numerics.align.first_map_verdict import Verdict
 
 FEWEST, MOST = 5, 160
 """Averages without which no map is judged, and of which the largest classes are taken if there are more: pairs are compared."""
@@ -36,6 +37,16 @@ class Sampling:
 
     box: int
     pixel_size: float
+
+
+@dataclass(frozen=True)
+class Laid:
+    """Averages on the grid of their images, a map on it, and what they say of it."""
+
+    averages: "Averages"
+    sampling: Sampling
+    volume: Any
+    found: "Explanation"
 
 
 @dataclass(frozen=True)
@@ -169,25 +180,38 @@ class VolumeConsensus(Protocol, id="initial.consensus", outputs=Ranked, cite=("1
         diameter = min(self.mask_diameter, 0.95 * extent) / sampling.pixel_size
         return Averages.of(images, diameter, round(extent / self.resolution)), sampling
 
+    def verdict(self, number: int, path: str) -> "Verdict":
+        """Return what the averages say of one map, a file of the set `number`."""
+        return self._laid(number, path, [])[1]
+
+    def _laid(self, number: int, path: str, said: list[str]) -> "tuple[Laid, Verdict]":
+        """Lay the averages on one map, and judge it."""
+        import torch
+
+        from cryoloom.numerics.align.explanation import explain
+        from cryoloom.numerics.align.first_map_verdict import verdict
+
+        torch.set_num_threads(1)
+        averages, sampling = self._averages()
+        volume = on_grid(self.volumes[number], path, sampling, said.append)
+        found = explain(averages, volume)
+        judged = verdict(found, volume, sampling.pixel_size, averages.radius * sampling.pixel_size, self.symmetry)
+        return Laid(averages, sampling, volume, found), judged
+
     def judge(self, item: Item) -> Mapping[str, Any]:
         """Lay the averages, and particles, on one map."""
         import numpy as np
-        import torch
 
         from cryoloom.numerics.align.axes import find_axes
-        from cryoloom.numerics.align.explanation import explain, pictures
-        from cryoloom.numerics.align.first_map_verdict import verdict
+        from cryoloom.numerics.align.explanation import pictures
         from cryoloom.numerics.geometry.coverage import fourier_coverage
         from cryoloom.numerics.geometry.euler import matrix_to_euler
         from cryoloom.numerics.geometry.symmetry import point_group
 
-        torch.set_num_threads(1)
-        averages, sampling = self._averages()
         said: list[str] = []
-        volume = on_grid(self.volumes[item["set"]], item["source_path"], sampling, said.append)
-        found = explain(averages, volume)
+        laid, judged = self._laid(item["set"], item["source_path"], said)
+        averages, sampling, volume, found = laid.averages, laid.sampling, laid.volume, laid.found
         radius = averages.radius * sampling.pixel_size
-        judged = verdict(found, volume, sampling.pixel_size, radius, self.symmetry)
         worst = np.argsort(found.correlations, kind="stable")[:SHOWN]
         path = item.output("_worst.mrcs")
         write_stack(path, pictures(averages, volume, found, worst).reshape(-1, sampling.box, sampling.box), sampling.pixel_size)
