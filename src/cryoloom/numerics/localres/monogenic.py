@@ -1,7 +1,7 @@
-"""The monogenic amplitude of what a map holds at a frequency and beyond (Felsberg & Sommer 2001, doi:10.1109/78.969520).
+"""The monogenic amplitude of the octave of a map that begins at a frequency (Felsberg & Sommer 2001, doi:10.1109/78.969520).
 
-The amplitude is the root of the summed squares of the high-passed map and of its three Riesz transforms, whose factors are ``-i k / |k|``: it
-follows how strong detail is, and not where its crests lie.
+The amplitude is the root of the summed squares of the filtered map and of its three Riesz transforms, whose factors are ``-i k / |k|``: it follows how
+strong detail is, and not where its crests lie. Why an octave, with such edges: decision 45.
 """
 
 import numpy as np
@@ -9,14 +9,17 @@ import torch
 from numba import njit
 from torch import Tensor
 
-STEEP = 0.15
-"""Part of the frequency by which the high-pass's raised cosine reaches to either side: steeper, and detail rings far beyond its place."""
+RISE = (0.85, 1.15)
+"""Times the frequency, where the raised cosine begins to pass and passes all: steeper, and detail rings far beyond its place."""
+FALL = (1.6, 2.4)
+"""Times the frequency, where it begins to fade and nothing passes: noise of far finer detail would drown what is there."""
+EVERYTHING = (-1.0, 0.0, 2.0, 3.0)
 EDGE = 0.02
 """Width in cycles/px of the low-pass's raised cosine."""
 
 
-def monogenic_amplitude(transform: Tensor, frequency: float, *, smooth: bool = True) -> Tensor:
-    """Return the amplitude ``(d, d, d)``, float32, of a map beyond `frequency`, low-passed there (decision 45).
+def monogenic_amplitude(transform: Tensor, frequency: float) -> Tensor:
+    """Return the amplitude ``(d, d, d)``, float32, of a map in the octave from `frequency` on, low-passed there.
 
     The components are made one after the other: three volumes beside `transform` are held. Torch should have one thread.
 
@@ -25,20 +28,18 @@ def monogenic_amplitude(transform: Tensor, frequency: float, *, smooth: bool = T
     transform
         ``torch.fft.rfftn`` of the map, complex64 ``(d, d, d // 2 + 1)``; it stays as it is.
     frequency
-        Cycles/px; 0 takes everything but the mean.
-    smooth
-        Whether the amplitude is low-passed at `frequency`. Off, it is as it comes.
+        Cycles/px; 0 takes all frequencies but the mean, and low-passes nothing.
     """
     box = transform.shape[0]
     half, work = transform.numpy(), torch.empty_like(transform)
     total = torch.zeros((box, box, box), dtype=torch.float32)
     for axis in (-1, 0, 1, 2):
-        riesz_component(half, axis, (1 - STEEP) * frequency, (1 + STEEP) * frequency, work.numpy())
+        riesz_component(half, axis, *((frequency * part for part in (*RISE, *FALL)) if frequency else EVERYTHING), work.numpy())
         part = torch.fft.irfftn(work, s=total.shape)
         total.addcmul_(part, part)
         del part
     total.sqrt_()
-    if not smooth:
+    if not frequency:
         return total
     torch.fft.rfftn(total, out=work)
     low_pass(work.numpy(), frequency, frequency + EDGE)
@@ -46,10 +47,10 @@ def monogenic_amplitude(transform: Tensor, frequency: float, *, smooth: bool = T
 
 
 @njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
-def riesz_component(transform, axis, stop, whole, out):
-    """Write the high-passed transform to `out`, times ``-i k / |k|`` of an axis (0 z, 1 y, 2 x; -1: of none).
+def riesz_component(transform, axis, stop, whole, fade, end, out):
+    """Write the transform to `out`, times ``-i k / |k|`` of an axis (0 z, 1 y, 2 x; -1: of none), between frequencies in cycles/px.
 
-    Below `stop` (cycles/px), and of the mean, nothing passes; a raised cosine rises to `whole`, beyond which everything does.
+    Up to `stop`, of the mean and from `end` on nothing passes; raised cosines rise to `whole` and fall from `fade` on.
     """
     box, columns = transform.shape[0], transform.shape[2]
     step = np.float32(1.0 / box)
@@ -58,6 +59,9 @@ def riesz_component(transform, axis, stop, whole, out):
         for j in range(box):
             y = np.float32(j if 2 * j <= box else j - box) * step
             across, source, row = z * z + y * y, transform[k, j], out[k, j]
+            if across >= end * end:
+                row[:] = 0.0
+                continue
             if axis < 0:
                 for i in range(columns):
                     row[i] = source[i]
@@ -75,6 +79,13 @@ def riesz_component(transform, axis, stop, whole, out):
                 if radius >= whole:
                     break
                 row[i] *= np.float32(0.0) if radius <= stop else np.float32(0.5 - 0.5 * np.cos(np.pi * (radius - stop) / (whole - stop)))
+            for i in range(int(np.sqrt(max(fade * fade - across, 0.0)) * box), columns):
+                radius = np.sqrt(across + (np.float32(i) * step) ** 2)
+                if radius >= end:
+                    row[i:] = 0.0
+                    break
+                if radius > fade:
+                    row[i] *= np.float32(0.5 + 0.5 * np.cos(np.pi * (radius - fade) / (end - fade)))
     out[0, 0, 0] = 0.0
     if box % 2 == 0 and axis >= 0:
         # At its own Nyquist frequency a wave and its conjugate are one sample, of which an odd factor makes nothing.

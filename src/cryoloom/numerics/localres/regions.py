@@ -54,5 +54,5 @@ def outside_variance(volume: Map, mask: Region) -> float:
 
 def trimmed_mask(transform: torch.Tensor, mask: Region, outside: Region) -> Region:
     """Return a mask less what is no stronger than what lies outside: all frequencies' amplitudes, blurred, are compared."""
-    amplitude = np.asarray(ndimage.gaussian_filter(monogenic_amplitude(transform, 0.0, smooth=False).numpy(), SPREAD))
+    amplitude = np.asarray(ndimage.gaussian_filter(monogenic_amplitude(transform, 0.0).numpy(), SPREAD))
     return mask & (amplitude > np.quantile(amplitude[outside], STRONGER))

@@ -25,6 +25,7 @@ from cryoloom.spec import WrongUse
 Axis = Literal["x", "y", "z"]
 
 _NAMES = {"volume_path": "map", "half_map1_path": "half1", "half_map2_path": "half2"}
+_NO_MAPS = ("script_path",)
 _SAMPLE = 1 << 24
 """Voxels that the level of a surface is taken from, spread evenly; of maps up to 256 a side all."""
 ENCLOSED = 0.01
@@ -55,7 +56,7 @@ def _columns(output: OutputRef) -> dict[str, str]:
     own = image_column(output.dataset)
     if own not in ("volume_path", "mask_path"):
         raise WrongUse("no-volumes", f"{output} is a set of {output.kind}, which has no maps.", "Volumes, masks and 3D classes have some.")
-    others = [name for name in output.dataset.schema if name.endswith("_path") and name != own]
+    others = [name for name in output.dataset.schema if name.endswith("_path") and name not in (own, *_NO_MAPS)]
     return {_NAMES.get(name, name.removesuffix("_path")): name for name in (own, *others)}
 
 

@@ -3,7 +3,7 @@
 import type { Choice, VolumeInfo, VolumeRow } from "../../api/volumes";
 import { number } from "../../ui/format";
 
-export const WORDS: Record<string, string> = { map: "map", half1: "half map 1", half2: "half map 2", mask: "mask", unfiltered: "unfiltered map", masked: "masked map" };
+export const WORDS: Record<string, string> = { map: "map", half1: "half map 1", half2: "half map 2", mask: "mask", unfiltered: "unfiltered map", masked: "masked map", coloured: "map that is coloured", painter: "resolution, solvent filled" };
 
 const named = (row: VolumeRow): string => {
   if (row.class_id === undefined) return `volume ${row.id}`;

@@ -31,9 +31,16 @@ const MASK_LEVEL = 0.5;
 /** A level that has not moved for so long rests, ms. */
 const REST = 300;
 const PALETTE: ColourMapName = "viridis";
+const OWN: Choice = { which: "", id: undefined };
+/** A map that another one of its output colours. */
+const COLOURED = "coloured";
+const PAINTER = "painter";
 
 export default function SurfaceViewer({ project, output }: ViewerProps) {
-  const [choice, setChoice] = useState<Choice>({ which: "", id: undefined });
+  const [chosen, setChoice] = useState<Choice | null>(null);
+  const own = useVolume(project, output, OWN);
+  // Of local resolutions, the surface is that of the map that they belong to.
+  const choice = chosen ?? (own.data?.volumes[0]?.which.includes(COLOURED) ? { which: COLOURED, id: undefined } : OWN);
   const { data, error, refetch } = useVolume(project, output, choice);
   useBrick(project, hasWebgl ? output : "", choice, COARSE); // on its way while the map's numbers are
   if (error) return <Failed error={error} retry={() => void refetch()} />;
@@ -54,7 +61,7 @@ function Surface({ project, output, info, choice, picker }: { project: string; o
   const scene = useRef<SurfaceScene>(null);
   const [level, setLevel] = useState(info.level);
   const [fine, setFine] = useState(false);
-  const [painter, setPainter] = useState("");
+  const [painter, setPainter] = useState(info.name === COLOURED ? `${output}/${info.id}/${PAINTER}` : "");
   const [masked, setMasked] = useState("");
   const [model, setModel] = useState("");
   const [limits, setLimits] = useState<readonly [number, number] | null>(null);
