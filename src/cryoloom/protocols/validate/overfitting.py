@@ -43,7 +43,7 @@ class ValidateOverfitting(
     """Make pairs of maps from more and more particles and see how their agreement grows; noise aligned to the map shows what alignment alone gives.
 
     The two maps of a pair are of disjoint particles, from the two halves of the refinement. Every repeat adds each particle once and reads the maps off on the
-    way. Memory: the images (or what is read of them at once), and four grids of sums, 9 MB each at 64 px, 0.5 GB at 256 px.
+    way. Memory: the images (or what is read of them at once), and four grids of sums, 18 MB each at 64 px, 1.1 GB at 256 px.
     """
 
     particles: Particles = Input(
@@ -101,7 +101,12 @@ class ValidateOverfitting(
         if self.noise and self.reference is None:
             yield Hint("noise", "needs a reference to align noise to", fix=False)
         if not self._noise:
-            yield Hint("noise", "is off: that the curve rises does not show that it is no overfitting", fix=True, error=False)
+            yield Hint(
+                "noise",
+                "is off: that the curve rises does not show that it is no overfitting",
+                fix=None if self.reference is None else True,
+                error=False,
+            )
         try:
             asked = self._asked()
         except ValueError:
