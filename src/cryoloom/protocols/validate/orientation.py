@@ -241,9 +241,10 @@ def _verdict(figures: "ViewFigures", directions: Mapping[str, Any]) -> tuple[str
     told = f"Views have an efficiency of {figures.efficiency:.2f} and leave {figures.empty:.0%} of Fourier space empty{held}."
     if anisotropy > STRETCHED:
         told += f" Halves agree {anisotropy:.1f} times as finely in the best directions as in the worst: the map is stretched."
-    cure = " Tilt the stage, change grid or detergent, and keep fewer particles of the preferred views."
-    if figures.efficiency < POOR or figures.empty > EMPTY or anisotropy > STRETCHED:
-        return "warning", told + cure
+    if figures.efficiency < POOR or figures.empty > EMPTY:
+        return "warning", told + " Tilt the stage, change grid or detergent, and keep fewer particles of the preferred views."
+    if anisotropy > STRETCHED:
+        return "warning", told + " The views alone do not explain it: look at the symmetry imposed, and at how certain poses are."
     if figures.efficiency < FAIR or figures.preferred:
         return "advice", told + " The map may be finer in some directions than in others: look at the correlation by direction."
     return "good", told
