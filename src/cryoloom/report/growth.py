@@ -51,11 +51,11 @@ def growth_panels(curve: ResolutionCurve) -> list[Panel]:
         ),
         TableView(title="Numbers", columns=_columns(curve, kinds)),
     ]  # fmt: skip
-    line = (
-        f" The line through the last decade has B = {meta['b_factor']:.0f} Å²: a tenth finer takes {meta['needed']:.3g} in each map."
-        if meta.get("line")
-        else ""
-    )
+    line = ""
+    if meta.get("line"):
+        line = f" The line through the last decade has B = {meta['b_factor']:.0f} Å²."
+    if meta.get("needed"):
+        line += f" By it, a tenth finer takes {meta['needed']:.3g} in each map."
     panels.append(
         TableView(
             title="More particles",

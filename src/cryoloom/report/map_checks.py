@@ -14,7 +14,7 @@ SAME, UNLIKE = 0.99999, 0.2
 SHARED, EVIDENT = 0.05, 5.0
 """Correlation of half maps around the particle, and its standard errors, from which they share noise."""
 MASKED = 0.01
-"""Variance around the particle to that inside below which half maps have been masked."""
+"""Variance of noise around the particle to that inside below which half maps have been masked."""
 TIGHT = 0.1
 """Correlation of maps of random phases under the mask, at the resolution, from which the mask is too tight."""
 CUT = 0.1
@@ -135,8 +135,8 @@ def masked_before(ratio: float) -> Check:
     if ratio < MASKED:
         return Check(
             "unmasked halves", "warning", ratio,
-            f"Around the particle the half maps have {ratio:.2g} of the variance inside: they were masked or filtered already, and an FSC without correction "
-            "flatters. Use unfiltered half maps.",
+            f"Around the particle the half maps have {ratio:.2g} of the noise inside: they were masked already, and an FSC without correction flatters. "
+            "Use them as they were reconstructed.",
         )  # fmt: skip
     return Check("unmasked halves", "good", ratio, "The half maps have noise around the particle, as unmasked maps do.")
 
@@ -223,7 +223,7 @@ def by_direction(finest: float, coarsest: float, round_: float, rot: float, tilt
         return Check(
             "directions", "warning", ratio,
             f"Halves agree to {finest:.1f} Å in some directions and to {coarsest:.1f} Å in others, worst near rot {rot:.0f}°, tilt {tilt:.0f}° (sphericity "
-            f"{round_:.2f}): the map is stretched there. Views are missing: tilt the stage or change the grid.",
+            f"{round_:.2f}): the map is stretched there. Views are missing, or a symmetry is wrong: see validate.orientation.",
         )  # fmt: skip
     return Check(
         "directions", "good", ratio, f"Halves agree to {finest:.1f} to {coarsest:.1f} Å in all directions (sphericity {round_:.2f})."

@@ -102,7 +102,7 @@ def test_a_stretched_map_is_a_warning(tmp_path, truth):
     blurred = lowpass(truth, PIXEL_SIZE, 10.0)
     axis = np.fft.fftfreq(BOX, PIXEL_SIZE)
     damping = np.exp(-1500.0 * axis**2 / 4.0 * 2.0)[:, None, None]
-    stretched = np.fft.irfftn(np.fft.rfftn(blurred) * damping[:, :, : BOX // 2 + 1], s=blurred.shape)
+    stretched = np.fft.irfftn(np.fft.rfftn(blurred) * damping[:, :, : BOX // 2 + 1], s=blurred.shape, axes=(0, 1, 2))
     volume = volume_of(tmp_path, [noisy(stretched, seed, 0.3) for seed in (1, 2)])
     protocol = ValidateOrientation(particles=particles_of(tmp_path, uniform_poses(2000, np.random.default_rng(3))), volume=volume)
     out = protocol.run(PlainJob(tmp_path / "runs/r1", tmp_path))

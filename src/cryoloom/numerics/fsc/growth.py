@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 Array = NDArray[np.float64]
 
@@ -19,7 +18,8 @@ LEAST_SPREAD = 0.1
 """Shells that a measurement is uncertain by at the least."""
 FEWEST, DECADE = 3, 10.0
 """Numbers of particles that a line is put through at the least, and how many times fewer than the largest they may be: the curve of few bends."""
-CONFIDENCE = 0.95
+CONFIDENCE = 1.96
+"""Standard deviations of a band that holds 95 %."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,11 @@ class Line:
         1/Å².
     covariance
         Of both, ``(2, 2)``.
-    freedom
-        Degrees of freedom.
     """
 
     intercept: float
     slope: float
     covariance: Array
-    freedom: int
 
     @property
     def b_factor(self) -> float:
@@ -91,7 +88,7 @@ class Line:
         """Return ``1 / d²`` for numbers of particles and half the width of its confidence band."""
         terms = np.stack([np.ones(len(counts)), np.log(counts)], axis=1)
         band = np.sqrt(np.einsum("ni,ij,nj->n", terms, self.covariance, terms))
-        return terms @ np.array([self.intercept, self.slope]), band * student.ppf(0.5 + CONFIDENCE / 2, max(self.freedom, 1))
+        return terms @ np.array([self.intercept, self.slope]), CONFIDENCE * band
 
     def needed(self, resolution: float) -> float:
         """Return the particles of each map that reach `resolution` Å; infinite where resolution does not grow."""
@@ -109,9 +106,8 @@ def fitted(measured: Measured) -> Line | None:
     weights = 1.0 / measured.spread[used]
     covariance = np.linalg.inv((terms * weights[:, None]).T @ (terms * weights[:, None]))
     found = covariance @ (terms * weights[:, None] ** 2).T @ measured.mean[used]
-    freedom = len(terms) - 2
-    left = (((measured.mean[used] - terms @ found) * weights) ** 2).sum() / freedom
-    return Line(float(found[0]), float(found[1]), covariance * max(left, 1.0), freedom)
+    left = (((measured.mean[used] - terms @ found) * weights) ** 2).sum() / (len(terms) - 2)
+    return Line(float(found[0]), float(found[1]), covariance * max(left, 1.0))
 
 
 def level_for(times: float, level: float = 0.5) -> float:

@@ -122,9 +122,10 @@ def solvent_region(box: int, inner: float, mask: Map | None) -> Map:
     return (within * np.clip(1.0 - core, 0.0, 1.0)).astype(np.float32)
 
 
-def quiet_outside(volume: Map, region: Map, core: Map) -> float:
-    """Return the variance of a map well within a region around the particle over that well within the core."""
-    around, inside = (float(volume[weight > 0.99].var(dtype=np.float64)) for weight in (region, core))
+def quiet_outside(first: Map, second: Map, region: Map, core: Map) -> float:
+    """Return the variance of the noise of two halves well within a region around the particle over that well within the core."""
+    noise = first - second
+    around, inside = (float(noise[weight > 0.99].var(dtype=np.float64)) for weight in (region, core))
     return around / max(inside, 1e-30)
 
 

@@ -149,8 +149,8 @@ class ValidateMap(
         core = sphere if mask is None else mask
         shared = compare.in_common_beyond(first.data, second.data, region, shell)
         checks += said.beyond(shared.corners, shared.solvent, shared.error)
-        if region.mean() > 0.02:
-            checks.append(said.masked_before(compare.quiet_outside(first.data, region, core)))
+        if (region > 0.99).any():
+            checks.append(said.masked_before(compare.quiet_outside(first.data, second.data, region, core)))
             checks.append(said.contrast(compare.brightness(lowpass(mean, size, coarse), region, core)))
         again = recovered_shell(curves.corrected, 0.143)
         checks += said.falls(resolution, box * size / again if again else None, 2 * size, float(curves.corrected[-1]))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 DIAMETERS = 12.0
 """Finest details in a particle's diameter, where neither its size nor the resolution is known."""
+SIDES, EACH = (2.5, 5.0, 10.0), 4
+"""Degrees a side of the cells, of which the finest are taken that hold so many views on average."""
 LEAST_DIRECTION = 10
 """Shells of agreement from which directions can be compared."""
 POOR, FAIR = 0.5, 0.8
@@ -57,9 +59,10 @@ class ValidateOrientation(
         "Symmetry", "", aliases=("symmetryGroup",),
         help="Point group: a view counts from all sides that it makes equal. Empty takes the refinement's. A wrong one makes views look better.",
     )  # fmt: skip
-    side: Degrees = Param(
-        "Side of the cells", 5.0, ge=1, le=30,
-        help="Of the cells of equal area in which views are counted. Small ones show chance, large ones hide preferred views.",
+    side: Degrees | None = Param(
+        "Side of the cells", None, ge=1, le=30,
+        help="Of the cells of equal area in which views are counted; empty: as small as the particles allow. Small ones show chance, large ones hide preferred "
+        "views.",
     )  # fmt: skip
     diameter: Angstrom | None = Param(
         "Particle diameter", None, gt=0, advanced=True, aliases=("particle_diameter",),
@@ -107,7 +110,8 @@ class ValidateOrientation(
             resolution, diameter = 1.0, DIAMETERS
         job.progress(0, 2, "views")
         figures = view_figures(views, group, diameter=diameter, resolution=resolution)
-        cells = equal_cells(self.side)
+        side = self.side or next((each for each in SIDES if equal_cells(each).count * EACH <= len(views) * group.order), SIDES[-1])
+        cells = equal_cells(side)
         counts = np.bincount(cells.of(views), minlength=cells.count)
         if group.order > 1:
             seen = np.flatnonzero(counts)
@@ -119,7 +123,7 @@ class ValidateOrientation(
                 poses[:, 2] = cells.centres[seen]
                 counts = np.bincount(cells.of(group.reduced(poses)[:, 2]), weights=counts[seen], minlength=cells.count).astype(np.int64)
         meta = {
-            "particles": rows.height, "symmetry": group.name, "side": self.side, "coverage": figures.coverage, "expected": figures.expected,
+            "particles": rows.height, "symmetry": group.name, "side": side, "coverage": figures.coverage, "expected": figures.expected,
             "efficiency": figures.efficiency, "empty_cones": figures.empty, "largest_gap": figures.gap, "preferred": _preferred(figures),
             "diameter": diameter if known else None, "resolution": resolution if known else None,
         }  # fmt: skip
@@ -237,9 +241,10 @@ def _verdict(figures: "ViewFigures", directions: Mapping[str, Any]) -> tuple[str
     told = f"Views have an efficiency of {figures.efficiency:.2f} and leave {figures.empty:.0%} of Fourier space empty{held}."
     if anisotropy > STRETCHED:
         told += f" Halves agree {anisotropy:.1f} times as finely in the best directions as in the worst: the map is stretched."
-    cure = " Tilt the stage, change grid or detergent, and keep fewer particles of the preferred views."
-    if figures.efficiency < POOR or figures.empty > EMPTY or anisotropy > STRETCHED:
-        return "warning", told + cure
+    if figures.efficiency < POOR or figures.empty > EMPTY:
+        return "warning", told + " Tilt the stage, change grid or detergent, and keep fewer particles of the preferred views."
+    if anisotropy > STRETCHED:
+        return "warning", told + " The views alone do not explain it: look at the symmetry imposed, and at how certain poses are."
     if figures.efficiency < FAIR or figures.preferred:
         return "advice", told + " The map may be finer in some directions than in others: look at the correlation by direction."
     return "good", told

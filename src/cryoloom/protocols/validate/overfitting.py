@@ -43,7 +43,7 @@ class ValidateOverfitting(
     """Make pairs of maps from more and more particles and see how their agreement grows; noise aligned to the map shows what alignment alone gives.
 
     The two maps of a pair are of disjoint particles, from the two halves of the refinement. Every repeat adds each particle once and reads the maps off on the
-    way. Memory: the images (or what is read of them at once), and four grids of sums, 9 MB each at 64 px, 0.5 GB at 256 px.
+    way. Memory: the images (or what is read of them at once), and four grids of sums, 18 MB each at 64 px, 1.1 GB at 256 px.
     """
 
     particles: Particles = Input(
@@ -101,7 +101,12 @@ class ValidateOverfitting(
         if self.noise and self.reference is None:
             yield Hint("noise", "needs a reference to align noise to", fix=False)
         if not self._noise:
-            yield Hint("noise", "is off: that the curve rises does not show that it is no overfitting", fix=True, error=False)
+            yield Hint(
+                "noise",
+                "is off: that the curve rises does not show that it is no overfitting",
+                fix=None if self.reference is None else True,
+                error=False,
+            )
         try:
             asked = self._asked()
         except ValueError:
@@ -152,19 +157,21 @@ class ValidateOverfitting(
         power = {"data": (total := loaded.images.total_power()), "shuffled": total, "noise": over.white(loaded.images)}
 
         def start() -> dict[str, Any]:
-            return {"repeat": 0, "found": {name: [] for name in kinds}}
+            return {"repeat": 0} | {name: np.empty((0, len(sizes), maps.plane.last + 1)) for name in kinds}
 
         def step(state: dict[str, Any]) -> dict[str, Any]:
-            repeat, found = state["repeat"], dict(state["found"])
+            repeat = state["repeat"]
+            new: dict[str, Any] = {"repeat": repeat + 1}
             for number, (name, (images, placed, rows)) in enumerate(kinds.items()):
                 job.progress(repeat + number / len(kinds), self.repeats, f"repeat {repeat + 1}, {name}")
                 orders = over.orders_of(rows, job.seed, repeat, sizes[-1])
-                found[name] = [*found[name], maps.curves(images, power[name], placed, orders, sizes)]
-            return {"repeat": repeat + 1, "found": found}
+                found = maps.curves(images, power[name], placed, orders, sizes)
+                new[name] = np.concatenate([state[name], found[None]])
+            return new
 
         state = job.iterate(start, step, done=lambda state: state["repeat"] >= self.repeats, name="repeats", total=self.repeats)
         available = {name: min(len(half) for half in rows) for name, (_, _, rows) in kinds.items()}
-        found = {name: np.array(values) for name, values in state["found"].items()}
+        found = {name: state[name] for name in kinds}
         return self._outputs(job, sizes, found, available, maps)
 
     @property
@@ -302,9 +309,10 @@ class ValidateOverfitting(
         if line is None or line.slope <= 0:
             return told
         value, band = line.at(np.array([most, *told["more"]]))
+        needed = None if data.saturated[-1] else line.needed(0.9 / np.sqrt(data.mean[-1]))
         return told | {
-            "intercept": line.intercept, "slope": line.slope, "covariance": line.covariance.tolist(), "freedom": line.freedom,
-            "b_factor": line.b_factor, "line": value.tolist(), "band": band.tolist(), "needed": line.needed(0.9 / np.sqrt(data.mean[-1])),
+            "intercept": line.intercept, "slope": line.slope, "covariance": line.covariance.tolist(), "b_factor": line.b_factor,
+            "line": value.tolist(), "band": band.tolist(), "needed": needed,
         }  # fmt: skip
 
     def _warn(self, job: Job, meta: Mapping[str, Any], data: "Measured") -> None:

@@ -3,8 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from cryoloom.numerics.geometry.cells import equal_cells
 from cryoloom.report.figure import chart
 from cryoloom.spec import Panel
+
+SIDE = 9.0
+"""Degrees a side of the cells of the polar chart."""
 
 
 class AngularDistribution(Panel):
@@ -47,17 +51,23 @@ class AngularDistribution(Panel):
 
 
 def _disc(rot: NDArray[np.float64], cosine: NDArray[np.float64]) -> str:
-    """Draw how many times as many views as even ones there are, the pole of tilt 0 in the middle and that of 180 around."""
-    tilts = np.arange(0.0, 181.0, 10.0)
-    counts, rot_edges, tilt_edges = np.histogram2d(
-        rot, np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0))), bins=(36, tilts), range=((-180, 180), (0, 180))
-    )
-    area = -np.diff(np.cos(np.deg2rad(tilt_edges))) / 2.0 / counts.shape[0]
+    """Draw how many times as many views as even ones each cell has, the pole of tilt 0 in the middle and that of 180 around."""
+    cells = equal_cells(SIDE)
+    counts = np.bincount(cells.of(_directions(np.deg2rad(rot), cosine)), minlength=cells.count)
+    turns, tilts = np.deg2rad(np.arange(-180.0, 181.0, 3.0)), np.arange(0.0, 181.0, 3.0)
+    middles = np.cos(np.deg2rad((tilts[:-1] + tilts[1:]) / 2.0))
+    shown = cells.of(_directions(*np.meshgrid((turns[:-1] + turns[1:]) / 2.0, middles)))
     with chart(3.4, 3.1, polar=True) as (axes, drawing):
-        cells = axes.pcolormesh(np.deg2rad(rot_edges), tilt_edges, (counts / (max(len(rot), 1) * area)).T, cmap="viridis", rasterized=True)
+        mesh = axes.pcolormesh(turns, tilts, counts[shown] / max(counts.mean(), 1e-9), cmap="viridis", rasterized=True)
         axes.set_yticks([45, 90, 135], ["45", "90", "135"])
         axes.tick_params(labelsize=7)
         axes.grid(False)
         if axes.figure is not None:
-            axes.figure.colorbar(cells, ax=axes, label="times as many as even", shrink=0.8)
+            axes.figure.colorbar(mesh, ax=axes, label="times as many as even", shrink=0.8)
     return drawing.svg
+
+
+def _directions(rot: NDArray[np.float64], cosine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return unit vectors ``(..., 3)`` of rot in radians and the cosine of tilt."""
+    sine = np.sqrt(np.clip(1.0 - cosine**2, 0.0, 1.0))
+    return np.stack([sine * np.cos(rot), sine * np.sin(rot), cosine], axis=-1)
