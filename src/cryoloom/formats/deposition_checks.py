@@ -41,8 +41,12 @@ class Bundle:
         ``map``, ``half_map_1``, ``half_map_2`` and, where there is one, ``mask_01``; additional maps under other names.
     corrected
         Whether the FSC is corrected for the mask.
+    sphere
+        Diameter (Å) of the soft sphere that it was measured in otherwise; None: in the whole box.
     resolution
         Å, as it was stated.
+    filtered
+        Å to which the primary map holds detail.
     contour
         Grey value of the surface.
     mass
@@ -51,7 +55,9 @@ class Bundle:
 
     maps: Mapping[str, StoredMap]
     corrected: bool
+    sphere: float | None
     resolution: float
+    filtered: float
     contour: float
     mass: float | None = None
     seed: int = 0
@@ -80,9 +86,10 @@ class Bundle:
         yield from self._mask()
         yield from self._resolution()
         whole = fourier_shell_correlation(np.float32(0.5) * (one + two), primary.data)
-        shells = max(1, min(int(box * size / self.resolution), box // 2))
+        finest = max(self.resolution, self.filtered)
+        shells = max(1, min(int(box * size / finest), box // 2))
         mean = float(whole[1 : shells + 1].mean())
-        yield Check("map and half maps are one structure", mean > ALIKE, f"mean shell correlation {mean:.3f} to {self.resolution:.2f} Å")
+        yield Check("map and half maps are one structure", mean > ALIKE, f"mean shell correlation {mean:.3f} to {finest:.2f} Å")
         middle = primary.data - primary.data.mean()
         skew = float((middle**3).mean() / max(float((middle**2).mean()) ** 1.5, 1e-30))
         yield Check("protein is bright", skew > 0, f"skewness {skew:.2f}")
@@ -98,11 +105,15 @@ class Bundle:
         """Compare the resolution stated with that of the files."""
         from cryoloom.numerics.fsc.masked import masked_fsc
         from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
+        from cryoloom.numerics.masks.soft import spherical_mask
 
         one, two = self.halves
         box, size = len(one), self.maps["map"].pixel_size
         if self.corrected and "mask_01" in self.maps:
             curve = masked_fsc(one, two, self.maps["mask_01"].data, seed=self.seed).corrected
+        elif self.sphere is not None:
+            sphere = spherical_mask(box, self.sphere / 2 / size, 5.0)
+            curve = fourier_shell_correlation(one * sphere, two * sphere)
         else:
             curve = fourier_shell_correlation(one, two)
         found = resolution_at(curve, 0.143, box, size)

@@ -68,6 +68,8 @@ def test_known_turns_and_random_poses(poses):
     found = pose_differences(turned(many, 12.0), many, C1.operators)
     assert np.isclose(found.axes.mean(), 0.785 * 12.0, rtol=0.01) and np.allclose(found.geodesic, 12.0, rtol=1e-3)
     assert (found.direction <= 12.0 + 1e-9).all() and (found.psi <= 12.0 + 1e-9).all()
+    again = pose_differences(turned(many, 12.0), many, C1.operators, threads=2)
+    assert all(np.array_equal(getattr(again, name), getattr(found, name)) for name in vars(found))
     random = np.deg2rad(np.sort(random_differences(C1, 5).geodesic))
     steps = np.arange(1, len(random) + 1) / len(random)
     # The distribution of Kolmogorov: 1.63 / √n is passed once in a hundred.

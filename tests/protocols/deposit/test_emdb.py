@@ -16,7 +16,9 @@ from cryoloom.data import FSC, Coordinates, Mask, Particles, Volume
 from cryoloom.formats.emdb import X_AXIS, Y_AXIS, atom_places, cif_block, fsc_faults, write_fsc
 from cryoloom.formats.mrc import write_mrc
 from cryoloom.numerics.filters.maps import lowpass
+from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at, shell_frequencies
 from cryoloom.numerics.geometry.symmetry import point_group
+from cryoloom.numerics.masks.soft import spherical_mask
 from cryoloom.numerics.simulate.phantom import random_phantom
 from cryoloom.numerics.simulate.projection import density
 from cryoloom.protocols.deposit.emdb import DepositEMDB
@@ -200,6 +202,19 @@ def test_without_curves_they_are_measured_and_maps_may_be_packed(chain):
         assert np.array_equal(packed.data, stored.data)
     _, _, bare = deposited(chain, "r007", volume=volume, fsc=None, mask=None)
     assert [row["role"] for row in bare.deposition.items.iter_rows(named=True) if row["role"].startswith("FSC")] == ["FSC curve, corrected"]
+
+
+def test_a_curve_of_a_sphere_is_measured_in_it_again(chain):
+    root, volume, _, _, halves = chain
+    sphere = spherical_mask(BOX, 150.0 / 2 / PIXEL, 5.0)
+    curve = fourier_shell_correlation(*(half * sphere for half in halves))
+    shells = np.arange(len(curve))
+    table = pl.DataFrame({"id": shells, "shell": shells, "frequency": shell_frequencies(BOX, PIXEL), "fsc": curve})
+    fsc = FSC(table, root, meta={"resolution": resolution_at(curve, 0.143, BOX, PIXEL), "mask": "sphere of 150 Å"})
+    refined = Volume(volume.items, root, meta=volume.meta | {"mask_diameter": 150.0, "resolution": 14.0})
+    _, _, out = deposited(chain, "r008", volume=refined, fsc=fsc, mask=None)
+    found = {each["name"]: each["passed"] for each in out.deposition.meta["checks"]}
+    assert found["resolution of the files is the one stated"] and found["map and half maps are one structure"]
 
 
 def test_words_of_mmcif_are_quoted_where_they_must(tmp_path):

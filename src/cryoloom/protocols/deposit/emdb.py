@@ -96,7 +96,7 @@ class DepositEMDB(
                 f"has no {' and '.join(missing)}: EMDB requires both unfiltered half maps of single-particle maps. "
                 "Give the output of refine.auto or postprocess.sharpen, or import the map with its half maps",
             )
-        if self.fsc is not None and "fsc_masked" in self.fsc.schema and self.mask is None and not self._unmasked:
+        if self.fsc is not None and self.mask is None and self._measured(self.fsc.items, masked=True)[0]:
             yield Hint("mask", "is needed: the FSC is corrected for one")
         if self.symmetry:
             yield from symmetry_hints(self.symmetry)
@@ -141,10 +141,12 @@ class DepositEMDB(
         maps = self._maps()
         curves = self._curves(maps, job.seed)
         contour = self._contour(maps)
-        corrected = "mask_01" in maps and "fsc_masked" in curves.columns and not self._unmasked
+        corrected, sphere = self._measured(curves, "mask_01" in maps)
         resolution = self._resolution(curves)
         job.progress(0, 3, "checks")
-        bundle = Bundle({name: each for name, each in maps.items() if "/" not in name}, corrected, resolution, contour, self.mass, job.seed)
+        own = {name: each for name, each in maps.items() if "/" not in name}
+        filtered = float(self.volume.meta.get("resolution") or 0.0)
+        bundle = Bundle(own, corrected, sphere, resolution, filtered, contour, self.mass, job.seed)
         checks = [*bundle.checks(), *self._counts(), *self._model_inside(maps["map"], contour)]
         checks.append(Check("hand is decided", self.hand_decided, "said so" if self.hand_decided else "nobody has said so"))
         _refuse(checks)
@@ -205,6 +207,12 @@ class DepositEMDB(
             return pl.DataFrame(frequency | {"fsc": fourier_shell_correlation(one.data, two.data)})
         found = masked_fsc(one.data, two.data, maps["mask_01"].data, seed=seed)
         return pl.DataFrame(frequency | {"fsc": found.corrected, "fsc_unmasked": found.unmasked, "fsc_masked": found.masked})
+
+    def _measured(self, curves: pl.DataFrame, masked: bool) -> tuple[bool, float | None]:
+        """Return whether the headline's curve is corrected for the mask, and the diameter of the sphere that it was measured in otherwise."""
+        how = "" if self.fsc is None else str(self.fsc.meta.get("mask", ""))
+        corrected = "fsc_masked" in curves.columns and not self._unmasked or "reference mask" in how
+        return corrected and masked, self.volume.meta.get("mask_diameter") if "sphere" in how else None
 
     def _resolution(self, curves: pl.DataFrame) -> float:
         from cryoloom.numerics.fsc.shells import crossing_shell
