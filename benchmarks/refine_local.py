@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -30,18 +30,19 @@ from cryoloom.numerics.geometry.symmetry import point_group
 from cryoloom.numerics.masks.soft import spherical_mask
 from cryoloom.protocols.refine.auto import AutoRefine
 from cryoloom.protocols.refine.local import LocalRefine
+from cryoloom.spec import Job
 
 SETS: tuple[dict[str, Any], ...] = (
     {"box": 48, "pixel_size": 4.0, "particles": 500, "snr": 0.05, "phantom_diameter": 120.0},
-    {"box": 48, "pixel_size": 4.0, "particles": 600, "snr": 0.05, "phantom_diameter": 140.0},
-    {"box": 48, "pixel_size": 4.0, "particles": 500, "snr": 0.035, "phantom_diameter": 130.0, "symmetry": "C2"},
+    {"box": 48, "pixel_size": 4.0, "particles": 500, "snr": 0.06, "phantom_diameter": 140.0},
+    {"box": 48, "pixel_size": 4.0, "particles": 500, "snr": 0.06, "phantom_diameter": 130.0, "symmetry": "C2"},
     {"box": 52, "pixel_size": 3.5, "particles": 500, "snr": 0.05, "phantom_diameter": 130.0},
     {"box": 48, "pixel_size": 4.0, "particles": 500, "snr": 0.08, "phantom_diameter": 110.0},
-    {"box": 48, "pixel_size": 3.5, "particles": 500, "snr": 0.03, "phantom_diameter": 120.0, "symmetry": "D2"},
-    {"box": 48, "pixel_size": 4.0, "particles": 800, "snr": 0.04, "phantom_diameter": 130.0},
+    {"box": 48, "pixel_size": 3.5, "particles": 500, "snr": 0.05, "phantom_diameter": 120.0, "symmetry": "D2"},
+    {"box": 48, "pixel_size": 4.0, "particles": 600, "snr": 0.06, "phantom_diameter": 130.0},
     {"box": 48, "pixel_size": 3.5, "particles": 500, "snr": 0.06, "phantom_diameter": 115.0, "contrast_spread": 0.2},
-    {"box": 48, "pixel_size": 4.0, "particles": 500, "snr": 0.035, "phantom_diameter": 120.0, "symmetry": "C3"},
-    {"box": 48, "pixel_size": 4.0, "particles": 600, "snr": 0.055, "phantom_diameter": 130.0, "noise_fraction": 0.1},
+    {"box": 48, "pixel_size": 3.5, "particles": 500, "snr": 0.06, "phantom_diameter": 120.0, "symmetry": "C3"},
+    {"box": 48, "pixel_size": 4.0, "particles": 500, "snr": 0.07, "phantom_diameter": 130.0, "noise_fraction": 0.1},
 )
 
 
@@ -86,21 +87,23 @@ def compared(folder: Path, number: int, settings: dict[str, str]) -> dict[str, f
     root = folder / f"set{number}"
     if not root.exists():
         simulate_particles(root, preset, 11 + number, threads=1, progress=lambda *_: None)
+    begun, gone_on = (cast(Job, Here(root / step, root)) for step in ("auto", "local"))
     common: dict[str, Any] = {"mask_diameter": 1.15 * float(preset.phantom_diameter or 0.0), "symmetry": preset.symmetry}
     found = root / "auto/particles.parquet"
     place = root / "project"
     project = cryoloom.open_project(place) if place.exists() else cryoloom.create_project(place)
     particles = project.run("import.particles", path=str(root / "particles.star")).outputs.particles.dataset
+    assert isinstance(particles, Particles)
     seconds = time.process_time()
     if not found.exists():
         row = pl.DataFrame({"id": [1], "volume_path": ["truth/volume.mrc"], "box_size": [preset.box]})
         reference = Volume(row, root, meta={"pixel_size": preset.pixel_size})
-        out = AutoRefine(particles=particles, reference=reference, **common).run(Here(root / "auto", root))
+        out = AutoRefine(particles=particles, reference=reference, **common).run(begun)
         out.particles.items.write_parquet(found)
         (root / "auto/resolution").write_text(str(out.fsc.meta["resolution"]))
     before = particles.with_columns(pl.read_parquet(found))
     auto_seconds = time.process_time() - seconds
-    after = LocalRefine.model_validate({"particles": before, **common, **settings}).run(Here(root / "local", root))
+    after = LocalRefine.model_validate({"particles": before, **common, **settings}).run(gone_on)
     figures: dict[str, float | str] = {"particles": preset.particles, "symmetry": preset.symmetry, "snr": preset.snr}
     figures |= {f"auto_{key}": value for key, value in _judged(before, root, "auto", preset).items()}
     figures["auto_halves_A"] = round(float((root / "auto/resolution").read_text()), 2)
