@@ -126,8 +126,8 @@ def resolutions(maps: list[Map], truth: Map, size: float, mask_diameter: float) 
 def true_tracks(data: Path, ids: NDArray[np.int64], size: float) -> NDArray[np.float64]:
     """Return where particles have moved to in every frame, Å, ``(n, F, 2)``: the motions of the whole, of the place and of their own."""
     own = read_star(data / "truth/own_motion.star")["own_motion"].sort("cryoloomParticleId", "rlnMicrographFrameNumber")
-    frames = own["rlnMicrographFrameNumber"].max()
-    moved = own.select("cryoloomMovedX", "cryoloomMovedY").to_numpy().reshape(-1, int(frames), 2)
+    frames = own["rlnMicrographFrameNumber"].n_unique()
+    moved = own.select("cryoloomMovedX", "cryoloomMovedY").to_numpy().reshape(-1, frames, 2)
     paths = dict(zip(own["cryoloomParticleId"].unique(maintain_order=True).to_list(), moved, strict=True))
     truth = read_star(data / "truth/particles.star")["particles"]
     places = dict(
@@ -144,7 +144,7 @@ def true_tracks(data: Path, ids: NDArray[np.int64], size: float) -> NDArray[np.f
         motion = motions[name]
         across, down = x / motion["general"]["rlnImageSizeX"][0] - 0.5, y / motion["general"]["rlnImageSizeY"][0] - 0.5
         terms = np.array([1.0, across, across**2, down, down**2, across * down])
-        time = np.arange(int(frames))[:, None] ** np.array([1.0, 2.0, 3.0])
+        time = np.arange(frames)[:, None] ** np.array([1.0, 2.0, 3.0])
         local = np.einsum("ats,t,fs->fa", motion["local_motion_model"]["rlnMotionModelCoeff"].to_numpy().reshape(2, 6, 3), terms, time)
         whole = motion["global_shift"].select("rlnMicrographShiftX", "rlnMicrographShiftY").to_numpy()
         tracks.append((paths[one] - whole - local) * size)
@@ -164,7 +164,7 @@ def figures(data: Path, mask_diameter: float, box: int, settings: dict[str, Any]
     with tempfile.TemporaryDirectory() as folder:
         project = cryoloom.create_project(Path(folder) / "project")
         names = ("pixel_size", "voltage", "cs", "amplitude_contrast", "dose_per_frame")
-        acquisition = {name: told[name] for name in names} | ({"gain": str(data / told["gain"])} if told["gain"] else {})
+        acquisition: dict[str, Any] = {name: told[name] for name in names} | ({"gain": str(data / told["gain"])} if told["gain"] else {})
         movies = project.run("import.movies", pattern=str(data / told["pattern"]), **acquisition).outputs.movies
         micrographs = project.run("motion.correlation", movies=movies, threads=1).outputs.micrographs
         coordinates = project.run(
@@ -172,11 +172,12 @@ def figures(data: Path, mask_diameter: float, box: int, settings: dict[str, Any]
         ).outputs.coordinates
         cut = project.run("particles.extract", coordinates=coordinates, micrographs=micrographs, box_size=box, threads=1).outputs.particles
         size = told["pixel_size"]
-        particles, ids = placed(cut.dataset, truth)
+        boxed: Any = cut.dataset
+        particles, ids = placed(boxed, truth)
         density = matched(read_mrc(data / "truth/volume.mrc").data.astype(np.float32), size, box, size)
         before = reconstructed(particles, mask_diameter)
         root = cut.dataset.root
-        job = PlainJob(root / "polish", root)
+        job: Any = PlainJob(root / "polish", root)
         volume = stored(before, root, size)
         given: dict[str, Any] = {
             "particles": particles,

@@ -64,10 +64,10 @@ def figures(data: Path, mask_diameter: float, threads: int) -> dict[str, Any]:
         )  # fmt: skip
         found = run.outputs.particles
         second = project.run("refine.auto", particles=found, reference=first.volume, **settings).outputs
-        before, after = (resolutions(one.volume, truth, mask_diameter) for one in (first, second))
+        before, after = (resolutions(one.volume.dataset, truth, mask_diameter) for one in (first, second))
         tilt = found.meta["ctf_refinement"]["beam_tilts"][0]
         claimed = np.sqrt(np.mean(found.items["defocus_error"].to_numpy() ** 2))
-        errors = [defocus_errors(each, table["particles"]) for each in (first.particles, found)]
+        errors = [defocus_errors(each.dataset, table["particles"]) for each in (first.particles, found)]
     return {
         "particles": len(errors[1]),
         "defocus_before_A": round(float(np.median(np.abs(errors[0]))), 1),

@@ -11,7 +11,7 @@ import tifffile
 
 from cryoloom.app.simulation import PRESETS, simulate
 from cryoloom.app.simulation.presets import MoviePreset, preset_named
-from cryoloom.formats.star import read_star
+from cryoloom.formats.star import read_star, write_star
 from cryoloom.spec.errors import WrongUse
 
 MOVIES = {"movies": 2, "frames": 4, "width": 224, "height": 192, "pixel_size": 4.0, "particles_per_movie": 6, "contaminants": 0.5}
@@ -276,6 +276,27 @@ def test_relion_rebuilds_the_phantom_from_its_truth(tmp_path):
     assert fsc[2:16].min() > 0.97 and fsc[16:26].min() > 0.85
     # The amplitude too: an image is the sum of the map's voxels along its view.
     assert np.median((cross / powers[1])[2:20]) == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.relion
+@pytest.mark.skipif(shutil.which("relion_reconstruct") is None, reason="RELION is not installed")
+def test_a_beam_tilt_has_relions_sign(tmp_path):
+    changes = {"particles": 150, "snr": 2.0, "box": 48, "pixel_size": 2.0, "phantom_diameter": 70.0, "shift_sigma": 2.0}
+    simulate(tmp_path / "set", "s1", 2, overrides=changes | {"beam_tilt_x": 3.0, "beam_tilt_y": -2.0})
+    true = np.fft.fftn(mrcfile.read(tmp_path / "set/truth/volume.mrc"))
+    k = np.fft.fftfreq(48, 1.0 / 48)
+    radius = np.sqrt(sum(np.meshgrid(*[k**2] * 3, indexing="ij")))
+    fine, alike = (radius > 14) & (radius < 20), {}
+    for sign in (1, -1):
+        blocks = read_star(tmp_path / "set/truth/particles.star")
+        optics = blocks["optics"].with_columns(pl.col("rlnBeamTiltX", "rlnBeamTiltY") * sign)
+        write_star(tmp_path / "set/tilted.star", {"optics": optics, "particles": blocks["particles"]})
+        command = ["relion_reconstruct", "--i", "tilted.star", "--o", "map.mrc", "--ctf"]
+        subprocess.run(command, cwd=tmp_path / "set", check=True, capture_output=True, timeout=300)
+        found = np.fft.fftn(mrcfile.read(tmp_path / "set/map.mrc"))
+        cross = (found * true.conj()).real[fine].sum()
+        alike[sign] = cross / np.sqrt((np.abs(found[fine]) ** 2).sum() * (np.abs(true[fine]) ** 2).sum())
+    assert alike[1] > 0.5 and alike[-1] < alike[1] - 0.3
 
 
 @pytest.mark.relion

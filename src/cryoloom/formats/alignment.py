@@ -277,7 +277,7 @@ def halves_at_random(loaded: Alignable, seed: int) -> NDArray[np.int64]:
     rows = loaded.rows
     groups = np.arange(rows.height)
     if (places := places_of(rows)) is not None:
-        groups = duplicate_groups(rows["micrograph_id"].to_numpy(), *places.T, SAME_PARTICLE * loaded.mask_diameter)
+        groups = duplicate_groups(rows["micrograph_id"].to_numpy(), places[:, 0], places[:, 1], SAME_PARTICLE * loaded.mask_diameter)
     return random_halves(groups, seed)
 
 

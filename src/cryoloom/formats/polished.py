@@ -120,8 +120,8 @@ class Polishing:
         group, count = self._group(item), len(item["shift_x"])
         movie_size, size = float(item.row.get("movie_pixel_size") or item["pixel_size"]), float(item["pixel_size"])
         first, scale = int(item.row.get("first_frame") or 1), size / movie_size
-        corner = [round(float(item.row.get(f"offset_{axis}") or 0.0) / movie_size) for axis in "xy"]
-        region = (*corner, round(item["width"] * scale), round(item["height"] * scale)) if any(corner) else None
+        left, top = (round(float(item.row.get(f"offset_{axis}") or 0.0) / movie_size) for axis in "xy")
+        region = (left, top, round(item["width"] * scale), round(item["height"] * scale)) if left or top else None
         frames = prepared_frames(item, self.meta, first, first + count - 1, region)
         factor = float(group["pixel_size"]) / float(group["micrograph_pixel_size"])
         centres = np.rint(np.stack([item["x"], item["y"]], axis=1) / factor).astype(np.int64)

@@ -81,7 +81,9 @@ def test_extracting_again_keeps_ids_poses_and_centres(scene):
     moved = small.with_columns(
         small.items.select("id", origin_x=pl.col("origin_x") + 3.2, origin_y=pl.col("origin_y") - 1.1, psi=pl.lit(30.0))
     )
+    moved = moved.with_columns(moved.items.select("id"), optics=[{**moved.optics[0], "beam_tilt_x": 0.4}])
     large = Extract(coordinates=moved, micrographs=micrographs, ctfs=ctfs, box_size=48).run(job).particles
+    assert large.optics[0]["beam_tilt_x"] == 0.4 and "beam_tilt_x" not in small.optics[0]
     assert large.items["id"].to_list() == small.items["id"].to_list()
     assert large.items["psi"].to_list() == [30.0] * 6
     for axis, step in (("x", 3.2), ("y", -1.1)):

@@ -373,6 +373,11 @@ class Extract(
         """Return the groups of the particles; with ``bin_over`` and ``bin_under``, the ratio that micrographs are binned by."""
         samplings = self._samplings()
         groups = []
+        # Micrographs do not tell the tilt of the beam; particles of the same acquisition may.
+        tilts = {
+            group.get("optics_group_name"): {name: group[name] for name in ("beam_tilt_x", "beam_tilt_y") if group.get(name) is not None}
+            for group in self.coordinates.optics
+        }
         for group in self.micrographs.optics:
             sampling = samplings[group["optics_group"]]
             told = {name: value for name, value in group.items() if name not in ("dose_per_frame", "pre_exposure")}
@@ -380,6 +385,7 @@ class Extract(
             sizes = {"micrograph_pixel_size": group["pixel_size"], "pixel_size": sampling.output_pixel_size, "box_size": sampling.size}
             ratio = {"bin_over": sampling.ratio.numerator, "bin_under": sampling.ratio.denominator}
             groups.append({**told, **sizes, "contrast": contrast, "phase_flipped": self.phase_flip, "ctf_premultiplied": False, **ratio})
+            groups[-1] |= tilts.get(group.get("optics_group_name"), {})
         return groups
 
     def _warn_of_small_background(self, job: Job, box: int) -> None:

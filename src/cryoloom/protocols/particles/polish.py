@@ -222,7 +222,7 @@ class Polish(
         row = work.enabled().filter(pl.col("id") == longest).row(0, named=True)
         doses = polishing.doses(Item(row, job.root, job.folder, 0), count)
         frequency = np.arange(sums.shape[2]) / (self._grid.box * self._grid.pixel_size)
-        weights = fitted_weights(*sums, frequency, doses, float(row["voltage"]))
+        weights = fitted_weights(sums[0], sums[1], frequency, doses, float(row["voltage"]))
         if self.weights == "frames" and not weights.measured:
             told = "by the dose" if doses is not None else "all alike"
             job.warn(f"Single frames show too little of the map to tell their weights: they are weighted {told}.")
