@@ -126,6 +126,18 @@ def simulated(tmp_path):
     return lambda root=tmp_path, **settings: simulate_set(root, **settings)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def simulate_under():
+    """Return `simulate_set`, for sets that several tests share."""
+    return simulate_set
+
+
+@pytest.fixture(scope="session")
+def job_of():
+    """Return the class of jobs that keep checkpoints, for runs that several tests share."""
+    return CheckpointJob
+
+
+@pytest.fixture(scope="session")
 def stopped():
     return Stopped
