@@ -140,10 +140,16 @@ def simulated(tmp_path):
 
 @pytest.fixture(scope="session")
 def simulate():
-    """Return `simulate_set`, for fixtures that outlive a test."""
+    """Return `simulate_set`, for sets that several tests share."""
     return simulate_set
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def job_of():
+    """Return the class of jobs that keep checkpoints, for runs that several tests share."""
+    return CheckpointJob
+
+
+@pytest.fixture(scope="session")
 def stopped():
     return Stopped

@@ -17,7 +17,7 @@ from cryoloom.numerics.learn.region_net import RegionNet
 Array = NDArray[np.float64]
 State = dict[str, Any]
 
-RATE = 1e-3
+RATE = 4e-3
 BINS = 10
 """Of probabilities, in the reliability of a network."""
 

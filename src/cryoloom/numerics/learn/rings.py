@@ -17,8 +17,8 @@ from cryoloom.numerics.align.coefficients import Coefficients, HalfPlane
 
 Array = NDArray[np.float64]
 
-PASSED = 0.15
-"""Cycles per pixel of the working sampling beyond which the networks see nothing, as published."""
+PASSED = 0.2
+"""Cycles per pixel of the working sampling beyond which the networks see nothing; published: 0.15."""
 SAMPLES = 2.2
 """Samples a period of the finest detail, along the rings and across them: more than two, so that what lies between them is there too."""
 
