@@ -1,4 +1,4 @@
-"""Whether models find their place and the hand of the map: ``python -m benchmarks.model_fit [--runs 20] [--json FILE]``.
+"""Whether models find their place and the hand of the map: ``python -m benchmarks.model_fit [--runs 20] [--at 8 3.5] [--json FILE]``.
 
 P80-like particles, another chain each, as Cα models turned and moved at random, laid in their own maps of 8 Å (64 voxels of 4 Å) and of 3.5 Å (128 of
 1.4 Å). Maps are sums of the particle's Gaussians with white noise such that half maps would agree to that resolution (FSC 0.143), in every second
@@ -40,11 +40,13 @@ def noisy_map(phantom: Phantom, box: int, pixel_size: float, resolution: float, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--at", type=float, nargs="+", default=list(CASES), choices=list(CASES), help="resolutions, Å")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     told = {}
-    for resolution, (box, pixel_size, right) in CASES.items():
+    for resolution in options.at:
+        box, pixel_size, right = CASES[resolution]
         rows = []
         for run in range(options.runs):
             rng = np.random.default_rng((run, box))
@@ -70,7 +72,7 @@ def main() -> None:
                     "rmsd": float(np.sqrt(((placed.positions - particle.positions) ** 2).sum(axis=1).mean())),
                     "hand": found.mirrored == bool(run % 2), "score": found.candidates[0].score, "other_hand": found.other_hand,
                     "lead": lead(found), "stranger_lead": lead(wrong), "ambiguous": found.ambiguous,
-                    "z": found.candidates[0].z, "second_z": max(each.z for each in found.candidates[1:]),
+                    "z": found.candidates[0].z, "second_z": max((each.z for each in found.candidates[1:]), default=np.nan),
                     "correlation": said.map_correlation, "fsc_half": said.resolution, "q": said.q_score, "seconds": seconds,
                     "stranger_score": wrong.candidates[0].score, "stranger_z": wrong.candidates[0].z, "stranger_clear": not wrong.ambiguous,
                 }

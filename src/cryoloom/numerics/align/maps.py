@@ -302,7 +302,8 @@ class _Comparison:
         if shells >= 3:
             reliable = np.clip(curve, 0.0, 0.95)
             last = self._improved(place, shells, reliable / (1 - reliable**2), 40)
-            place = replace(last, score=self._score(last, fixed.fine, even))
+            last = replace(last, score=self._score(last, fixed.fine, even))
+            place = last if last.score > place.score - EVIDENT else place  # few shells of a chance agreement lead astray
         return replace(place, correlation=self._agreement(place)[1])
 
     def _terms(self, shells: int, weights: Array) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:

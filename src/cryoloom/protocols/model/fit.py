@@ -47,7 +47,8 @@ class ModelFit(
     """Lay an atomic model in a map as a rigid body, or chain by chain, and say how well each part of it agrees with the map.
 
     Every orientation is tried with every shift, in the map and in its mirror image: a model has one hand, and tells which the map has. The
-    best places are improved continuously and ranked. Refinement of the atoms themselves is servalcat's, where it is installed.
+    best places are improved continuously and ranked. Refinement of the atoms themselves is servalcat's, where it is installed. Memory: about
+    twenty maps at the most.
     """
 
     volume: Volume = Input(
@@ -354,7 +355,9 @@ class ModelFit(
             self.bodies
         ]
         sought = "by an exhaustive search of rotations and shifts" if self.search else "near where it lay"
-        refined = "" if self.refinement == "none" else f" It was refined with servalcat (doi:10.1107/S2059798321009475) in {self.cycles} cycles."
+        refined = (
+            "" if self.refinement == "none" else f" It was refined with servalcat (doi:10.1107/S2059798321009475) in {self.cycles} cycles."
+        )
         return (
             f"An atomic model was laid in the map {way} {sought}.{refined} They correlate by {row['map_correlation']:.2f} within {self.mask_radius:g} Å of its "
             f"atoms and agree to {row['model_resolution']:.2f} Å (FSC 0.5); the mean Q-score is {row['q_score']:.2f}."
