@@ -141,7 +141,7 @@ def _bad_first_map(folder: Path) -> Project:
 def _same_half_twice(folder: Path) -> Project:
     project = _project(folder, "same half twice")
     path = str(made(folder, "plain") / "truth/volume.mrc")
-    project.run("import.volume", path=path, half1=path, half2=path, threads=1)
+    project.run("import.volume", path=path, half_map1=path, half_map2=path, threads=1)
     return project
 
 
