@@ -139,12 +139,6 @@ def simulated(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def simulate():
-    """Return `simulate_set`, for sets that several tests share."""
-    return simulate_set
-
-
-@pytest.fixture(scope="session")
 def job_of():
     """Return the class of jobs that keep checkpoints, for runs that several tests share."""
     return CheckpointJob
