@@ -6,7 +6,7 @@ import torch
 
 from cryoloom.numerics.align import swarm
 from cryoloom.numerics.align.maps import MapAlignment, moved_map
-from cryoloom.numerics.align.swarm_maps import laid_one_by_one, laid_together, significant
+from cryoloom.numerics.align.swarm_maps import clearly_opposite, laid_one_by_one, laid_together, significant
 from cryoloom.numerics.align.swarm_scores import Projecting
 from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.fourier.transforms import resample_volume
@@ -82,6 +82,18 @@ def test_two_that_agree_lie_on_each_other_whatever_the_first_is(scene):
     placed, moves = laid_one_by_one(np.stack([turned[0], other, turned[1]]), 1, plan.voxel, C1)
     assert np.array_equal(placed[1], other) and sorted(moves) == [0, 2] and sorted(onto for onto, _ in moves.values()) != [1, 1]
     assert np.corrcoef(placed[0].ravel(), placed[2].ravel())[0, 1] > 0.8
+
+
+def test_hands_are_opposite_between_maps_as_given():
+    """The first of three is another particle's: the second hardly fits it mirrored, and the third, of the second's hand, is mirrored with it."""
+
+    def move(correlation, other, *, mirrored):
+        return MapAlignment(np.eye(3), np.zeros(3), mirrored, correlation, other, 25.0)
+
+    unsure = (0, move(0.8, 0.79, mirrored=True))
+    assert clearly_opposite({1: unsure, 2: (1, move(0.9, 0.8, mirrored=True))}) == []
+    assert clearly_opposite({1: unsure, 2: (1, move(0.9, 0.8, mirrored=False))}) == [2]
+    assert clearly_opposite({1: (0, move(0.9, 0.8, mirrored=True)), 2: (0, move(0.7, 0.5, mirrored=True))}) == [1]
 
 
 def test_a_wrong_map_stays_out_and_threads_change_nothing(scene):

@@ -14,15 +14,20 @@ Array = NDArray[np.float64]
 
 UNMOVED = 0.15
 """Voxels, at half the radius of the box, by which a map may be off before it is worth an interpolation."""
-RELATED, OPPOSITE = 0.75, 0.03
+RELATED, OPPOSITE = 0.85, 0.03
 """Correlation, and by how much it must be above that of the hand as given, for a mirrored map to be called one of the other hand: maps of other particles
-come to 0.5 to 0.7 in either hand, two of one particle to 0.85 and more once they are fitted to the images, and coarse ones hardly have a hand."""
+come to 0.5 to 0.85 in either hand, two of one particle to 0.86 and more once they are fitted to the images, and coarse ones hardly have a hand."""
 
 
-def clearly_opposite(move: MapAlignment) -> bool:
-    """Return whether a map has the other hand of the one it was laid on, beyond doubt."""
-    other = 0.0 if move.other_hand is None else move.other_hand
-    return move.mirrored and move.correlation >= RELATED and move.correlation - other >= OPPOSITE
+def clearly_opposite(moves: dict[int, tuple[int, MapAlignment]]) -> list[int]:
+    """Return which maps have, as given, the other hand of the one they were laid on, beyond doubt; `moves` as `laid_one_by_one` returns them."""
+    found = []
+    for number, (onto, move) in sorted(moves.items()):
+        other = 0.0 if move.other_hand is None else move.other_hand
+        turned_before = onto in moves and moves[onto][1].mirrored
+        if move.mirrored != turned_before and move.correlation >= RELATED and move.correlation - other >= OPPOSITE:
+            found.append(number)
+    return found
 
 
 def laid_one_by_one(maps: Maps, first: int, voxel: float, group: PointGroup) -> tuple[Maps, dict[int, tuple[int, MapAlignment]]]:

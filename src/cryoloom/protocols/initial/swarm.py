@@ -204,14 +204,14 @@ class SwarmConsensus(
             raise Failure("volume-unfit", f"{problem}.", "Check that the volume and the particles show the same contrast.") from problem
         mirrored = {number + 1: move for number, (_, move) in sorted(laid.moves.items()) if move.mirrored}
         best = laid.best + 1
-        opposite = {number: move for number, move in mirrored.items() if clearly_opposite(move)}
+        opposite = {number + 1: laid.moves[number][1] for number in clearly_opposite(laid.moves)}
         if opposite and self.hands == "refuse":
             fits = "; ".join(
                 f"{number} (correlation {move.correlation:.2f}, otherwise {move.other_hand:.2f})" for number, move in opposite.items()
             )
             raise Failure(
                 "hands-opposite",
-                f"Volume {best} explains the particles best; others fit it, or what fits it, only as mirror images: volume {fits}.",
+                f"Volume {best} explains the particles best; others fit it, or each other, only as mirror images: volume {fits}.",
                 "Flip their hand with volumes.flip_hand, or set hands to flip.",
             )
         for number in mirrored:
