@@ -30,7 +30,7 @@ def blurred():
     inside = solvent > 0.1 * solvent.max()
     resolution = np.where(where > 0, FINE, COARSE).astype(np.float32)
     truth = locally_low_passed(locally_blurred(sharp, PIXEL, np.where(where > 0, 100.0, 300.0).astype(np.float32)), PIXEL, resolution)
-    noise = 0.45 * truth[inside].std() * np.random.default_rng(0).standard_normal(truth.shape)
+    noise = 0.4 * truth[inside].std() * np.random.default_rng(0).standard_normal(truth.shape)
     return sharp, where, (truth + noise).astype(np.float32), ndimage.gaussian_filter(resolution, 2.0) * inside
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numba import njit
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from cryoloom.numerics.parallel import blocks, ordered
 
@@ -32,8 +31,6 @@ MOST = 50
 """Steps."""
 GAIN = 1.0
 """Points in per cent by which the norms' ratio must still improve."""
-RIM = 2.0
-"""Deviation in px of the Gaussian by which L fades at the rim of what is known."""
 CLIP = 4.0
 """Deviations of the solvent below 0, at which the map is cut."""
 
@@ -90,11 +87,6 @@ class Deblurring:
         return np.maximum(self.resolution[self.inside], np.float32(2 * self.pixel_size))
 
     @cached_property
-    def _taper(self) -> Map:
-        """Return by what L is multiplied at each known voxel: 0 at the rim, so that no edge of ours adds detail."""
-        return np.clip(2 * ndimage.gaussian_filter(self.inside.astype(np.float32), RIM)[self.inside] - 1, 0, 1)
-
-    @cached_property
     def _total(self) -> Map:
         """Return the sum of all bands' weights at each known voxel, as if they were as many on the fine side: no place is raised for having few."""
         return np.sum([self._weight(centre, 1.0) for _, centre, _ in self.bands], axis=0, dtype=np.float32)
@@ -118,7 +110,7 @@ class Deblurring:
         for each in ordered(band, blocks(len(self.bands), 1), self.threads):
             total += each
         out = np.zeros_like(volume)
-        out[self.inside] = total / self._total * self._taper
+        out[self.inside] = total / self._total
         return out
 
     def _automatic_size(self) -> float:
