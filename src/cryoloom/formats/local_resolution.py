@@ -30,8 +30,7 @@ class Measured:
     """
 
     whole: Map
-    first: Map | None
-    second: Map | None
+    halves: tuple[Map, Map] | None
     pixel_size: float
     origin: tuple[float, float, float]
     warnings: list[str]
@@ -54,7 +53,7 @@ def measured_maps(volume: Volume, *, halves: bool) -> Measured:
         warning = (
             "The noise is that of the solvent alone: what half maps would tell is not known, and the resolutions are no gold standard."
         )
-        return Measured(shown.data, None, None, shown.pixel_size, shown.origin, [warning])
+        return Measured(shown.data, None, shown.pixel_size, shown.origin, [warning])
     first, second = (stored_map(volume, row, name) for name in HALVES)
     if first.data.shape != second.data.shape:
         text = f"The half maps of {row['volume_path']} have {len(first.data)} and {len(second.data)} voxels a side."
@@ -65,7 +64,7 @@ def measured_maps(volume: Volume, *, halves: bool) -> Measured:
             "The two half maps are the same map: there is no noise in their difference.",
             "Give two independent half maps.",
         )
-    return Measured((first.data + second.data) / 2, first.data, second.data, first.pixel_size, first.origin, [])
+    return Measured((first.data + second.data) / np.float32(2), (first.data, second.data), first.pixel_size, first.origin, [])
 
 
 def region_of(mask: Mask | None, measured: Measured, threshold: float) -> NDArray[np.bool_] | None:

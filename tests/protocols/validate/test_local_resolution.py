@@ -69,14 +69,150 @@ def errors(found, resolution):
     return {side: np.median(found[judged & (resolution == side)]) for side in (FINE, COARSE)}, (found < 6) == (resolution < 6), judged
 
 
-@pytest.mark.parametrize(("snr", "fine", "coarse"), [(30.0, FINE, COARSE), (5.0, 4.4, 8.6)])
-def test_each_half_has_its_resolution(checkpoint_job, stored, snr, fine, coarse):
-    _, halves, resolution = two_halves(snr)
+@pytest.fixture(scope="module")
+def at_30():
+    return two_halves(30.0)
+
+
+def test_each_half_has_its_resolution_and_less_noise_never_worsens_it(checkpoint_job, stored, at_30):
+    medians = {}
+    for snr, (_, halves, resolution) in ((30.0, at_30), (5.0, two_halves(5.0))):
+        job = checkpoint_job()
+        found, out = measured(job, stored, halves)
+        medians[snr], right, judged = errors(found, resolution)
+        assert right[judged].mean() >= 0.97
+        assert not job.warnings
+    shells = np.array([BOX * PIXEL / shell for shell in out.volume.meta["steps"]["shell"]])
+    for side in (FINE, COARSE):
+        near = np.sort(np.abs(shells - side))
+        assert abs(medians[30.0][side] - side) <= near[1], "within one analysed shell"
+        assert medians[30.0][side] <= medians[5.0][side]
+    assert medians[5.0] == {FINE: pytest.approx(4.4, rel=0.15), COARSE: pytest.approx(8.6, rel=0.15)}
+
+
+def test_report_script_and_maps(checkpoint_job, stored, at_30):
     job = checkpoint_job()
-    found, out = measured(job, stored, halves)
-    medians, right, judged = errors(found, resolution)
-    assert medians[FINE] == pytest.approx(fine, rel=0.12)
-    assert medians[COARSE] == pytest.approx(coarse, rel=0.12)
-    assert right[judged].mean() >= 0.97
-    assert not job.warnings
-    assert out.volume.meta["steps"]["shell"] == sorted(set(out.volume.meta["steps"]["shell"]))
+    found, out = measured(job, stored, at_30[1], coloured=None)
+    row = out.volume.items.row(0, named=True)
+    script = out.volume.file(row["script_path"]).read_text(encoding="utf-8")
+    folder = out.volume.file(row["script_path"]).parent
+    opened = [line.split()[1] for line in script.splitlines() if line.startswith("open")]
+    assert len(opened) == 2 and all((folder / name).is_file() for name in opened)
+    filled, mask = (read_mrc(folder / name).data for name in ("resolution_filled.mrc", "mask.mrc"))
+    assert np.array_equal(mask > 0, found > 0)
+    assert np.allclose(filled[mask == 0], out.volume.meta["median"]) and np.array_equal(filled[mask > 0], found[mask > 0])
+    assert sum(out.volume.meta["histogram"]["voxels"]) == np.count_nonzero(found)
+    protocol = LocalResolution(volume=stored(at_30[1]))
+    panels = protocol.report(out)
+    assert [type(panel).__name__ for panel in panels] == ["Histogram", "MapSlices", "MapSlices", "MapSurface", "LinePlot", "TableView"]
+    assert all(panel.html() for panel in panels)
+    assert "half maps" in protocol.methods(out) and protocol.summary(out)["voxels"] == np.count_nonzero(found)
+
+
+def test_a_homogeneous_map_has_one_resolution(checkpoint_job, stored):
+    _, halves, _ = two_halves(10.0, 6.0, 6.0)
+    _, out = measured(checkpoint_job(), stored, halves)
+    meta = out.volume.meta
+    assert meta["median"] == pytest.approx(6.0, rel=0.1)
+    shell = BOX * PIXEL / meta["median"]
+    assert meta["quartile3"] - meta["quartile1"] <= BOX * PIXEL / (shell - 0.5) - BOX * PIXEL / (shell + 0.5)
+
+
+def test_noise_is_not_resolved(checkpoint_job, stored):
+    rng = np.random.default_rng(3)
+    noise = [rng.standard_normal((BOX,) * 3).astype(np.float32) for _ in range(2)]
+    found, _ = measured(checkpoint_job(), stored, noise)
+    inside = ball() > 0
+    assert np.mean((found[inside] == 0) | (found[inside] > 12.0)) >= 0.9
+
+
+def test_scale_and_a_constant_do_not_matter(checkpoint_job, stored, at_30):
+    halves = at_30[1]
+    found, out = measured(checkpoint_job(), stored, halves)
+    changed, _ = measured(checkpoint_job("r002"), stored, [np.float32(1000) * half + np.float32(500) for half in halves])
+    inside = found > 0
+    shells = BOX * PIXEL / found[inside] - BOX * PIXEL / changed[inside]
+    assert np.abs(shells).max() <= 1.0
+
+
+def test_a_map_without_halves_is_told_by_its_solvent(checkpoint_job, stored, at_30):
+    truth, halves, resolution = at_30
+    whole = np.mean(halves, axis=0, dtype=np.float32)
+    job = checkpoint_job()
+    volume = stored(whole=whole)
+    hints = list(LocalResolution(volume=volume, mask=stored(mask=ball())).check())
+    assert [(hint.parameter, hint.error) for hint in hints] == [("use_half_maps", False)]
+    out = LocalResolution(volume=volume, mask=stored(mask=ball()), low=14.0).run(job)
+    found = read_mrc(out.volume.file(out.volume.items.item(0, "volume_path"))).data
+    medians, _, _ = errors(found, resolution)
+    assert medians[FINE] == pytest.approx(FINE, rel=0.15) and medians[COARSE] == pytest.approx(COARSE, rel=0.15)
+    assert out.volume.meta["noise"] == "solvent" and any("no gold standard" in text for text in job.warnings)
+
+
+def test_windows_tell_the_halves_apart(checkpoint_job, stored):
+    _, halves, resolution = two_halves(2.0)
+    found, out = measured(checkpoint_job(), stored, halves, method="windows", window=20.0)
+    medians, _, _ = errors(found, resolution)
+    assert medians[FINE] == pytest.approx(FINE, rel=0.2) and 6.0 < medians[COARSE] < 9.0
+    assert "windows of 20 Å" in LocalResolution(volume=stored(halves), method="windows", window=20.0).methods(out)
+
+
+def test_the_mask_is_found(checkpoint_job, stored):
+    _, halves, _ = two_halves(20.0)
+    out = LocalResolution(volume=stored([half + 2 * ball() for half in halves]), low=14.0).run(checkpoint_job())
+    mask = read_mrc(out.mask.file(out.mask.items.item(0, "mask_path"))).data
+    assert mask[ball() > 0].mean() > 0.95 and mask[radius_from_centre(BOX) > RADIUS + 8].mean() < 0.01
+
+
+def test_the_same_bits_with_two_threads_and_after_a_kill(checkpoint_job, stored, at_30):
+    halves = at_30[1]
+    found, _ = measured(checkpoint_job(threads=1), stored, halves)
+    assert np.array_equal(found, measured(checkpoint_job("r002", threads=2), stored, halves)[0])
+    killed = checkpoint_job("r003", kill_after=6)
+    with pytest.raises(Exception, match="^$"):
+        measured(killed, stored, halves)
+    resumed = checkpoint_job("r003", resume=killed.last)
+    assert np.array_equal(found, measured(resumed, stored, halves)[0])
+
+
+def test_masked_halves_are_said_to_be(checkpoint_job, stored, at_30):
+    job = checkpoint_job()
+    measured(job, stored, [half * ball() for half in at_30[1]])
+    assert any("was masked" in text for text in job.warnings)
+
+
+@pytest.mark.parametrize(
+    ("values", "parameter"),
+    [
+        ({"high": 9.0, "low": 8.0}, "high"),
+        ({"low": 90.0}, "low"),
+        ({"low": 2.5}, "low"),
+    ],
+)
+def test_ranges_that_cannot_be_are_said(stored, at_30, values, parameter):
+    assert [hint.parameter for hint in LocalResolution(volume=stored(at_30[1]), **values).check()] == [parameter]
+
+
+def test_the_range_is_suggested(stored, at_30):
+    volume = stored(at_30[1], resolution=4.2)
+    assert LocalResolution(volume=volume).automatic() == {"high": 2 * PIXEL, "low": 16.8}
+
+
+def test_what_cannot_be_measured_is_refused(checkpoint_job, stored, at_30):
+    halves, job = at_30[1], checkpoint_job()
+    one = stored(halves)
+    one = Volume(one.items.drop("half_map2_path"), one.root, meta=one.meta)
+    assert [hint.parameter for hint in LocalResolution(volume=one).check()] == ["volume"]
+    same = [halves[0], halves[0]]
+    cases = [
+        ("half-map-missing", lambda: LocalResolution(volume=one).run(job)),
+        ("half-maps-same", lambda: LocalResolution(volume=stored(same)).run(job)),
+        ("mask-empty", lambda: LocalResolution(volume=stored(halves), mask=stored(mask=0.2 * ball())).run(job)),
+        ("mask-range", lambda: LocalResolution(volume=stored(halves), mask=stored(mask=2 * ball())).run(job)),
+        ("mask-box", lambda: LocalResolution(volume=stored(halves), mask=stored(mask=ball()[:32, :32, :32].copy() + np.eye(32))).run(job)),
+        ("mask-pixel-size", lambda: LocalResolution(volume=stored(halves), mask=stored(mask=ball(), pixel_size=2.0)).run(job)),
+    ]
+    for code, attempt in cases:
+        with pytest.raises(Failure) as refused:
+            attempt()
+        assert refused.value.code == code

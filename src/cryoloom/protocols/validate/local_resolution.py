@@ -23,6 +23,8 @@ BIN = 0.25
 """Å, of the histogram."""
 CUT_OFF = 0.01
 """Of the variance inside, below which that outside tells a mask."""
+GAP = 5
+"""px between specimen and solvent, whose amplitudes tell of the specimen still."""
 FEW_SHELLS = 4
 """Shells that the coarsest frequency is away from the mean at least."""
 
@@ -169,7 +171,7 @@ class LocalResolution(
         profile = self._profile(resolution, refined, radii)
         told = {
             "pixel_size": size, "box_size": box, "global_resolution": overall, "coarsest": low,
-            "noise": "solvent" if measured.first is None else "halves",
+            "noise": "solvent" if measured.halves is None else "halves",
             **dict(zip(("quartile1", "median", "quartile3"), (float(each) for each in np.quantile(found, (0.25, 0.5, 0.75))), strict=True)),
             "mode": float(edges[counts.argmax()] + BIN / 2), "voxels": int(found.size),
             "colour_limits": [float(each) for each in np.quantile(found, (0.02, 0.98))],
@@ -181,6 +183,7 @@ class LocalResolution(
         """Return where resolution is sought, and where noise is measured if not there."""
         import numpy as np
         import torch
+        from scipy import ndimage
 
         from cryoloom.numerics.localres.regions import automatic_mask, outside_variance, reconstructed, trimmed_mask
 
@@ -193,16 +196,16 @@ class LocalResolution(
                 "There is next to no noise outside of the mask: the map was masked, or sharpened and low-passed. Give unfiltered half maps."
             )
         inside = inside & known
-        outside = known & ~inside
+        outside = known & ~np.asarray(ndimage.maximum_filter(inside, size=2 * GAP + 1), np.bool_)
         if not inside.any():
             raise Failure("mask-empty", "Nothing of the mask lies in the sphere that the box holds.", "Check that mask and map fit.")
-        if measured.first is None or not self.noise_inside:
+        if measured.halves is None or not self.noise_inside:
             if np.count_nonzero(outside) < 1000:
                 raise Failure(
                     "no-solvent", "The mask leaves no solvent whose noise could be measured.", "Give a tighter mask, or half maps."
                 )
             inside = trimmed_mask(torch.fft.rfftn(torch.from_numpy(measured.whole)), inside, outside)
-        return inside, known & ~inside
+        return inside, outside
 
     def _monogenic(self, job: Job, measured: Measured, inside: Any, outside: Any, low: float) -> tuple[Any, Any, dict[str, list[Any]]]:
         import torch
@@ -210,7 +213,7 @@ class LocalResolution(
         from cryoloom.numerics.localres.monores import STEP_COLUMNS, MonoRes, shells_between
 
         signal = torch.fft.rfftn(torch.from_numpy(measured.whole))
-        noise = None if measured.first is None else torch.fft.rfftn(torch.from_numpy((measured.first - measured.second) / 2))
+        noise = None if measured.halves is None else torch.fft.rfftn(torch.from_numpy((measured.halves[0] - measured.halves[1]) / 2))
         quiet = outside if noise is None else inside if self.noise_inside else inside | outside
         shells = shells_between(len(inside), measured.pixel_size, low, self.high or 0.0, self.step)
         search = MonoRes(
@@ -223,9 +226,10 @@ class LocalResolution(
     def _by_windows(self, job: Job, measured: Measured, inside: Any, outside: Any, low: float) -> tuple[Any, Any, dict[str, list[Any]]]:
         from cryoloom.numerics.localres.windows import Windows, windowed_resolution
 
+        assert measured.halves is not None, "`check` demands them"
         windows = Windows(self.window / 2, self.window_step, self.high or 0.0, low, self.window_fsc)
         resolution, count = windowed_resolution(
-            measured.first, measured.second, inside, measured.pixel_size, windows, seed=job.seed, threads=job.threads, tell=job.progress
+            *measured.halves, inside, measured.pixel_size, windows, seed=job.seed, threads=job.threads, tell=job.progress
         )  # fmt: skip
         return resolution, resolution > 0, {"windows": [count]}
 
@@ -238,10 +242,10 @@ class LocalResolution(
 
         if known := self.volume.meta.get("resolution"):
             return float(known)
-        if measured.first is None:
+        if measured.halves is None:
             return None
-        soft = np.asarray(ndimage.gaussian_filter(inside.astype(np.float32), 4.0))
-        curve = fourier_shell_correlation(measured.first * soft, measured.second * soft)
+        soft = np.asarray(ndimage.gaussian_filter(inside.astype(np.float32), 4.0), np.float32)
+        curve = fourier_shell_correlation(*(half * soft for half in measured.halves))
         return resolution_at(curve, 0.143, len(inside), measured.pixel_size)
 
     @staticmethod
