@@ -23,8 +23,10 @@ SOFT = 4.0
 """Voxels over which a mask's edge falls at the least."""
 CLAIM, UNLIKE_CURVE = 1.05, 0.1
 """Times finer than measured that a resolution may be told, and the largest difference of a stored curve from the one measured."""
-STRETCHED = 1.3
-"""Times the finest resolution of a direction that the coarsest may be."""
+STRETCHED, FAR = 1.3, 2.0
+"""Times the finest resolution of a direction that the coarsest may be, and may be at the most where the views are not known."""
+UNEVEN = 0.8
+"""Efficiency of views below which they explain a stretched map."""
 TWICE = 0.001
 """Part of the particles that may be in both halves before it is a warning."""
 PIXELS = 0.005
@@ -214,20 +216,29 @@ def mask_shape(edge: float, border: int, cut: float, unmasked: float, masked: fl
         )
 
 
-def by_direction(finest: float, coarsest: float, round_: float, rot: float, tilt: float, enough: bool) -> Check:
-    """Judge the resolutions of directions, extremes left out."""
+def by_direction(finest: float, coarsest: float, round_: float, rot: float, tilt: float, enough: bool, efficiency: float | None) -> Check:
+    """Judge the resolutions of directions, extremes left out, given the efficiency of the views if it is known: rods and rings are stretched themselves."""
     if not enough:
         return Check("directions", "advice", None, "The halves agree on too few shells to compare directions.")
     ratio = coarsest / finest
-    if ratio > STRETCHED:
+    if ratio <= STRETCHED:
         return Check(
-            "directions", "warning", ratio,
-            f"Halves agree to {finest:.1f} Å in some directions and to {coarsest:.1f} Å in others, worst near rot {rot:.0f}°, tilt {tilt:.0f}° (sphericity "
-            f"{round_:.2f}): the map is stretched there. Views are missing, or a symmetry is wrong: see validate.orientation.",
-        )  # fmt: skip
+            "directions", "good", ratio, f"Halves agree to {finest:.1f} to {coarsest:.1f} Å in all directions (sphericity {round_:.2f})."
+        )
+    told = (
+        f"Halves agree to {finest:.1f} Å in some directions and to {coarsest:.1f} Å in others, worst near rot {rot:.0f}°, tilt {tilt:.0f}° (sphericity "
+        f"{round_:.2f})."
+    )  # fmt: skip
+    if efficiency is None:
+        return Check("directions", "warning" if ratio > FAR else "advice", ratio, f"{told} Give the particles: their views tell why.")
+    if efficiency < UNEVEN:
+        return Check(
+            "directions", "warning", ratio, f"{told} Views are missing, and the map is stretched there: tilt the stage or change the grid."
+        )
     return Check(
-        "directions", "good", ratio, f"Halves agree to {finest:.1f} to {coarsest:.1f} Å in all directions (sphericity {round_:.2f})."
-    )
+        "directions", "advice", ratio,
+        f"{told} The views are even: long or flat particles are so by themselves; a wrong symmetry or uncertain poses do it too.",
+    )  # fmt: skip
 
 
 def contrast(brightness: float) -> Check:

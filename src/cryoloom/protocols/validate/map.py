@@ -229,8 +229,22 @@ class ValidateMap(
         x, y, z = axes[int(each.argmax())]
         rot, tilt = np.rad2deg(np.arctan2(y, x)), np.rad2deg(np.arccos(np.clip(z, -1.0, 1.0)))
         body = sphericity(axes, each)
-        checks.append(said.by_direction(finest, coarsest, body, float(rot), float(tilt), shell >= LEAST_DIRECTION))
+        checks.append(said.by_direction(finest, coarsest, body, float(rot), float(tilt), shell >= LEAST_DIRECTION, self._efficiency()))
         return {"resolution_by_direction": each.tolist(), "directions": axes.tolist(), "sphericity": body}
+
+    def _efficiency(self) -> float | None:
+        """Return how evenly the map was seen, where the particles or their views are given."""
+        from cryoloom.numerics.geometry.symmetry import point_group
+        from cryoloom.numerics.geometry.views import view_directions, view_figures
+
+        if self.orientations is not None:
+            return float(self.orientations.meta["efficiency"])
+        if self.particles is None or not {"rot", "tilt"} <= set(self.particles.schema):
+            return None
+        rows = self.particles.enabled().select(pl.col("rot", "tilt").cast(pl.Float64)).fill_nan(None).drop_nulls()
+        group = point_group(str(self.volume.meta.get("symmetry") or self.particles.meta.get("symmetry") or "C1"))
+        views = view_directions(rows["rot"].to_numpy(), rows["tilt"].to_numpy())
+        return view_figures(views, group, diameter=10.0, resolution=1.0).efficiency if len(views) else None
 
     def _particles(self, particles: Particles) -> Iterator[said.Check]:
         """Look for particles that are in both halves: images stored once, and boxes around one place."""

@@ -240,11 +240,17 @@ def _verdict(figures: "ViewFigures", directions: Mapping[str, Any]) -> tuple[str
     held = f"; {strongest.share:.0%} of them lie within 15° of one, {strongest.excess:.0f} times as many as even views" if strongest else ""
     told = f"Views have an efficiency of {figures.efficiency:.2f} and leave {figures.empty:.0%} of Fourier space empty{held}."
     if anisotropy > STRETCHED:
-        told += f" Halves agree {anisotropy:.1f} times as finely in the best directions as in the worst: the map is stretched."
+        told += f" Halves agree {anisotropy:.1f} times as finely in the best directions as in the worst."
     if figures.efficiency < POOR or figures.empty > EMPTY:
         return "warning", told + " Tilt the stage, change grid or detergent, and keep fewer particles of the preferred views."
     if anisotropy > STRETCHED:
-        return "warning", told + " The views alone do not explain it: look at the symmetry imposed, and at how certain poses are."
+        if figures.efficiency < FAIR:
+            return "warning", told + " Tilt the stage, or keep fewer particles of the preferred views."
+        return (
+            "advice",
+            told
+            + " Such views do not explain it: long or flat particles are so by themselves; a wrong symmetry or uncertain poses do it too.",
+        )
     if figures.efficiency < FAIR or figures.preferred:
         return "advice", told + " The map may be finer in some directions than in others: look at the correlation by direction."
     return "good", told
