@@ -118,11 +118,12 @@ def poses(folder: Path, count: int, seed: int) -> dict[str, Any]:
     return {
         "median difference (°)": round(float(np.median(difference)), 2),
         "true poses wrong (of particles)": round(float((error > WRONG).mean()), 3),
-        "AUC for wrong poses": round(auc(difference[good], error > WRONG), 3),
+        "AUC for wrong poses": round(auc(difference[good], error > WRONG), 3) if (error > WRONG).any() else None,
+        "AUC for the worst tenth": round(auc(difference[good], error > np.quantile(error, 0.9)), 3),
         "AUC for wrong poses and junk": round(auc(difference, np.where(good, np.isin(np.arange(len(good)), np.flatnonzero(good)[error > WRONG]), True)), 3),
         "kept": round(float(agrees.mean()), 3), "junk before and after": [round(float((~part).mean()), 3) for part in (good, good[agrees])],
         "mean FSC with the truth": [round(each[0], 4) for each in maps], "FSC 0.5 (Å)": [round(each[1], 2) for each in maps],
-        "shell": [round(particles.items.height and SMALL["box"] * SMALL["pixel_size"] / each[1]) for each in maps],
+        "shell": [round(SMALL["box"] * SMALL["pixel_size"] / each[1]) for each in maps],
     }  # fmt: skip
 
 

@@ -12,8 +12,10 @@ from cryoloom.report.html import Section, render
 from cryoloom.report.panels import (
     AngularDistribution,
     Bars,
+    Dendrogram,
     FlowArrows,
     Funnel,
+    HeatMap,
     Histogram,
     ImageGrid,
     LinePlot,
@@ -49,6 +51,12 @@ PANELS = [
         title="Masked", images=[RNG.normal(size=(30, 40))], masks=[np.eye(30, 40) > 0], kept=[[(3.0, 4.0)]], dropped=[[(9.0, 2.0)]], captions=["m1"]
     ),
     Bars(title="Counts", values=[40.0, 41.0, 3.0], names=["m1", "m2", "m3"], label="picks"),
+    Bars(title="Sizes", values=[40.0, 9.0], names=["1∩1", "1∩2"], label="particles", item="intersection", bands=[(20.0, 30.0), (8.0, 12.0)]),
+    Dendrogram(title="Tree", links=[[0, 1, 0.2, 2], [2, 3, 0.9, 3]], names=["1∩1", "1∩2", "2∩2"], label="distance", cut=0.5),
+    HeatMap(
+        title="Table", values=[[1.0, 9.0], [8.0, 2.0]], label="z", x_label="second", y_label="first", rows=["1", "2"], columns=["1", "2"],
+        texts=[["10", "90"], ["80", "20"]],
+    ),  # fmt: skip
     Notice(level="warning", text="mind the <gap>"),
     TableView(title="Rows", columns={"name": ["a", "b"], "value": [1.23456, None]}, limit=1),
     Trajectory(title="Motion", x=[0.0, 1.0, 1.5], y=[0.0, 0.5, 0.2]),
