@@ -38,6 +38,9 @@ def test_a_healthy_project_has_nothing_to_say():
         ({"mean_max_probability": 0.02}, "uncertain"),
         ({"view_coverage": 0.4}, "Missing views"),
         ({"b_factor": -700.0}, "B-factor"),
+        ({"other_hand": True}, "mirror image"),
+        ({"model_correlation": 0.1}, "another particle"),
+        ({"failed": ("r003 (refine.auto) failed: no disk.",)}, "no disk"),
     ],
 )
 def test_each_trouble_is_named(change, word):

@@ -42,6 +42,8 @@ def gather(runs: Sequence[Run]) -> Facts:
         facts |= {name: first.meta[name] for name in ("looks_like", "symmetry_fit", "symmetry_correlation") if name in first.meta}
     if refined := refinement(runs):
         facts |= _refinement(refined)
+    if (model := _last(runs, "model.fit", "model")) and "mirrored" in model.items.columns:
+        facts |= {"other_hand": bool(model.items["mirrored"][0]), "model_correlation": model.items["map_correlation"][0]}
     if fsc := _last(runs, "postprocess.sharpen", "fsc"):
         facts |= {
             "resolution": fsc.meta["resolution"],

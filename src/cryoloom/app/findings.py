@@ -34,6 +34,8 @@ class Facts:
     fsc_at_nyquist: float | None = None
     fsc_recovers: bool = False
     b_factor: float | None = None
+    other_hand: bool = False
+    model_correlation: float | None = None
 
 
 def findings(facts: Facts, of_map: Sequence[Notice] = ()) -> list[Notice]:
@@ -165,3 +167,16 @@ def _map(facts: Facts) -> Iterator[tuple[Literal["advice", "warning"], str]]:
         )
     if facts.b_factor is not None and facts.b_factor < -400:
         yield "advice", f"A B-factor of {facts.b_factor:.0f} Å² is large: motion, ice or mixed structures blur the map."
+    if facts.other_hand:
+        yield (
+            "warning",
+            "The atomic model fits the mirror image of the map better: the map has the wrong hand, or the model. `volumes.flip_hand` mirrors map and poses.",
+        )
+    if facts.model_correlation is not None and facts.model_correlation < 0.3:
+        yield (
+            "warning",
+            (
+                f"The atomic model agrees with the map to a correlation of {facts.model_correlation:.2f} only: it is another particle's, lies elsewhere, "
+                "or the map is wrong."
+            ),
+        )

@@ -146,19 +146,3 @@ def _cif(value: Any) -> str:
     ):
         return text
     return f'"{text}"' if "'" in text else f"'{text}'"
-
-
-def atom_places(path: Path) -> Curve:
-    """Return where the atoms of a model lie, ``(n, 3)`` Å; of PDB files and of mmCIF with one atom a line."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    atoms = [line for line in lines if line.startswith(("ATOM", "HETATM"))]
-    try:
-        if path.suffix.lower() in (".cif", ".mmcif"):
-            names = [line.strip() for line in lines if line.startswith("_atom_site.")]
-            columns = [names.index(f"_atom_site.Cartn_{axis}") for axis in "xyz"]
-            places = [[float(line.split()[column]) for column in columns] for line in atoms]
-        else:
-            places = [[float(line[start : start + 8]) for start in (30, 38, 46)] for line in atoms]
-    except (ValueError, IndexError):
-        return np.zeros((0, 3))
-    return np.array(places, dtype=np.float64).reshape(-1, 3)

@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 from plain_job import PlainJob
 
-from cryoloom.data import FSC, Coordinates, Mask, Particles, Volume
-from cryoloom.formats.emdb import X_AXIS, Y_AXIS, atom_places, cif_block, fsc_faults, write_fsc
+from cryoloom.data import FSC, AtomicModel, Coordinates, Mask, Particles, Volume
+from cryoloom.formats.atomic_model import traced_model
+from cryoloom.formats.emdb import X_AXIS, Y_AXIS, cif_block, fsc_faults, write_fsc
 from cryoloom.formats.mrc import write_mrc
 from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at, shell_frequencies
@@ -182,15 +183,14 @@ def test_what_archives_refuse_stops_the_run(chain, fault, words):
         deposited(chain, "r004", volume=volume, fsc=fsc, mask=mask)
 
 
-def test_what_misleads_is_warned_of(chain, particles, tmp_path):
-    model = tmp_path / "model.pdb"
-    model.write_text("ATOM      1  CA  ALA A   1    9000.0009000.0009000.000  1.00 20.00           C\n")
-    _, job, out = deposited(chain, "r005", particles=particles.select(range(5)), mass=5.0, contour=0.1, model=str(model))
+def test_what_misleads_is_warned_of(chain, particles):
+    traced_model(np.full((1, 3), 900.0), np.zeros(1, int), np.full(1, 20.0)).write(chain[0] / "model.cif")
+    model = AtomicModel(pl.DataFrame({"id": [1], "model_path": ["model.cif"], "atoms": [1], "residues": [1], "chains": [1]}), chain[0])
+    _, job, out = deposited(chain, "r005", particles=particles.select(range(5)), mass=5.0, contour=0.1, model=model)
     told = " ".join(job.warnings)
     for words in ("contour shows the particle: no", "model lies in the map: no. 1 atoms, 0 %", "hand is decided: no"):
         assert words in told
-    assert "coordinates.pdb" in {path.rpartition("/")[2] for path in out.deposition.items["file_path"]}
-    assert "no such file" in " ".join(hint.message for hint in DepositEMDB(volume=chain[1], model="/nowhere.pdb").check())
+    assert "coordinates.cif" in {path.rpartition("/")[2] for path in out.deposition.items["file_path"]}
 
 
 def test_without_curves_they_are_measured_and_maps_may_be_packed(chain):
@@ -217,11 +217,8 @@ def test_a_curve_of_a_sphere_is_measured_in_it_again(chain):
     assert found["resolution of the files is the one stated"] and found["map and half maps are one structure"]
 
 
-def test_words_of_mmcif_are_quoted_where_they_must(tmp_path):
+def test_words_of_mmcif_are_quoted_where_they_must():
     block = cif_block(
         "x", {"a": {"plain": 1.5, "none": None, "words": "two words", "quote": "it's", "key": "data_1"}, "b": [{"n": 1}, {"n": 2}]}
     )
     assert "_a.plain 1.5\n_a.none ?\n_a.words 'two words'\n_a.quote \"it's\"\n_a.key 'data_1'\n#\nloop_\n_b.n\n1\n2\n#" in block
-    path = tmp_path / "model.cif"
-    path.write_text("data_m\nloop_\n_atom_site.group_PDB\n_atom_site.Cartn_x\n_atom_site.Cartn_y\n_atom_site.Cartn_z\nATOM 1.0 2.0 3.0\n")
-    assert atom_places(path).tolist() == [[1.0, 2.0, 3.0]]

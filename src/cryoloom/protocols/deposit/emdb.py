@@ -1,7 +1,6 @@
 """deposit.emdb: a folder with all that EMDB asks for of a single-particle map, checked before it is sent."""
 
 import gzip
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from cryoloom.data import FSC, Coordinates, Deposition, Mask, Micrographs, Particles, Volume, symmetry_hints
+from cryoloom.data import FSC, AtomicModel, Coordinates, Deposition, Mask, Micrographs, Particles, Volume, symmetry_hints
 from cryoloom.formats.archive_files import listed_files
+from cryoloom.formats.atomic_model import read_model
 from cryoloom.formats.deposition_checks import Bundle, Check
-from cryoloom.formats.emdb import atom_places, fsc_faults, operators_text, reconstruction_block, write_fsc
+from cryoloom.formats.emdb import fsc_faults, operators_text, reconstruction_block, write_fsc
 from cryoloom.formats.map_sets import StoredMap, rows_of, stored_map
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.report.panels import LinePlot, MapSurface, Notice, Series, TableView
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
-from cryoloom.spec.paths import AbsolutePath
 
 if TYPE_CHECKING:
     from cryoloom.numerics.geometry.symmetry import PointGroup
@@ -32,7 +31,6 @@ PICTURE = 600
 """Pixels a side of the picture; EMDB wants 500 at the least."""
 CURVES = {"fsc": "corrected", "fsc_unmasked": "unmasked", "fsc_masked": "masked"}
 """Curves that are written, and what they are called; the first is the headline's."""
-MODELS = (".cif", ".mmcif", ".pdb", ".ent")
 SOURCES = {"masked": "masked_path", "unfiltered": "unfiltered_path"}
 """Further maps of the set itself."""
 
@@ -66,9 +64,8 @@ class DepositEMDB(
     particles: Particles | None = Input("Particles", optional=True, help="That the map is made of: their number, microscope and symmetry.")
     coordinates: Coordinates | None = Input("Picks", optional=True, help="All that were picked: their number.")
     micrographs: Micrographs | None = Input("Micrographs", optional=True, help="Their number and exposure.")
-    model: AbsolutePath = Param(
-        "Atomic model", "", wizard="file", aliases=("exportAtomStruct", "exportStructure"),
-        help="PDBx/mmCIF or PDB file, fitted in the map; it is copied.",
+    model: AtomicModel | None = Input(
+        "Atomic model", optional=True, aliases=("exportAtomStruct", "exportStructure"), help="Fitted in the map, by model.fit or elsewhere; it is copied."
     )  # fmt: skip
     symmetry: str = Param(
         "Symmetry", "", aliases=("symmetryGroup",),
@@ -100,10 +97,6 @@ class DepositEMDB(
             yield Hint("mask", "is needed: the FSC is corrected for one")
         if self.symmetry:
             yield from symmetry_hints(self.symmetry)
-        if self.model and not Path(self.model).is_file():
-            yield Hint("model", f"{self.model}: there is no such file")
-        elif self.model and Path(self.model).suffix.lower() not in MODELS:
-            yield Hint("model", f"{self.model} is neither PDBx/mmCIF nor PDB: its name must end in {', '.join(MODELS)}")
         if not self.hand_decided:
             yield Hint("hand_decided", "is not said: look at helices, or fit a model, before the map is deposited", fix=True, error=False)
 
@@ -130,9 +123,9 @@ class DepositEMDB(
         meta = {} if self.fsc is None else self.fsc.meta
         return "resolution" in meta and meta["resolution"] == meta.get("resolution_unmasked")
 
-    def fingerprint(self) -> Any:
-        """Return the content of the model, which lies outside of the project."""
-        return hashlib.sha256(Path(self.model).read_bytes()).hexdigest() if self.model and Path(self.model).is_file() else None
+    @property
+    def _model(self) -> Path | None:
+        return None if self.model is None else self.model.file(str(self.model.items.item(0, "model_path")))
 
     def run(self, job: Job) -> Deposited:
         from cryoloom.numerics.geometry.symmetry import point_group
@@ -249,9 +242,9 @@ class DepositEMDB(
 
     def _model_inside(self, primary: StoredMap, contour: float) -> Iterator[Check]:
         """Look at how many atoms lie in the map, in the frame of its header."""
-        if not self.model:
+        if self._model is None:
             return
-        places = atom_places(Path(self.model))
+        places = read_model(self._model).positions
         voxels = np.rint((places - np.array(primary.origin)) / primary.pixel_size).astype(int)
         inside = ((voxels >= 0) & (voxels < len(primary.data))).all(axis=1)
         x, y, z = voxels[inside].T
@@ -279,10 +272,9 @@ class DepositEMDB(
         (folder / "symmetry.txt").write_text(operators_text(group.name, group.operators), encoding="utf-8")
         (folder / "recommended_contour.txt").write_text(f"{contour:.6g}\n", encoding="utf-8")
         files = {"symmetry.txt": "point group and its operators", "recommended_contour.txt": "grey value of the surface"}
-        if self.model:
-            name = f"coordinates{Path(self.model).suffix.lower()}"
-            (folder / name).write_bytes(Path(self.model).read_bytes())
-            files[name] = "atomic model"
+        if self._model is not None:
+            (folder / "coordinates.cif").write_bytes(self._model.read_bytes())
+            files["coordinates.cif"] = "atomic model"
         return files
 
     def _metadata(self, primary: StoredMap, group: "PointGroup", contour: float, resolution: float) -> dict[str, Any]:
