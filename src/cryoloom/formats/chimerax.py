@@ -50,7 +50,8 @@ class Scene:
         """Return the commands, a line each."""
         size, corner = f"{self.pixel_size:.6g}", ",".join([f"{-(self.box // 2) * self.pixel_size:.6g}"] * 3)
         lines = [f"open {_quoted(self.shown)}", f"volume #1 voxelSize {size} origin {corner} level {self.level:.6g} style surface step 1"]
-        for number, name in enumerate([*([self.painter] if self.painter else []), *self.hidden], start=2):
+        beside: list[str] = [*([self.painter] if self.painter else []), *self.hidden]
+        for number, name in enumerate(beside, start=2):
             lines += [f"open {_quoted(name)}", f"volume #{number} voxelSize {size} origin {corner}", f"hide #{number} models"]
         if self.painter:
             steps = list(zip(np.linspace(*self.limits, len(COLOURS)), COLOURS, strict=True))
