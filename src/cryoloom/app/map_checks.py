@@ -9,6 +9,7 @@ import polars as pl
 
 from cryoloom.app import catalogue, forms
 from cryoloom.app.runs import Run
+from cryoloom.report.map_checks import notices
 from cryoloom.report.panels import Notice
 from cryoloom.spec import CryoloomError
 
@@ -49,10 +50,10 @@ def map_notices(runs: Sequence[Run]) -> list[Notice]:
     missing = [protocol for protocol, found in made.items() if found is None]
     if missing and _box(subject) > SMALL:
         return [
-            *_notices(made),
+            *_told(made),
             Notice(level="advice", text=f"The map has not been validated: run {' and '.join(missing)} on {subject.id}."),
         ]
-    return _notices(made | {protocol: _looked_at(protocol, runs, subject) for protocol in missing})
+    return _told(made | {protocol: _looked_at(protocol, runs, subject) for protocol in missing})
 
 
 def first_map_notices(runs: Sequence[Run]) -> list[Notice]:
@@ -146,11 +147,5 @@ def _looked_at(protocol: str, runs: Sequence[Run], subject: Run) -> pl.DataFrame
         return pl.DataFrame({"check": [protocol], "verdict": ["advice"], "message": [f"It could not be done: {problem}"]})
 
 
-def _notices(found: Mapping[str, pl.DataFrame | None]) -> list[Notice]:
-    rows = [row for table in found.values() if table is not None for row in table.iter_rows(named=True)]
-    return [
-        Notice(level=level, text=f"{str(row['check']).capitalize()}: {row['message']}")
-        for level in ("warning", "advice")
-        for row in rows
-        if row["verdict"] == level
-    ]
+def _told(found: Mapping[str, pl.DataFrame | None]) -> list[Notice]:
+    return [notice for table in found.values() if table is not None for notice in notices(table)]

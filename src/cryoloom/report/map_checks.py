@@ -1,7 +1,10 @@
 """What a check of a map says in words: good, advice or warning, the number it rests on, and what to try next."""
 
-from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import polars as pl
 
 from cryoloom.data import Checks
 from cryoloom.report.panels import Notice, TableView
@@ -31,6 +34,8 @@ TWICE = 0.001
 """Part of the particles that may be in both halves before it is a warning."""
 PIXELS = 0.005
 """Relative difference of the pixel sizes of set and header."""
+FITS, INCLUDED, COARSER = 0.3, 0.3, 2.0
+"""Correlation and part of the atoms in the contour below which a model is not in its place, and resolutions of the map that it may stay behind."""
 LOCAL_FINE, LOCAL_COARSE = 0.75, 1.5
 """Median local resolution, in resolutions of the map, below and above which something is off."""
 
@@ -324,16 +329,50 @@ def growth(verdict: str, separation: float | None) -> Check:
     return Check("overfitting", level, separation, text)
 
 
-def panels(checks: Checks) -> list[Panel]:
-    """Return what is wrong, the gravest first, and the table of all checks."""
-    rows = list(checks.items.iter_rows(named=True))
-    found: list[Panel] = [
+def model(correlation: float, model_resolution: float, inclusion: float, mirrored: bool, resolution: float | None) -> Iterator[Check]:
+    """Judge how an atomic model agrees with the map that it was laid in."""
+    told = f"The model agrees with the map to {correlation:.2f}, to {model_resolution:.1f} Å (FSC 0.5), with {inclusion:.0%} of its atoms inside of the contour"
+    if mirrored:
+        yield Check(
+            "hand", "warning", correlation,
+            "The model fits the mirror image of the map better: the map has the wrong hand, or the model. volumes.flip_hand mirrors map and poses.",
+        )  # fmt: skip
+    if correlation < FITS or inclusion < INCLUDED:
+        yield Check("model", "warning", correlation, f"{told}: it is another particle's, lies elsewhere, or the map is wrong.")
+    elif resolution is not None and model_resolution > COARSER * resolution:
+        yield Check(
+            "model",
+            "advice",
+            model_resolution,
+            f"{told}, where the halves agree to {resolution:.1f} Å: parts are missing, moved, or overfitted.",
+        )
+    else:
+        yield Check("model", "good", correlation, f"{told}.")
+
+
+def checked(checks: Sequence[Check], root: Path, meta: Mapping[str, Any]) -> Checks:
+    """Return the set of some checks."""
+    table = pl.DataFrame(checks, schema=["check", "verdict", "value", "message"], orient="row", infer_schema_length=None)
+    return Checks(
+        table.with_columns(pl.col("value").cast(pl.Float64), id=pl.int_range(1, pl.len() + 1, dtype=pl.Int64)), root, meta=dict(meta)
+    )
+
+
+def notices(checks: pl.DataFrame) -> list[Notice]:
+    """Return what is wrong, the gravest first."""
+    return [
         Notice(level=level, text=f"{row['check'].capitalize()}: {row['message']}")
         for level in ("warning", "advice")
-        for row in rows
+        for row in checks.iter_rows(named=True)
         if row["verdict"] == level
-    ]  # fmt: skip
+    ]
+
+
+def panels(checks: Checks) -> list[Panel]:
+    """Return what is wrong, and the table of all checks."""
+    found: list[Panel] = [*notices(checks.items)]
     if not found:
         found = [Notice(level="good", text="No check found anything wrong. Look at the map all the same.")]
     columns = {"check": "check", "verdict": "verdict", "value": "number", "message": "what was found"}
-    return [*found, TableView(title="Checks", columns={label: [row[name] for row in rows] for name, label in columns.items()}, limit=60)]
+    shown = {label: checks.items[name].to_list() for name, label in columns.items()}
+    return [*found, TableView(title="Checks", columns=shown, limit=60)]

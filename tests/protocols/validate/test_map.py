@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from plain_job import PlainJob
 
-from cryoloom.data import FSC, Mask, Orientations, Particles, ResolutionCurve, Volume
+from cryoloom.data import FSC, AtomicModel, Checks, Mask, Orientations, Particles, ResolutionCurve, Volume
 from cryoloom.formats.mrc import write_mrc
 from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation
@@ -187,3 +187,25 @@ def test_local_resolution_and_other_runs_speak(tmp_path, halves):
     _, out, wrong = checked(tmp_path, volume_of(tmp_path, halves), local_resolution=local, overfitting=curve, orientations=views)
     assert set(wrong) == {"overfitting", "views"}
     assert "local resolution" in out.checks.items.filter(pl.col("verdict") == "advice")["check"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("found", "warned"),
+    [
+        ((0.8, 9.0, 0.9, False), set()),
+        ((0.8, 9.0, 0.9, True), {"hand"}),
+        ((0.1, 40.0, 0.9, False), {"model"}),
+        ((0.8, 90.0, 0.9, False), set()),
+    ],
+)
+def test_a_model_and_what_images_say_are_on_the_page(tmp_path, halves, found, warned):
+    correlation, resolution, inclusion, mirrored = found
+    row = {
+        "id": [1], "model_path": ["model.cif"], "atoms": [9], "residues": [9], "chains": [1], "map_correlation": [correlation],
+        "model_resolution": [resolution], "inclusion": [inclusion], "mirrored": [mirrored],
+    }  # fmt: skip
+    asked = Checks(pl.DataFrame({"id": [1], "check": ["junk"], "verdict": ["warning"], "value": [0.6], "message": ["60 %."]}), tmp_path)
+    _, out, wrong = checked(tmp_path, volume_of(tmp_path, halves), model=AtomicModel(pl.DataFrame(row), tmp_path), images=asked)
+    assert set(wrong) == warned | {"junk"}
+    advised = out.checks.items.filter(pl.col("verdict") == "advice")["check"].to_list()
+    assert ("model" in advised) == (resolution > 50 and correlation > 0.5)

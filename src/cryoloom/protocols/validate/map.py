@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cryoloom.data import FSC, Checks, Mask, Orientations, Particles, ResolutionCurve, Volume
+from cryoloom.data import FSC, AtomicModel, Checks, Mask, Orientations, Particles, ResolutionCurve, Volume
 from cryoloom.formats.alignment import SAME_PARTICLE, map_rows
 from cryoloom.formats.map_sets import StoredMap, stored_map
 from cryoloom.formats.mrc import read_mrc
@@ -57,6 +57,10 @@ class ValidateMap(
     local_resolution: Volume | None = Input("Local resolution", optional=True, help="A map of Å: its median is compared with the whole.")
     overfitting: ResolutionCurve | None = Input("Overfitting", optional=True, help="What validate.overfitting found of the same particles.")
     orientations: Orientations | None = Input("Orientations", optional=True, help="What validate.orientation found of the same particles.")
+    model: AtomicModel | None = Input(
+        "Atomic model", optional=True, help="As model.fit laid it in this map: what it agrees with, and in which hand."
+    )
+    images: Checks | None = Input("What images say", optional=True, help="What validate.particles found of the same particles.")
     mask_diameter: Angstrom | None = Param(
         "Particle diameter", None, gt=0, aliases=("particle_diameter", "maskDiameterA"),
         help="Of a sphere that holds the particle; empty takes the refinement's, or three quarters of the box. Too small and the particle counts as solvent.",
@@ -101,13 +105,11 @@ class ValidateMap(
         if self.particles is not None and "half_set" in self.particles.items.columns:
             checks += self._particles(self.particles)
         checks += self._others(fsc)
-        table = pl.DataFrame(checks, schema=["check", "verdict", "value", "message"], orient="row", infer_schema_length=None)
-        table = table.with_columns(pl.col("value").cast(pl.Float64)).with_row_index("id", offset=1).cast({"id": pl.Int64})
         for check in checks:
             if check.verdict == "warning":
                 job.warn(check.message)
         resolution = fsc.meta["resolution"] if fsc is not None else None
-        return Checked(Checks(table, job.root, meta={"resolution": resolution}), fsc)
+        return Checked(said.checked(checks, job.root, {"resolution": resolution}), fsc)
 
     def _read(self, checks: list[said.Check], name: str, row: Mapping[str, Any], column: str) -> StoredMap | None:
         """Return a map; where it cannot be used, None and a check that says so."""
@@ -274,6 +276,12 @@ class ValidateMap(
             items = self.overfitting.items
             last = float(items["separation"][-1]) if "separation" in items.columns else None
             yield said.growth(str(self.overfitting.meta["verdict"]), last)
+        if self.model is not None and "model_resolution" in self.model.items.columns:
+            row = self.model.items.row(0, named=True)
+            resolution = float(fsc.meta["resolution"]) if fsc is not None else None
+            yield from said.model(row["map_correlation"], row["model_resolution"], row["inclusion"], bool(row["mirrored"]), resolution)
+        if self.images is not None:
+            yield from (said.Check(*row) for row in self.images.items.select("check", "verdict", "value", "message").iter_rows())
         if self.orientations is not None:
             meta = self.orientations.meta
             yield said.Check("views", meta["verdict"], float(meta["efficiency"]), str(meta["message"]))

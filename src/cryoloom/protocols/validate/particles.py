@@ -4,12 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
-
 from cryoloom.data import Checks, Particles, Volume, symmetry_hints
 from cryoloom.formats.alignment import POSE, Alignable, alignable, map_rows, on_grid, poses_of
 from cryoloom.report import image_checks as said
-from cryoloom.report.map_checks import Check, panels
+from cryoloom.report.map_checks import checked, panels
 from cryoloom.report.panels import Histogram, LinePlot, Series
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom
@@ -117,7 +115,7 @@ class ValidateParticles(
             "factors": FACTORS.tolist() if len(found.gains) > 1 else [1.0], "gains": found.gains.tolist(),
             "images": found.images.tolist(), "negatives": found.negatives.tolist(),
         }  # fmt: skip
-        return Judged(_table(checks, job, meta))
+        return Judged(checked(checks, job.root, meta))
 
     @property
     def _diameter(self) -> float:
@@ -160,10 +158,3 @@ class ValidateParticles(
             )
         )  # fmt: skip
         return found
-
-
-def _table(checks: list[Check], job: Job, meta: Mapping[str, Any]) -> Checks:
-    table = pl.DataFrame(checks, schema=["check", "verdict", "value", "message"], orient="row", infer_schema_length=None)
-    return Checks(
-        table.with_columns(pl.col("value").cast(pl.Float64)).with_row_index("id", offset=1).cast({"id": pl.Int64}), job.root, meta=meta
-    )
