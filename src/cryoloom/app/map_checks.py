@@ -148,4 +148,5 @@ def _looked_at(protocol: str, runs: Sequence[Run], subject: Run) -> pl.DataFrame
 
 
 def _told(found: Mapping[str, pl.DataFrame | None]) -> list[Notice]:
-    return [notice for table in found.values() if table is not None for notice in notices(table)]
+    every = {notice.text: notice for table in found.values() if table is not None for notice in notices(table)}
+    return list(every.values())

@@ -1,4 +1,4 @@
-"""Movies to map: the whole chain from one set of arguments, every default chosen from the data and recorded in the runs."""
+"""Movies to validated map: the whole chain from one set of arguments, every default chosen from the data and recorded in the runs."""
 
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
@@ -27,6 +27,8 @@ STEPS = (
     "refine.auto",
     "postprocess.mask",
     "postprocess.sharpen",
+    "validate.particles",
+    "validate.map",
 )
 
 
@@ -250,6 +252,8 @@ class _Chain:
         )
         mask_set = (yield from run("postprocess.mask", "mask", volume=refined.volume)).mask
         yield from run("postprocess.sharpen", "map", volume=refined.volume, mask=mask_set)
+        asked = (yield from run("validate.particles", "images-asked", particles=refined.particles, volume=refined.volume)).checks
+        yield from run("validate.map", "map-checked", volume=refined.volume, mask=mask_set, particles=refined.particles, images=asked)
 
 
 def _demand_particles(found: Any, how: str) -> None:
