@@ -314,7 +314,8 @@ def xmipp_names() -> dict[str, str]:
 def column_named(name: str) -> Column | None:
     """Return the column that we, or any of the programs, call `name` (a leading underscore, or Scipion's ``_xmipp_``, is ignored)."""
     plain = name.lstrip("_")
-    return _OWN.get(name) or _FOREIGN.get(name) or _OWN.get(plain) or _FOREIGN.get(plain) or _OWN.get(plain.removeprefix("xmipp_"))
+    words = (name, plain, plain.removeprefix("xmipp_"))
+    return next((found for word in words if (found := _OWN.get(word) or _FOREIGN.get(word))), None)
 
 
 def canonical_name(name: str) -> str:
