@@ -16,16 +16,19 @@ UNMOVED = 0.15
 """Voxels, at half the radius of the box, by which a map may be off before it is worth an interpolation."""
 RELATED, OPPOSITE = 0.85, 0.03
 """Correlation, and by how much it must be above that of the hand as given, for a mirrored map to be called one of the other hand: maps of other particles
-come to 0.5 to 0.85 in either hand, two of one particle to 0.86 and more once they are fitted to the images, and coarse ones hardly have a hand."""
+come to 0.5 to 0.86 in either hand, two of one particle to 0.86 and more once they are fitted to the images, and coarse ones hardly have a hand."""
+NEAR = 0.03
+"""How far behind the two maps that agree best a pair may be for its hands to be told: a map that agrees with none as others agree is no judge of theirs."""
 
 
 def clearly_opposite(moves: dict[int, tuple[int, MapAlignment]]) -> list[int]:
     """Return which maps have, as given, the other hand of the one they were laid on, beyond doubt; `moves` as `laid_one_by_one` returns them."""
     found = []
+    nearest = max((move.correlation for _, move in moves.values()), default=0.0)
     for number, (onto, move) in sorted(moves.items()):
         other = 0.0 if move.other_hand is None else move.other_hand
         turned_before = onto in moves and moves[onto][1].mirrored
-        if move.mirrored != turned_before and move.correlation >= RELATED and move.correlation - other >= OPPOSITE:
+        if move.mirrored != turned_before and move.correlation >= max(RELATED, nearest - NEAR) and move.correlation - other >= OPPOSITE:
             found.append(number)
     return found
 
