@@ -63,6 +63,17 @@ def phases(gain: float, flipped: bool) -> Check | None:
     return Check("phases", "good", gain, f"The images' phases are {'flipped' if flipped else 'as recorded'}, as their table says.")
 
 
+def transfers(gain: float) -> Check:
+    """Judge whether transfer functions are those of their images; `gain` is what those of other images gain."""
+    if gain > PHASES:
+        return Check(
+            "CTFs", "warning", gain,
+            "The images fit better by the CTFs of other images than by their own: particles and micrographs were joined wrongly, or the CTFs are wrong. "
+            "Extract or import the particles again with the CTFs of their own micrographs.",
+        )  # fmt: skip
+    return Check("CTFs", "good", gain, "The images fit no better by the CTFs of other images.")
+
+
 def defocus(factor: float, gain: float, pixel_size: float) -> Check:
     """Judge whether all defoci together are right; `gain` is by which part images fit better at `factor` times theirs."""
     if abs(factor - 1.0) > OFF and gain > BETTER:

@@ -191,6 +191,17 @@ def stored_curve(difference: float) -> Check:
     return Check("stored FSC", "good", difference, f"The stored FSC is that of the half maps, to {difference:.3f}.")
 
 
+def circle(cut: float, diameter: float) -> Check:
+    """Judge whether the sphere that a map was refined in holds the particle."""
+    if cut > CUT:
+        return Check(
+            "mask diameter", "warning", cut,
+            f"{cut:.0%} of what the halves have in common lies outside of the mask diameter of {diameter:.0f} Å: it cuts the particle, or neighbours are in "
+            "the box. Refine with a larger one.",
+        )  # fmt: skip
+    return Check("mask diameter", "good", cut, f"{cut:.0%} of what the halves have in common lies outside of {diameter:.0f} Å.")
+
+
 def mask_tight(randomised: float, resolution: float) -> Check:
     """Judge a mask by what random phases show under it."""
     if randomised > TIGHT:

@@ -136,6 +136,11 @@ def test_masks_that_are_too_tight_or_cut(tmp_path, truth, halves):
     assert "goes from 0 to 2" in wrong["mask readable"]
 
 
+def test_a_diameter_that_cuts_the_particle(tmp_path, halves):
+    _, _, wrong = checked(tmp_path, volume_of(tmp_path, halves), mask_diameter=0.25 * BOX * PIXEL_SIZE)
+    assert "cuts the particle" in wrong["mask diameter"]
+
+
 def test_half_maps_that_were_masked(tmp_path, halves):
     _, _, wrong = checked(tmp_path, volume_of(tmp_path, [half * SPHERE for half in halves]))
     assert "masked already" in wrong["unmasked halves"]

@@ -79,6 +79,12 @@ def test_a_wrong_voltage_shows_in_the_defoci(refined, checkpoint_job):
     assert best == pytest.approx(1 / 1.274, rel=0.05)
 
 
+def test_ctfs_of_other_micrographs_are_named(refined, checkpoint_job):
+    particles, volume = refined()
+    rolled = [pl.Series(name, np.roll(particles.items[name].to_numpy(), COUNT // 2)) for name in ("defocus_u", "defocus_v")]
+    assert "CTFs" in warned(verdicts(checkpoint_job, particles.with_columns(particles.items.select("id").with_columns(rolled)), volume))
+
+
 def test_junk_is_counted(refined, checkpoint_job, tmp_path):
     particles, volume = refined()
     rng = np.random.default_rng(1)

@@ -44,6 +44,8 @@ class ImageChecks:
     wrong_phases
         Log-likelihood that all images together gain if those whose phases are as recorded had been flipped, or the other way, in the shells
         that had no part in their poses: poses bend towards what they are told. Minus infinity where it cannot be told.
+    foreign_ctfs
+        Log-likelihood that all images together gain by each other's transfer functions, those of half the set away.
     explained
         Part of the images' signal, inside the mask and above the noise around it, that the map explains.
     images, negatives
@@ -52,6 +54,7 @@ class ImageChecks:
 
     gains: Array
     wrong_phases: float
+    foreign_ctfs: float
     explained: float
     images: Array
     negatives: Array
@@ -110,14 +113,15 @@ def image_checks(
         return cross**2 / np.maximum(power, 1e-30)
 
     own = gains(images.transfers)
-    factors, phases = [own.sum()], -np.inf
+    factors, phases, foreign = [own.sum()], -np.inf, 0.0
     if images.transfers.distinct is not None and not images.premultiplied.any():
         new = slice(known + 1, None) if plane.last - known >= LEAST_SHELLS else slice(0, None)
         phases = float((gains(_other_phases(images.transfers)) - own)[new].sum())
+        foreign = float((gains(_of_others(images.transfers)) - own).sum())
         factors = [gains(_defocused(images.transfers, each)).sum() for each in FACTORS]
     count = len(images)
     return ImageChecks(
-        np.array(factors) / count, phases, _explained(images, own / count, noise), *_against_negatives(images, half, grids, coarse)
+        np.array(factors) / count, phases, foreign, _explained(images, own / count, noise), *_against_negatives(images, half, grids, coarse)
     )
 
 
@@ -148,6 +152,10 @@ def _other_phases(transfers: Transfers) -> Transfers:
 def _defocused(transfers: Transfers, factor: float) -> Transfers:
     assert transfers.distinct is not None
     return replace(transfers, distinct=transfers.distinct * np.array([1.0, factor, factor, 1.0, 1.0]), held=None)
+
+
+def _of_others(transfers: Transfers) -> Transfers:
+    return replace(transfers, member=np.roll(transfers.member, len(transfers.member) // 2))
 
 
 def _explained(images: ImageSet, by_shell: Array, noise: Array) -> float:

@@ -154,10 +154,13 @@ class ValidateMap(
         if (region > 0.99).any():
             checks.append(said.masked_before(compare.quiet_outside(first.data, second.data, region, core)))
             checks.append(said.contrast(compare.brightness(lowpass(mean, size, coarse), region, core)))
+        rough = [lowpass(one.data, size, coarse) for one in (first, second)]
+        if diameter := self.mask_diameter or self.volume.meta.get("mask_diameter"):
+            checks.append(said.circle(compare.cut_away(rough[0], rough[1], sphere), float(diameter)))
         again = recovered_shell(curves.corrected, 0.143)
         checks += said.falls(resolution, box * size / again if again else None, 2 * size, float(curves.corrected[-1]))
         if mask is not None:
-            checks += self._judge_mask(curves, mask, [lowpass(one.data, size, coarse) for one in (first, second)], size)
+            checks += self._judge_mask(curves, mask, rough, size)
         if told := self.volume.meta.get("resolution"):
             within = min(resolution, resolution_at(curves.unmasked, 0.143, box, size))
             under = fourier_shell_correlation(first.data * sphere, second.data * sphere)

@@ -99,6 +99,7 @@ class ValidateParticles(
         if found.shown:
             checks += [said.foreign(found.foreign), said.explained(found.explained, found.foreign)]
             if len(found.gains) > 1:
+                checks.append(said.transfers(found.foreign_ctfs))
                 checks.append(said.defocus(found.defocus_factor, float(found.gains.max() / found.gain - 1.0), loaded.pixel_size))
             if (told := said.phases(found.wrong_phases, flipped)) is not None:
                 checks.append(told)
