@@ -372,7 +372,7 @@ def checked(checks: Sequence[Check], root: Path, meta: Mapping[str, Any]) -> Che
 def notices(checks: pl.DataFrame) -> list[Notice]:
     """Return what is wrong, the gravest first."""
     return [
-        Notice(level=level, text=f"{row['check'].capitalize()}: {row['message']}")
+        Notice(level=level, text=f"{row['check'][:1].upper()}{row['check'][1:]}: {row['message']}")
         for level in ("warning", "advice")
         for row in checks.iter_rows(named=True)
         if row["verdict"] == level

@@ -156,7 +156,7 @@ class ValidateMap(
             checks.append(said.contrast(compare.brightness(lowpass(mean, size, coarse), region, core)))
         rough = [lowpass(one.data, size, coarse) for one in (first, second)]
         if diameter := self.mask_diameter or self.volume.meta.get("mask_diameter"):
-            checks.append(said.circle(compare.cut_away(rough[0], rough[1], sphere), float(diameter)))
+            checks.append(said.circle(compare.cut_away(rough[0], rough[1], spherical_mask(box, radius, 2.0)), float(diameter)))
         again = recovered_shell(curves.corrected, 0.143)
         checks += said.falls(resolution, box * size / again if again else None, 2 * size, float(curves.corrected[-1]))
         if mask is not None:
