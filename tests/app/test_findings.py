@@ -9,7 +9,7 @@ from cryoloom.app.findings import Facts, findings
 HEALTHY = Facts(
     movies=20, micrographs=20, median_motion=9.0, pixel_size=2.0, median_ctf_resolution=6.0, picked=1800, classified=1800, kept=1500,
     best_class_resolution=11.0, refined=1500, mean_max_probability=0.8, view_coverage=0.99, resolution=7.0, unmasked_resolution=8.0,
-    fsc_at_nyquist=0.01, b_factor=-90.0,
+    b_factor=-90.0,
 )  # fmt: skip
 
 
@@ -32,7 +32,6 @@ def test_a_healthy_project_has_nothing_to_say():
         ({"symmetry_fit": 0.7, "symmetry_correlation": 0.6}, "30% less well"),
         ({"refined": 200}, "few"),
         ({"resolution": 25.0, "unmasked_resolution": 26.0}, "lock in"),
-        ({"resolution": 4.0}, "Nyquist"),
         ({"fsc_recovers": True}, "rises again"),
         ({"unmasked_resolution": 30.0}, "Masking"),
         ({"mean_max_probability": 0.02}, "uncertain"),

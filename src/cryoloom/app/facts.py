@@ -49,7 +49,6 @@ def gather(runs: Sequence[Run]) -> Facts:
             "resolution": fsc.meta["resolution"],
             "unmasked_resolution": fsc.meta["resolution_unmasked"],
             "b_factor": fsc.meta["b_factor"],
-            "fsc_at_nyquist": fsc.items["fsc"][-1],
             "fsc_recovers": _recovers(fsc.items["fsc"].to_list()),
         }
     return Facts(**facts)

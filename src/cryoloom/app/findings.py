@@ -31,7 +31,6 @@ class Facts:
     view_coverage: float | None = None
     resolution: float | None = None
     unmasked_resolution: float | None = None
-    fsc_at_nyquist: float | None = None
     fsc_recovers: bool = False
     b_factor: float | None = None
     other_hand: bool = False
@@ -125,13 +124,6 @@ def _particles(facts: Facts) -> Iterator[tuple[Literal["advice", "warning"], str
 
 def _map(facts: Facts) -> Iterator[tuple[Literal["advice", "warning"], str]]:
     if facts.resolution is not None and facts.pixel_size is not None:
-        if facts.resolution < 2.1 * facts.pixel_size:
-            yield (
-                "advice",
-                (
-                    f"The FSC reaches the Nyquist limit of {2 * facts.pixel_size:.2f} Å: the data may hold more. Extract at a smaller pixel size."
-                ),
-            )
         if facts.resolution > max(15.0, 2.5 * facts.pixel_size):
             yield (
                 "warning",
@@ -140,8 +132,6 @@ def _map(facts: Facts) -> Iterator[tuple[Literal["advice", "warning"], str]]:
                     "try `initial.sgd` with another seed."
                 ),
             )
-    if facts.fsc_at_nyquist is not None and facts.fsc_at_nyquist > 0.3:
-        yield "advice", f"The FSC is still {facts.fsc_at_nyquist:.2f} at Nyquist."
     if facts.fsc_recovers:
         yield "warning", "The FSC falls below 0.143 and rises again: duplicated particles, too tight a mask, or a single defocus do that."
     if facts.unmasked_resolution is not None and facts.resolution is not None and facts.unmasked_resolution > 2 * facts.resolution:
