@@ -123,15 +123,14 @@ def _particles(facts: Facts) -> Iterator[tuple[Literal["advice", "warning"], str
 
 
 def _map(facts: Facts) -> Iterator[tuple[Literal["advice", "warning"], str]]:
-    if facts.resolution is not None and facts.pixel_size is not None:
-        if facts.resolution > max(15.0, 2.5 * facts.pixel_size):
-            yield (
-                "warning",
-                (
-                    f"At {facts.resolution:.0f} Å the refinement did not lock in. Compare reprojections of the first volume with the class averages; "
-                    "try `initial.sgd` with another seed."
-                ),
-            )
+    if facts.resolution is not None and facts.pixel_size is not None and facts.resolution > max(15.0, 2.5 * facts.pixel_size):
+        yield (
+            "warning",
+            (
+                f"At {facts.resolution:.0f} Å the refinement did not lock in. Compare reprojections of the first volume with the class averages; "
+                "try `initial.sgd` with another seed."
+            ),
+        )
     if facts.fsc_recovers:
         yield "warning", "The FSC falls below 0.143 and rises again: duplicated particles, too tight a mask, or a single defocus do that."
     if facts.unmasked_resolution is not None and facts.resolution is not None and facts.unmasked_resolution > 2 * facts.resolution:
