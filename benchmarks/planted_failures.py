@@ -19,9 +19,11 @@ from cryoloom.app.findings import findings
 from cryoloom.app.map_checks import first_map_notices, map_notices
 from cryoloom.app.session import Project, Run
 from cryoloom.app.simulation import simulate
+from cryoloom.formats.atomic_model import traced_model
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.stack import write_stack
 from cryoloom.formats.star import read_star, write_star
+from cryoloom.numerics.reconstruct.hand import mirrored_map
 from cryoloom.spec import CryoloomError
 
 SET: dict[str, Any] = {"box": 48, "pixel_size": 5.0, "particles": 800, "b_factor": 900.0}
@@ -138,6 +140,19 @@ def _bad_first_map(folder: Path) -> Project:
     return project
 
 
+def _wrong_hand(folder: Path) -> Project:
+    """Refine from the mirror image, and fit the model of the phantom."""
+    plain = made(folder, "plain")
+    project = refined(folder, "hand", plain, reference=_turned_map(folder, "hand", mirrored_map))
+    atoms = np.load(plain / "truth/atoms.npy")
+    path = folder / "sets" / "model.cif"
+    traced_model(atoms[:, :3], atoms[:, 5].astype(np.int64), atoms[:, 4]).write(path)
+    model = project.run("import.model", path=str(path), threads=1).outputs.model
+    refinement = next(run for run in project.runs() if run.protocol == "refine.auto")
+    project.run("model.fit", model=model, volume=refinement.outputs.volume, threads=1)
+    return project
+
+
 def _same_half_twice(folder: Path) -> Project:
     project = _project(folder, "same half twice")
     path = str(made(folder, "plain") / "truth/volume.mrc")
@@ -163,9 +178,10 @@ FAILURES: dict[str, tuple[Callable[[Path], Project], str]] = {
         lambda f: refined(f, "c2c4", made(f, "c2", symmetry="C2"), reference=_turned_map(f, "c2c4", _symmetric("C4")), symmetry="C4"), "C4"),
     "a quarter in both halves": (lambda f: refined(f, "double", altered(f, "double", tables=_doubled)), "halves"),
     "tight mask": (
-        lambda f: refined(f, "tight", made(f, "plain"), mask={"edge": 1.0, "extend": -8.0, "lowpass": 12.0}), "mask"),
+        lambda f: refined(f, "tight", made(f, "plain"), mask={"edge": 1.0, "extend": -1.0, "lowpass": 10.0}), "mask"),
     "preferred views": (lambda f: refined(f, "views", made(f, "views", preferred=0.97)), "views"),
     "bad first map": (_bad_first_map, "first map"),
+    "wrong hand against a model": (_wrong_hand, "hand"),
     "same half twice": (_same_half_twice, "same"),
     "circle of half the particle": (lambda f: refined(f, "small", made(f, "plain"), mask_diameter=95.0), "diameter"),
     "150 particles": (lambda f: refined(f, "few", made(f, "few", particles=150)), "few"),
