@@ -20,9 +20,12 @@ export const STEPS: readonly (readonly [string, string])[] = [
   ["initial", "First volume"],
   ["refine", "Refinement"],
   ["classify3d", "3D classes"],
+  ["angles", "Poses compared"],
   ["volumes", "Volumes"],
   ["postprocess", "Post-processing"],
   ["validate", "Validation"],
+  ["model", "Atomic model"],
+  ["deposit", "Deposition"],
   ["sets", "Sets"],
 ];
 

@@ -7,10 +7,12 @@ const judged: Record<string, readonly string[]> = {
   micrographs: ["motion_total", "motion_early", "motion_late", "local_motion", "motion_error"],
   ctfs: ["ctf_resolution", "defocus_u", "astigmatism", "ctf_score", "ctf_iceness", "ctf_drift"],
   coordinates: ["score", "strength", "diameter"],
-  particles: ["score", "match", "max_probability", "log_likelihood", "defocus_u", "ctf_resolution"],
+  particles: ["cost", "angle_difference", "pose_spread", "score", "match", "max_probability", "log_likelihood", "defocus_u", "ctf_resolution"],
   classes2d: ["count", "resolution", "quality"],
   classes3d: ["count", "resolution", "completeness"],
   fsc: ["fsc"],
+  residues: ["residue_correlation", "q_score", "inclusion"],
+  resolution_curve: ["resolution"],
 };
 
 const DULL = /^(id|.*_id|optics_group|stack_index|enabled|width|height)$/;
