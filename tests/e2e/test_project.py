@@ -21,6 +21,7 @@ def tiny(server, page):
     project = open_project(server.folder / "tiny")
     page.goto(PROJECT)
     expect(box(page, "r001")).to_be_visible()
+    expect(page.get_by_role("navigation", name="Protocols").get_by_role("button").first).to_be_visible()
     yield project
     for run in reversed(project.runs()):
         if run.id > "r003":
@@ -184,7 +185,7 @@ def test_by_keyboard_alone(tiny, page):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/new/pick\.blob"))
-    for _ in range(60):
+    for _ in range(100):
         page.keyboard.press("Tab")
         if page.evaluate("() => document.activeElement.classList.contains('react-flow__node')"):
             break

@@ -75,6 +75,7 @@ CLASSES: Mapping[str, str] = {
     "XmippProtConsensusClasses3D": "classify3d.consensus",
     "XmippProtDeepAlign": "refine.deep_align",
     "XmippProtCompareAngles": "angles.compare",
+    "XmippProtAngCompare": "angles.compare",
     "XmippProtReconstructHighRes": "refine.local",
     "ProtCryoSparcLocalRefine": "refine.local",
     "ProtCryoSparcNewLocalRefine": "refine.local",
@@ -86,6 +87,12 @@ CLASSES: Mapping[str, str] = {
     "ProtRelionCreateMask3D": "postprocess.mask",
     "XmippProtCreateMask3D": "postprocess.mask",
     "ProtRelionPostprocess": "postprocess.sharpen",
+    "ProtRelionBayesianPolishing": "particles.polish",
+    "ChimeraProtRigidFit": "model.fit",
+    "PhenixProtRunDockInMap": "model.fit",
+    "PhenixProtRunRSRefine": "model.fit",
+    "ProtExportEMDB": "deposit.emdb",
+    "ProtExportDataBases": "deposit.emdb",
 }
 """Class to protocol, also to those that this version may not have: such a node is a placeholder until it has."""
 
