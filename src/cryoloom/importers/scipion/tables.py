@@ -87,7 +87,6 @@ CLASSES: Mapping[str, str] = {
     "ProtRelionCreateMask3D": "postprocess.mask",
     "XmippProtCreateMask3D": "postprocess.mask",
     "ProtRelionPostprocess": "postprocess.sharpen",
-    "ProtRelionBayesianPolishing": "particles.polish",
     "ChimeraProtRigidFit": "model.fit",
     "PhenixProtRunDockInMap": "model.fit",
     "PhenixProtRunRSRefine": "model.fit",
