@@ -7,6 +7,16 @@ from cryoloom.data.kinds import Particles
 from cryoloom.spec import Hint
 
 
+def not_classified(sets: Sequence[Particles]) -> Hint | None:
+    """Return why sets are not those of two or more classifications; None if they are."""
+    if len(sets) < 2:
+        return Hint("particles", "are of one classification: give at least two, the flag repeated")
+    without = [str(number) for number, each in enumerate(sets, 1) if "class_id" not in each.schema]
+    if not without:
+        return None
+    return Hint("particles", f"(set {', '.join(without)}) have no column class_id: give those that a classification has put into classes")
+
+
 def comparison_hints(sets: Sequence[Particles], parameter: str = "particles") -> Iterator[Hint]:
     """Yield what is wrong with sets that are to be compared, given as one `parameter`; the first of them is compared with each other one."""
     tables = [each.stored for each in sets]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from cryoloom.data import Classes2D, Particles
-from cryoloom.data.compared import comparison_hints
+from cryoloom.data.compared import comparison_hints, not_classified
 from cryoloom.data.members import foreign_classes
 from cryoloom.report.class_agreement import class_agreement_panels
 from cryoloom.report.panels import Funnel, Histogram, Notice, TableView
@@ -76,14 +76,8 @@ class ClassConsensus(
     )  # fmt: skip
 
     def check(self) -> Iterator[Hint]:
-        if len(self.particles) < 2:
-            yield Hint("particles", "are of one classification: give at least two, the flag repeated")
-            return
-        without = [str(number) for number, each in enumerate(self.particles, 1) if "class_id" not in each.schema]
-        if without:
-            yield Hint(
-                "particles", f"(set {', '.join(without)}) have no column class_id: give those that a classification has put into classes"
-            )
+        if refused := not_classified(self.particles):
+            yield refused
             return
         yield from comparison_hints(self.particles)
         yield from self._unlike_classes()

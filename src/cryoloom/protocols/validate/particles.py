@@ -6,6 +6,7 @@ from typing import Any
 
 from cryoloom.data import Checks, Particles, Volume, symmetry_hints
 from cryoloom.formats.alignment import POSE, Alignable, alignable, map_rows, on_grid, poses_of
+from cryoloom.formats.map_sets import stored_map
 from cryoloom.report import image_checks as said
 from cryoloom.report.map_checks import checked, panels
 from cryoloom.report.panels import Histogram, LinePlot, Series
@@ -72,7 +73,6 @@ class ValidateParticles(
 
         from cryoloom.numerics.align.image_checks import FACTORS, image_checks
         from cryoloom.numerics.align.symmetry_support import asymmetric_gain
-        from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
         from cryoloom.numerics.geometry.symmetry import point_group
         from cryoloom.numerics.masks.soft import spherical_mask
 
@@ -82,13 +82,11 @@ class ValidateParticles(
         if halves_of.null_count() or not {1, 2} <= set(halves_of.unique()):
             raise Failure("half-sets", "The column half_set must hold 1 and 2.", "Take the particles of a refinement in halves.")
         some = self.particles.select(rows["id"].gather_every(max(1, rows.height // self.sample)).head(self.sample))
-        whole = alignable(some, self._diameter, finest=None, least=LEAST // 2)
-        maps = self._halves(whole)
-        sphere = spherical_mask(whole.box, whole.mask_diameter / 2 / whole.pixel_size, 4.0)
-        curve = fourier_shell_correlation(maps[0] * sphere, maps[1] * sphere)
-        resolution = resolution_at(curve, 0.143, whole.box, whole.pixel_size)
         job.progress(0, 2, "images")
+        resolution = self._resolution()
         loaded = alignable(some, self._diameter, finest=resolution / BEYOND, least=LEAST // 2)
+        maps = self._halves(loaded)
+        sphere = spherical_mask(loaded.box, loaded.mask_diameter / 2 / loaded.pixel_size, 4.0)
         extent, last = loaded.box * loaded.pixel_size, loaded.images.plane.last
         found = image_checks(
             loaded.images, loaded.rows["half_set"].to_numpy() - 1, (maps[0] * sphere, maps[1] * sphere), *poses_of(loaded),
@@ -125,6 +123,17 @@ class ValidateParticles(
     @property
     def _symmetry(self) -> str:
         return self.symmetry or str(self.volume.meta.get("symmetry") or self.particles.meta.get("symmetry") or "C1")
+
+    def _resolution(self) -> float:
+        """Return to what the half maps agree within the mask diameter, Å."""
+        from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
+        from cryoloom.numerics.masks.soft import spherical_mask
+
+        row = map_rows(self.volume).row(0, named=True)
+        first, second = (stored_map(self.volume, row, f"half_map{number}_path") for number in (1, 2))
+        box, size = len(first.data), first.pixel_size
+        sphere = spherical_mask(box, min(self._diameter / size, box) / 2, 4.0)
+        return resolution_at(fourier_shell_correlation(first.data * sphere, second.data * sphere), 0.143, box, size)
 
     def _halves(self, loaded: Alignable) -> tuple[Any, Any]:
         row = map_rows(self.volume).row(0, named=True)
