@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from benchmarks.alignment import peer
 from benchmarks.alignment.sets import MASK_DIAMETER, Case, Truth
 from benchmarks.alignment.superpose import superposed
 from benchmarks.classification import adjusted_rand, table
@@ -60,6 +61,12 @@ def of_peer(place: Path, case: Case, truth: Truth) -> dict[str, Any]:
     return figures
 
 
+def of_peer_at_truth(place: Path, truth: Truth) -> dict[str, float]:
+    """Judge RELION's map of the true poses, which bounds what its own poses give."""
+    found = read_mrc(peer.at_true_poses(place)).data
+    return _against_truth(found, truth)
+
+
 def _poses(rows: pl.DataFrame, angles: tuple[str, ...], origins: tuple[str, str], truth: Truth, case: Case) -> dict[str, float]:
     found = euler_to_matrix(*(rows[name].to_numpy() for name in angles))
     group = point_group(str(case.changes.get("symmetry", "C1")))
@@ -78,9 +85,15 @@ def _halves(first: NDArray[np.float32], second: NDArray[np.float32], half: NDArr
     share = half.mean()
     whole = (1 - share) * first + share * second
     gold = fourier_shell_correlation(first * mask, second * mask)
-    real = fourier_shell_correlation(whole * mask, truth.volume * mask)
+    return {"half_map_A": round(resolution_at(gold, 0.143, box, truth.pixel_size), 2), **_against_truth(whole, truth)}
+
+
+def _against_truth(volume: NDArray[np.float32], truth: Truth) -> dict[str, float]:
+    """Resolution in Å under the sphere at 0.5, and mean FSC."""
+    box = len(truth.volume)
+    mask = spherical_mask(box, MASK_DIAMETER / 2 / truth.pixel_size, 5)
+    real = fourier_shell_correlation(volume * mask, truth.volume * mask)
     return {
-        "half_map_A": round(resolution_at(gold, 0.143, box, truth.pixel_size), 2),
         "truth_05_A": round(resolution_at(real, 0.5, box, truth.pixel_size), 2),
         "mean_truth_fsc": round(float(real[1 : box // 2].mean()), 4),
     }

@@ -10,7 +10,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from benchmarks.alignment.sets import MASK_DIAMETER, Case
+from cryoloom.formats.star import read_star, write_star
 
 OFFSETS = 6
 """px; the true origins have a standard deviation of 1.5 to 3."""
@@ -59,6 +62,18 @@ def run(place: Path, case: Case) -> Cost:
     costs = [_cost(path) for path in sorted(out.glob("rank*.time"))]
     workers = costs[1:] or costs
     return Cost(sum(cost.seconds for cost in workers), sum(cost.memory for cost in workers))
+
+
+def at_true_poses(place: Path) -> Path:
+    """Return the map that ``relion_reconstruct`` makes of a set's junk-free images at their true poses."""
+    found = place / "relion_at_truth.mrc"
+    if not found.exists():
+        blocks = read_star(place / "truth/particles.star")
+        good = blocks["particles"].filter(pl.col("cryoloomJunk") == 0)
+        write_star(place / "good_at_truth.star", {"optics": blocks["optics"], "particles": good})
+        command = ("relion_reconstruct", "--i", "good_at_truth.star", "--o", found.name, "--ctf")
+        subprocess.run(command, cwd=place, capture_output=True, check=True)
+    return found
 
 
 def _carry_out(place: Path, out: Path, words: tuple[str, ...], ranks: int) -> None:

@@ -52,6 +52,12 @@ CASES = {
     "initial": Case("s1", {"particles": 1000}, "initial"),
 }  # fmt: skip
 
+LONG = {
+    "refine-s8": Case("s8", {}, "refine", seed=23),
+    "refine-s5": Case("s5", {}, "refine", seed=23),
+}
+"""Whole sets, hours for RELION: only where they are named."""
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -65,9 +71,8 @@ class Truth:
     pixel_size: float
 
 
-def made(name: str, folder: Path) -> Path:
+def made(name: str, case: Case, folder: Path) -> Path:
     """Simulate the set of a case under `folder`, unless it is there, and return its place."""
-    case = CASES[name]
     place = folder / name
     if not (place / "particles.star").exists():
         simulate(place, case.preset, case.seed, overrides=case.changes, threads=1)

@@ -13,7 +13,7 @@ from cryoloom.numerics.align.classify3d_maps import Agreement, ClassSums, halves
 from cryoloom.numerics.align.posterior import Posterior
 from cryoloom.numerics.align.priors import PosePrior
 from cryoloom.numerics.align.reference_noise import Sample
-from cryoloom.numerics.align.refine import Task
+from cryoloom.numerics.align.refine_task import Task
 from cryoloom.numerics.reconstruct.grids import reference_grid
 
 Array = NDArray[np.float64]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cryoloom.numerics.align import schedule
 from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.posterior import Posterior, insertion_points
-from cryoloom.numerics.align.refine import Task
+from cryoloom.numerics.align.refine_task import Task
 from cryoloom.numerics.fourier.grids import shells_3d
 from cryoloom.numerics.fourier.transforms import centred_rfft3
 from cryoloom.numerics.fsc.shells import crossing_shell, fourier_shell_correlation, shell_sums, transform_correlation

@@ -2,18 +2,15 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cryoloom.numerics.align.maximisation import Insertion
 from cryoloom.numerics.align.posterior import Points
+from cryoloom.numerics.align.refine_task import Task
 from cryoloom.numerics.reconstruct.kernels import grid_bytes
 from cryoloom.numerics.reconstruct.sums import PACKING, Packed, Sums
-
-if TYPE_CHECKING:
-    from cryoloom.numerics.align.refine import Task
 
 Array = NDArray[np.float64]
 
@@ -24,7 +21,7 @@ LANES_KEPT, LANES_AT_ONCE = 1 << 29, 3 << 29
 class FoldSums:
     """The sums of the folds of both halves: held, packed, if they fit, else summed anew whenever they are asked for."""
 
-    def __init__(self, task: "Task", points: Points, shell: int, noise: Array, count: int) -> None:
+    def __init__(self, task: Task, points: Points, shell: int, noise: Array, count: int) -> None:
         self.count = count
         plane = task.images.plane.within(shell)
         lane = task.half + 2 * task.fold * (count > 1)

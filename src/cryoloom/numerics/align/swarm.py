@@ -23,7 +23,8 @@ from cryoloom.numerics.align.expectation import Expectation
 from cryoloom.numerics.align.maps import MapAlignment
 from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.posterior import insertion_points
-from cryoloom.numerics.align.refine import JOIN, residual_noise
+from cryoloom.numerics.align.refine import residual_noise
+from cryoloom.numerics.align.refine_task import JOIN
 from cryoloom.numerics.align.swarm_maps import Maps, correlations, laid_one_by_one, laid_together, significant
 from cryoloom.numerics.align.swarm_scores import Projecting
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at
