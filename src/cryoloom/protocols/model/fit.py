@@ -286,8 +286,9 @@ class ModelFit(
                 "Install it (pip install servalcat, and a monomer library), or choose no refinement.",
             )  # fmt: skip
         start = job.output("before_refinement.cif")
-        placed.write(start)
         row = rows_of(maps)[0]
+        origin = np.asarray(stored_map(maps, row, HALVES[0]).origin)
+        placed.copied(placed.positions[None] - origin).write(start)  # servalcat takes the first voxel for 0, whatever the header says
         words = ["servalcat", "refine_spa_norefmac", "--halfmaps", *(str(maps.file(row[name])) for name in HALVES), "--model", str(start)]
         words += ["--resolution", f"{resolution:.3f}", "--mask_radius", f"{self.mask_radius:g}", "--ncycle", str(self.cycles)]
         words += ["--pixel_size", f"{float(maps.meta['pixel_size']):.6f}"]
@@ -295,7 +296,8 @@ class ModelFit(
         words += ["--weight", f"{self.weight:g}"] if self.weight > 0 else []
         words += ["--cross_validation"] if self.cross_validation else []
         folder = job.run_program([*words, "--output_prefix", "refined"], name="servalcat")
-        return read_model(folder / "refined.mmcif")
+        refined = read_model(folder / "refined.mmcif")
+        return refined.copied(refined.positions[None] + origin)
 
     def _outputs(
         self, job: Job, task: "Placement", state: dict[str, Any], placed: StoredModel, shown: StoredMap, found: "Agreement",
