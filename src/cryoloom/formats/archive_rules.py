@@ -56,6 +56,8 @@ def faults(value: Any, rule: Rule, name: str = "") -> Iterator[str]:
         yield f"{at} is {value!r}, not one of {', '.join(map(str, rule.among))}"
     if rule.pattern and not re.fullmatch(rule.pattern, value):
         yield f"{at} is {value!r}, which does not look like {rule.pattern}"
+    if rule.kind == "list":
+        yield from (f"{at}.{number} is {each!r}, not object" for number, each in enumerate(value, 1) if not isinstance(each, Mapping))
     for inside, each in _objects(value, rule, name):
         for key, held in each.items():
             if key not in rule.fields:
