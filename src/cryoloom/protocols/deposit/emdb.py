@@ -375,8 +375,8 @@ class DepositEMDB(
         failed = [each for each in checks if not each["passed"]]
         text = "; ".join(f"{each['name']}: {each['found']}" for each in failed)
         notice = Notice(
-            level="advice" if failed else "good", title="Ready to be deposited",
-            text=f"Look again before you send it: {text}." if failed else "All that was looked at is right.",
+            level="advice" if failed else "good", title="Before you send it" if failed else "Ready to be deposited",
+            text=f"Look again: {text}." if failed else "All that was looked at is right.",
         )  # fmt: skip
         folder = out.deposition.file(out.deposition.items["file_path"][0]).parent
         columns = {
@@ -391,8 +391,12 @@ class DepositEMDB(
             notice,
             TableView(title="Checks", columns=columns, caption="Those of maps and curves that archives refuse have stopped the run otherwise."),
             TableView(
-                title="Only you can tell", limit=100, columns={"what": list(missing), "PDBx/mmCIF": list(missing.values())},
-                caption="Asked for when you deposit, and not in the project. Where a field is named, metadata.cif has it as ?, to be filled in.",
+                title="Missing", limit=100,
+                columns={
+                    "what": list(missing), "why": ["only you know" if each in DEPOSITOR else "no step or input tells" for each in missing],
+                    "PDBx/mmCIF": list(missing.values()),
+                },
+                caption="Asked for when you deposit. Where a field is named, metadata.cif has it as ?, to be filled in.",
             ),
             TableView(title="Told by the project", limit=100, columns=_shown(meta), caption="As metadata.json and metadata.cif have it."),
             TableView(
@@ -403,7 +407,8 @@ class DepositEMDB(
             TableView(
                 title="Files", limit=100, caption=f"In {folder.relative_to(out.deposition.root)}; checksums.sha256 is read by sha256sum -c.",
                 columns={
-                    "file": [Path(each).name for each in files["file_path"]], "what": files["role"].to_list(), "bytes": files["size"].to_list(),
+                    "file": [(out.deposition.root / each).relative_to(folder).as_posix() for each in files["file_path"]],
+                    "what": files["role"].to_list(), "bytes": files["size"].to_list(),
                 },
             ),
             LinePlot(

@@ -147,12 +147,13 @@ class DepositEMPIAR(Protocol, id="deposit.empiar", outputs=Archived):
         meta, files = out.deposition.meta, out.deposition.items
         sets = meta["metadata"]["imagesets"]
         lacking = meta["missing"]
+        own = f"{self.summary(out)['folder']}/particles"
         rows = {
             "images": [each["num_images_or_tilt_series"] for each in sets],
             "frames each": [each["frames_per_image"] for each in sets],
             "size": [f"{each['image_width']} × {each['image_height']} px of {each['pixel_width']:.4g} Å" for each in sets],
             "all files": [_size(meta["bytes"][each["name"]]) for each in sets],
-            "from": [_folder(self._sets[each["name"]], each["name"]) for each in sets],
+            "from": [_folder(self._sets[each["name"]], each["name"]) if each["name"] != "particles" else own for each in sets],
             "to": [each["directory"] for each in sets],
         }
         words = {name.replace("_", " "): [plain(each[name], codes) for each in sets] for name, codes in _CODES.items()}
@@ -165,11 +166,11 @@ class DepositEMPIAR(Protocol, id="deposit.empiar", outputs=Archived):
             TableView(title="Image sets", columns={"set": [each["name"] for each in sets], **words}, caption="In EMPIAR's words."),
             TableView(
                 title="Where they go", columns={"set": [each["name"] for each in sets], **rows},
-                caption="Movies and micrographs are sent from where they are; lay them in the folder named last.",
+                caption="Movies and micrographs are sent from where they are, particles from this run; they belong in the folder named last.",
             ),
             TableView(
                 title="Files", limit=100,
-                columns={"file": [Path(each).name for each in files["file_path"]], "what": files["role"].to_list()},
+                columns={"file": [each.partition("deposit/")[2] for each in files["file_path"]], "what": files["role"].to_list()},
             ),
         ]  # fmt: skip
 
