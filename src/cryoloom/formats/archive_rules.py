@@ -46,7 +46,7 @@ def faults(value: Any, rule: Rule, name: str = "") -> Iterator[str]:
     at = name or "it"
     if value is None and rule.empty:
         return
-    if not isinstance(value, _KINDS[rule.kind]) or (isinstance(value, bool) and rule.kind != "yes-no"):
+    if not _is(value, rule.kind):
         yield f"{at} is {value!r}, not {rule.kind}"
         return
     size = value if rule.kind in ("whole", "number") else len(value) if rule.kind in ("text", "list") else 0
@@ -64,6 +64,10 @@ def faults(value: Any, rule: Rule, name: str = "") -> Iterator[str]:
                 yield f"{inside}{key} is not known"
             else:
                 yield from faults(held, rule.fields[key], f"{inside}{key}")
+
+
+def _is(value: Any, kind: str) -> bool:
+    return isinstance(value, _KINDS[kind]) and (kind == "yes-no" or not isinstance(value, bool))
 
 
 def missing(value: Any, rule: Rule, name: str = "") -> Iterator[str]:
