@@ -129,7 +129,7 @@ class ModelFit(
     )  # fmt: skip
     jelly_body: bool = Param(
         "Jelly body", True, group="Refinement", when="refinement=servalcat", advanced=True, aliases=("jellybody",),
-        help="Neighbouring atoms keep their distances. Off at low resolution the model falls apart.",
+        help="Neighbouring atoms keep their distances, wrong ones too: turn it off for models of poor geometry. Off at low resolution the model falls apart.",
     )  # fmt: skip
     cross_validation: bool = Param(
         "Refine against the first half", False, group="Refinement", when="refinement=servalcat", advanced=True,
