@@ -13,6 +13,7 @@ from cryoloom.app import catalogue
 from cryoloom.app.session import Project, create_project, open_project
 from cryoloom.data.literature import paper, papers
 from cryoloom.engine.environment import apart, record_environment
+from cryoloom.engine.provenance import steps_below
 from cryoloom.formats.mrc import write_mrc
 from cryoloom.spec import WrongUse
 
@@ -29,6 +30,13 @@ def made(empty: Project) -> Project:
     empty.run("toy.shell", name="program")
     empty.delete("r002")
     return empty
+
+
+def test_a_run_is_told_what_each_input_rests_on(project: Project) -> None:
+    told = steps_below(project.folder, "r004", "things")
+    assert [step.protocol for step in told] == ["toy.source", "toy.add"] and told[1].parameters["amount"] == 2
+    assert told[0].version == project.find("numbers").folder.record["cryoloom"]
+    assert steps_below(project.folder, "r004", "other") == steps_below(project.folder, "r001", "things") == ()
 
 
 # -- replay -----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from cryoloom.spec import Failure, Item, MapResult
+from cryoloom.spec import Failure, Item, MapResult, Step
 
 
 @dataclass
@@ -22,6 +22,7 @@ class PlainJob:
     open: bool = False
     warnings: list[str] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
+    history: dict[str, tuple[Step, ...]] = field(default_factory=dict)
 
     def __post_init__(self):
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -45,6 +46,9 @@ class PlainJob:
 
     def _relative(self, value):
         return value.relative_to(self.root).as_posix() if isinstance(value, Path) else value
+
+    def steps(self, name):
+        return self.history.get(name, ())
 
     def output(self, name):
         return self.folder / name

@@ -11,7 +11,7 @@ from cryoloom.engine.events import Journal
 from cryoloom.engine.program import run_program
 from cryoloom.engine.reuse import Reuse
 from cryoloom.spec.errors import Failure
-from cryoloom.spec.job import ItemFunction, MapResult, State
+from cryoloom.spec.job import ItemFunction, MapResult, State, Step
 from cryoloom.tables import Dataset, Hashed
 
 if TYPE_CHECKING:
@@ -103,6 +103,13 @@ class RunJob:
     def run_program(self, command: list[str], *, name: str, environment: Mapping[str, str] | None = None) -> Path:
         """Run an external program in the run's folder."""
         return run_program(self.folder, command, self._claim(name), environment, journal=self._journal)
+
+    def steps(self, name: str) -> tuple[Step, ...]:
+        """Return what an input rests on."""
+        from cryoloom.engine.project import ProjectFolder
+        from cryoloom.engine.provenance import steps_below
+
+        return steps_below(ProjectFolder(self.root), self.folder.name, name)
 
     def output(self, name: str) -> Path:
         """Return the path of a new file of this run."""

@@ -15,6 +15,7 @@ from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.project import ProjectFolder
 from cryoloom.engine.state import ACTIVE
 from cryoloom.spec.errors import WrongUse
+from cryoloom.spec.job import Step
 from cryoloom.tables import Dataset
 from cryoloom.tables.storage import quick_hash, whole_hash
 
@@ -33,6 +34,13 @@ def ancestry(project: ProjectFolder, run_id: str) -> list[RunFolder]:
 
     visit(run_id)
     return list(ordered.values())
+
+
+def steps_below(project: ProjectFolder, run_id: str, name: str) -> tuple[Step, ...]:
+    """Return the steps that the input `name` of a run rests on, every one after those it takes from."""
+    given = project.run(run_id).record["inputs"].get(name) or []
+    runs = {run.id: run.record for each in (given if isinstance(given, list) else [given]) for run in ancestry(project, each["run"])}
+    return tuple(Step(record["protocol"], record["parameters"], record["cryoloom"]) for record in runs.values())
 
 
 def trace(project: ProjectFolder, run_id: str, output: str) -> dict[str, Any]:

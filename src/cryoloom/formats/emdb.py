@@ -1,4 +1,7 @@
-"""What EMDB takes beside maps: FSC curves as XML, symmetry operators, and the figures of a reconstruction as a PDBx/mmCIF block."""
+"""What EMDB takes beside maps: FSC curves as XML, symmetry operators, and the figures of a reconstruction as a PDBx/mmCIF block.
+
+Its header XML is made by the archive from that block when an entry gets its number, so none is written here.
+"""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +11,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cryoloom.formats.pdbx import cif_block
 
 X_AXIS, Y_AXIS = "Resolution (A-1)", "Correlation Coefficient"
 
@@ -76,73 +81,106 @@ def operators_text(name: str, operators: Curve) -> str:
     return "\n".join(lines) + "\n"
 
 
-def reconstruction_block(metadata: Mapping[str, Any]) -> str:
-    """Return the figures of a reconstruction by the names of the PDBx/mmCIF dictionary, defocus in nm.
+def reconstruction_block(metadata: Mapping[str, Any], maps: Sequence[Mapping[str, Any]]) -> str:
+    """Return the figures of a reconstruction by the names of the PDBx/mmCIF dictionary; what only the depositor knows is there as ``?``.
 
     Parameters
     ----------
     metadata
-        As `deposit.emdb` writes them: ``method``, ``voltage_kV``, ``cs_mm``, ``defocus_A`` (least and largest, or nothing), ``exposure_e_per_A2``,
-        ``micrographs``, ``particles_picked``, ``particles_final``, ``resolution_A``, ``resolution_method``, ``symmetry``, ``software``,
-        ``contour_level``, ``pixel_size_A`` and ``box_px``; None where it is not known.
+        As `deposit.emdb` writes them; None where something is not known.
+    maps
+        Of each map ``file``, ``type``, ``partition`` (of half maps, else None), ``pixel_size_A``, ``box_px`` and ``contour_level``.
     """
     least, largest = (each / 10 for each in metadata["defocus_A"]) if metadata["defocus_A"] else (None, None)
-    tasks = [(task, each) for each in metadata["software"] for task in ("RECONSTRUCTION", "FINAL EULER ASSIGNMENT")]
     entry, processed = {"entry_id": "deposition", "id": 1}, {"image_processing_id": 1}
-    return cif_block(
-        "deposition",
-        {
-            "em_experiment": {**entry, "reconstruction_method": metadata["method"], "aggregation_state": "PARTICLE"},
-            "em_imaging": {
-                **entry, "accelerating_voltage": metadata["voltage_kV"], "nominal_cs": metadata["cs_mm"],
-                "nominal_defocus_min": least, "nominal_defocus_max": largest,
-            },
-            "em_image_recording": {
-                "id": 1, "imaging_id": 1, "avg_electron_dose_per_image": metadata["exposure_e_per_A2"], "num_real_images": metadata["micrographs"],
-            },
-            "em_image_processing": {"id": 1, "image_recording_id": 1},
-            "em_particle_selection": {"id": 1, **processed, "num_particles_selected": metadata["particles_picked"]},
-            "em_3d_reconstruction": {
-                **entry, **processed, "num_particles": metadata["particles_final"], "resolution": metadata["resolution_A"],
-                "resolution_method": metadata["resolution_method"], "symmetry_type": "POINT",
-            },
-            "em_single_particle_entity": {**entry, **processed, "point_symmetry": metadata["symmetry"]},
-            "em_software": [
-                {"id": number, **processed, "category": task, "name": each["name"], "version": each["version"]}
-                for number, (task, each) in enumerate(tasks, 1)
-            ],
-            "em_map": {
-                "id": 1, "file": "map.mrc", "contour_level": metadata["contour_level"],
-                **{f"pixel_spacing_{axis}": metadata["pixel_size_A"] for axis in "xyz"},
-                **{f"dimensions_{name}": metadata["box_px"] for name in ("col", "row", "sec")},
-            },
+    voltage = metadata["voltage_kV"]
+    angles = [("INITIAL", metadata["initial_angle_assignment"]), ("FINAL", metadata["final_angle_assignment"])]
+    categories: dict[str, Any] = {
+        "em_admin": {"entry_id": "deposition", "title": metadata["title"]},
+        "em_experiment": {**entry, "reconstruction_method": metadata["method"], "aggregation_state": "PARTICLE"},
+        "em_imaging": {
+            **entry, "microscope_model": None, "electron_source": None, "illumination_mode": None, "mode": None,
+            "accelerating_voltage": None if voltage is None else round(voltage), "nominal_cs": metadata["cs_mm"],
+            "nominal_defocus_min": None, "nominal_defocus_max": None, "calibrated_defocus_min": least, "calibrated_defocus_max": largest,
         },
-    )  # fmt: skip
+        "em_image_recording": {
+            "id": 1, "imaging_id": 1, "film_or_detector_model": None, "detector_mode": None,
+            "avg_electron_dose_per_image": metadata["exposure_e_per_A2"], "num_real_images": metadata["micrographs"],
+        },
+        "em_image_processing": {"id": 1, "image_recording_id": 1, "details": _motion(metadata["motion_correction"])},
+        "em_particle_selection": {"id": 1, **processed, "num_particles_selected": metadata["particles_picked"]},
+        "em_ctf_correction": {"id": 1, "em_image_processing_id": 1, "type": metadata["ctf_correction"]},
+        "em_euler_angle_assignment": [
+            {"id": number, **processed, "order": order, "type": kind} for number, (order, kind) in enumerate(angles, 1)
+        ],
+        "em_3d_reconstruction": {
+            **entry, **processed, "num_particles": metadata["particles_final"], "resolution": metadata["resolution_A"],
+            "resolution_method": metadata["resolution_method"], "actual_pixel_size": metadata["pixel_size_A"],
+            "algorithm": metadata["algorithm"], "refinement_type": metadata["refinement_type"], "symmetry_type": "POINT",
+        },
+        "em_single_particle_entity": {**entry, **processed, "point_symmetry": metadata["symmetry"].partition("I")[1] or metadata["symmetry"]},
+    }  # fmt: skip
+    if metadata["model_fit"]:
+        categories["em_3d_fitting"] = {**entry, **metadata["model_fit"]}
+    categories["em_software"] = [
+        {
+            "id": number, "image_processing_id": None if each["category"].startswith("MODEL") else 1,
+            "fitting_id": 1 if each["category"].startswith("MODEL") else None, **each,
+        }
+        for number, each in enumerate(metadata["software"], 1)
+    ]  # fmt: skip
+    categories["em_map"] = [
+        {
+            "id": number, "type": each["type"], "partition": each["partition"], "file": each["file"], "contour_level": each["contour_level"],
+            "contour_level_source": None if each["contour_level"] is None else metadata["contour_source"],
+            **{f"pixel_spacing_{axis}": each["pixel_size_A"] for axis in "xyz"},
+            **{f"dimensions_{name}": each["box_px"] for name in ("col", "row", "sec")},
+        }
+        for number, each in enumerate(maps, 1)
+    ]  # fmt: skip
+    return cif_block("deposition", categories)
 
 
-def cif_block(name: str, categories: Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]) -> str:
-    """Return a data block of PDBx/mmCIF: categories of one row as items, of several as loops; what is None is ``?``."""
-    lines = [f"data_{name}", "#"]
-    for category, content in categories.items():
-        if isinstance(content, Mapping):
-            lines += [f"_{category}.{item} {_cif(value)}" for item, value in content.items()]
-        elif content:
-            lines += ["loop_", *(f"_{category}.{item}" for item in content[0])]
-            lines += [" ".join(_cif(value) for value in row.values()) for row in content]
-        lines.append("#")
-    return "\n".join(lines) + "\n"
+def _motion(kind: str | None) -> str | None:
+    return kind and f"Motion correction: {kind}"
 
 
-def _cif(value: Any) -> str:
-    if value is None or value == "":
-        return "?"
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    if "\n" in text or ("'" in text and '"' in text):
-        return f"\n;{text}\n;"
-    if (
-        not any(each in text for each in " '\"#")
-        and text[0] not in "_;[]$"
-        and text.lower().partition("_")[0] not in ("data", "loop", "save")
-    ):
-        return text
-    return f'"{text}"' if "'" in text else f"'{text}'"
+DEPOSITOR = {
+    "authors, and who is written to": "_em_author_list, _pdbx_contact_author",
+    "when it is released": "_pdbx_database_status",
+    "paper": "_citation",
+    "name, kind and source of the sample": "_em_entity_assembly",
+    "buffer and its pH": "_em_buffer",
+    "concentration, and whether stained, embedded or frozen": "_em_specimen",
+    "grid": "_em_sample_support",
+    "cryogen and plunger": "_em_vitrification",
+    "microscope": "_em_imaging.microscope_model",
+    "electron source": "_em_imaging.electron_source",
+    "illumination": "_em_imaging.illumination_mode",
+    "imaging": "_em_imaging.mode",
+    "defocus that was aimed at": "_em_imaging.nominal_defocus_min, _max",
+    "detector": "_em_image_recording.film_or_detector_model",
+    "how it counted": "_em_image_recording.detector_mode",
+    "program that took the images": "_em_software, IMAGE ACQUISITION",
+}
+"""What no project knows, and where it belongs in PDBx/mmCIF."""
+OF_PROJECT = {
+    "title": ("title", "_em_admin.title"),
+    "voltage_kV": ("voltage", "_em_imaging.accelerating_voltage"),
+    "cs_mm": ("spherical aberration", "_em_imaging.nominal_cs"),
+    "exposure_e_per_A2": ("exposure", "_em_image_recording.avg_electron_dose_per_image"),
+    "micrographs": ("number of micrographs", "_em_image_recording.num_real_images"),
+    "particles_picked": ("particles picked", "_em_particle_selection.num_particles_selected"),
+    "particles_final": ("particles in the map", "_em_3d_reconstruction.num_particles"),
+    "ctf_correction": ("CTF correction", "_em_ctf_correction.type"),
+    "initial_angle_assignment": ("first assignment of angles", "_em_euler_angle_assignment, INITIAL"),
+    "final_angle_assignment": ("last assignment of angles", "_em_euler_angle_assignment, FINAL"),
+    "algorithm": ("reconstruction algorithm", "_em_3d_reconstruction.algorithm"),
+    "refinement_type": ("independence of the half maps", "_em_3d_reconstruction.refinement_type"),
+}
+"""What a project may know, by its name in the metadata; missing where inputs were left out or came from elsewhere."""
+
+
+def lacking(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is missing in words, and where it belongs in PDBx/mmCIF, what the project might have told first."""
+    return {words: item for name, (words, item) in OF_PROJECT.items() if metadata[name] in (None, "")} | DEPOSITOR

@@ -58,7 +58,7 @@ def fit_panels(model: AtomicModel, residues: Residues, solutions: ModelFits, fsc
             title="Map and model", series=curves, x_label="resolution (Å)", y_label="FSC", resolution_axis=True, levels={"0.5": 0.5},
             marks={f"{row['model_resolution']:.2f} Å": 1 / row["model_resolution"]}, y_range=(-0.1, 1.05),
             caption="Shell correlation of the map, and of each half map, with the density of the model. A model that was refined against one half "
-            "follows its noise where that half's curve lies above the other's.",
+            f"follows its noise where that half's curve lies above the other's.{_unfallen(fsc)}",
         ),
         *_chains(table),
         TableView(
@@ -88,6 +88,11 @@ PLACES = {
 
 def _columns(table: pl.DataFrame, names: dict[str, str]) -> dict[str, list[object]]:
     return {label: table[name].to_list() for name, label in names.items()}
+
+
+def _unfallen(fsc: FSC) -> str:
+    """Return that the pixels are too large to tell how far map and model agree, where they are."""
+    return " The curve does not fall to 0.5: they agree to the finest detail that the pixels hold." if fsc.items["fsc"][-1] > 0.5 else ""
 
 
 def _verdict(model: AtomicModel, solutions: ModelFits) -> Panel:

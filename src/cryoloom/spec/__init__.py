@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from cryoloom.spec.errors import CryoloomError, Failure, WrongUse
 
 if TYPE_CHECKING:
-    from cryoloom.spec.job import Item, Job, MapResult, State
+    from cryoloom.spec.job import Item, Job, MapResult, State, Step
     from cryoloom.spec.param import Hint, Input, Param
     from cryoloom.spec.paths import AbsolutePath, Patterns, Texts
     from cryoloom.spec.protocol import SOURCE, Outputs, Panel, Protocol
@@ -26,12 +26,13 @@ __all__ = [
     "Patterns",
     "Protocol",
     "State",
+    "Step",
     "Texts",
     "WrongUse",
 ]
 
 _HOMES = {
-    **dict.fromkeys(("Item", "Job", "MapResult", "State"), "job"),
+    **dict.fromkeys(("Item", "Job", "MapResult", "State", "Step"), "job"),
     **dict.fromkeys(("Hint", "Input", "Param"), "param"),
     **dict.fromkeys(("AbsolutePath", "Patterns", "Texts"), "paths"),
     **dict.fromkeys(("SOURCE", "Outputs", "Panel", "Protocol"), "protocol"),

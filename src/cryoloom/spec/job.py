@@ -72,6 +72,23 @@ class MapResult:
     failed: dict[int, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Step:
+    """A run that an input rests on.
+
+    Attributes
+    ----------
+    protocol, parameters
+        What was done.
+    version
+        Of cryoloom.
+    """
+
+    protocol: str
+    parameters: Mapping[str, Any]
+    version: str
+
+
 class Job(Protocol):
     """A run seen from inside.
 
@@ -122,6 +139,10 @@ class Job(Protocol):
 
     def run_program(self, command: list[str], *, name: str, environment: Mapping[str, str] | None = None) -> Path:
         """Run an external program in the run's folder, its output logged; return the folder. Raises `Failure` with its last lines."""
+        ...
+
+    def steps(self, name: str) -> tuple[Step, ...]:
+        """Return what the input `name` rests on, every step after those it takes from; nothing if it was not given."""
         ...
 
     def output(self, name: str) -> Path:

@@ -10,12 +10,15 @@ import mrcfile
 import numpy as np
 import polars as pl
 import pytest
+from gemmi import cif
 from plain_job import PlainJob
 
 from cryoloom.data import FSC, AtomicModel, Coordinates, Mask, Particles, Volume
 from cryoloom.formats.atomic_model import traced_model
-from cryoloom.formats.emdb import X_AXIS, Y_AXIS, cif_block, fsc_faults, write_fsc
+from cryoloom.formats.emdb import DEPOSITOR, X_AXIS, Y_AXIS, fsc_faults, write_fsc
 from cryoloom.formats.mrc import write_mrc
+from cryoloom.formats.pdbx import cif_block, cif_faults
+from cryoloom.formats.processing import model_fit, motion_correction, reconstruction, software
 from cryoloom.numerics.filters.maps import lowpass
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation, resolution_at, shell_frequencies
 from cryoloom.numerics.geometry.symmetry import point_group
@@ -25,7 +28,7 @@ from cryoloom.numerics.simulate.projection import density
 from cryoloom.protocols.deposit.emdb import DepositEMDB
 from cryoloom.protocols.postprocess.mask import CreateMask
 from cryoloom.protocols.postprocess.sharpen import Sharpen
-from cryoloom.spec import Failure
+from cryoloom.spec import Failure, Step
 
 BOX, PIXEL = 48, 4.0
 
@@ -60,10 +63,19 @@ def particles(chain):
     return Particles(pl.DataFrame(items), chain[0], optics=[{"optics_group": 1, "voltage": 300.0, "cs": 2.7, "amplitude_contrast": 0.1}])
 
 
-def deposited(chain, name, **given):
+HISTORY = tuple(
+    Step(protocol, parameters, "0.9")
+    for protocol, parameters in (
+        ("import.movies", {}), ("motion.correlation", {"patches": 0}), ("ctf.estimate", {}), ("pick.blob", {}), ("particles.extract", {}),
+        ("classify2d.em", {}), ("initial.sgd", {}), ("refine.auto", {"poses": "search"}), ("postprocess.mask", {}), ("postprocess.sharpen", {}),
+    )
+)  # fmt: skip
+
+
+def deposited(chain, name, history=None, **given):
     root, _, mask, sharpened, _ = chain
     protocol = DepositEMDB(**({"volume": sharpened.volume, "mask": mask, "fsc": sharpened.fsc} | given))
-    job = PlainJob(root / "runs" / name, root)
+    job = PlainJob(root / "runs" / name, root, history=history or {})
     return protocol, job, protocol.run(job)
 
 
@@ -74,8 +86,9 @@ def test_a_bundle_holds_everything_unchanged(chain, particles):
         root,
     )
     protocol, job, out = deposited(
-        chain, "r002", particles=particles, coordinates=picks, additional=(volume,), symmetry="D2", mass=400.0, dose=40.0, hand_decided=True
-    )
+        chain, "r002", {"volume": HISTORY, "particles": HISTORY[:-2]}, particles=particles, coordinates=picks, additional=(volume,),
+        symmetry="D2", mass=400.0, dose=40.0, hand_decided=True, title="A particle",
+    )  # fmt: skip
     folder = root / "runs/r002/deposit"
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {"map.mrc", "half_map_1.mrc", "half_map_2.mrc", "mask_01.mrc", "fsc_01.xml", "fsc_02_unmasked.xml", "fsc_03_masked.xml", "image.png",
@@ -98,9 +111,21 @@ def test_a_bundle_holds_everything_unchanged(chain, particles):
     told = json.loads((folder / "metadata.json").read_text())
     assert told["particles_picked"] == 60 and told["particles_final"] == 40 and told["voltage_kV"] == 300.0 and told["symmetry"] == "D2"
     assert told["resolution_A"] == sharpened.fsc.meta["resolution"] and told["resolution_method"] == "FSC 0.143 CUT-OFF"
-    cif = (folder / "metadata.cif").read_text()
-    assert "_em_3d_reconstruction.resolution_method 'FSC 0.143 CUT-OFF'" in cif and "_em_single_particle_entity.point_symmetry D2" in cif
-    assert "_em_imaging.nominal_defocus_max 2100" in cif and cif.count("RECONSTRUCTION") == 1
+    text = (folder / "metadata.cif").read_text()
+    assert "_em_3d_reconstruction.resolution_method 'FSC 0.143 CUT-OFF'" in text and "_em_single_particle_entity.point_symmetry D2" in text
+    assert "_em_imaging.calibrated_defocus_max 2100" in text and "_em_imaging.nominal_defocus_max ?" in text  # measured, not aimed at
+    assert cif_faults(folder / "metadata.cif") == [] and told["missing"] == {
+        "number of micrographs": told["missing"]["number of micrographs"],
+        **DEPOSITOR,
+    }
+    block = cif.read(str(folder / "metadata.cif")).sole_block()
+    programs = list(zip(*(block.find_values(f"_em_software.{item}") for item in ("category", "version", "details")), strict=True))
+    assert ("RECONSTRUCTION", "0.9", "refine.auto") in [tuple(map(cif.as_string, each)) for each in programs] and len(programs) == 8
+    assert [cif.as_string(each) for each in block.find_values("_em_euler_angle_assignment.type")] == ["MAXIMUM LIKELIHOOD"] * 2
+    assert told["ctf_correction"] == "PHASE FLIPPING AND AMPLITUDE CORRECTION" and told["algorithm"] == "FOURIER SPACE"
+    assert told["motion_correction"] == "MICROGRAPH PATCHES" and told["refinement_type"] == "HALF-MAPS REFINED INDEPENDENTLY"
+    kinds = [cif.as_string(each) for each in block.find_values("_em_map.type")]
+    assert kinds[:4] == ["primary map", "half map", "half map", "mask"] and set(kinds[4:]) == {"additional map"}
     assert (folder / "symmetry.txt").read_text().count("BIOMT1") == point_group("D2").order
     assert float((folder / "recommended_contour.txt").read_text()) == pytest.approx(told["contour_level"], rel=1e-5)
     header = (folder / "image.png").read_bytes()
@@ -119,6 +144,49 @@ def test_curves_are_those_of_the_run_and_valid(chain):
         values = sharpened.fsc.items.sort("shell")
         assert np.allclose([float(each.findtext("x")) for each in tree], values["frequency"], atol=1e-6)
         assert np.allclose([float(each.findtext("y")) for each in tree], values[column].clip(-1, 1), atol=1e-6)
+
+
+def test_what_the_dictionary_does_not_know_is_named(tmp_path):
+    path = tmp_path / "m.cif"
+    for text, fault in (
+        ("_em_imaging.id 1\n_em_imaging.accelerating_voltage 300.5", "accelerating_voltage is '300.5', not whole"),
+        ("_em_imaging.id 1\n_em_imaging.voltage 300", "em_imaging.voltage is not known"),
+        ("_em_imaging.nominal_cs 2.7", "em_imaging.id is needed"),
+        ("_em_imaging.id 1\n_em_imaging.nominal_cs 2700", "is not from 0 to 20"),
+        ("_em_3d_reconstruction.id 1\n_em_3d_reconstruction.algorithm gridding", "not one of ALGEBRAIC"),
+        ("_em_single_particle_entity.id 1\n_em_single_particle_entity.point_symmetry I2", "does not look like"),
+        ("loop_\n_em_software.id\n_em_software.category\n1 MASKING\n2 Masking", "em_software.category is 'Masking'"),
+        ("_em_microscope.id 1", "em_microscope is not known"),
+        ("_em_imaging.id", "no mmCIF"),
+    ):
+        path.write_text(f"data_x\n{text}\n")
+        assert any(fault in each for each in cif_faults(path)), (text, cif_faults(path))
+
+
+def test_nothing_is_made_up(chain):
+    """A map that came from elsewhere has nobody's algorithm, and I2 is I to archives."""
+    _, _, out = deposited(chain, "r009", {"volume": (Step("import.volume", {}, "0.9"),)}, symmetry="I2")
+    told, missing = out.deposition.meta["metadata"], out.deposition.meta["missing"]
+    assert told["software"] == [] and told["algorithm"] is told["final_angle_assignment"] is told["ctf_correction"] is None
+    assert {"reconstruction algorithm", "voltage", "title", "particles picked", "microscope"} <= set(missing)
+    text = (chain[0] / "runs/r009/deposit/metadata.cif").read_text()
+    assert "point_symmetry I\n" in text and "_em_imaging.accelerating_voltage ?" in text and "_em_imaging.microscope_model ?" in text
+    hints = {hint.parameter: hint for hint in DepositEMDB(volume=chain[3].volume).check()}
+    assert not any(hint.error for hint in hints.values()) and {"title", "particles", "micrographs", "coordinates"} <= set(hints)
+    assert "microscope" in hints["title"].message and "voltage" in hints["particles"].message
+
+
+def test_what_steps_tell():
+    given = reconstruction([*HISTORY, Step("refine.auto", {"poses": "given"}, "0.9")])
+    assert given["made_by"] == "refine.auto" and given["final_angles"] == "MAXIMUM LIKELIHOOD"
+    local = reconstruction([*HISTORY, Step("refine.local", {"method": "local"}, "0.9")])
+    assert (local["made_by"], local["final_angles"]) == ("refine.local", "PROJECTION MATCHING")
+    assert reconstruction([Step("classify3d.em", {"align": True}, "0.9")])["refinement_type"] is None
+    fitted = Step("model.fit", {"refinement": "servalcat"}, "0.9")
+    rows = {each["category"]: each["name"] for each in software([*HISTORY, fitted], given)}
+    assert rows["MODEL REFINEMENT"] == "servalcat" and rows["MODEL FITTING"] == rows["RECONSTRUCTION"] == "cryoloom"
+    assert model_fit([fitted])["ref_protocol"] == "FLEXIBLE FIT" and model_fit([])["ref_protocol"] is None
+    assert motion_correction([Step("motion.correlation", {"patches": 1}, "0.9")]) == "WHOLE MICROGRAPH" and motion_correction([]) is None
 
 
 def test_faults_of_curves_are_named(tmp_path):

@@ -179,12 +179,23 @@ def test_units_are_repeated_by_symmetry(root, stored_map, stored_model, particle
 
 
 def test_servalcat_is_run_where_it_is(root, stored_map, stored_model, truth, tmp_path, monkeypatch):
+    """It takes the first voxel for 0, whatever the header says (0.4.142): so must the model that it is given."""
     monkeypatch.setenv("PATH", "/nowhere")
-    assert "servalcat" in ModelFit.absent()["refinement"]
+    assert "not installed" in ModelFit.absent()["refinement"]["servalcat"]
     program = tmp_path / "servalcat"
-    program.write_text('#!/bin/sh\necho "$@" > arguments\nwhile [ "$1" != --model ]; do shift; done\ncp "$2" refined.mmcif\n')
+    stats = '[{"geom": {"summary": {"r.m.s.Z": {"Bond distances, non H": 0.75}}}}]'
+    program.write_text(
+        '#!/bin/sh\necho "$@" > arguments\nwhile [ "$1" != --model ]; do shift; done\ncp "$2" refined.mmcif\n'
+        f"echo '{stats}' > refined_stats.json\n"
+    )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    monkeypatch.delenv("CLIBD_MON", raising=False)
+    assert "CLIBD_MON" in ModelFit.absent()["refinement"]["servalcat"]
+    monkeypatch.setenv("CLIBD_MON", str(tmp_path))
+    assert "has no list/mon_lib_list.cif" in ModelFit.absent()["refinement"]["servalcat"]
+    (tmp_path / "list").mkdir()
+    (tmp_path / "list/mon_lib_list.cif").touch()
     assert not ModelFit.absent()
     job = StepJob(root / "runs" / "r006", root)
     settings = {"resolution": 8.5, "search": False, "refinement": "servalcat", "cross_validation": True, "weight": 0.5}
@@ -194,6 +205,9 @@ def test_servalcat_is_run_where_it_is(root, stored_map, stored_model, truth, tmp
         "refine_spa_norefmac --halfmaps" in words and "--cross_validation" in words and "--weight 0.5" in words and "--jellybody" in words
     )
     assert moved_to(out.model, truth) < 0.3
+    given = read_model(job.folder / "before_refinement.cif").positions
+    assert np.allclose(given + ORIGIN, read_model(out.model.file(out.model.items["model_path"][0])).positions, atol=2e-3)
+    assert out.model.meta["bond_rmsz"] == 0.75
 
 
 @pytest.mark.parametrize(

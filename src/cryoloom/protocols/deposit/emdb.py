@@ -4,7 +4,6 @@ import gzip
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +14,13 @@ from cryoloom.data import FSC, AtomicModel, Coordinates, Deposition, Mask, Micro
 from cryoloom.formats.archive_files import listed_files
 from cryoloom.formats.atomic_model import read_model
 from cryoloom.formats.deposition_checks import Bundle, Check
-from cryoloom.formats.emdb import fsc_faults, operators_text, reconstruction_block, write_fsc
+from cryoloom.formats.emdb import DEPOSITOR, fsc_faults, lacking, operators_text, reconstruction_block, write_fsc
 from cryoloom.formats.map_sets import StoredMap, rows_of, stored_map
 from cryoloom.formats.mrc import read_mrc, write_mrc
+from cryoloom.formats.pdbx import cif_faults
+from cryoloom.formats.processing import model_fit, motion_correction, reconstruction, software
 from cryoloom.report.panels import LinePlot, MapSurface, Notice, Series, TableView
-from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
+from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol, Step
 
 if TYPE_CHECKING:
     from cryoloom.numerics.geometry.symmetry import PointGroup
@@ -33,6 +34,24 @@ CURVES = {"fsc": "corrected", "fsc_unmasked": "unmasked", "fsc_masked": "masked"
 """Curves that are written, and what they are called; the first is the headline's."""
 SOURCES = {"masked": "masked_path", "unfiltered": "unfiltered_path"}
 """Further maps of the set itself."""
+LOST = {
+    "particles": "voltage, Cs and the number of particles",
+    "coordinates": "the number of picks",
+    "micrographs": "their number and exposure",
+}
+"""What is not told without an input."""
+SHOWN = {
+    "title": ("title", ""), "method": ("method", ""), "voltage_kV": ("voltage", "kV"), "cs_mm": ("Cs", "mm"),
+    "amplitude_contrast": ("amplitude contrast", ""), "exposure_e_per_A2": ("exposure", "e/Å²"), "defocus_A": ("defocus, measured", "Å"),
+    "micrographs": ("micrographs", ""), "motion_correction": ("motion correction", ""), "particles_picked": ("particles picked", ""),
+    "particles_selected": ("particles refined", ""), "particles_final": ("particles in the map", ""), "ctf_correction": ("CTF correction", ""),
+    "initial_angle_assignment": ("first assignment of angles", ""), "final_angle_assignment": ("last assignment of angles", ""),
+    "algorithm": ("reconstruction", ""), "refinement_type": ("half maps", ""), "symmetry": ("symmetry", ""), "pixel_size_A": ("pixel size", "Å"),
+    "box_px": ("box", "px"), "resolution_A": ("resolution", "Å"), "resolution_method": ("resolution by", ""),
+    "resolution_unmasked_A": ("resolution, unmasked", "Å"), "sharpening_b_factor_A2": ("sharpening B-factor", "Å²"),
+    "contour_level": ("contour", ""), "contour_source": ("contour by", ""),
+}  # fmt: skip
+"""Figures of the metadata in words, and their units."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +116,11 @@ class DepositEMDB(
             yield Hint("mask", "is needed: the FSC is corrected for one")
         if self.symmetry:
             yield from symmetry_hints(self.symmetry)
+        for name, lost in LOST.items():
+            if getattr(self, name) is None:
+                yield Hint(name, f"are not given: {lost} will be missing", error=False)
+        empty = "" if self.title else "is empty. "
+        yield Hint("title", f"{empty}EMDB also asks what no project knows, and the report lists: {'; '.join(DEPOSITOR)}", error=False)
         if not self.hand_decided:
             yield Hint("hand_decided", "is not said: look at helices, or fit a model, before the map is deposited", fix=True, error=False)
 
@@ -158,18 +182,23 @@ class DepositEMDB(
         _refuse(checks)
         files |= self._texts(folder, group, contour)
         files |= _picture(folder, maps["map"], contour)
-        metadata = self._metadata(maps["map"], group, contour, resolution)
+        metadata = self._metadata(maps["map"], group, contour, resolution) | self._made(job)
+        missing = lacking(metadata)
+        (folder / "metadata.cif").write_text(reconstruction_block(metadata, _told(maps, contour, self.compress)), encoding="utf-8")
+        faults = cif_faults(folder / "metadata.cif")
+        checks.append(Check("metadata.cif is as the archive's dictionary has it", not faults, "; ".join(faults) or "valid", blocking=True))
+        _refuse(checks)
         (folder / "metadata.json").write_text(
-            json.dumps(metadata | {"checks": [vars(each) for each in checks]}, indent=1), encoding="utf-8"
+            json.dumps(metadata | {"missing": missing, "checks": [vars(each) for each in checks]}, indent=1), encoding="utf-8"
         )
-        (folder / "metadata.cif").write_text(reconstruction_block(metadata), encoding="utf-8")
         files |= {"metadata.json": "figures of the reconstruction", "metadata.cif": "the same, in PDBx/mmCIF"}
         for each in checks:
             if not each.passed:
                 job.warn(f"{each.name}: no. {each.found}.")
         items = listed_files(folder, files, job.root)
         job.progress(2, 3, "checksums")
-        return Deposited(Deposition(items, job.root, meta={"checks": [vars(each) for each in checks], "metadata": metadata}))
+        told = {"checks": [vars(each) for each in checks], "metadata": metadata, "missing": missing}
+        return Deposited(Deposition(items, job.root, meta=told))
 
     # -- what goes in -------------------------------------------------------------------------------------------
 
@@ -296,8 +325,31 @@ class DepositEMDB(
             "pixel_size_A": primary.pixel_size, "box_px": len(primary.data), "symmetry": group.name,
             "resolution_A": resolution, "resolution_method": METHOD, "resolution_unmasked_A": meta.get("resolution_unmasked"),
             "sharpening_b_factor_A2": self.volume.meta.get("b_factor"), "contour_level": contour,
-            "software": [{"name": "cryoloom", "version": version("cryoloom")}],
+            "contour_source": "SOFTWARE" if self.contour is None else "AUTHOR",
         }  # fmt: skip
+
+    def _made(self, job: Job) -> dict[str, Any]:
+        """Return how the map was made, as the steps before tell; None where they do not."""
+        given = ("micrographs", "coordinates", "particles", "volume", "mask", "model")
+        steps = {name: job.steps(name) for name in given}
+        every: list[Step] = []
+        every += [step for name in given for step in steps[name] if step not in every]
+        made = reconstruction(steps["volume"])
+        return {
+            "motion_correction": motion_correction([*steps["micrographs"], *steps["particles"]]),
+            "ctf_correction": self._ctf_correction if made["made_by"] else None,
+            "initial_angle_assignment": made["initial_angles"], "final_angle_assignment": made["final_angles"],
+            "algorithm": made["algorithm"], "refinement_type": made["refinement_type"],
+            "model_fit": None if self.model is None else model_fit(steps["model"]),
+            "software": software(every, made),
+        }  # fmt: skip
+
+    @property
+    def _ctf_correction(self) -> str | None:
+        """Return EMDB's word for what reconstructions do with particles whose transfer function is known, and with others."""
+        if self.particles is None:
+            return None
+        return "PHASE FLIPPING AND AMPLITUDE CORRECTION" if "defocus_u" in self.particles.schema else "NONE"
 
     # -- in words and pictures ----------------------------------------------------------------------------------
 
@@ -311,6 +363,7 @@ class DepositEMDB(
             "recommended contour": float(f"{out.deposition.meta['metadata']['contour_level']:.4g}"),
             "checks passed": f"{len(checks) - len(failed)} of {len(checks)}",
             "look at": ", ".join(failed) or "nothing",
+            "missing": f"{len(out.deposition.meta['missing'])} answers, listed on the report",
         }
 
     def methods(self, out: Deposited) -> str:
@@ -318,12 +371,12 @@ class DepositEMDB(
         return f"The map, its half maps and FSC curves were deposited with a recommended contour of {meta['contour_level']:.3g}."
 
     def report(self, out: Deposited) -> list[Panel]:
-        checks, meta = out.deposition.meta["checks"], out.deposition.meta["metadata"]
+        checks, meta, missing = (out.deposition.meta[name] for name in ("checks", "metadata", "missing"))
         failed = [each for each in checks if not each["passed"]]
         text = "; ".join(f"{each['name']}: {each['found']}" for each in failed)
         notice = Notice(
-            level="advice" if failed else "good", title="Ready to be deposited",
-            text=f"Look again before you send it: {text}." if failed else "All that was looked at is right.",
+            level="advice" if failed else "good", title="Before you send it" if failed else "Ready to be deposited",
+            text=f"Look again: {text}." if failed else "All that was looked at is right.",
         )  # fmt: skip
         folder = out.deposition.file(out.deposition.items["file_path"][0]).parent
         columns = {
@@ -338,9 +391,24 @@ class DepositEMDB(
             notice,
             TableView(title="Checks", columns=columns, caption="Those of maps and curves that archives refuse have stopped the run otherwise."),
             TableView(
+                title="Missing", limit=100,
+                columns={
+                    "what": list(missing), "why": ["only you know" if each in DEPOSITOR else "no step or input tells" for each in missing],
+                    "PDBx/mmCIF": list(missing.values()),
+                },
+                caption="Asked for when you deposit. Where a field is named, metadata.cif has it as ?, to be filled in.",
+            ),
+            TableView(title="Told by the project", limit=100, columns=_shown(meta), caption="As metadata.json and metadata.cif have it."),
+            TableView(
+                title="Software", limit=100,
+                columns={name: [str(each[name] or "") for each in meta["software"]] for name in ("category", "name", "version", "details")},
+                caption="Of the steps that map, particles and model rest on.",
+            ),
+            TableView(
                 title="Files", limit=100, caption=f"In {folder.relative_to(out.deposition.root)}; checksums.sha256 is read by sha256sum -c.",
                 columns={
-                    "file": [Path(each).name for each in files["file_path"]], "what": files["role"].to_list(), "bytes": files["size"].to_list(),
+                    "file": [(out.deposition.root / each).relative_to(folder).as_posix() for each in files["file_path"]],
+                    "what": files["role"].to_list(), "bytes": files["size"].to_list(),
                 },
             ),
             LinePlot(
@@ -358,6 +426,31 @@ def _refuse(checks: list[Check]) -> None:
         raise Failure(
             "deposition-blocked", f"The maps cannot be deposited: {told}.", "Give map, half maps, mask and FSC of one refinement."
         )
+
+
+def _told(maps: Mapping[str, StoredMap], contour: float, compressed: bool) -> list[dict[str, Any]]:
+    """Return what is told of each map."""
+    kinds = {"map": "primary map", "half_map_1": "half map", "half_map_2": "half map", "mask_01": "mask"}
+    return [
+        {
+            "file": f"{name}.mrc.gz" if compressed else f"{name}.mrc", "type": kinds.get(name, "additional map"),
+            "partition": int(name[-1]) if name.startswith("half_map") else None, "pixel_size_A": each.pixel_size, "box_px": len(each.data),
+            "contour_level": contour if name == "map" else None,
+        }
+        for name, each in maps.items()
+    ]  # fmt: skip
+
+
+def _shown(metadata: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the figures of the metadata for people, with their units, without what is missing."""
+    names, values = [], []
+    for name, (words, unit) in SHOWN.items():
+        value = metadata[name]
+        if value not in (None, "", []):
+            parts = [f"{each:.5g}" if isinstance(each, float) else str(each) for each in (value if isinstance(value, list) else [value])]
+            names.append(words)
+            values.append(f"{' to '.join(parts)} {unit}".strip())
+    return {"what": names, "value": values}
 
 
 def _role(name: str) -> str:

@@ -1,8 +1,11 @@
 """model.fit: an atomic model laid in a map, and how well they agree."""
 
+import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 HALVES = ("half_map1_path", "half_map2_path")
 INSIDE = 0.5
 """Part of the atoms that must lie in the box for a fit near where they lie."""
+MONOMERS = "list/mon_lib_list.cif"
+"""What a monomer library has that gemmi can read; Debian's refmac-dictionary has not."""
+INSTALLED = "pip install servalcat; the monomer library is CCP4's, or that of github.com/MonomerLibrary/monomers, its folder in CLIBD_MON"
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,7 @@ class ModelFit(
     )  # fmt: skip
     jelly_body: bool = Param(
         "Jelly body", True, group="Refinement", when="refinement=servalcat", advanced=True, aliases=("jellybody",),
-        help="Neighbouring atoms keep their distances. Off at low resolution the model falls apart.",
+        help="Neighbouring atoms keep their distances, wrong ones too: turn it off for models of poor geometry. Off at low resolution the model falls apart.",
     )  # fmt: skip
     cross_validation: bool = Param(
         "Refine against the first half", False, group="Refinement", when="refinement=servalcat", advanced=True,
@@ -134,7 +140,7 @@ class ModelFit(
 
     @classmethod
     def absent(cls) -> Mapping[str, Mapping[str, str]]:
-        return {} if shutil.which("servalcat") else {"refinement": {"servalcat": "The command servalcat is not installed here."}}
+        return {"refinement": {"servalcat": reason}} if (reason := _no_servalcat()) else {}
 
     def check(self) -> Iterator[Hint]:
         yield from symmetry_hints(self.symmetry)
@@ -185,14 +191,15 @@ class ModelFit(
         if state["mirrored"]:
             shown, shown_halves = _mirrored(data), None if halves is None else (_mirrored(halves[0]), _mirrored(halves[1]))
         maps = self._written_mirror(job, shown, shown_halves) if state["mirrored"] else None
+        bonds = None
         if self.refinement == "servalcat":
-            placed = self._refined(job, placed, resolution, self.volume if maps is None else maps)
+            placed, bonds = self._refined(job, placed, resolution, self.volume if maps is None else maps)
         job.progress(0.9, 1.0, "agreement")
         found = agreement(
             placed.atoms(_origin(data)), shown.data, data.pixel_size, resolution=resolution, radius=self.mask_radius, mass=placed.mass,
             contour=self.contour, halves=None if shown_halves is None else (shown_halves[0].data, shown_halves[1].data),
         )  # fmt: skip
-        return self._outputs(job, task, state, placed, shown, found, maps, resolution)
+        return self._outputs(job, task, state, placed, shown, found, maps, resolution, bonds)
 
     def _halves(self, row: Mapping[str, Any], data: StoredMap) -> tuple[StoredMap, StoredMap] | None:
         if not all(row.get(name) for name in HALVES):
@@ -278,16 +285,14 @@ class ModelFit(
         told = {"resolution": self._told()} if self._told() else {}
         return Volume(pl.DataFrame([row]), job.root, meta={"pixel_size": shown.pixel_size, **told})
 
-    def _refined(self, job: Job, placed: StoredModel, resolution: float, maps: Volume) -> StoredModel:
-        """Have servalcat refine the model against the half maps of the map it lies in."""
-        if shutil.which("servalcat") is None:
-            raise Failure(
-                "servalcat-missing", "model.fit: the command servalcat is not installed here.",
-                "Install it (pip install servalcat, and a monomer library), or choose no refinement.",
-            )  # fmt: skip
+    def _refined(self, job: Job, placed: StoredModel, resolution: float, maps: Volume) -> tuple[StoredModel, float | None]:
+        """Have servalcat refine the model against the half maps of the map it lies in; return it, and how its bond lengths fit, r.m.s. Z."""
+        if reason := _no_servalcat():
+            raise Failure("servalcat-missing", f"model.fit: {reason}", f"Install it ({INSTALLED}), or choose no refinement.")
         start = job.output("before_refinement.cif")
-        placed.write(start)
         row = rows_of(maps)[0]
+        origin = np.asarray(stored_map(maps, row, HALVES[0]).origin)
+        placed.copied(placed.positions[None] - origin).write(start)  # servalcat takes the first voxel for 0, whatever the header says
         words = ["servalcat", "refine_spa_norefmac", "--halfmaps", *(str(maps.file(row[name])) for name in HALVES), "--model", str(start)]
         words += ["--resolution", f"{resolution:.3f}", "--mask_radius", f"{self.mask_radius:g}", "--ncycle", str(self.cycles)]
         words += ["--pixel_size", f"{float(maps.meta['pixel_size']):.6f}"]
@@ -295,11 +300,12 @@ class ModelFit(
         words += ["--weight", f"{self.weight:g}"] if self.weight > 0 else []
         words += ["--cross_validation"] if self.cross_validation else []
         folder = job.run_program([*words, "--output_prefix", "refined"], name="servalcat")
-        return read_model(folder / "refined.mmcif")
+        refined = read_model(folder / "refined.mmcif")
+        return refined.copied(refined.positions[None] + origin), _bond_lengths(folder / "refined_stats.json")
 
     def _outputs(
         self, job: Job, task: "Placement", state: dict[str, Any], placed: StoredModel, shown: StoredMap, found: "Agreement",
-        maps: Volume | None, resolution: float,
+        maps: Volume | None, resolution: float, bonds: float | None,
     ) -> Fitted:  # fmt: skip
         box, size = len(shown.data), shown.pixel_size
         paths = {name: job.output(name) for name in ("model.cif", "difference.mrc")}
@@ -328,6 +334,7 @@ class ModelFit(
         about = {"pixel_size": size, "resolution": found.resolution}
         difference = pl.DataFrame({"id": [1], "volume_path": [paths["difference.mrc"].relative_to(job.root).as_posix()], "box_size": [box]})
         told = {"map_resolution": resolution, "score": best["score"], "other_hand": best["other_hand"], "refinement": self.refinement}
+        told |= {} if bonds is None else {"bond_rmsz": bonds}
         return Fitted(
             AtomicModel(model, job.root, meta=told), Residues(residues, job.root), ModelFits(fits, job.root), FSC(fsc, job.root, meta=about),
             Volume(difference, job.root, meta={"pixel_size": size}), maps,
@@ -343,6 +350,8 @@ class ModelFit(
             "atoms above the contour (%)": round(100 * row["inclusion"], 1),
             "Q-score": round(row["q_score"], 3),
         }
+        if "bond_rmsz" in out.model.meta:
+            told["bond lengths (r.m.s. Z, 1 is usual)"] = round(out.model.meta["bond_rmsz"], 2)
         if best["other_hand"] is not None:
             told["hand"] = f"{'mirrored' if row['mirrored'] else 'as it is'} ({best['score']:.2f} against {best['other_hand']:.2f})"
         if out.solutions.items.filter(pl.col("ambiguous") & (pl.col("rank") == 1)).height:
@@ -370,6 +379,25 @@ class ModelFit(
         model = read_model(out.model.file(out.model.items["model_path"][0]))
         trace = (model.positions[np.concatenate(model.trace)] - np.asarray(data.origin)) / data.pixel_size
         return fit_panels(out.model, out.residues, out.solutions, out.fsc, Drawn(data.data, difference, data.pixel_size, trace))
+
+
+def _no_servalcat() -> str:
+    """Return why servalcat cannot refine here, nothing if it can."""
+    if shutil.which("servalcat") is None:
+        return "The command servalcat is not installed here."
+    folder = os.environ.get("CLIBD_MON", "")
+    if not folder:
+        return "servalcat needs a monomer library, and CLIBD_MON does not name its folder."
+    return "" if (Path(folder) / MONOMERS).is_file() else f"The monomer library that CLIBD_MON names has no {MONOMERS}."
+
+
+def _bond_lengths(path: Path) -> float | None:
+    """Return the r.m.s. Z of bond lengths without hydrogen after the last cycle, as servalcat tells; None where it does not."""
+    try:
+        last = json.loads(path.read_text())[-1]
+        return float(last["geom"]["summary"]["r.m.s.Z"]["Bond distances, non H"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _origin(data: StoredMap) -> Any:
