@@ -106,13 +106,12 @@ def alignment(found: Poses, true: Views) -> dict[str, float]:
     for each in np.unique(label[label >= 0]):
         mine = np.flatnonzero(label == each)
         mine = mine[true.view[mine] == np.bincount(true.view[mine]).argmax()]
-        # The class may show the view mirrored: then it mirrors what is not, and turns the other way.
+        # The class may show the view mirrored: then it mirrors what is not, and the two angles add up to the same for all.
         mirrored = np.mean(flip[mine] == true.flip[mine]) < 0.5
         same = (flip[mine] == true.flip[mine]) != mirrored
         right += same.tolist()
         kept = mine[same]
-        sign = np.where(true.flip[kept], -1.0, 1.0) if mirrored else 1.0
-        away = np.exp(1j * np.deg2rad(sign * (angle[kept] - np.where(mirrored, -1.0, 1.0) * true.psi[kept])))
+        away = np.exp(1j * np.deg2rad(angle[kept] + (true.psi[kept] if mirrored else -true.psi[kept])))
         turns += np.abs(np.rad2deg(np.angle(away / away.mean()))).tolist()
         # Where its centre lies is the class's own affair: that of its average, turned as the image is.
         spin = np.deg2rad(angle[kept])

@@ -91,6 +91,33 @@ def test_every_pose_is_found_where_there_is_no_noise():
     assert np.abs(best.place.numpy() - shift).max() < 0.2 and float(best.similarity.min()) > 0.95
 
 
+def mirrors_right(task, flip, poses, *, without_itself):
+    """Rounds of one class; return the part of images that are mirrored as most are, or as most are not."""
+    rows, rings = torch.arange(task.count), task.layout.rings
+    for _ in range(4):
+        update = updated(task, rows, poses, 1, rings)
+        search = Search(task, update.images, rings, everywhere=False, held=update.held if without_itself else None)
+        poses = search.candidates(rows, update.poses).chosen(torch.zeros(task.count, dtype=torch.int64))
+    part = float(np.mean(poses.flip.numpy() == flip))
+    return max(part, 1.0 - part)
+
+
+def test_an_image_in_its_own_average_does_not_hold_its_pose():
+    """A third of the images of a nearly symmetric view begin mirrored; their own noise in the average would keep them so."""
+    view = views(1)[0]
+    back = np.roll(view[:, ::-1], 1, axis=1)
+    clean = 0.75 * view + 0.25 * back
+    images, _, flip, psi, shift = simulated((clean / clean.std())[None], 24, 0.2)
+    wrong = np.arange(24) % 3 == 0
+    angle, none = np.deg2rad(np.where(wrong, -psi, psi)), torch.zeros(24, dtype=torch.int64)
+    arrays = (torch.from_numpy(each.astype(np.float32)) for each in (angle, shift, np.ones(24)))
+    angle, place, similarity = arrays
+    poses = Poses(none, angle, torch.from_numpy(flip ^ wrong), place, similarity)
+    task = task_of(images, classes=1, initial_classes=1)
+    assert mirrors_right(task, flip, poses, without_itself=False) < 0.8
+    assert mirrors_right(task, flip, poses, without_itself=True) > 0.9
+
+
 def test_mirrored_harmonics_are_those_of_the_mirrored_image():
     images = np.random.default_rng(1).normal(size=(3, BOX, BOX)).astype(np.float32)
     flipped = np.roll(images[:, :, ::-1], 1, axis=2).copy()

@@ -74,7 +74,7 @@ def amplitudes(members: Members, images: Tensor, found: Averages, frame: Frame, 
     layout = frame.sampler.layout
     observations, labels, shares = members.observations, members.label, members.share
     references = frame.sampler.samples(images)
-    kept = _kept_noise(frame)
+    kept = kept_noise(frame)
     order = torch.argsort(labels, stable=True)
 
     def work(cut: slice) -> Tensor:
@@ -98,7 +98,7 @@ def amplitudes(members: Members, images: Tensor, found: Averages, frame: Frame, 
     return out
 
 
-def _kept_noise(frame: Frame) -> float:
+def kept_noise(frame: Frame) -> float:
     """Return the share of an image's noise that lies where the averages' mask leaves it."""
     box = frame.sampler.layout.box
     seen = circle(box, 0.5 * box - 3.0, 3.0)  # as `observe` cuts images

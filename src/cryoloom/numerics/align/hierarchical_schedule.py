@@ -6,7 +6,7 @@ among them until they stay; a class that stays small gives its place to one half
 numbers: the same state gives the same next state, whatever the number of threads.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,25 @@ def steps(task: Task) -> int:
     return levels * task.settings.iterations + levels - 1 + task.settings.correntropy
 
 
+@dataclass(frozen=True)
+class _Now:
+    """Poses of all images; averages ``(K, box, box)``, what they hold of a member ``(R, K)``, and how many they have ``(K,)``."""
+
+    poses: Poses
+    images: Tensor
+    held: Tensor
+    counts: Tensor
+
+    def one_more(self) -> "_Now":
+        """Return them with an empty class."""
+        pad = torch.nn.functional.pad
+        return _Now(self.poses, pad(self.images, (0, 0, 0, 0, 0, 1)), pad(self.held, (0, 1)), pad(self.counts, (0, 1)))
+
+    def stored(self) -> State:
+        """Return arrays by name for a state."""
+        return {"images": self.images.numpy(), "held": self.held.numpy(), **self.poses.stored()}
+
+
 def begin(task: Task, references: Tensor | None = None) -> State:
     """Return the state before the first step: images dealt out to the first classes in turn, or `references` ``(Q, box, box)`` to choose from."""
     settings, rows = task.settings, usable_rows(task)
@@ -48,13 +67,14 @@ def begin(task: Task, references: Tensor | None = None) -> State:
     if references is None:
         order = np.random.default_rng([task.seed, 1]).permutation(len(rows))
         label[rows[torch.from_numpy(order)]] = torch.arange(len(rows)) % settings.initial_classes
-        images = updated(task, rows, Poses.none(label[rows]), settings.initial_classes, band, centre=settings.centre).images
+        update = updated(task, rows, Poses.none(label[rows]), settings.initial_classes, band, centre=settings.centre)
+        images, held = update.images, update.held
     else:
-        images = task.frame.masked(references)
+        images, held = task.frame.masked(references), torch.zeros((task.layout.rings, len(references)))
     kernel = Kernel.of(task.pixels[rows], task.frame.radius) if settings.correntropy and task.pixels is not None else None
     return {
         "step": 0, "level": 0, "iteration": 0, "growing": False, "judging": False, "finished": False, "band": band, "images": images.numpy(),
-        "kernel": 0.0 if kernel is None else kernel.sigma, "history": [], **Poses.none(label).stored(),
+        "held": held.numpy(), "kernel": 0.0 if kernel is None else kernel.sigma, "history": [], **Poses.none(label).stored(),
     }  # fmt: skip
 
 
@@ -72,16 +92,17 @@ def _assigned(task: Task, state: State) -> State:
     settings, rows, number = task.settings, usable_rows(task), state["iteration"]
     before, classes = Poses.of(state), len(state["images"])
     kernel = Kernel(state["kernel"], task.frame.radius) if state["judging"] else None
-    search = Search(task, torch.from_numpy(state["images"]), state["band"], everywhere=number == 0, kernel=kernel)
+    images, held = (torch.from_numpy(state[name]) for name in ("images", "held"))
+    search = Search(task, images, state["band"], everywhere=number == 0, held=held, kernel=kernel)
     found = search.candidates(rows, before.at(rows))
     chosen = assigned(found, before.label[rows], classes, robust=settings.robust, classify_all=settings.classify_all)
     update = updated(task, rows, chosen, classes, state["band"], centre=settings.centre)
     changes = float((chosen.label != before.label[rows]).to(torch.float64).mean())
-    poses, images, counts = before.put(rows, update.poses), update.images, update.counts.clone()
-    ring = supported_ring(update.found.frc, counts)
+    now = _Now(before.put(rows, update.poses), update.images, update.held, update.counts)
+    ring = supported_ring(update.found.frc, now.counts)
     given_up = 0
-    while (small := _given_up(task, counts, len(rows))) is not None and given_up < classes:
-        poses, images, counts = _replaced(task, state, poses, images, counts, small)
+    while (small := _given_up(task, now.counts, len(rows))) is not None and given_up < classes:
+        now = _replaced(task, state, now, small)
         given_up += 1
     last = number > 0 and changes < STILL or number + 1 >= settings.iterations
     complete = classes >= settings.classes
@@ -89,7 +110,7 @@ def _assigned(task: Task, state: State) -> State:
     judged = state["judging"] or not settings.correntropy
     record = {
         "level": state["level"], "classes": classes, "similarity": float(chosen.similarity.mean(dtype=torch.float64)), "changes": changes,
-        "band": state["band"], "ring": ring, "smallest": float(counts.min()), "largest": float(counts.max()), "given_up": given_up,
+        "band": state["band"], "ring": ring, "smallest": float(now.counts.min()), "largest": float(now.counts.max()), "given_up": given_up,
     }  # fmt: skip
     new = {
         **state,
@@ -99,12 +120,11 @@ def _assigned(task: Task, state: State) -> State:
         "judging": last and complete and not judged,
         "finished": last and complete and judged,
         "band": next_band(state["band"], ring, settings.start_band, task.layout.rings),
-        "images": images.numpy(),
         "history": [*state["history"], record],
-        **poses.stored(),
+        **now.stored(),
     }
     if last:
-        new |= poses.stored(f"level{state['level']}_") | {f"level{state['level']}_band": state["band"]}
+        new |= now.poses.stored(f"level{state['level']}_") | {f"level{state['level']}_band": state["band"]}
     return new
 
 
@@ -112,16 +132,12 @@ def _grown(task: Task, state: State) -> State:
     """Split the largest class, one after the other, until the next level's number is there."""
     classes = len(state["images"])
     wanted = min(2 * classes, task.settings.classes)
-    poses, images = Poses.of(state), torch.from_numpy(state["images"])
+    poses = Poses.of(state)
     counts = torch.bincount(poses.label[poses.label >= 0], minlength=classes).to(torch.float32)
-    while len(images) < wanted:
-        images = torch.cat([images, torch.zeros_like(images[:1])])
-        counts = torch.cat([counts, torch.zeros(1)])
-        poses, images, counts = _halved(task, state, poses, images, counts, len(images) - 1)
-    return {
-        **state, "step": state["step"] + 1, "level": state["level"] + 1, "iteration": 0, "growing": False, "images": images.numpy(),
-        **poses.stored(),
-    }  # fmt: skip
+    now = _Now(poses, torch.from_numpy(state["images"]), torch.from_numpy(state["held"]), counts)
+    while len(now.counts) < wanted:
+        now = _halved(task, state, now.one_more(), len(now.counts))
+    return {**state, "step": state["step"] + 1, "level": state["level"] + 1, "iteration": 0, "growing": False, **now.stored()}
 
 
 def _given_up(task: Task, counts: Tensor, images: int) -> int | None:
@@ -134,19 +150,20 @@ def _given_up(task: Task, counts: Tensor, images: int) -> int | None:
     return None
 
 
-def _replaced(task: Task, state: State, poses: Poses, images: Tensor, counts: Tensor, small: int) -> tuple[Poses, Tensor, Tensor]:
+def _replaced(task: Task, state: State, now: _Now, small: int) -> _Now:
     """Leave the members of a class without one, and give its place to a half of the largest."""
-    poses = replace(poses, label=torch.where(poses.label == small, -1, poses.label))
-    return _halved(task, state, poses, images, counts, small)
+    poses = replace(now.poses, label=torch.where(now.poses.label == small, -1, now.poses.label))
+    return _halved(task, state, replace(now, poses=poses), small)
 
 
-def _halved(task: Task, state: State, poses: Poses, images: Tensor, counts: Tensor, place: int) -> tuple[Poses, Tensor, Tensor]:
+def _halved(task: Task, state: State, now: _Now, place: int) -> _Now:
     """Split the largest class; its second half becomes class `place`."""
-    largest = int(counts.argmax())
-    rows = torch.nonzero(poses.label == largest)[:, 0]
-    side, update = split(task, rows, poses.at(rows), state["band"], task.seed)
+    largest = int(now.counts.argmax())
+    rows = torch.nonzero(now.poses.label == largest)[:, 0]
+    side, update = split(task, rows, now.poses.at(rows), state["band"], task.seed)
     label = torch.where(side == 0, largest, torch.where(side == 1, place, -1))
-    images, counts = images.clone(), counts.clone()
-    images[largest], images[place] = update.images
+    images, held, counts = now.images.clone(), now.held.clone(), now.counts.clone()
+    both = [largest, place]
+    images[both], held[:, both] = update.images, update.held
     counts[largest], counts[place] = float((side == 0).sum()), float((side == 1).sum())
-    return poses.put(rows, replace(update.poses, label=label)), images, counts
+    return _Now(now.poses.put(rows, replace(update.poses, label=label)), images, held, counts)

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from cryoloom.numerics.align.class2d_layout import Group
-from cryoloom.numerics.align.class2d_poses import shift_ramp, turned
+from cryoloom.numerics.align.class2d_match import kept_noise
+from cryoloom.numerics.align.class2d_poses import aligned, shift_ramp, turned
 from cryoloom.numerics.align.hierarchical_correntropy import Kernel, correntropies
-from cryoloom.numerics.align.hierarchical_task import Poses, Task
+from cryoloom.numerics.align.hierarchical_task import Poses, Task, mirrored
 from cryoloom.numerics.parallel import blocks, ordered
 
 _CHUNK = 64  # images compared at once
@@ -33,6 +34,11 @@ class Candidates:
         """Return all of them, in order."""
         names = ("label", "angle", "flip", "place", "similarity")
         return Candidates(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+    def columns(self, column: Tensor) -> "Candidates":
+        """Return some candidates ``(n, m)`` of each image."""
+        rows = torch.arange(len(column))[:, None]
+        return Candidates(*(getattr(self, name)[rows, column] for name in ("label", "angle", "flip", "place", "similarity")))
 
     def chosen(self, column: Tensor) -> Poses:
         """Return one candidate of each image."""
@@ -62,6 +68,15 @@ class Turns:
         even, odd = planes
         return torch.cat([even + odd, even - odd]).unflatten(1, shape)
 
+    def at(self, products: list[tuple[Tensor, Tensor]], angle: Tensor) -> Tensor:
+        """Return the correlation at `angle` ``(n,)`` from products ``(orders, n)``."""
+        total = torch.zeros_like(angle)
+        for group, (real, imaginary) in zip(self.groups, products, strict=True):
+            orders = torch.tensor(list(group.orders), dtype=torch.float32)[:, None]
+            weight = torch.where(orders == 0, 1.0, 2.0)
+            total += (weight * (torch.cos(orders * angle) * real - torch.sin(orders * angle) * imaginary)).sum(dim=0)
+        return total
+
     def peaks(self, products: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """Return the largest correlation and its angle, interpolated, of each."""
         values = self.correlations(products)
@@ -70,6 +85,12 @@ class Turns:
         left, centre, right = (values.gather(0, (best + step) % count)[0] for step in (-1, 0, 1))
         away, top = parabola(left, centre, right)
         return top, (best[0] + away) * (2 * math.pi / count)
+
+
+def _overlap(image: Tensor, average: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return Σ X conj(A) over rings of pairs, real and imaginary, ``(orders, pairs)``, of harmonics ``(orders, 2 · rings, pairs)``."""
+    (a, b), (c, d) = image.chunk(2, dim=1), (average * weight).chunk(2, dim=1)
+    return (a * c + b * d).sum(dim=1), (b * c - a * d).sum(dim=1)
 
 
 def parabola(left: Tensor, centre: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,12 +111,18 @@ class Search:
         Rings compared.
     everywhere
         Look for the images' places anew, within the reach; otherwise they are where they were, give or take `_WINDOW` px.
+    held
+        What the averages hold of a member, ``(R, K)``, see `Update.held`: an image's pose in its class is judged by the average as it would be without
+        the image, whose noise agrees with itself in the pose that it has, right or wrong. None: by the average as it is.
     kernel
-        Judge the refined poses by correntropy; None: by correlation.
+        Judge the refined poses by correntropy, of which a member's own noise is no such part; None: by correlation.
     """
 
-    def __init__(self, task: Task, images: Tensor, band: int, *, everywhere: bool, kernel: Kernel | None = None) -> None:
+    def __init__(
+        self, task: Task, images: Tensor, band: int, *, everywhere: bool, held: Tensor | None = None, kernel: Kernel | None = None
+    ) -> None:
         self.task, self.images, self.band, self.kernel = task, images, band, kernel
+        self.held = None if held is None else held[:band] * kept_noise(task.frame)
         self.samples = task.frame.sampler.samples(images)[:, :band].contiguous()  # (H, band, K)
         self.power = self.samples.abs().square().mean(dim=0)  # (band, K)
         self.grid = PlaceGrid.within(task.settings.reach, task.layout.box / (2.5 * min(band, _COARSE))) if everywhere else None
@@ -113,7 +140,7 @@ class Search:
         return Candidates.join(list(ordered(lambda cut: self._chunk(rows[cut], poses.at(every[cut])), parts, self.task.threads)))
 
     def _ready(self) -> None:
-        _ = self._arrays, self._turns, self._shifts, self._coarse if self.grid is not None else None
+        _ = self._weighted, self._turns, self._shifts, self._coarse if self.grid is not None else None
 
     def _chunk(self, rows: Tensor, poses: Poses) -> Candidates:
         layout, observed = self.task.layout, self.task.observations
@@ -129,13 +156,22 @@ class Search:
             better = second.amax(dim=(1, 2)) > score.amax(dim=(1, 2))
             score, angle = (torch.where(better[:, None, None], new, old) for new, old in ((second, score), (turn, angle)))
             here, place = torch.where(better, there, here), torch.where(better[:, None], other, place)
-        score, way = score.max(dim=2)
-        angle = angle.gather(2, way[..., None])[..., 0]
+        best, way = score.max(dim=2)
         # The class that an image is in comes first.
         own = poses.label.clamp(min=0)[:, None]
-        ranked = score.scatter(1, own, torch.where(poses.label[:, None] >= 0, math.inf, score.gather(1, own)))
+        ranked = best.scatter(1, own, torch.where(poses.label[:, None] >= 0, math.inf, best.gather(1, own)))
         label = torch.topk(ranked, min(self.task.settings.candidates, ranked.shape[1]), dim=1).indices  # (n, t)
-        return self._refined(rows, here, place, label, way.gather(1, label).bool(), angle.gather(1, label), norm)
+        flip = way.gather(1, label).bool()
+        if self.task.settings.mirrors:
+            # A place found for one of an image's mirrors speaks for that one: of the first class the other is refined too.
+            label, flip = torch.cat([label, label[:, :1]], dim=1), torch.cat([flip, ~flip[:, :1]], dim=1)
+        turn = angle[torch.arange(len(rows))[:, None], label, flip.long()]
+        found, judged = self._refined(rows, poses, here, place, label, flip, turn, norm)
+        if not self.task.settings.mirrors:
+            return found
+        column = torch.arange(label.shape[1] - 1).repeat(len(rows), 1)
+        column[:, 0] = torch.where(judged[:, -1] > judged[:, 0], label.shape[1] - 1, 0)
+        return found.columns(column)
 
     def _ranked(self, whole: Tensor, place: Tensor, norm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return similarities and angles ``(n, K, mirrored or not)`` of images at their places, and what they are there ``(H, band, n)``."""
@@ -143,13 +179,28 @@ class Search:
         value, angle = self._turns.peaks(products(self.task.layout.analyse(here, self.band), self._weighted, self.task.settings.mirrors))
         return value / norm[..., None], angle, here
 
-    def _refined(self, rows: Tensor, here: Tensor, place: Tensor, label: Tensor, flip: Tensor, angle: Tensor, norm: Tensor) -> Candidates:
-        """Shift and turn again: the average, turned, is laid over the image within a window of places, and turned once more at the best."""
+    def _refined(
+        self, rows: Tensor, poses: Poses, here: Tensor, place: Tensor, label: Tensor, flip: Tensor, angle: Tensor, norm: Tensor
+    ) -> tuple[Candidates, Tensor]:
+        """Shift and turn again: the average, turned, is laid over the image within a window of places, and turned once more at the best.
+
+        Returns
+        -------
+        What was found, and how similar the averages are without the images' own parts, ``(n, t)``: by that poses are judged. Classes are chosen by
+        similarities to averages as they are, or small ones would lose their members to large ones.
+        """
         layout, (count, number) = self.task.layout, label.shape
         image = torch.arange(count).repeat_interleave(number)
         classes, mirror, turn = label.flatten(), flip.flatten(), angle.flatten()
-        arrays = turned(layout, [array[:, :, classes] for array in self._arrays], turn, self.band)
-        reference = layout.synthesise([_conjugate(array, mirror) for array in arrays], self.band)
+        averages = [array[:, :, classes] for array in self._arrays]
+        mine = torch.nonzero(classes == poses.label[image])[:, 0] if self.held is not None else image[:0]
+        own = [part[:, :, image[mine]] for part in self._own(rows, poses)] if len(mine) else []
+        for array, part in zip(averages, own, strict=False):
+            array[:, :, mine] -= part
+        reference = layout.synthesise([_conjugate(array, mirror) for array in turned(layout, averages, turn, self.band)], self.band)
+        norms = norm.gather(1, label).flatten()
+        whole = norms.clone()
+        norms[mine] = self._norm(rows[image[mine]], reference[:, :, mine].abs().square().mean(dim=0))
         area = layout.areas[: self.band, None] / layout.half_angles
         samples = here[:, :, image]
         product = (samples * reference.conj() * area).flatten(0, 1)  # (H · band, pairs)
@@ -162,27 +213,40 @@ class Search:
         side = 2 * _WINDOW + 1
         away = peak_place(window.unflatten(0, (side, side)), window.argmax(dim=0)) - _WINDOW
         samples = samples * shift_ramp(layout, -away, self.band)
-        pairs = []
-        for group_array, references in zip(layout.analyse(samples, self.band), self._weighted, strict=True):
-            (a, b), (c, d) = _conjugate(group_array, mirror).chunk(2, dim=1), references[:, :, classes].chunk(2, dim=1)
-            pairs.append(((a * c + b * d).sum(dim=1), (b * c - a * d).sum(dim=1)))
-        value, turn = self._turns.peaks(pairs)
-        similarity = value.unflatten(0, (count, number)) / norm.gather(1, label)
+        seen = [_conjugate(array, mirror) for array in layout.analyse(samples, self.band)]
+        value, turn = self._turns.peaks([_overlap(*each) for each in zip(seen, averages, self._weights, strict=True)])
+        judged = (value / norms).unflatten(0, (count, number))
+        if own:
+            parts = zip((array[:, :, mine] for array in seen), own, self._weights, strict=True)
+            value[mine] += self._turns.at([_overlap(*each) for each in parts], turn[mine])
+        similarity = (value / whole).unflatten(0, (count, number))
         where = (start + away).unflatten(0, (count, number))
         found = Candidates(label, turn.unflatten(0, (count, number)), flip, where, similarity)
         if self.kernel is None:
-            return found
+            return found, judged
         assert self.task.pixels is not None
-        judged = correntropies(self.task.pixels[rows], self.images, found.label, found.angle, found.flip, found.place, self.kernel)
-        return Candidates(found.label, found.angle, found.flip, found.place, torch.where(similarity > 0, judged, 0.0))
+        agreement = correntropies(self.task.pixels[rows], self.images, found.label, found.angle, found.flip, found.place, self.kernel)
+        agreement = torch.where(similarity > 0, agreement, 0.0)
+        return Candidates(found.label, found.angle, found.flip, found.place, agreement), agreement
+
+    def _own(self, rows: Tensor, poses: Poses) -> list[Tensor]:
+        """Return what the averages hold of images in their last poses, harmonics ``(orders, 2 · rings, n)`` in the averages' frame."""
+        assert self.held is not None
+        layout, label = self.task.layout, poses.label.clamp(min=0)
+        harmonics = mirrored(layout, self.task.observations.signals(rows), poses.flip)
+        samples = aligned(layout, harmonics, poses.angle, poses.shift(), self.band)
+        return layout.analyse(samples * (self.held[:, label] / self.task.noise[self.task.group[rows], : self.band].t()), self.band)
 
     # -- what all chunks share --------------------------------------------------------------------------------------------
 
     @cached_property
-    def _weighted(self) -> list[Tensor]:
+    def _weights(self) -> list[Tensor]:
         area = self.task.layout.areas
-        weights = [area[group.ring - 1 : self.band].repeat(2)[None, :, None] for group in self.task.layout.groups_within(self.band)]
-        return [array * weight for array, weight in zip(self._arrays, weights, strict=True)]
+        return [area[group.ring - 1 : self.band].repeat(2)[None, :, None] for group in self.task.layout.groups_within(self.band)]
+
+    @cached_property
+    def _weighted(self) -> list[Tensor]:
+        return [array * weight for array, weight in zip(self._arrays, self._weights, strict=True)]
 
     @cached_property
     def _turns(self) -> Turns:
@@ -208,6 +272,12 @@ class Search:
         image = (self.task.observations.power[rows, : self.band] @ area).clamp(min=1e-12)
         average = (self.task.observations.squares(rows)[:, : self.band] * area) @ self.power
         return torch.sqrt(image[:, None] * average.clamp(min=1e-12))
+
+    def _norm(self, rows: Tensor, power: Tensor) -> Tensor:
+        """Return ``|X| |C A|`` of images and an average of each, of ring means `power` ``(band, n)``, ``(n,)``."""
+        area, observed = self.task.layout.areas[: self.band], self.task.observations
+        image = (observed.power[rows, : self.band] @ area).clamp(min=1e-12)
+        return torch.sqrt(image * (observed.squares(rows)[:, : self.band] * power.t() @ area).clamp(min=1e-12))
 
 
 class _Coarse:

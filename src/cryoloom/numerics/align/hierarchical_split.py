@@ -52,7 +52,7 @@ def _settled(task: Task, rows: Tensor, poses: Poses, band: int) -> tuple[Tensor,
     update = updated(task, rows, poses, 2, band, centre=task.settings.centre)
     for _ in range(task.settings.iterations):
         before = update.poses
-        found = Search(task, update.images, band, everywhere=False).candidates(rows, before)
+        found = Search(task, update.images, band, everywhere=False, held=update.held).candidates(rows, before)
         now = assigned(found, before.label, 2, robust=True, classify_all=task.settings.classify_all)
         update = updated(task, rows, now, 2, band, centre=task.settings.centre)
         changes = float((now.label != before.label).to(torch.float64).mean())

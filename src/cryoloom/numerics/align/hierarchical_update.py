@@ -36,6 +36,11 @@ class Update:
     counts: Tensor
     poses: Poses
 
+    @property
+    def held(self) -> Tensor:
+        """Return what an average holds of a member that is ``C X / σ²`` at its pose, ``(R, K)``."""
+        return self.found.damping / self.found.weight
+
 
 def updated(task: Task, rows: Tensor, poses: Poses, classes: int, band: int, *, centre: bool = True) -> Update:
     """Average images `rows` in their poses; those without a class are left out."""
