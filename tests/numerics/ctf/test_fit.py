@@ -63,7 +63,7 @@ def test_an_ideal_spectrum_is_fitted_exactly(rng, window, exhaustive):
     assert abs((found.ctf.angle - truth.angle + 90) % 180 - 90) < 0.1
     assert found.score > 0.9
     assert found.doubts == ()
-    assert found.curves.resolution < 5.0
+    assert found.resolution < 5.0
 
 
 def test_derivatives_are_those_of_the_residual():

@@ -1,21 +1,31 @@
 """How far a fit explains the rings: equi-phase averages and their running correlation with the model.
 
 After Rohou & Grigorieff, J. Struct. Biol. 192:216 (2015): pixels of equal phase are averaged, which undoes astigmatism exactly; where
-the average no longer follows the model, the fit ends.
+the average no longer follows the model, the fit ends. That is told by the spectrum that was fitted, in steps of phase; the curves to be looked at
+are of the spectrum over small tiles, in steps of frequency.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from cryoloom.numerics.ctf.rings import Astigmatic, Optics, band_pixels
+from cryoloom.numerics.ctf.rings import Astigmatic, Cells, Optics, band_pixels
 from cryoloom.numerics.ctf.spectrum import Array, Spectrum
 
-FOLLOWED, LOST = 0.66, 0.5
-"""Quality that a fit must reach once, over more than three bins, and below which it then ends."""
+HELD = 0.5
+"""Part of the variance of powers along equal phase that the rings make up as far as a fit holds: beyond, more of it is noise."""
 
 FAINT = 0.1
-"""Quality that rings which are only faint keep, so that the fit goes on where they are strong again."""
+"""Correlation that rings which are only faint keep, so that the fit goes on where they are strong again."""
+
+STEPS = 8
+"""Steps of phase in which powers are averaged, from one zero of the CTF to the next."""
+
+AROUND = 0.12
+"""Part of a frequency to either side over which the height of its rings is measured, or over `LEAST_RINGS` if that is more."""
+
+LEAST_RINGS = 1.5
 
 
 @dataclass(frozen=True)
@@ -32,8 +42,6 @@ class Curves:
         ``CTF²`` at the mean defocus.
     quality
         Correlation of `equiphase` and `fit` in the neighbourhood.
-    resolution
-        In Å; the coarse end of the curves where nothing was followed.
     aliased
         In Å: beyond it rings are narrower than four bins; 0 if nowhere.
     """
@@ -43,12 +51,11 @@ class Curves:
     equiphase: Array
     fit: Array
     quality: Array
-    resolution: float
     aliased: float
 
 
 def fit_curves(spectrum: Spectrum, ctf: Astigmatic, optics: Optics, coarse: float, *, cross: int) -> Curves:
-    """Average the spectrum over equal phase and tell to which resolution the fit holds.
+    """Average the spectrum over equal phase and lay the fit beside it.
 
     Parameters
     ----------
@@ -70,7 +77,6 @@ def fit_curves(spectrum: Spectrum, ctf: Astigmatic, optics: Optics, coarse: floa
     fit = np.square(np.sin(phase))
     rotational, equiphase, quality = _compare(circles[kept], level[kept], fit, phase)
     lobe = _lobe(phase)
-    end = _end(quality, lobe)
     narrow = np.flatnonzero(lobe < 4)
     return Curves(
         frequency=frequency,
@@ -78,9 +84,58 @@ def fit_curves(spectrum: Spectrum, ctf: Astigmatic, optics: Optics, coarse: floa
         equiphase=equiphase,
         fit=fit,
         quality=quality,
-        resolution=float(1 / frequency[end]),
         aliased=float(1 / frequency[narrow[0]]) if len(narrow) else 0.0,
     )
+
+
+def rings_end(cells: Cells, ctf: Astigmatic, optics: Optics) -> float:
+    """Return in Å where the rings of `ctf` are lost for good; the coarse end of the cells where there are none.
+
+    Powers are averaged in steps of phase. Around every step the height of the rings is fitted beside a curved background; with the noise
+    of the averages it tells which correlation with the CTF is to be expected of them. The fit ends where the rings no longer make up `HELD` of the
+    variance, but goes on where they do again and have been but faint in between. That would not be so without the right count of
+    rings there, nor with phases that go astray, which turn the height negative.
+
+    The result is repeatable where a running correlation is not: its window is as wide as may be for a resolution to some per cent, and powers
+    scatter by a known amount.
+    """
+    turns = np.abs(np.diff(optics.phase(cells.rings**2, ctf.mean, ctf.plate))) * (STEPS / math.pi)
+    radius = equivalent_radius(cells.radius, cells.azimuth, ctf, optics)
+    inside = (radius >= cells.rings[0]) & (radius <= cells.rings[-1])
+    step = np.interp(radius[inside], cells.rings, np.append(0.0, np.cumsum(turns))).astype(np.intp)
+    pixels = np.bincount(step, cells.pixels[inside])
+    held = np.flatnonzero(pixels)
+    place, power = (np.bincount(step, (cells.pixels * each)[inside])[held] / pixels[held] for each in (radius, 1 + cells.excess))
+    fit = np.square(np.sin(optics.phase(place**2, ctf.mean, ctf.plate)))
+    end = _end(_expected_correlation(place, power, fit, pixels[held] / (cells.noise * cells.correlated)))
+    return float(1 / (cells.rings[0] if end is None else place[end]))
+
+
+def _expected_correlation(place: Array, power: Array, fit: Array, certainty: Array) -> Array:
+    """Return the correlation with `fit`, evenly spread over its values, that its height in `power` around every step lets expect.
+
+    Relative variances of `power` are the inverse of `certainty`. The sign is that of the height; zero where too little is around to tell.
+    """
+    half, steps = round(LEAST_RINGS * STEPS), np.arange(len(place))
+    first = np.maximum(np.minimum(np.searchsorted(place, place * (1 - AROUND)), steps - half), 0)
+    last = np.minimum(np.maximum(np.searchsorted(place, place * (1 + AROUND)), steps + half), len(place))
+    correlation = np.zeros(len(place))
+    for at in np.flatnonzero(last - first >= half):
+        near = slice(first[at], last[at])
+        along, weight = (steps[near] - at) / (last[at] - first[at]), certainty[near]
+        terms = np.stack([fit[near], np.ones_like(along), along, along**2], axis=1) * np.sqrt(weight)[:, None]
+        height = np.linalg.lstsq(terms, power[near] * np.sqrt(weight), rcond=None)[0][0] / np.average(power[near], weights=weight)
+        correlation[at] = height / math.sqrt(height**2 + 8 / weight.mean() + 1e-30)
+    return correlation
+
+
+def _end(correlation: Array) -> int | None:
+    """Return the last step to which rings hold with no more than faint ones before; None where they hold nowhere."""
+    held = np.flatnonzero(correlation >= math.sqrt(HELD))
+    if not len(held):
+        return None
+    lost = np.flatnonzero(correlation[held[0] :] < FAINT)
+    return int(held[held < held[0] + lost[0]][-1] if len(lost) else held[-1])
 
 
 def _binned(position: Array, values: Array, count: int) -> Array:
@@ -153,32 +208,3 @@ class _Neighbourhood:
 
     def deviation(self, values: Array) -> Array:
         return np.sqrt(np.maximum(self.covariance(values, values), 1e-30))
-
-
-def _end(quality: Array, lobe: Array) -> int:
-    """Return the bin at which the fit ends: quality is lost after it was good, stays lost for a ring's width on the whole, and for good.
-
-    Where rings are faint between the form factor of particles and the ring of ice, quality sinks and comes back. It would not without the
-    right count of rings in between, nor with phases that go astray there, which turn it negative.
-    """
-    good = np.cumsum(quality > FOLLOWED)
-    if good[-1] <= 3:
-        return 0
-    at = int(np.searchsorted(good, 4))
-    while at < len(quality):
-        ring = max(4, round(2 * float(lobe[at])))
-        if quality[at] < LOST and np.median(quality[at : at + ring]) < LOST:
-            back = _regained(quality, at, ring)
-            if back is None:
-                return at
-            at = back
-        at += 1
-    return len(quality) - 1
-
-
-def _regained(quality: Array, lost: int, ring: int) -> int | None:
-    """Return where quality is good again for two rings on the whole, having been but faint from `lost` on; None where it is not."""
-    for at in lost + np.flatnonzero(quality[lost : len(quality) - 2 * ring] >= FOLLOWED):
-        if np.median(quality[at : at + 2 * ring]) >= FOLLOWED:
-            return int(at) if np.quantile(quality[lost:at], 0.1) >= FAINT else None
-    return None
