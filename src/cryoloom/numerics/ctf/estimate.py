@@ -2,7 +2,7 @@
 
 The course is CTFFIND's (Mindell & Grigorieff, J. Struct. Biol. 142:334, 2003; Rohou & Grigorieff, J. Struct. Biol. 192:216, 2015):
 amplitude spectrum, background, exhaustive search, local refinement, equi-phase averages. The fit is to the spectrum of the whole
-micrograph, which has lost nothing to the tapers of small tiles; their average is what the fit is judged by. The refinement models background and
+micrograph, which has lost nothing to the tapers of small tiles; their average is what the fit is scored and shown by. The refinement models background and
 decay of the rings instead of filtering them away, so its standard errors can be believed, and are near the least that are possible.
 """
 
@@ -54,13 +54,13 @@ class Settings:
     plates
         Phase shifts searched; None for no phase plate.
     window
-        Rows of the averaged spectrum by which the fit is judged; of a larger one where rings are narrower than its pixels can show.
+        Rows of the averaged spectrum by which the fit is scored and shown; of a larger one where rings are narrower than its pixels can show.
     spectral_pixel
         Å/px down to which the spectrum is kept.
     power
         Average powers over tiles rather than amplitudes.
     whole
-        Fit the spectrum of the whole micrograph, and not the average over the small tiles by which a fit is judged.
+        Fit the spectrum of the whole micrograph, and not the average over the small tiles by which it is scored.
     exhaustive
         Search astigmatism and its angle along with the mean, rather than begin without astigmatism.
     optimise

@@ -112,9 +112,9 @@ def rings_end(cells: Cells, ctf: Astigmatic, optics: Optics) -> float:
 
 
 def _expected_correlation(place: Array, power: Array, fit: Array, certainty: Array) -> Array:
-    """Return the correlation with `fit`, evenly spread over its values, that its height in `power` around every step lets expect.
+    """Return the correlation of `power` with the rings of `fit` that their height around every step lets expect; zero where too little is around.
 
-    Relative variances of `power` are the inverse of `certainty`. The sign is that of the height; zero where too little is around to tell.
+    Whole rings of ``sin²`` vary by 1/8, powers by the inverse of `certainty`, relative to their mean. The sign is that of the height.
     """
     half, steps = round(LEAST_RINGS * STEPS), np.arange(len(place))
     first = np.maximum(np.minimum(np.searchsorted(place, place * (1 - AROUND)), steps - half), 0)
