@@ -147,10 +147,10 @@ def _prior(truth: Defocus, off: float, rng: np.random.Generator) -> Astigmatic:
 
 
 def rings_end(noiseless: Array, pixel_size: float, optics: Optics, true: Array, bins: int = 8, around: float = 0.12) -> float:
-    """Return in Å where the rings of the true CTF last make up half of the variance of powers along equal phase, shot noise as it must be.
+    """Return in Å where the rings of the true CTF are last expected to stand out by six standard errors.
 
-    Powers are averaged over one `bins`-th of the phase between zeros. The height of rings is that of the `noiseless` counts, in which it is known, over
-    `around` of the frequency to either side or three rings; noise adds the mean count to every power, and scatters it by itself.
+    Powers are averaged over one `bins`-th of the phase between zeros. The height of rings is that of the `noiseless` counts, over `around` of
+    the frequency to either side or 1.5 rings; noise adds the mean count to every power, and scatters it by itself.
     """
     power = np.square(np.abs(fft.rfft2(noiseless - noiseless.mean())))
     fy, fx = fft.fftfreq(noiseless.shape[0], pixel_size)[:, None], fft.rfftfreq(noiseless.shape[1], pixel_size)[None, :]
@@ -168,9 +168,10 @@ def rings_end(noiseless: Array, pixel_size: float, optics: Optics, true: Array, 
     for at in range(len(power)):
         first, last = np.searchsorted(place, [place[at] * (1 - around), place[at] * (1 + around)])
         near = slice(max(min(first, at - wide), 0), max(last, at + wide))
-        terms = np.vander(place[near] / place[at] - 1, 3)
-        height = np.linalg.lstsq(np.column_stack([rings[near], terms]), power[near], rcond=None)[0][0]
-        if height > 0 and height**2 / 8 > np.mean(np.square(power[near]) / count[near]):
+        weight = np.sqrt(count[near]) / power[near]
+        terms = np.column_stack([np.vander(place[near] / place[at] - 1, 3), rings[near]]) * weight[:, None]
+        height, *_ = np.linalg.lstsq(terms, power[near] * weight, rcond=None)
+        if height[3] > 6 * np.sqrt(np.linalg.inv(terms.T @ terms)[3, 3]):
             end = place[at]
     return float(1 / end)
 

@@ -135,11 +135,10 @@ def noisy_end(height, truth, seed):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("end", [0.13, 0.2])
-def test_rings_end_where_half_of_what_is_seen_along_equal_phase_is_noise(seed, end):
-    """An eighth of a ring holds the same number of pixels everywhere: half the area between two zeros, π / (λ Δf), by 8."""
-    truth = Truth(20300, 19700, 30)
-    pixels = np.pi / (16 * 0.0196875 * truth.mean) * (512 * 1.5) ** 2
-    found = noisy_end(lambda s: np.sqrt(8 / pixels) * np.exp(2.2 * (1 - (s / end) ** 2)).clip(0, 8), truth, seed)
+def test_rings_end_where_they_stand_out_by_six_standard_errors(seed, end):
+    """A ring's height is known to √(8 / pixels) of its mean, by the pixels within 12 % of its radius in the half plane."""
+    pixels = 0.24 * np.pi * (end * 512 * 1.5) ** 2
+    found = noisy_end(lambda s: 6 * np.sqrt(8 / pixels) * np.exp(2.2 * (1 - (s / end) ** 2)), Truth(20300, 19700, 30), seed)
     assert found == pytest.approx(end, rel=0.1)
 
 

@@ -13,11 +13,8 @@ import numpy as np
 from cryoloom.numerics.ctf.rings import Astigmatic, Cells, Optics, band_pixels
 from cryoloom.numerics.ctf.spectrum import Array, Spectrum
 
-HELD = 0.5
-"""Part of the variance of powers along equal phase that the rings make up as far as a fit holds: beyond, more of it is noise."""
-
-FAINT = 0.1
-"""Correlation that rings which are only faint keep, so that the fit goes on where they are strong again."""
+CLEAR, FAINT = 6.0, 1.0
+"""Standard errors by which rings stand out as far as a fit holds, and those that are only faint before they are strong again."""
 
 STEPS = 8
 """Steps of phase in which powers are averaged, from one zero of the CTF to the next."""
@@ -91,10 +88,9 @@ def fit_curves(spectrum: Spectrum, ctf: Astigmatic, optics: Optics, coarse: floa
 def rings_end(cells: Cells, ctf: Astigmatic, optics: Optics) -> float:
     """Return in Å where the rings of `ctf` are lost for good; the coarse end of the cells where there are none.
 
-    Powers are averaged in steps of phase. Around every step the height of the rings is fitted beside a curved background; with the noise
-    of the averages it tells which correlation with the CTF is to be expected of them. The fit ends where the rings no longer make up `HELD` of the
-    variance, but goes on where they do again and have been but faint in between. That would not be so without the right count of
-    rings there, nor with phases that go astray, which turn the height negative.
+    Powers are averaged in steps of phase. Around every step the height of the rings is fitted beside a curved background, and held against its
+    standard error. The fit ends where they stand out by less than `CLEAR`, but goes on where they do again and have been but faint in between.
+    That would not be so without the right count of rings there, nor with phases that go astray, which turn the height negative.
 
     The result is repeatable where a running correlation is not: its window is as wide as may be for a resolution to some per cent, and powers
     scatter by a known amount.
@@ -107,35 +103,38 @@ def rings_end(cells: Cells, ctf: Astigmatic, optics: Optics) -> float:
     held = np.flatnonzero(pixels)
     place, power = (np.bincount(step, (cells.pixels * each)[inside])[held] / pixels[held] for each in (radius, 1 + cells.excess))
     fit = np.square(np.sin(optics.phase(place**2, ctf.mean, ctf.plate)))
-    end = _end(_expected_correlation(place, power, fit, pixels[held] / (cells.noise * cells.correlated)))
+    end = _end(place, power, fit, pixels[held] / (cells.noise * cells.correlated))
     return float(1 / (cells.rings[0] if end is None else place[end]))
 
 
-def _expected_correlation(place: Array, power: Array, fit: Array, certainty: Array) -> Array:
-    """Return the correlation of `power` with the rings of `fit` that their height around every step lets expect; zero where too little is around.
+def _end(place: Array, power: Array, fit: Array, certainty: Array) -> int | None:
+    """Return the last step to which the rings of `fit` are clear in `power`, with no less than faint ones before; None where they are nowhere.
 
-    Whole rings of ``sin²`` vary by 1/8, powers by the inverse of `certainty`, relative to their mean. The sign is that of the height.
+    The variance of `power`, relative to its square, is the inverse of `certainty`.
     """
     half, steps = round(LEAST_RINGS * STEPS), np.arange(len(place))
     first = np.maximum(np.minimum(np.searchsorted(place, place * (1 - AROUND)), steps - half), 0)
     last = np.minimum(np.maximum(np.searchsorted(place, place * (1 + AROUND)), steps + half), len(place))
-    correlation = np.zeros(len(place))
-    for at in np.flatnonzero(last - first >= half):
+
+    def shares(at: int) -> tuple[Array, Array]:
+        """Return what every step around adds to the height of the rings, in standard errors of the whole, and to its certainty, 1 in all."""
         near = slice(first[at], last[at])
-        along, weight = (steps[near] - at) / (last[at] - first[at]), certainty[near]
-        terms = np.stack([fit[near], np.ones_like(along), along, along**2], axis=1) * np.sqrt(weight)[:, None]
-        height = np.linalg.lstsq(terms, power[near] * np.sqrt(weight), rcond=None)[0][0] / np.average(power[near], weights=weight)
-        correlation[at] = height / math.sqrt(height**2 + 8 / weight.mean() + 1e-30)
-    return correlation
+        along, weight = (steps[near] - at) / (last[at] - first[at]), np.sqrt(certainty[near])
+        # The last direction is what the background leaves of the rings.
+        directions, triangle = np.linalg.qr(np.stack([np.ones_like(along), along, along**2, fit[near]], axis=1) * weight[:, None])
+        rings, seen = directions[:, 3] * np.sign(triangle[3, 3]), power[near] * weight / np.average(power[near], weights=certainty[near])
+        return rings * (seen - directions[:, :3] @ (directions[:, :3].T @ seen)), np.square(rings)
 
-
-def _end(correlation: Array) -> int | None:
-    """Return the last step to which rings hold with no more than faint ones before; None where they hold nowhere."""
-    held = np.flatnonzero(correlation >= math.sqrt(HELD))
-    if not len(held):
+    clearness = np.array([shares(at)[0].sum() if last[at] - first[at] >= half else 0.0 for at in steps])
+    clear = np.flatnonzero(clearness >= CLEAR)
+    if not len(clear):
         return None
-    lost = np.flatnonzero(correlation[held[0] :] < FAINT)
-    return int(held[held < held[0] + lost[0]][-1] if len(lost) else held[-1])
+    lost = np.flatnonzero(clearness[clear[0] :] < FAINT)
+    end = int(clear[clear < clear[0] + lost[0]][-1] if len(lost) else clear[-1])
+    # Strong rings that stop at once are still clear some way beyond, by those before: they end where they alone are clearest.
+    height, known = (np.cumsum(share) for share in shares(end))
+    alone = np.where(known > 0.1, height / np.sqrt(np.maximum(known, 0.1)), 0.0)
+    return min(end, int(first[end] + np.argmax(alone)))
 
 
 def _binned(position: Array, values: Array, count: int) -> Array:
