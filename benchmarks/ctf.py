@@ -25,7 +25,7 @@ from cryoloom.numerics.ctf.estimate import Estimate, Settings, estimate_ctf
 from cryoloom.numerics.ctf.rings import Astigmatic, Optics, spline_basis
 from cryoloom.numerics.ctf.tiles import tile_profiles
 from cryoloom.numerics.simulate.field import Recipe, draw_specimen
-from cryoloom.numerics.simulate.movie import micrograph
+from cryoloom.numerics.simulate.movie import still
 from cryoloom.numerics.simulate.optics import Defocus, Microscope
 
 Array = NDArray[np.floating]
@@ -88,12 +88,12 @@ class Judged:
     seconds: float
 
 
-def draw(case: Case, number: int, seed: int, keep: Path | None = None) -> tuple[Array, Defocus]:
-    """Return one micrograph and its defocus, from `keep` if it is there."""
+def draw(case: Case, number: int, seed: int, keep: Path | None = None) -> tuple[Array, Array, Defocus]:
+    """Return one micrograph, its counts without noise (half precision), and its defocus, from `keep` if it is there."""
     file = keep and keep / f"{seed}-{number}.npz"
     if file and file.exists():
         with np.load(file) as stored:
-            return stored["image"].astype(np.float32), Defocus(*stored["defocus"].tolist())
+            return stored["image"].astype(np.float32), stored["noiseless"], Defocus(*stored["defocus"].tolist())
     sample = MoviePreset(**case.sample)
     microscope = Microscope(case.voltage, sample.cs, sample.amplitude_contrast)
     common = {"height": 1024, "width": 1024, "defocus_min": 4000.0, "defocus_max": 30000.0, "astigmatism": 800.0, "gradient": 0.04}
@@ -101,11 +101,14 @@ def draw(case: Case, number: int, seed: int, keep: Path | None = None) -> tuple[
     specimen = draw_specimen(Recipe(pixel_size=case.pixel_size, **(common | case.recipe)), phantoms_of(sample), microscope, rng)
     if case.plates:
         specimen = replace(specimen, defocus=replace(specimen.defocus, plate=rng.uniform(*case.plates)))
-    image, defocus = micrograph(specimen, microscope, case.dose, rng), specimen.defocus
+    noiseless, defocus = still(specimen, microscope, case.dose), specimen.defocus
+    image = rng.poisson(noiseless).astype(np.float32)
+    noiseless = noiseless.astype(np.float16)
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(file, image=image.astype(np.uint16), defocus=(defocus.u, defocus.v, defocus.angle, defocus.plate))
-    return image, defocus
+        lens = (defocus.u, defocus.v, defocus.angle, defocus.plate)
+        np.savez(file, image=image.astype(np.uint16), noiseless=noiseless, defocus=lens)
+    return image, noiseless, defocus
 
 
 def judge(case: Case, count: int, seed: int, keep: Path | None = None, *, off: float = 0.0) -> list[Judged]:
@@ -116,7 +119,7 @@ def judge(case: Case, count: int, seed: int, keep: Path | None = None, *, off: f
     settings = Settings(min_defocus=3000.0, spectral_pixel=max(case.pixel_size, 1.4), plates=plates)
     judged = []
     for number in range(count):
-        image, truth = draw(case, number, seed, keep)
+        image, noiseless, truth = draw(case, number, seed, keep)
         prior = _prior(truth, off, np.random.default_rng((seed, number, 1))) if off else None
         start = time.process_time()
         found = estimate_ctf(image, case.pixel_size, optics, settings, prior=prior)
@@ -130,7 +133,7 @@ def judge(case: Case, count: int, seed: int, keep: Path | None = None, *, off: f
         fitted = np.array([found.ctf.mean, 2 * found.ctf.a, 2 * found.ctf.b, np.rad2deg(found.ctf.plate)])
         limit = bound(image, case.pixel_size, optics, true, with_plate=plates is not None)
         zeros = _zeros(optics, true, min(HIGH, 0.49 / case.pixel_size))
-        end = rings_end(image, case.pixel_size, optics, true)
+        end = rings_end(noiseless.astype(np.float32), case.pixel_size, optics, true)
         away = prior.mean - true[0] if prior else 0.0
         judged.append(Judged(fitted - true, limit, found, truth, zeros, end, away, accepted, seconds))
     return judged
@@ -143,10 +146,14 @@ def _prior(truth: Defocus, off: float, rng: np.random.Generator) -> Astigmatic:
     return Astigmatic(0.5 * (u + v), 0.5 * (u - v) * np.cos(double), 0.5 * (u - v) * np.sin(double), np.deg2rad(truth.plate))
 
 
-def rings_end(image: Array, pixel_size: float, optics: Optics, true: Array, bins: int = 8, span: int = 4) -> float:
-    """Return in Å where powers along equal phase of the true CTF follow it no more: their correlation over `span` rings, smoothed, is 0.5 last."""
-    power = np.square(np.abs(fft.rfft2(image - image.mean())))
-    fy, fx = fft.fftfreq(image.shape[0], pixel_size)[:, None], fft.rfftfreq(image.shape[1], pixel_size)[None, :]
+def rings_end(noiseless: Array, pixel_size: float, optics: Optics, true: Array, bins: int = 8, around: float = 0.12) -> float:
+    """Return in Å where the rings of the true CTF are last expected to stand out by six standard errors.
+
+    Powers are averaged over one `bins`-th of the phase between zeros. The height of rings is that of the `noiseless` counts, over `around` of
+    the frequency to either side or 1.5 rings; noise adds the mean count to every power, and scatters it by itself.
+    """
+    power = np.square(np.abs(fft.rfft2(noiseless - noiseless.mean())))
+    fy, fx = fft.fftfreq(noiseless.shape[0], pixel_size)[:, None], fft.rfftfreq(noiseless.shape[1], pixel_size)[None, :]
     radius, double = np.hypot(fy, fx), 2 * np.arctan2(*np.broadcast_arrays(fy, fx))
     chosen = (radius > LOW) & (radius < min(0.5 / pixel_size, 1 / 2.8)) & (fx > 0.002) & (np.abs(fy) > 0.002)
     defocus = true[0] + 0.5 * true[1] * np.cos(double[chosen]) + 0.5 * true[2] * np.sin(double[chosen])
@@ -155,15 +162,18 @@ def rings_end(image: Array, pixel_size: float, optics: Optics, true: Array, bins
     level -= level.min()
     count = np.maximum(np.bincount(level), 1)
     power, place, phase = (np.bincount(level, each) / count for each in (power[chosen], radius[chosen], phase))
-    rings, width = np.square(np.sin(phase * np.pi / bins)), min(bins * span, len(power) // 3)
-    line = np.linalg.qr(np.stack([np.ones(width), np.arange(width)], axis=1))[0]
-    followed = []
-    for start in range(len(power) - width):
-        one, two = (each[start : start + width] - line @ (line.T @ each[start : start + width]) for each in (power, rings))
-        followed.append(float(one @ two) / np.sqrt(float(one @ one) * float(two @ two) + 1e-30))
-    smooth = np.convolve(followed, np.ones(width) / width, "same")
-    held = np.flatnonzero(smooth > 0.5)
-    return float(1 / place[held[-1] + width // 2]) if len(held) else 1 / LOW
+    power += noiseless.sum(dtype=np.float64)
+    rings, wide = np.square(np.sin(phase * np.pi / bins)), 3 * bins // 2
+    end = LOW
+    for at in range(len(power)):
+        first, last = np.searchsorted(place, [place[at] * (1 - around), place[at] * (1 + around)])
+        near = slice(max(min(first, at - wide), 0), max(last, at + wide))
+        weight = np.sqrt(count[near]) / power[near]
+        terms = np.column_stack([np.vander(place[near] / place[at] - 1, 3), rings[near]]) * weight[:, None]
+        height, *_ = np.linalg.lstsq(terms, power[near] * weight, rcond=None)
+        if height[3] > 6 * np.sqrt(np.linalg.inv(terms.T @ terms)[3, 3]):
+            end = place[at]
+    return float(1 / end)
 
 
 def _zeros(optics: Optics, true: Array, high: float) -> int:
@@ -240,7 +250,7 @@ def row(name: str, judged: list[Judged]) -> str:
     root = np.sqrt(np.mean(error**2, axis=0))
     least = np.sqrt(np.mean(limit**2, axis=0))
     plate = np.abs(error[:, 3])
-    ratio = np.array([one.found.curves.resolution / one.end for one in good])
+    ratio = np.array([one.found.resolution / one.end for one in good])
     figures = (
         f"{sum(one.accepted for one in judged)} of {len(judged)}",
         f"{np.median(mean):.0f}, {np.percentile(mean, 95):.0f}",

@@ -81,7 +81,7 @@ def psd_band(micrographs: Micrographs, micrograph_id: int | None = None, *, bin_
         frequency=found.curves.frequency.tolist(),
         profile=found.curves.rotational.tolist(),
         low_res=min(1 / (INSIDE * zero), 50.0),
-        high_res=max(found.curves.resolution, nyquist),
+        high_res=max(found.resolution, nyquist),
         nyquist=nyquist,
         doubt="; ".join(found.doubts),
     )

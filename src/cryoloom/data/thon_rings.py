@@ -193,7 +193,7 @@ def fit_columns(found: "Estimate") -> dict[str, Any]:
         **defocus_columns(found.ctf),
         "defocus_error": float(found.error[0]),
         "ctf_score": found.score,
-        "ctf_resolution": curves.resolution,
+        "ctf_resolution": found.resolution,
         "ctf_aliasing": curves.aliased,
         "ctf_rings": found.rings,
         "ctf_gain": found.gain,

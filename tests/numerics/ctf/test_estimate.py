@@ -226,7 +226,7 @@ def test_no_rings_no_fit(pixel_size):
             found = estimate(image.astype(np.float32), optics, min_defocus=2000)
             assert found.gain < 20
             assert "no Thon rings" in found.doubts[0]
-            assert found.curves.resolution > 15
+            assert found.resolution > 15
 
 
 @pytest.mark.parametrize(("truth", "settings"), [(56000, {}), (2000, {}), (15000, {"min_defocus": 20000}), (24000, {"max_defocus": 12000})])
@@ -239,13 +239,13 @@ def test_a_defocus_outside_of_the_range_is_doubted(truth, settings):
 def test_the_fit_ends_where_the_rings_end(last):
     optics = Optics(pixel_size=1.8)
     ends = [estimate(micrograph((1024, 1024), Truth(d, d, 0), optics, 5, last_ring=1 / last), optics) for d in (13000, 20000)]
-    assert [found.curves.resolution for found in ends] == pytest.approx([last, last], rel=0.1)
+    assert [found.resolution for found in ends] == pytest.approx([last, last], rel=0.1)
 
 
 def test_rings_narrower_than_the_window_s_pixels_do_not_end_the_fit():
     optics, last = Optics(pixel_size=1.4), 4.5
     found = estimate(micrograph((1280, 1280), Truth(36000, 36000, 0), optics, 5, dose=40, last_ring=1 / last), optics, window=256)
-    assert found.curves.resolution == pytest.approx(last, rel=0.1)
+    assert found.resolution == pytest.approx(last, rel=0.1)
 
 
 def test_real_particles_agree_with_cryosparc(test_data):

@@ -9,7 +9,7 @@ from cryoloom.numerics.ctf.estimate import Settings, estimate_from_spectrum
 from cryoloom.numerics.ctf.model import ctf
 from cryoloom.numerics.ctf.picture import spectrum_picture
 from cryoloom.numerics.ctf.refine import refine_ctf
-from cryoloom.numerics.ctf.resolution import fit_curves
+from cryoloom.numerics.ctf.resolution import fit_curves, rings_end
 from cryoloom.numerics.ctf.rings import Astigmatic, astigmatism_loss, gather, spline_basis
 from cryoloom.numerics.ctf.rings import Optics as Column
 from cryoloom.numerics.ctf.search import search_defocus, shapes_of
@@ -63,7 +63,7 @@ def test_an_ideal_spectrum_is_fitted_exactly(rng, window, exhaustive):
     assert abs((found.ctf.angle - truth.angle + 90) % 180 - 90) < 0.1
     assert found.score > 0.9
     assert found.doubts == ()
-    assert found.curves.resolution < 5.0
+    assert found.resolution < 5.0
 
 
 def test_derivatives_are_those_of_the_residual():
@@ -121,6 +121,32 @@ def test_overfocus_and_no_spherical_aberration_are_averaged_too():
     for truth, optics in ((Truth(-9000, -10000, 10), Optics()), (Truth(12000, 11000, 10), Optics(cs=0.0))):
         found = fit_curves(ideal(truth, optics, 256), astigmatic(truth), column(optics), 30.0, cross=5)
         assert np.median(found.quality) > 0.9
+
+
+def noisy_end(height, truth, seed):
+    """Return where rings end in exponential powers ``1 + height(s) · (CTF² - ½)``, 1/Å."""
+    optics = Optics(pixel_size=1.5)
+    fx, fy = grid((512, 512), optics.pixel_size)
+    rings = transfer(fx, fy, truth, optics) ** 2 - 0.5
+    power = (1 + height(np.hypot(fx, fy)) * rings) * np.random.default_rng(seed).exponential(size=rings.shape)
+    cells = gather(Spectrum(np.sqrt(power), optics.pixel_size), 1 / 30, 1 / 3, cross=5, smoothness=5)
+    return 1 / rings_end(cells, astigmatic(truth), column(optics))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("end", [0.13, 0.2])
+def test_rings_end_where_they_stand_out_by_six_standard_errors(seed, end):
+    """A ring's height is known to √(8 / pixels) of its mean, by the pixels within 12 % of its radius in the half plane."""
+    pixels = 0.24 * np.pi * (end * 512 * 1.5) ** 2
+    found = noisy_end(lambda s: 6 * np.sqrt(8 / pixels) * np.exp(2.2 * (1 - (s / end) ** 2)), Truth(20300, 19700, 30), seed)
+    assert found == pytest.approx(end, rel=0.1)
+
+
+@pytest.mark.parametrize(("between", "low", "high"), [(0.1, 0.22, 0.28), (-0.4, 0.08, 0.13)])
+def test_faint_rings_are_passed_over_and_those_of_the_wrong_phase_are_not(between, low, high):
+    """Rings to 10 Å, faint or reversed ones to 5.6 Å, clear ones to 4 Å."""
+    found = noisy_end(lambda s: np.select([s < 0.1, s < 0.18, s < 0.25], [0.6, between, 0.5], 0.0), Truth(20300, 19700, 30), 3)
+    assert low < found < high
 
 
 def test_splines_sum_to_one():

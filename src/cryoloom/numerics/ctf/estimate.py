@@ -2,7 +2,7 @@
 
 The course is CTFFIND's (Mindell & Grigorieff, J. Struct. Biol. 142:334, 2003; Rohou & Grigorieff, J. Struct. Biol. 192:216, 2015):
 amplitude spectrum, background, exhaustive search, local refinement, equi-phase averages. The fit is to the spectrum of the whole
-micrograph, which has lost nothing to the tapers of small tiles; their average is what the fit is judged by. The refinement models background and
+micrograph, which has lost nothing to the tapers of small tiles; their average is what the fit is scored and shown by. The refinement models background and
 decay of the rings instead of filtering them away, so its standard errors can be believed, and are near the least that are possible.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cryoloom.numerics.ctf.refine import Refined, refine_ctf
-from cryoloom.numerics.ctf.resolution import Curves, fit_curves
+from cryoloom.numerics.ctf.resolution import Curves, fit_curves, rings_end
 from cryoloom.numerics.ctf.rings import Astigmatic, Cells, Optics, band_pixels, gather
 from cryoloom.numerics.ctf.search import search_defocus, shapes_of
 from cryoloom.numerics.ctf.spectrum import ICE_PIXEL, Array, Spectrum, fine_spectrum, ice_ratio, mean_spectrum, without_spikes
@@ -54,13 +54,13 @@ class Settings:
     plates
         Phase shifts searched; None for no phase plate.
     window
-        Rows of the averaged spectrum by which the fit is judged; of a larger one where rings are narrower than its pixels can show.
+        Rows of the averaged spectrum by which the fit is scored and shown; of a larger one where rings are narrower than its pixels can show.
     spectral_pixel
         Å/px down to which the spectrum is kept.
     power
         Average powers over tiles rather than amplitudes.
     whole
-        Fit the spectrum of the whole micrograph, and not the average over the small tiles by which a fit is judged.
+        Fit the spectrum of the whole micrograph, and not the average over the small tiles by which it is scored.
     exhaustive
         Search astigmatism and its angle along with the mean, rather than begin without astigmatism.
     optimise
@@ -98,7 +98,9 @@ class Estimate:
     score
         Correlation of amplitude spectrum and ``|CTF|`` over the pixels of the band.
     curves, spectrum
-        What the fit is judged by, and to which resolution it holds.
+        What the fit looks like, over small tiles.
+    resolution
+        Å to which the fit holds; the coarse end of the band where no rings tell.
     rings
         Rings between the coarse end of the band and the end of the fit.
     ice
@@ -114,6 +116,7 @@ class Estimate:
     cells: Cells
     score: float
     curves: Curves
+    resolution: float
     spectrum: Spectrum
     rings: float
     ice: float
@@ -148,8 +151,8 @@ def estimate_ctf(image: Array, pixel_size: float, optics: Optics, settings: Sett
     spectrum = mean_spectrum(image, pixel_size, window=settings.window, **kept)
     fine = fine_spectrum(image, pixel_size, **kept) if settings.whole else None
     found = estimate_from_spectrum(spectrum, optics, settings, fine=fine, prior=prior)
-    if settings.whole and found.curves.resolution < found.curves.aliased:
-        found = _judged_closer(found, image, pixel_size, optics, settings)
+    if settings.whole and found.resolution < found.curves.aliased:
+        found = _shown_closer(found, image, pixel_size, optics, settings)
     if math.isfinite(found.ice) or pixel_size > ICE_PIXEL:
         return found
     # The ring of ice is looked for in the image as it is, however far the spectrum was cut for the fit.
@@ -165,10 +168,8 @@ def estimate_from_spectrum(
     low, high = 1 / settings.low_res, min(1 / settings.high_res, usable * 0.5 / spectrum.pixel_size)
     # Lines of detector and readout lie along the axes; a fine spectrum confines them.
     cross = max(2, spectrum.window // 50)
-    if fine is None:
-        cells = gather(spectrum, low, high, cross=cross, smoothness=BACKGROUND)
-    else:
-        cells = gather(without_spikes(fine), low, high, cross=max(4, fine.window // 200), smoothness=BACKGROUND)
+    fitted, narrow = (spectrum, cross) if fine is None else (without_spikes(fine), max(4, fine.window // 200))
+    cells = gather(fitted, low, high, cross=narrow, smoothness=BACKGROUND)
     starts = _starts(cells, optics, settings, prior)
     refined = _refined(cells, optics, settings, starts, optimise=settings.optimise or prior is None)
     ctf = _within_plates(refined.ctf, settings.plates)
@@ -178,19 +179,21 @@ def estimate_from_spectrum(
         refined = _refined(cells, optics, settings, [prior], optimise=False)
         ctf, score = prior, _correlation(spectrum, cells, prior, optics, low, high, cross)
     curves = fit_curves(spectrum, ctf, optics, settings.low_res, cross=cross)
-    if refined.gain < CLEAR_GAIN:
-        curves = replace(curves, resolution=settings.low_res)
-    doubts = _doubts(ctf, refined.gain, score, curves, settings, spectrum)
-    rings = _rings(ctf, optics, settings.low_res, curves.resolution)
-    return Estimate(ctf, refined, cells, score, curves, measured, rings, ice_ratio(measured), doubts, prior_kept)
+    resolution = settings.low_res
+    if refined.gain >= CLEAR_GAIN:
+        whole = gather(fitted, low, 0.5 / spectrum.pixel_size, cross=narrow, smoothness=BACKGROUND)
+        resolution = rings_end(whole, ctf, optics)
+    doubts = _doubts(ctf, refined.gain, score, resolution, settings, spectrum)
+    rings = _rings(ctf, optics, settings.low_res, resolution)
+    return Estimate(ctf, refined, cells, score, curves, resolution, measured, rings, ice_ratio(measured), doubts, prior_kept)
 
 
-def _judged_closer(found: Estimate, image: Array, pixel_size: float, optics: Optics, settings: Settings) -> Estimate:
-    """Return the estimate judged by tiles so large that the rings before the end of the fit have room in their spectrum, or as the image allows."""
-    times = 2 ** math.ceil(math.log2(found.curves.aliased / found.curves.resolution))
+def _shown_closer(found: Estimate, image: Array, pixel_size: float, optics: Optics, settings: Settings) -> Estimate:
+    """Return the estimate with curves over tiles so large that the rings before the end of the fit have room in their spectrum, or as the image allows."""
+    times = 2 ** math.ceil(math.log2(found.curves.aliased / found.resolution))
     larger = mean_spectrum(image, pixel_size, window=times * settings.window, spectral_pixel=settings.spectral_pixel, power=settings.power)
     curves = fit_curves(without_spikes(larger), found.ctf, optics, settings.low_res, cross=max(2, larger.window // 50))
-    return replace(found, curves=curves, rings=_rings(found.ctf, optics, settings.low_res, curves.resolution))
+    return replace(found, curves=curves)
 
 
 def _rings(ctf: Astigmatic, optics: Optics, coarse: float, fine: float) -> float:
@@ -261,13 +264,13 @@ def _correlation(spectrum: Spectrum, cells: Cells, ctf: Astigmatic, optics: Opti
     return float(amplitude @ model) / max(norm, 1e-30)
 
 
-def _doubts(ctf: Astigmatic, gain: float, score: float, curves: Curves, settings: Settings, spectrum: Spectrum) -> tuple[str, ...]:
+def _doubts(ctf: Astigmatic, gain: float, score: float, resolution: float, settings: Settings, spectrum: Spectrum) -> tuple[str, ...]:
     doubts = []
     coarsest = max(15.0, 4 * spectrum.pixel_size)
     if gain < LEAST_GAIN or score < LEAST_SCORE:
         doubts.append(f"no Thon rings found: score {score:.3f}")
-    if gain >= CLEAR_GAIN and curves.resolution > coarsest:
-        doubts.append(f"the fit holds only to {curves.resolution:.1f} Å")
+    if gain >= CLEAR_GAIN and resolution > coarsest:
+        doubts.append(f"the fit holds only to {resolution:.1f} Å")
     slack = 2 * settings.defocus_step
     if not settings.min_defocus - slack <= ctf.mean <= settings.max_defocus + slack:
         doubts.append(f"the defocus of {ctf.mean:.0f} Å lies outside the range searched")

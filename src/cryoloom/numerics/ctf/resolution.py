@@ -1,21 +1,28 @@
 """How far a fit explains the rings: equi-phase averages and their running correlation with the model.
 
 After Rohou & Grigorieff, J. Struct. Biol. 192:216 (2015): pixels of equal phase are averaged, which undoes astigmatism exactly; where
-the average no longer follows the model, the fit ends.
+the average no longer follows the model, the fit ends. That is told by the spectrum that was fitted, in steps of phase; the curves to be looked at
+are of the spectrum over small tiles, in steps of frequency.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from cryoloom.numerics.ctf.rings import Astigmatic, Optics, band_pixels
+from cryoloom.numerics.ctf.rings import Astigmatic, Cells, Optics, band_pixels
 from cryoloom.numerics.ctf.spectrum import Array, Spectrum
 
-FOLLOWED, LOST = 0.66, 0.5
-"""Quality that a fit must reach once, over more than three bins, and below which it then ends."""
+CLEAR, FAINT = 6.0, 1.0
+"""Standard errors by which rings stand out as far as a fit holds, and those that are only faint before they are strong again."""
 
-FAINT = 0.1
-"""Quality that rings which are only faint keep, so that the fit goes on where they are strong again."""
+STEPS = 8
+"""Steps of phase in which powers are averaged, from one zero of the CTF to the next."""
+
+AROUND = 0.12
+"""Part of a frequency to either side over which the height of its rings is measured, or over `LEAST_RINGS` if that is more."""
+
+LEAST_RINGS = 1.5
 
 
 @dataclass(frozen=True)
@@ -32,8 +39,6 @@ class Curves:
         ``CTF²`` at the mean defocus.
     quality
         Correlation of `equiphase` and `fit` in the neighbourhood.
-    resolution
-        In Å; the coarse end of the curves where nothing was followed.
     aliased
         In Å: beyond it rings are narrower than four bins; 0 if nowhere.
     """
@@ -43,12 +48,11 @@ class Curves:
     equiphase: Array
     fit: Array
     quality: Array
-    resolution: float
     aliased: float
 
 
 def fit_curves(spectrum: Spectrum, ctf: Astigmatic, optics: Optics, coarse: float, *, cross: int) -> Curves:
-    """Average the spectrum over equal phase and tell to which resolution the fit holds.
+    """Average the spectrum over equal phase and lay the fit beside it.
 
     Parameters
     ----------
@@ -70,7 +74,6 @@ def fit_curves(spectrum: Spectrum, ctf: Astigmatic, optics: Optics, coarse: floa
     fit = np.square(np.sin(phase))
     rotational, equiphase, quality = _compare(circles[kept], level[kept], fit, phase)
     lobe = _lobe(phase)
-    end = _end(quality, lobe)
     narrow = np.flatnonzero(lobe < 4)
     return Curves(
         frequency=frequency,
@@ -78,9 +81,60 @@ def fit_curves(spectrum: Spectrum, ctf: Astigmatic, optics: Optics, coarse: floa
         equiphase=equiphase,
         fit=fit,
         quality=quality,
-        resolution=float(1 / frequency[end]),
         aliased=float(1 / frequency[narrow[0]]) if len(narrow) else 0.0,
     )
+
+
+def rings_end(cells: Cells, ctf: Astigmatic, optics: Optics) -> float:
+    """Return in Å where the rings of `ctf` are lost for good; the coarse end of the cells where there are none.
+
+    Powers are averaged in steps of phase. Around every step the height of the rings is fitted beside a curved background, and held against its
+    standard error. The fit ends where they stand out by less than `CLEAR`, but goes on where they do again and have been but faint in between.
+    That would not be so without the right count of rings there, nor with phases that go astray, which turn the height negative.
+
+    The result is repeatable where a running correlation is not: its window is as wide as may be for a resolution to some per cent, and powers
+    scatter by a known amount.
+    """
+    turns = np.abs(np.diff(optics.phase(cells.rings**2, ctf.mean, ctf.plate))) * (STEPS / math.pi)
+    radius = equivalent_radius(cells.radius, cells.azimuth, ctf, optics)
+    inside = (radius >= cells.rings[0]) & (radius <= cells.rings[-1])
+    step = np.interp(radius[inside], cells.rings, np.append(0.0, np.cumsum(turns))).astype(np.intp)
+    pixels = np.bincount(step, cells.pixels[inside])
+    held = np.flatnonzero(pixels)
+    place, power = (np.bincount(step, (cells.pixels * each)[inside])[held] / pixels[held] for each in (radius, 1 + cells.excess))
+    fit = np.square(np.sin(optics.phase(place**2, ctf.mean, ctf.plate)))
+    end = _end(place, power, fit, pixels[held] / (cells.noise * cells.correlated))
+    return float(1 / (cells.rings[0] if end is None else place[end]))
+
+
+def _end(place: Array, power: Array, fit: Array, certainty: Array) -> int | None:
+    """Return the last step to which the rings of `fit` are clear in `power`, with no less than faint ones before; None where they are nowhere.
+
+    The variance of `power`, relative to its square, is the inverse of `certainty`.
+    """
+    half, steps = round(LEAST_RINGS * STEPS), np.arange(len(place))
+    first = np.maximum(np.minimum(np.searchsorted(place, place * (1 - AROUND)), steps - half), 0)
+    last = np.minimum(np.maximum(np.searchsorted(place, place * (1 + AROUND)), steps + half), len(place))
+
+    def shares(at: int) -> tuple[Array, Array]:
+        """Return what every step around adds to the height of the rings, in standard errors of the whole, and to its certainty, 1 in all."""
+        near = slice(first[at], last[at])
+        along, weight = (steps[near] - at) / (last[at] - first[at]), np.sqrt(certainty[near])
+        # The last direction is what the background leaves of the rings.
+        directions, triangle = np.linalg.qr(np.stack([np.ones_like(along), along, along**2, fit[near]], axis=1) * weight[:, None])
+        rings, seen = directions[:, 3] * np.sign(triangle[3, 3]), power[near] * weight / np.average(power[near], weights=certainty[near])
+        return rings * (seen - directions[:, :3] @ (directions[:, :3].T @ seen)), np.square(rings)
+
+    clearness = np.array([shares(at)[0].sum() if last[at] - first[at] >= half else 0.0 for at in steps])
+    clear = np.flatnonzero(clearness >= CLEAR)
+    if not len(clear):
+        return None
+    lost = np.flatnonzero(clearness[clear[0] :] < FAINT)
+    end = int(clear[clear < clear[0] + lost[0]][-1] if len(lost) else clear[-1])
+    # Strong rings that stop at once are still clear some way beyond, by those before: they end where they alone are clearest.
+    height, known = (np.cumsum(share) for share in shares(end))
+    alone = np.where(known > 0.1, height / np.sqrt(np.maximum(known, 0.1)), 0.0)
+    return min(end, int(first[end] + np.argmax(alone)))
 
 
 def _binned(position: Array, values: Array, count: int) -> Array:
@@ -153,32 +207,3 @@ class _Neighbourhood:
 
     def deviation(self, values: Array) -> Array:
         return np.sqrt(np.maximum(self.covariance(values, values), 1e-30))
-
-
-def _end(quality: Array, lobe: Array) -> int:
-    """Return the bin at which the fit ends: quality is lost after it was good, stays lost for a ring's width on the whole, and for good.
-
-    Where rings are faint between the form factor of particles and the ring of ice, quality sinks and comes back. It would not without the
-    right count of rings in between, nor with phases that go astray there, which turn it negative.
-    """
-    good = np.cumsum(quality > FOLLOWED)
-    if good[-1] <= 3:
-        return 0
-    at = int(np.searchsorted(good, 4))
-    while at < len(quality):
-        ring = max(4, round(2 * float(lobe[at])))
-        if quality[at] < LOST and np.median(quality[at : at + ring]) < LOST:
-            back = _regained(quality, at, ring)
-            if back is None:
-                return at
-            at = back
-        at += 1
-    return len(quality) - 1
-
-
-def _regained(quality: Array, lost: int, ring: int) -> int | None:
-    """Return where quality is good again for two rings on the whole, having been but faint from `lost` on; None where it is not."""
-    for at in lost + np.flatnonzero(quality[lost : len(quality) - 2 * ring] >= FOLLOWED):
-        if np.median(quality[at : at + 2 * ring]) >= FOLLOWED:
-            return int(at) if np.quantile(quality[lost:at], 0.1) >= FAINT else None
-    return None

@@ -66,14 +66,18 @@ def expose(
         yield camera.record(image * np.float32(mean), mean, rng)
 
 
-def micrograph(specimen: Specimen, microscope: Microscope, dose: float, rng: np.random.Generator) -> Image:
-    """Return the counts of one still exposure of `dose` e/Å² by a perfect camera: a micrograph without the labour of a movie.
+def still(specimen: Specimen, microscope: Microscope, dose: float) -> Image:
+    """Return the counts expected in one exposure of `dose` e/Å² at rest, by a perfect camera.
 
     Particles carry the mean damage, that of half the dose.
     """
-    still = Motion(np.zeros((1, 2)), np.zeros((2, 6, 3)))
-    image = next(intensities(specimen, still, microscope, 0.0, pre_exposure=0.5 * dose))
-    return rng.poisson(image * (dose * specimen.pixel_size**2)).astype(np.float32)
+    motion = Motion(np.zeros((1, 2)), np.zeros((2, 6, 3)))
+    return next(intensities(specimen, motion, microscope, 0.0, pre_exposure=0.5 * dose)) * (dose * specimen.pixel_size**2)
+
+
+def micrograph(specimen: Specimen, microscope: Microscope, dose: float, rng: np.random.Generator) -> Image:
+    """Return the counts of `still` with their noise: a micrograph without the labour of a movie."""
+    return rng.poisson(still(specimen, microscope, dose)).astype(np.float32)
 
 
 class _Patches:
