@@ -1,11 +1,10 @@
 """How far RELION's half maps of its own refinement agree, and those that ``relion_reconstruct`` makes of the same poses, beside ours.
 
 ``python -m benchmarks.relion_refinement PROJECT OUT [RUN]``: RUN is a run of ``refine.auto`` in PROJECT, by default that of ``cryoloom process``, and OUT
-a new folder. RELION refines the
-exported particles in the exported halves, searching near the exported poses, with ``--skip_gridding`` (the default of its form); the last iteration
-is done again with gridding. What OUT holds already is not done again.
+a new folder. RELION refines the exported particles in the exported halves, searching near the exported poses, with ``--skip_gridding`` (the default
+of its form); the last iteration is done again with gridding. What OUT holds already is not done again.
 FSC = 0.143 in Å, without a mask and under the refinement's sphere, of the half maps that a refinement wrote and of what ``relion_reconstruct
---ctf`` makes of the poses it wrote: by default, without gridding, with `--pad 1`, and divided as the halves' curve tells (``--fsc``).
+--ctf`` makes of the poses it wrote: by default, without gridding, with ``--pad 1``, and divided as the halves' curve tells (``--fsc``).
 """
 
 import argparse
