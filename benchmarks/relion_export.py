@@ -85,8 +85,8 @@ def compared(project: Project, folder: Path) -> list[Line]:
     size, box = read_mrc(folder / OURS[0]).pixel_size, len(pairs[0][0])
     sphere = spherical_mask(box, project.find("refinement").parameters["mask_diameter"] / 2 / size, 5)
     mask = read_mrc(folder / "mask.mrc").data
-    curves = [_curves(*pair, sphere, mask) for pair in pairs]
-    found = {name: [resolution_at(one[name], 0.143, box, size) for one in curves] for name in curves[0]}
+    both = [curves(*pair, sphere, mask) for pair in pairs]
+    found = {name: [resolution_at(one[name], 0.143, box, size) for one in both] for name in both[0]}
     draws = [tuple(postprocessed(folder, names, seed) for seed in SEEDS) for names in (OURS, THEIRS)]
     ours, theirs = map(median, draws)
     reported = project.find("map").outputs.fsc.meta["resolution"]
@@ -97,9 +97,10 @@ def compared(project: Project, folder: Path) -> list[Line]:
     ]
 
 
-def _curves(
+def curves(
     first: NDArray[np.float32], second: NDArray[np.float32], sphere: NDArray[np.float32], mask: NDArray[np.float32]
 ) -> dict[str, NDArray[np.float64]]:
+    """Return the shell correlations of two half maps without a mask, under the sphere, in the mask and there corrected."""
     masked = masked_fsc(first, second, mask)
     under_sphere = fourier_shell_correlation(first * sphere, second * sphere)
     return {"no mask": masked.unmasked, "sphere": under_sphere, "in the mask": masked.masked, "in the mask, corrected": masked.corrected}

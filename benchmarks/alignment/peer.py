@@ -57,7 +57,7 @@ def run(place: Path, case: Case) -> Cost:
                 "--healpix_order", "1", *symmetry,
             ),
         }[case.task]  # fmt: skip
-        _carry_out(place, out, (*words, *COMMON), ranks=3 if case.task == "refine" else 1)
+        carry_out(place, out, (*words, *COMMON), ranks=3 if case.task == "refine" else 1)
         (out / "done").touch()
     costs = [_cost(path) for path in sorted(out.glob("rank*.time"))]
     workers = costs[1:] or costs
@@ -76,7 +76,14 @@ def at_true_poses(place: Path) -> Path:
     return found
 
 
-def _carry_out(place: Path, out: Path, words: tuple[str, ...], ranks: int) -> None:
+def carry_out(place: Path, out: Path, words: tuple[str, ...], ranks: int) -> None:
+    """Refine in `place`, with so many `ranks`; what is made is named ``run_*`` in its folder `out`.
+
+    Raises
+    ------
+    CalledProcessError
+        If RELION fails; ``log.txt`` in `out` tells why.
+    """
     program = "relion_refine" if ranks == 1 else "relion_refine_mpi"
     timed = ("bash", "-c", f'exec /usr/bin/time -v -o {out.name}/rank${{OMPI_COMM_WORLD_RANK:-0}}.time "$@"', "_")
     launcher = () if ranks == 1 else (
