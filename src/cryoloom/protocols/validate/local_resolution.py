@@ -165,15 +165,17 @@ class LocalResolution(
             raise Failure(
                 "no-resolution", "No voxel stands out from noise at any frequency tried.", "Check the mask, and that the map is not noise."
             )
-        found = resolution[refined]
+        particle = self._particle(measured, refined, outside, overall or float(np.median(resolution[refined])))
+        found = resolution[particle]
         counts, edges = np.histogram(found, np.arange(np.floor(found.min() / BIN), np.ceil(found.max() / BIN) + 2) * BIN)
         radii = np.arange(box // 2)
-        profile = self._profile(resolution, refined, radii)
+        profile = self._profile(resolution, particle, radii)
         told = {
             "pixel_size": size, "box_size": box, "global_resolution": overall, "coarsest": low,
             "noise": "solvent" if measured.halves is None else "halves",
             **dict(zip(("quartile1", "median", "quartile3"), (float(each) for each in np.quantile(found, (0.25, 0.5, 0.75))), strict=True)),
             "mode": float(edges[counts.argmax()] + BIN / 2), "voxels": int(found.size),
+            "voxels_of_mask": int(np.count_nonzero(refined)), "median_of_mask": float(np.median(resolution[refined])),
             "colour_limits": [float(each) for each in np.quantile(found, (0.02, 0.98))],
             "histogram": {"resolution": (edges[:-1] + BIN / 2).tolist(), "voxels": counts.tolist()}, "profile": profile, "steps": steps,
         }  # fmt: skip
@@ -207,17 +209,31 @@ class LocalResolution(
             inside = trimmed_mask(torch.fft.rfftn(torch.from_numpy(measured.whole)), inside, outside)
         return inside, outside
 
+    @staticmethod
+    def _particle(measured: Measured, refined: Any, outside: Any, resolution: float) -> Any:
+        """Return the voxels that the figures are of: those that hold specimen, and not the solvent of a wide mask."""
+        from cryoloom.numerics.localres.regions import specimen
+
+        noise = None if measured.halves is None else (measured.halves[0] - measured.halves[1]) / 2
+        found = specimen(measured.whole, noise, refined, outside, resolution / measured.pixel_size)
+        return found if found.any() else refined
+
     def _monogenic(self, job: Job, measured: Measured, inside: Any, outside: Any, low: float) -> tuple[Any, Any, dict[str, list[Any]]]:
         import torch
 
         from cryoloom.numerics.localres.monores import STEP_COLUMNS, MonoRes, shells_between
+        from cryoloom.numerics.localres.regions import solvent_alone
 
-        signal = torch.fft.rfftn(torch.from_numpy(measured.whole))
-        noise = None if measured.halves is None else torch.fft.rfftn(torch.from_numpy((measured.halves[0] - measured.halves[1]) / 2))
-        quiet = outside if noise is None else inside if self.noise_inside else inside | outside
+        if measured.halves is None:
+            noise, support = solvent_alone(measured.whole, outside)
+            quiet = outside
+        else:
+            noise, support = (measured.halves[0] - measured.halves[1]) / 2, 1.0
+            quiet = inside if self.noise_inside else inside | outside
+        signal, noise = (torch.fft.rfftn(torch.from_numpy(each)) for each in (measured.whole, noise))
         shells = shells_between(len(inside), measured.pixel_size, low, self.high or 0.0, self.step)
         search = MonoRes(
-            signal, noise, inside, quiet, measured.pixel_size, shells, self.significance, self.gaussian_noise, threads=job.threads
+            signal, noise, inside, quiet, measured.pixel_size, shells, self.significance, self.gaussian_noise, support, job.threads
         )  # fmt: skip
         state = job.iterate(search.start, search.step, done=search.done, name="frequencies", total=len(shells))
         resolution, refined = search.finished(state)
@@ -287,7 +303,7 @@ class LocalResolution(
         meta = out.volume.meta
         told = {
             "median (Å)": round(meta["median"], 2), "quartiles (Å)": f"{meta['quartile1']:.2f} to {meta['quartile3']:.2f}",
-            "mode (Å)": round(meta["mode"], 2), "voxels": meta["voxels"],
+            "mode (Å)": round(meta["mode"], 2), "voxels of the specimen": meta["voxels"], "of the mask": meta["voxels_of_mask"],
         }  # fmt: skip
         return told | ({"whole map (Å)": round(meta["global_resolution"], 2)} if meta["global_resolution"] else {})
 
@@ -298,7 +314,10 @@ class LocalResolution(
             f"at a significance of {self.significance:g}",
             "windows": f"by the Fourier shell correlation of the half maps in windows of {self.window:g} Å",
         }[self.method]
-        return f"Local resolution was measured {how}; half of the specimen is resolved to between {meta['quartile1']:.1f} and {meta['quartile3']:.1f} Å."
+        return (
+            f"Local resolution was measured {how}; of the voxels of the mask that hold density, "
+            f"half are resolved to between {meta['quartile1']:.1f} and {meta['quartile3']:.1f} Å."
+        )
 
     def report(self, out: LocalResolutions) -> list[Panel]:
         maps = {
