@@ -34,8 +34,8 @@ GAIN = 1.0
 """Points in per cent by which the norms' ratio must still improve."""
 CLIP = 4.0
 """Deviations of the solvent below 0, at which the map is cut."""
-EDGE = 0.15
-"""Of the frequency of a place's resolution: how far beyond it the last low-pass reaches."""
+EDGE = (0.95, 1.1)
+"""Times the frequency of a place's resolution: where the last low-pass begins to fade, and where nothing passes."""
 APART = 1.08
 """Ratio of the frequencies of two low-passes, between which each place takes a mean."""
 RIM, FAINT = 3.0, 0.01
@@ -145,7 +145,7 @@ class Deblurring:
             weight = np.maximum(1 - np.abs(place - np.float32(part.start)), 0)
             work = torch.empty_like(transform)
             frequency = low * APART**part.start
-            low_pass(transform.numpy(), frequency, (1 + EDGE) * frequency, work.numpy())
+            low_pass(transform.numpy(), EDGE[0] * frequency, EDGE[1] * frequency, work.numpy())
             weight *= torch.fft.irfftn(work, s=volume.shape).numpy()
             return weight
 

@@ -182,7 +182,8 @@ class LocalSharpen(
 
     def methods(self, out: LocallySharpened) -> str:
         meta = out.volume.meta
-        return f"The map was sharpened by its local resolution (LocalDeblur, K {self.strength:g} 1/Å², λ {meta['lambda']:.1f}, {len(meta['steps'])} steps), and low-passed at it."
+        how = f"LocalDeblur, K {self.strength:g} 1/Å², λ {meta['lambda']:.1f}, {len(meta['steps'])} steps"
+        return f"The map was sharpened by its local resolution ({how}), and low-passed at it."
 
     def report(self, out: LocallySharpened) -> list[Panel]:
         import numpy as np
