@@ -24,7 +24,7 @@ BIN = 0.25
 CUT_OFF = 0.01
 """Of the variance inside, below which that outside tells a mask."""
 GAP = 5
-"""px between specimen and solvent, whose amplitudes tell of the specimen still."""
+"""px between specimen and solvent, which still tell of the specimen."""
 FEW_SHELLS = 4
 """Shells that the coarsest frequency is away from the mean at least."""
 
@@ -44,8 +44,9 @@ class LocalResolution(
 ):
     """Find for every voxel of a map the finest detail that stands out from noise.
 
-    By monogenic amplitudes, frequency by frequency, each against the noise that the half maps differ by, or the solvent's; or by the Fourier shell
-    correlation of the half maps in windows. The map must be neither sharpened nor masked. Memory: ten volumes of float32, 1.1 GB at 300 voxels.
+    By the local power of the monogenic signal, frequency by frequency, each against the noise that the half maps differ by, or the solvent's; or by the
+    Fourier shell correlation of the half maps in windows. Figures are of the voxels of the mask that hold density. The map must be neither sharpened nor
+    masked. Memory: ten volumes of float32, 1.1 GB at 300 voxels.
     """
 
     volume: Volume = Input(
@@ -61,7 +62,7 @@ class LocalResolution(
     )  # fmt: skip
     method: Literal["monogenic", "windows"] = Param(
         "Method", "monogenic",
-        help="Monogenic amplitudes (MonoRes), voxel by voxel, or the correlation of half maps in windows, which needs half maps and is coarser in space.",
+        help="Monogenic signal (MonoRes), voxel by voxel, or the correlation of half maps in windows, which needs half maps and is coarser in space.",
     )  # fmt: skip
     use_half_maps: bool = Param(
         "Noise from half maps", True, when="method=monogenic", aliases=("useHalfVolumes", "hasHalfVolumesFile"),
@@ -81,7 +82,7 @@ class LocalResolution(
     )  # fmt: skip
     significance: float = Param(
         "Significance", 0.95, gt=0.5, lt=1, advanced=True, when="method=monogenic",
-        help="Part of the noise's amplitudes that detail must exceed. Low takes noise for detail.",
+        help="Part of the noise's powers that detail must exceed, and it must reach an FSC of 0.143. Low takes noise for detail.",
     )  # fmt: skip
     noise_inside: bool = Param(
         "Noise inside of the mask", True, advanced=True, when="use_half_maps", aliases=("noiseOnlyInHalves",),
@@ -89,7 +90,7 @@ class LocalResolution(
     )  # fmt: skip
     gaussian_noise: bool = Param(
         "Gaussian noise", False, advanced=True, when="method=monogenic", aliases=("gaussianNoise",),
-        help="Take the threshold from mean and deviation of the amplitudes instead of their order. Wrong where noise has tails.",
+        help="Take the threshold from mean and deviation of the powers instead of their order. Wrong where noise has tails.",
     )  # fmt: skip
     mask_threshold: float = Param(
         "Mask threshold", 0.5, gt=0, lt=1, advanced=True, aliases=("maskThreshold",),
@@ -310,8 +311,8 @@ class LocalResolution(
     def methods(self, out: LocalResolutions) -> str:
         meta = out.volume.meta
         how = {
-            "monogenic": f"by monogenic amplitudes (MonoRes) against the noise of {'the half maps' if meta['noise'] == 'halves' else 'the solvent'} "
-            f"at a significance of {self.significance:g}",
+            "monogenic": f"by the local power of the monogenic signal (MonoRes) against the noise of "
+            f"{'the half maps' if meta['noise'] == 'halves' else 'the solvent'} at a significance of {self.significance:g}",
             "windows": f"by the Fourier shell correlation of the half maps in windows of {self.window:g} Å",
         }[self.method]
         return (
