@@ -27,12 +27,9 @@ FAINT = 0.001
 """Part of the largest mean amplitude of all steps, below which it ends."""
 LEAST = 1 / 3
 """Ratio of signal and noise in the map of both halves at a Fourier shell correlation of 0.143 between them: no less is resolved."""
-SHARE = 0.2
-"""Of the largest part of the typical signal that a voxel had at coarser frequencies, and must still have: less leaks from finer places beside it."""
-QUARTER = 0.75
-"""Quantile of the active voxels' signal that is typical."""
 SLOPE, STEEP = 9.0, 0.5
-"""Exponent of the frequency with which a voxel's own signal may fall, and part of that which it must reach: less leaks from coarser frequencies."""
+"""Exponent of the frequency with which a voxel's own signal may fall, and part of that which it must reach: less leaks in, from coarser
+frequencies or from finer places."""
 MISSES = 2
 """In a row, that end a voxel."""
 SMOOTH = 3.0
@@ -94,7 +91,7 @@ class MonoRes:
     def start(self) -> State:
         """Return the state before the first step."""
         voxels = int(np.count_nonzero(self.mask))
-        state: State = {name: np.zeros(voxels, np.float32) for name in ("resolution", "own", "share")}
+        state: State = {name: np.zeros(voxels, np.float32) for name in ("resolution", "own")}
         return state | {"misses": np.zeros(voxels, np.int8), "steps": [], "ended": ""}
 
     def done(self, state: State) -> bool:
@@ -112,10 +109,9 @@ class MonoRes:
         inside = power[active].astype(np.float64)
         # The band is as wide as its frequency is high: the cube makes its power a density.
         density = np.maximum(power - np.float32(noise), 0) / np.float32(shell**3)
-        share = np.minimum(density / max(float(np.quantile(density[active], QUARTER)), 1e-30), 1)
         fall = (self.shells[len(state["steps"]) - 1] / shell) ** SLOPE if state["steps"] else 1.0
         own = np.float32(fall) * state["own"]
-        passes = active & (power > threshold) & (share > SHARE * state["share"]) & (density > STEEP * own)
+        passes = active & (power > threshold) & (density > STEEP * own)
         angstrom = self.box * self.pixel_size / shell
         resolution[passes] = angstrom
         misses[active] += 1
@@ -133,8 +129,7 @@ class MonoRes:
             ended = "the amplitude is next to nothing"
         elif z < critical:
             ended = "what is left is no stronger than noise"
-        reached = {"own": np.maximum(own, density), "share": np.maximum(state["share"], share)}
-        return {"resolution": resolution, "misses": misses, "steps": steps, "ended": ended, **reached}
+        return {"resolution": resolution, "misses": misses, "steps": steps, "ended": ended, "own": np.maximum(own, density)}
 
     def finished(self, state: State) -> tuple[Map, Region]:
         """Return the map of resolutions in Å, 0 outside, and the mask less the voxels of which nothing is known.
