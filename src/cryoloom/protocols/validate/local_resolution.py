@@ -213,9 +213,11 @@ class LocalResolution(
     @staticmethod
     def _particle(measured: Measured, refined: Any, outside: Any, resolution: float) -> Any:
         """Return the voxels that the figures are of: those that hold specimen, and not the solvent of a wide mask."""
+        import numpy as np
+
         from cryoloom.numerics.localres.regions import specimen
 
-        noise = None if measured.halves is None else (measured.halves[0] - measured.halves[1]) / 2
+        noise = None if measured.halves is None else (measured.halves[0] - measured.halves[1]) / np.float32(2)
         found = specimen(measured.whole, noise, refined, outside, resolution / measured.pixel_size)
         return found if found.any() else refined
 
