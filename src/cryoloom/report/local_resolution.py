@@ -21,7 +21,8 @@ def resolution_panels(resolution: Any, filled: Any, shown: Any, meta: Mapping[st
     shown
         The map that is coloured.
     meta
-        ``median``, ``quartile1``, ``quartile3``, ``mode``, ``global_resolution`` (Å), ``colour_limits``, and as columns ``histogram``, ``profile``, ``steps``.
+        ``median``, ``quartile1``, ``quartile3``, ``mode`` of the specimen, ``median_of_mask``, ``global_resolution`` (Å), ``voxels`` of the specimen,
+        ``voxels_of_mask``, ``colour_limits``, and as columns ``histogram``, ``profile``, ``steps``.
     """
     low, high = meta["colour_limits"]
     limits = (float(low), float(max(high, low + 0.1)))
@@ -45,7 +46,8 @@ def resolution_panels(resolution: Any, filled: Any, shown: Any, meta: Mapping[st
     panels += [
         Histogram(
             title="Resolutions", values=counts["resolution"], counts=counts["voxels"], label="local resolution (Å)", marks=marks,
-            caption=f"Voxels by their resolution, {meta['voxels']:,} in all. A specimen of one rigid body is narrow; flexible parts make a tail to the right.",
+            caption=f"The {meta['voxels']:,} voxels of the mask's {meta['voxels_of_mask']:,} that hold density, as in all figures here; "
+            f"the median of the whole mask is {meta['median_of_mask']:.2f} Å. A specimen of one rigid body is narrow; flexible parts make a tail to the right.",
         ),
         MapSlices(title="Local resolution", volume=resolution, limits=limits, label=UNIT, caption="Slices through the centre; white lies outside."),
         MapSlices(title="Map", volume=shown, caption="The same slices of the map."),
@@ -56,7 +58,7 @@ def resolution_panels(resolution: Any, filled: Any, shown: Any, meta: Mapping[st
         LinePlot(
             title="From the centre outwards", x_label="radius (Å)", y_label="local resolution (Å)",
             series=[Series(label, radius, profile[name]) for name, label in curves],
-            caption="Where rims move, or poses are off, resolution falls with the radius.",
+            caption="Of voxels that hold density. Where rims move, or poses are off, resolution falls with the radius.",
         ),
     ]  # fmt: skip
     steps = meta["steps"]
@@ -70,7 +72,7 @@ def resolution_panels(resolution: Any, filled: Any, shown: Any, meta: Mapping[st
                 title="Frequencies",
                 columns=columns,
                 limit=60,
-                caption="Mean monogenic amplitudes. The search ends where hardly a voxel is left.",
+                caption="Roots of mean monogenic powers. The search ends where hardly a voxel is left.",
             )
         )
     return panels

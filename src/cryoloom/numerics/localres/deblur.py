@@ -1,18 +1,19 @@
 """Sharpening of every place to its own resolution (LocalDeblur; Ramírez-Aportela et al. 2020, doi:10.1093/bioinformatics/btz671).
 
 The local operator L takes of each voxel the mean of the map's narrow bands, weighted by how near they lie to the resolution there. A map V that L turns into
-the measured one is sought by steps ``V + λ L(V₀ - L(V))``.
+the measured one is sought by steps ``V + λ L(V₀ - L(V))``. What is shown of it ends at the resolution of each place (decision 58).
 """
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import floor
+from math import ceil, floor, log
 from typing import Any
 
 import numpy as np
 import torch
 from numba import njit
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from cryoloom.numerics.parallel import blocks, ordered
 
@@ -33,11 +34,17 @@ GAIN = 1.0
 """Points in per cent by which the norms' ratio must still improve."""
 CLIP = 4.0
 """Deviations of the solvent below 0, at which the map is cut."""
+EDGE = (0.95, 1.1)
+"""Times the frequency of a place's resolution: where the last low-pass begins to fade, and where nothing passes."""
+APART = 1.08
+"""Ratio of the frequencies of two low-passes, between which each place takes a mean."""
+RIM, FAINT = 3.0, 0.01
+"""Deviation in px of the Gaussian by which resolutions go on into the solvent, and its value from where on the median counts."""
 
 
 @dataclass(frozen=True)
 class Deblurring:
-    """Local sharpening of one map: `start`, `step` until `done`; the result is the state's ``volume``.
+    """Local sharpening of one map: `start`, `step` until `done`; the result is what `limited` leaves of the state's ``volume``.
 
     Attributes
     ----------
@@ -113,6 +120,39 @@ class Deblurring:
         out[self.inside] = total / self._total
         return out
 
+    @cached_property
+    def _frequency(self) -> Map:
+        """Return cycles/px at which each voxel's detail ends; into the solvent the specimen's goes on, far from it its median."""
+        soft = np.asarray(ndimage.gaussian_filter(self.inside.astype(np.float32), RIM)) + np.float32(FAINT)
+        known = np.zeros_like(soft)
+        known[self.inside] = self._known
+        median = np.float32(FAINT * np.median(self._known))
+        reached = (np.asarray(ndimage.gaussian_filter(known, RIM)) + median) / soft
+        reached[self.inside] = self._known
+        return np.minimum(np.float32(self.pixel_size) / reached, np.float32(0.5))
+
+    def limited(self, volume: Map) -> Map:
+        """Return a map low-passed in every place at its resolution: each voxel takes a mean of two of a few fixed filters, its neighbours nearly the same.
+
+        The local operator changes from voxel to voxel and so smears what it raises over frequencies that the place does not hold.
+        """
+        low, high = float(self._frequency.min()), float(self._frequency.max())
+        count = ceil(log(high / low) / log(APART) - 1e-6) + 1
+        place = np.log(self._frequency / np.float32(low)) / np.float32(log(APART))
+        transform, out = torch.fft.rfftn(torch.from_numpy(volume)), np.zeros_like(volume)
+
+        def share(part: slice) -> Map:
+            weight = np.maximum(1 - np.abs(place - np.float32(part.start)), 0)
+            work = torch.empty_like(transform)
+            frequency = low * APART**part.start
+            low_pass(transform.numpy(), EDGE[0] * frequency, EDGE[1] * frequency, work.numpy())
+            weight *= torch.fft.irfftn(work, s=volume.shape).numpy()
+            return weight
+
+        for each in ordered(share, blocks(count, 1), self.threads):
+            out += each
+        return out
+
     def _automatic_size(self) -> float:
         """Return a part of the norm of the specimen over that of L of it, with weights alike on both sides."""
         norms = [np.linalg.norm(each[self.inside].astype(np.float64)) for each in (self.volume, self.local(self.volume, 1.0))]
@@ -163,3 +203,22 @@ def band_pass(transform, centre, width, out):
                 apart = abs(np.sqrt(across + (i / box) ** 2) - centre)
                 if apart < width:
                     out[k, j, i] = transform[k, j, i] * np.float32(0.5 + 0.5 * np.cos(np.pi * apart / width))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def low_pass(transform, whole, stop, out):
+    """Write a transform to `out`, times 1 up to `whole` (cycles/px) and a raised cosine that falls to 0 at `stop`."""
+    box, columns = transform.shape[0], transform.shape[2]
+    for k in range(box):
+        z = (k if 2 * k <= box else k - box) / box
+        for j in range(box):
+            y = (j if 2 * j <= box else j - box) / box
+            across, row = z * z + y * y, out[k, j]
+            row[:] = transform[k, j]
+            for i in range(int(np.sqrt(max(whole * whole - across, 0.0)) * box), columns):
+                radius = np.sqrt(across + (i / box) ** 2)
+                if radius >= stop:
+                    row[i:] = 0.0
+                    break
+                if radius > whole:
+                    row[i] *= np.float32(0.5 + 0.5 * np.cos(np.pi * (radius - whole) / (stop - whole)))

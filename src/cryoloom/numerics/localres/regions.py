@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cryoloom.numerics.localres.monogenic import monogenic_amplitude
+from cryoloom.numerics.localres.monogenic import monogenic_power
 from cryoloom.numerics.masks.soft import radius_from_centre
 
 Map = NDArray[np.float32]
@@ -19,6 +19,10 @@ COLLAPSE = 0.01
 """Part of the variance of one shell of radius that the next has, where a map was cut off."""
 STRONGER, SPREAD = 0.95, 4.0
 """Quantile of the amplitude outside that specimen exceeds, and deviation in px of the Gaussian under which both are compared."""
+TAPER = 1.5
+"""px, deviation of the Gaussian that softens the edge of the solvent."""
+TYPICAL, FINE_ENOUGH = 0.25, 3.0
+"""Part of the specimen's typical power from which a voxel counts as specimen; deviation in px, at least, of the Gaussians of `specimen`."""
 
 
 def automatic_mask(volume: Map) -> Region:
@@ -52,7 +56,39 @@ def outside_variance(volume: Map, mask: Region) -> float:
     return float(np.var(volume[outside], dtype=np.float64)) / inside if inside > 0 else 1.0
 
 
+def solvent_alone(volume: Map, outside: Region) -> tuple[Map, float]:
+    """Return a map of nothing but its solvent, about its median, cut out softly, and the mean square of the cut: filters see no specimen in it."""
+    taper = np.asarray(ndimage.gaussian_filter(outside.astype(np.float32), TAPER))
+    return (volume - np.median(volume[outside])) * taper, float(np.square(taper).mean(dtype=np.float64))
+
+
 def trimmed_mask(transform: torch.Tensor, mask: Region, outside: Region) -> Region:
     """Return a mask less what is no stronger than what lies outside: all frequencies' amplitudes, blurred, are compared."""
-    amplitude = np.asarray(ndimage.gaussian_filter(monogenic_amplitude(transform, 0.0).numpy(), SPREAD))
+    amplitude = np.asarray(ndimage.gaussian_filter(torch.sqrt(monogenic_power(transform, 0.0)).numpy(), SPREAD))
     return mask & (amplitude > np.quantile(amplitude[outside], STRONGER))
+
+
+def specimen(volume: Map, noise: Map | None, mask: Region, outside: Region, wavelength: float) -> Region:
+    """Return the voxels of a mask that hold specimen, and not the solvent that wide masks take along.
+
+    The map, about its solvent (the median), is blurred to about the resolution; its power around each voxel, less that of noise, must reach a quarter of
+    the typical one, which is its mean weighted by itself. All of the mask where nothing stands out.
+
+    Parameters
+    ----------
+    volume, noise
+        The map, and half the difference of its half maps; None takes the power of the solvent `outside`.
+    wavelength
+        px, of the resolution.
+    """
+
+    def power(data: Map) -> Map:
+        blurred = np.asarray(ndimage.gaussian_filter(data, max(0.4 * wavelength, 1.0)))
+        return np.asarray(ndimage.gaussian_filter(np.square(blurred), max(0.8 * wavelength, FINE_ENOUGH)))
+
+    found = power(volume - np.median(volume))
+    found -= power(noise) if noise is not None else np.median(found[outside]) if outside.any() else np.float32(0)
+    values = np.maximum(found[mask], 0).astype(np.float64)
+    if not values.any():
+        return mask
+    return mask & (found >= TYPICAL * np.square(values).sum() / values.sum())

@@ -39,7 +39,7 @@ class LocalSharpen(
     cite=("10.1093/bioinformatics/btz671",),
     aliases=("XmippProtLocSharp",),
 ):
-    """Deblur a map by iterated steps that raise in every place the detail near its local resolution, and none beyond it.
+    """Deblur a map by iterated steps that raise in every place the detail near its local resolution, and end the map there.
 
     For looking and modelling: a sharpened map tells no resolution. Memory: eight volumes of float32, 0.9 GB at 300 voxels, two more with each thread.
     """
@@ -129,12 +129,13 @@ class LocalSharpen(
             def step(state: dict[str, Any], number: int = number, deblurring: Deblurring = deblurring) -> dict[str, Any]:
                 state = deblurring.step(state)
                 if self.keep_iterations:
-                    write_mrc(job.output(self._name(number, len(state["norms"]))), state["volume"], size, volume=True, origin=origin)
+                    path = job.output(self._name(number, len(state["norms"])))
+                    write_mrc(path, deblurring.limited(state["volume"]), size, volume=True, origin=origin)
                 job.note(step=len(state["norms"]), norm=state["norms"][-1])
                 return state
 
             state = job.iterate(deblurring.start, step, done=deblurring.done, name=f"round{number}")
-            data = state["volume"]
+            data = deblurring.limited(state["volume"])
             sizes.append(state["lambda"])
             for place, (norm, ratio) in enumerate(zip(state["norms"], [None, *state["changes"]], strict=True), 1):
                 steps.append({"round": number, "step": place, "lambda": state["lambda"], "norm": norm, "ratio": ratio})
@@ -181,7 +182,8 @@ class LocalSharpen(
 
     def methods(self, out: LocallySharpened) -> str:
         meta = out.volume.meta
-        return f"The map was sharpened by its local resolution (LocalDeblur, K {self.strength:g} 1/Å², λ {meta['lambda']:.1f}, {len(meta['steps'])} steps)."
+        how = f"LocalDeblur, K {self.strength:g} 1/Å², λ {meta['lambda']:.1f}, {len(meta['steps'])} steps"
+        return f"The map was sharpened by its local resolution ({how}), and low-passed at it."
 
     def report(self, out: LocallySharpened) -> list[Panel]:
         import numpy as np
@@ -207,7 +209,7 @@ class LocalSharpen(
                 title="Amplitude by resolution", x_label="resolution (Å)", y_label="log₁₀ of the mean amplitude", resolution_axis=True,
                 marks={f"{meta['finest']:.1f} Å": 1 / meta["finest"]},
                 series=[Series(name, frequency, np.log10(np.maximum(values, floor)).tolist()) for name, values in spectra.items()],
-                caption="Of the whole box. Beyond the finest local resolution nothing is raised.",
+                caption="Of the whole box. Every place ends at its local resolution.",
             ),
             LinePlot(
                 title="Steps towards the sharpened map", x_label="step", y_label="norm of what the local filter leaves",
