@@ -275,8 +275,11 @@ class LocalResolution(
         for column, data in maps.items():
             write_mrc(job.output(names[column]), data, size, volume=True, origin=origin)
         write_mrc(job.output("mask.mrc"), refined.astype(np.float32), size, volume=True, origin=origin)
-        low, high = told["colour_limits"]
-        scene = Scene(names["coloured_path"], size, box, surface_level(shown.data), names["painter_path"], (low, high))
+        level = surface_level(shown.data)
+        inside = filled[refined & (shown.data >= level)]
+        low, high = (float(each) for each in np.quantile(inside, (0.02, 0.98))) if len(inside) else told["colour_limits"]
+        told["surface_limits"] = [low, high]
+        scene = Scene(names["coloured_path"], size, box, level, names["painter_path"], (low, high))
         script = scene.write(job.output("local_resolution.cxc"))
         paths = {column: [job.output(name).relative_to(job.root).as_posix()] for column, name in names.items()}
         items = pl.DataFrame({"id": [1], "box_size": [box], **paths, "script_path": [script.relative_to(job.root).as_posix()]})
