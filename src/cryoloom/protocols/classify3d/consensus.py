@@ -293,7 +293,7 @@ class ClassConsensus3D(
                 title="Sizes of intersections", values=cells.counts[order].tolist(), names=[names[cell] for cell in order], label="particles",
                 item="intersection",
                 bands=[(float(low), float(high)) for low, high in cells.band[order]],
-                caption="In the order of the classes. Black: nine of ten sizes by chance; bars outside stand out.",
+                caption="In the order of the classes. Brackets: nine of ten sizes by chance; bars outside stand out.",
             ),
             TableView(
                 title="Intersections", columns=columns, limit=200,
@@ -311,7 +311,7 @@ class ClassConsensus3D(
             )
             panels.append(
                 HeatMap(
-                    title=f"Contingency of sets {one + 1} and {two + 1}", values=table.deviations, label="standard deviations from chance", limits=(-3.0, 3.0),
+                    title=f"Contingency of sets {one + 1} and {two + 1}", values=table.deviations, label="deviations from chance (σ)", limits=(-3.0, 3.0),
                     rows=[str(each) for each in self._labels[one]], columns=[str(each) for each in self._labels[two]],
                     texts=[[str(each) for each in row] for row in table.counts.tolist()], y_label=f"class of set {one + 1}",
                     x_label=f"class of set {two + 1}", caption=f"Numbers: particles in common. {said}: {table.verdict}.",

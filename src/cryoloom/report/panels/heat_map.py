@@ -10,6 +10,9 @@ from cryoloom.spec import Panel
 WRITTEN = 12
 """Rows and columns up to which cells are written into."""
 
+WHITE = "#fefefe"
+"""Of letters on dark cells; white itself is what the page's paper is like."""
+
 
 class HeatMap(Panel):
     """Values ``(rows, columns)``, row 0 at the top, with what is written into each cell where there are few of them.
@@ -47,7 +50,7 @@ class HeatMap(Panel):
                 middle = (low + high) / 2
                 for row, words in enumerate(self.texts):
                     for column, text in enumerate(words):
-                        colour = "white" if values[row, column] < middle else "black"
+                        colour = WHITE if values[row, column] < middle else "black"
                         axes.annotate(text, (column, row), ha="center", va="center", fontsize=7, color=colour)
             axes.set_xlabel(self.x_label)
             axes.set_ylabel(self.y_label)

@@ -49,7 +49,7 @@ class LinePlot(Panel):
             if self.resolution_axis:
                 axes.set_xlim(left=0)
                 axes.xaxis.set_major_formatter(lambda value, _: f"{1 / value:.3g}" if value > 1e-9 else "∞")
-            elif all(isinstance(x, int) for curve in self.series for x in curve.x):
+            elif all(float(x).is_integer() for curve in self.series for x in curve.x):
                 axes.locator_params(axis="x", integer=True)
             mark(axes, self.marks, ":")
             if len(self.series) > 1:
