@@ -21,8 +21,8 @@ interface Props {
   number: number;
   common: Common;
   onChange: (value: unknown) => void;
-  /** Fills the input for somebody who has not yet. */
-  onPropose: (value: string) => void;
+  /** Fills the input for somebody who has not yet, with the first of these that no other input holds. */
+  onPropose: (values: readonly string[]) => void;
 }
 
 const told = ({ output, label, kind, count, state }: Offer): string =>
@@ -38,14 +38,14 @@ export function InputPicker(props: Props) {
   const { data, error, refetch } = useOffers(project, protocol, name, number);
   const [words, setWords] = useState("");
   const many = field["x-many"] ?? false;
-  const newest = data?.find((each) => each.state === "finished");
   const [asked, setAsked] = useState(false);
 
   useEffect(() => {
     if (!data || asked) return;
     setAsked(true);
-    if (required && !many && value === undefined && newest) onPropose(newest.output);
-  }, [data, asked, required, many, value, newest, onPropose]);
+    const ready = data.filter((each) => each.state === "finished" && !each.aside).map(({ output }) => output);
+    if (required && !many && value === undefined && ready.length > 0) onPropose(ready);
+  }, [data, asked, required, many, value, onPropose]);
 
   if (error) return <Failed error={error} retry={() => void refetch()} />;
   if (!data) return <div className="soft none">loading …</div>;

@@ -330,7 +330,7 @@ class ModelFit(
         told = {"map_resolution": resolution, "score": best["score"], "other_hand": best["other_hand"], "refinement": self.refinement}
         return Fitted(
             AtomicModel(model, job.root, meta=told), Residues(residues, job.root), ModelFits(fits, job.root), FSC(fsc, job.root, meta=about),
-            Volume(difference, job.root, meta={"pixel_size": size}), maps,
+            Volume(difference, job.root, meta={"pixel_size": size, "density": False}), maps,
         )  # fmt: skip
 
     # -- in words and pictures ----------------------------------------------------------------------------------

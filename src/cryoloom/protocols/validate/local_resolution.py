@@ -118,7 +118,7 @@ class LocalResolution(
         elif not halves and self.method == "windows":
             yield Hint("method", "windows compare half maps, which this map has not", fix="monogenic")
         elif not halves and self.use_half_maps:
-            yield Hint("use_half_maps", "there are no half maps: the noise will be the solvent's", fix=False, error=False)
+            yield Hint("use_half_maps", "cannot be had, the map has no half maps: the noise will be the solvent's", fix=False, error=False)
         if self.high and self.low and self.high >= self.low:
             yield Hint("high", f"{self.high:g} Å is no finer than {self.low:g} Å, where the search begins", fix=0.0)
         if not (box and pixel_size):
@@ -170,7 +170,7 @@ class LocalResolution(
         radii = np.arange(box // 2)
         profile = self._profile(resolution, refined, radii)
         told = {
-            "pixel_size": size, "box_size": box, "global_resolution": overall, "coarsest": low,
+            "pixel_size": size, "box_size": box, "density": False, "global_resolution": overall, "coarsest": low,
             "noise": "solvent" if measured.halves is None else "halves",
             **dict(zip(("quartile1", "median", "quartile3"), (float(each) for each in np.quantile(found, (0.25, 0.5, 0.75))), strict=True)),
             "mode": float(edges[counts.argmax()] + BIN / 2), "voxels": int(found.size),
