@@ -101,6 +101,10 @@ def test_report_script_and_maps(checkpoint_job, stored, at_30):
     filled, mask = (read_mrc(folder / name).data for name in ("resolution_filled.mrc", "mask.mrc"))
     assert np.array_equal(mask > 0, found > 0)
     assert np.allclose(filled[mask == 0], out.volume.meta["median"]) and np.array_equal(filled[mask > 0], found[mask > 0])
+    surface = read_mrc(folder / "coloured.mrc").data
+    inside = filled[(mask > 0) & (surface >= np.quantile(surface, 0.99))]
+    low, high = out.volume.meta["surface_limits"]
+    assert inside.min() <= low <= high <= inside.max() and f"palette {low:.3f}," in script
     assert sum(out.volume.meta["histogram"]["voxels"]) == np.count_nonzero(found)
     protocol = LocalResolution(volume=stored(at_30[1]))
     panels = protocol.report(out)

@@ -29,7 +29,7 @@ class TableView(Panel):
 
 
 def _cell(value: Any) -> str:
-    if value in VERDICTS:
+    if isinstance(value, str) and value in VERDICTS:
         return f'<span class="verdict {value}">{VERDICTS[value]} {value}</span>'
     return escape(_text(value))
 
