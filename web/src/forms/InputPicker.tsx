@@ -4,7 +4,7 @@ import { useEffect, useState } from "react";
 import { useOffers, type FieldSchema } from "../api/queries";
 import type { Offer } from "../api/schema";
 import { Failed } from "../ui/Feedback";
-import { number as figure } from "../ui/format";
+import { rows } from "../ui/format";
 import type { Common } from "./Control";
 
 /** Offers from which on they can be searched. */
@@ -26,7 +26,7 @@ interface Props {
 }
 
 const told = ({ output, label, kind, count, state }: Offer): string =>
-  [output, label, count === null ? kind : `${figure(count)} ${kind}`, state === "finished" ? "" : state].filter(Boolean).join(" · ");
+  [output, label, count === null ? kind : rows(count, kind), state === "finished" ? "" : state].filter(Boolean).join(" · ");
 
 export const fits = (offer: Offer, words: string): boolean => {
   const text = told(offer).toLowerCase();
