@@ -26,9 +26,9 @@ class Mouse:
 
 
 class Keyboard(Mouse):
-    """Walks with Tab to what it wants, and never clicks."""
+    """Walks with Tab, and in tabs, tables and trees with arrows, to what it wants, and never clicks."""
 
-    FURTHEST = 400
+    FURTHEST = 100
 
     def press(self, what: Any) -> None:
         self._reach(what)
@@ -59,6 +59,23 @@ class Keyboard(Mouse):
 
     def _reach(self, what: Any) -> None:
         what.wait_for()
+        tree = what.locator('xpath=ancestor::*[@role="tree"]')
+        if tree.count():
+            self._walk(tree, what)
+        else:
+            self._tab(what)
+
+    def _walk(self, tree: Any, what: Any) -> None:
+        """Reach a row of a tree, which is one stop of Tab, with its arrows."""
+        self._tab(tree.locator('[tabindex="0"]'))
+        self.page.keyboard.press("Home")
+        for _ in range(self.FURTHEST):
+            if what.evaluate("each => each === document.activeElement"):
+                return
+            self.page.keyboard.press("ArrowDown")
+        raise AssertionError(f"arrows do not lead to {what}")
+
+    def _tab(self, what: Any) -> None:
         for _ in range(self.FURTHEST):
             if what.evaluate("each => each === document.activeElement"):
                 return

@@ -33,7 +33,7 @@ def test_from_movies_to_a_subset_and_on(page, projects, server, shoot, with_what
     # A protocol found by search, by keyboard alone.
     page.keyboard.press("Control+f")
     page.keyboard.type("import movies")
-    expect(page.get_by_role("button", name=re.compile("^import.movies"))).to_be_visible()
+    expect(page.get_by_role("treeitem", name=re.compile("^import.movies"))).to_be_visible()
     page.keyboard.press("Enter")
     form = page.get_by_role("form", name="import.movies")
     hand.press(form.locator('[data-field="pattern"]').get_by_role("button", name="Choose files"))
@@ -52,7 +52,7 @@ def test_from_movies_to_a_subset_and_on(page, projects, server, shoot, with_what
     expect(box(page, "r001").locator(".state")).to_contain_text("finished")
 
     # What comes next is offered; its input is chosen already.
-    hand.press(page.get_by_role("button", name=re.compile("^motion.correlation")).first)
+    hand.press(page.get_by_role("treeitem", name=re.compile("^motion.correlation")).first)
     form = page.get_by_role("form", name="motion.correlation")
     expect(field(form, "movies")).to_have_value("r001.movies")
     hand.press(form.get_by_role("button", name="Execute"))
@@ -73,7 +73,7 @@ def test_from_movies_to_a_subset_and_on(page, projects, server, shoot, with_what
     expect(box(page, "r003").locator(".state")).to_contain_text("finished", timeout=60_000)
 
     # And on with it.
-    hand.press(page.get_by_role("button", name=re.compile("^ctf.estimate")).first)
+    hand.press(page.get_by_role("treeitem", name=re.compile("^ctf.estimate")).first)
     form = page.get_by_role("form", name="ctf.estimate")
     expect(field(form, "micrographs")).to_have_value("r003.micrographs")
     hand.press(form.get_by_role("button", name="Execute"))

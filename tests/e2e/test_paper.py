@@ -15,7 +15,7 @@ def carry_out(page):
     def done(protocol: str, **values: str) -> str:
         page.keyboard.press("Control+f")
         page.keyboard.type(protocol)
-        page.get_by_role("navigation", name="Protocols").get_by_role("button", name=re.compile(f"^{re.escape(protocol)}")).first.click()
+        page.get_by_role("navigation", name="Protocols").get_by_role("treeitem", name=re.compile(f"^{re.escape(protocol)}")).first.click()
         form = page.get_by_role("form", name=protocol)
         for name, value in values.items():
             field = form.locator(f'[data-field="{name}"]').locator("input, select").first

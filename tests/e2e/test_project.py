@@ -21,7 +21,7 @@ def tiny(server, page):
     project = open_project(server.folder / "tiny")
     page.goto(PROJECT)
     expect(box(page, "r001")).to_be_visible()
-    expect(page.get_by_role("navigation", name="Protocols").get_by_role("button").first).to_be_visible()
+    expect(page.get_by_role("navigation", name="Protocols").get_by_role("treeitem").first).to_be_visible()
     yield project
     for run in reversed(project.runs()):
         if run.id > "r003":

@@ -129,6 +129,30 @@ def test_text_is_shown_as_text_in_every_panel(panel):
     assert checker.inert and checker.text.count(EVIL) >= 5
 
 
+def test_charts_take_the_colours_of_their_page():
+    markup = PANELS[2].html() + PANELS[4].html()
+    for name in ("blue", "ink", "soft", "line", "paper"):
+        assert f"var(--{name}, #" in markup
+    assert not re.search(r": #(1f6f8b|333f48|66717e|e3e7ea|ffffff)", markup)
+
+
+def test_one_iteration_is_a_dot_and_words_of_marks_do_not_lie_on_each_other():
+    def drawn(*x):
+        curve = Series("a", x, [0.5] * len(x))
+        return LinePlot(title="t", series=[curve], x_label="iteration", y_label="Å", marks={"near": 1.01, "nearer": 1.012}).html()
+
+    one, dot = drawn(1.0), r'<g clip-path="[^"]*">\s*<use'
+    assert re.search(dot, one) and not re.search(dot, drawn(1.0, 2.0))
+    heights = [re.search(rf'y="([0-9.]+)"[^>]*>{name}<', one) for name in ("near", "nearer")]
+    assert heights[0] and heights[1] and heights[0][1] != heights[1][1]
+    assert ">1.5<" not in drawn(1.0, 2.0)
+
+
+def test_verdicts_stand_out_in_tables():
+    markup = TableView(title="Checks", columns={"check": ["one", "two"], "verdict": ["good", "warning"], "more": [[1], None]}).html()
+    assert '<span class="verdict good">✓ good</span>' in markup and '<span class="verdict warning">✗ warning</span>' in markup
+
+
 def test_every_kind_of_panel_is_tested():
     assert {type(panel).__name__ for panel in PANELS} == set(panels.__all__) - {"Series"}
 

@@ -62,7 +62,15 @@ def takers(kinds: Iterable[str]) -> list[tuple[str, str, list[str]]]:
 
 
 def describe(output: OutputRef) -> dict[str, Any]:
-    """Return an output as plain data: ``output``, ``label``, ``kind``, ``state`` and, once it is there, ``count``."""
+    """Return an output as plain data: ``output``, ``label``, ``kind``, ``state`` and, once it is there, ``count``; ``aside`` if its maps are not density."""
     run = output.run
     head = (run.folder.heads() or {}).get(output.name) or {"kind": references.kind_of(output).kind, "count": None}
-    return {"output": str(output), "label": run.label, "kind": head["kind"], "state": str(run.state), "count": head["count"]}
+    aside = head["kind"] == "volume" and head["count"] is not None and not output.meta.get("density", True)
+    return {
+        "output": str(output),
+        "label": run.label,
+        "kind": head["kind"],
+        "state": str(run.state),
+        "count": head["count"],
+        "aside": aside,
+    }

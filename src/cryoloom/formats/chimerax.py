@@ -78,7 +78,10 @@ def export_chimerax(dataset: Dataset, name: str, directory: Path, *, related: Ma
     A row with ``coloured_path`` is a map of local resolutions: the surface is that map's, and ``painter_path`` colours it.
     """
     folder, written = make_folder(Path(directory)), []
-    size, limits = float(dataset.meta.get("pixel_size") or 0.0), dataset.meta.get("colour_limits") or (0.0, 0.0)
+    size, limits = (
+        float(dataset.meta.get("pixel_size") or 0.0),
+        dataset.meta.get("surface_limits") or dataset.meta.get("colour_limits") or (0.0, 0.0),
+    )
     for row in dataset.items.iter_rows(named=True):
         stem = name if len(dataset) == 1 else f"{name}_{row['id']:03d}"
         columns = {"map": "coloured_path" if row.get("coloured_path") else "volume_path", "resolution": "painter_path"}

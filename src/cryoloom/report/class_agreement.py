@@ -65,7 +65,7 @@ def _common(one: int, two: int, table: Contingency, first: pl.DataFrame, second:
     }
     said = (
         f"The classifications {table.verdict}: adjusted Rand index {table.adjusted_rand:.2f}, mutual information {table.mutual_information:.2f}, "
-        f"probability by chance {table.significance:.1e}."
+        f"probability by chance {table.significance:.2g}."
     )
     return [
         ImageGrid(

@@ -10,7 +10,7 @@ from cryoloom.data import Particles
 from cryoloom.report.panels import AngularDistribution, Histogram, ImageGrid, LinePlot, Notice, Series, TableView
 from cryoloom.spec import Panel
 
-SHOWN = 200
+SHOWN = 40
 """Poses listed."""
 
 
@@ -23,6 +23,8 @@ def deep_align_panels(particles: Particles, networks: Sequence[Mapping[str, Any]
         "score": "correlation", "region": "region", "region_probability": "its probability", "pose_spread": "spread (°)",
     }  # fmt: skip
     listed = poses.sort("score", descending=True)
+    lost = every.height - poses.height
+    dropped = f"{lost} of {every.height} particles were dropped: no pose within the largest shift fits." if lost else ""
     return [
         Notice(
             level="advice",
@@ -34,15 +36,14 @@ def deep_align_panels(particles: Particles, networks: Sequence[Mapping[str, Any]
         AngularDistribution(title="Viewing directions", rot=poses["rot"].to_list(), tilt=poses["tilt"].to_list(), caption="Of particles with a pose."),
         Histogram(
             title="Correlation with the map", values=every["score"].to_list(), label="best correlation",
-            caption=f"Noise of all shells alike. {every.height - poses.height} of {every.height} particles were dropped: no pose within the largest shift "
-            "fits. Images of noise lie at the lower end.",
+            caption=f"Noise of all shells made alike; images of noise lie at the lower end. {dropped}",
         ),
         Histogram(
             title="Spread of poses", values=poses["pose_spread"].to_list(), label="error not exceeded by 68 % (°)",
             caption="Calibrated on aligned particles that the network was not shown.",
         ),
         Histogram(title="Probability of the pose's region", values=poses["region_probability"].to_list(), label="by the network alone"),
-        TableView(title="Poses", columns={label: listed[name].to_list() for name, label in labels.items()}, limit=SHOWN),
+        TableView(title="Best poses", columns={label: listed[name].to_list() for name, label in labels.items()}, limit=SHOWN),
     ]  # fmt: skip
 
 

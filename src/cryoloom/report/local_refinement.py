@@ -10,16 +10,22 @@ from cryoloom.report.panels import AngularDistribution, Histogram, LinePlot, Map
 from cryoloom.spec import Panel
 
 FITTED = (
-    ("grey_scale", "Grey scales", "grey scale", "Of one: as strong as most. Strays are worth a look."),
-    ("magnification", "Magnifications", "size", "Of one: as large as the reference."),
+    ("grey_scale", "Grey scales", "grey scale", "Of every particle; 1 is as strong as most. Strays are worth a look."),
+    ("magnification", "Magnifications", "size", "Of every particle; 1 is as large as the reference."),
     (
         "change_defocus",
         "Changes of defocus",
-        "Å",
+        "change of defocus (Å)",
         "Since the particles came into this run; wide beyond what ice is thick means that noise was followed.",
     ),
 )
 """Column, title, label and caption of what is drawn where it differs from particle to particle."""
+MAPS = {
+    "Reference": "What images were compared with last, the mean of both halves': masked, each shell weighed by its signal.",
+    "Reconstructed": "Of both halves, nothing done to it.",
+    "Filtered": "The same, each shell weighed by what the halves have in common.",
+}
+"""Captions of maps."""
 
 
 def local_panels(poses: pl.DataFrame, fsc: FSC, maps: Mapping[str, Any]) -> list[Panel]:
@@ -49,7 +55,7 @@ def local_panels(poses: pl.DataFrame, fsc: FSC, maps: Mapping[str, Any]) -> list
             "FSC 0.143 (Å)": [step["resolution"] for step in history], "median turn (°)": [step["change_angle"] for step in history],
             "median shift (Å)": [step["change_shift"] for step in history], "correlation": [step["cost"] for step in history],
             "at a bound": [step["bounded"] for step in history],
-        }, caption="A turn is at a bound where a pose moved as far as an iteration lets it."),
+        }, caption="Compared to: the finest detail looked at. At a bound: the part of the particles that moved as far as an iteration lets them."),
         LinePlot(title="Resolution and band", x_label="iteration", y_label="Å",
                  series=[Series("half maps", numbers, [step["resolution"] for step in history]),
                          Series("compared to", numbers, [step["band"] for step in history])],
@@ -68,7 +74,7 @@ def local_panels(poses: pl.DataFrame, fsc: FSC, maps: Mapping[str, Any]) -> list
             title="Viewing directions", rot=poses["rot"].to_list(), tilt=poses["tilt"].to_list(),
             caption="Equal areas of the map are equal areas of the sphere. Empty regions are views that the ice did not offer.",
         ),
-        *(MapSlices(title=title, volume=data) for title, data in maps.items()),
+        *(MapSlices(title=title, volume=data, caption=MAPS.get(title, "")) for title, data in maps.items()),
     ]  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Resolutions of a map place by place, as panels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,9 @@ def resolution_panels(resolution: Any, filled: Any, shown: Any, meta: Mapping[st
         The map that is coloured.
     meta
         ``median``, ``quartile1``, ``quartile3``, ``mode`` of the specimen, ``median_of_mask``, ``global_resolution`` (Å), ``voxels`` of the specimen,
-        ``voxels_of_mask``, ``colour_limits``, and as columns ``histogram``, ``profile``, ``steps``.
+        ``voxels_of_mask``, ``colour_limits``, of what the surface encloses ``surface_limits``, and as columns ``histogram``, ``profile``, ``steps``.
     """
-    low, high = meta["colour_limits"]
-    limits = (float(low), float(max(high, low + 0.1)))
+    limits = _limits(meta["colour_limits"])
     marks = {
         f"{name} {meta[key]:.2f}": float(meta[key])
         for key, name in (("quartile1", "¼"), ("median", "median"), ("quartile3", "¾"), ("mode", "mode"))
@@ -52,8 +51,9 @@ def resolution_panels(resolution: Any, filled: Any, shown: Any, meta: Mapping[st
         MapSlices(title="Local resolution", volume=resolution, limits=limits, label=UNIT, caption="Slices through the centre; white lies outside."),
         MapSlices(title="Map", volume=shown, caption="The same slices of the map."),
         MapSurface(
-            title="Map coloured by local resolution", volume=shown, level=float(np.quantile(shown, 0.99)), painter=filled, limits=limits, label=UNIT,
-            caption="Seen along z, x and y. The files of the output open the same in ChimeraX.",
+            title="Map coloured by local resolution", volume=shown, level=float(np.quantile(shown, 0.99)), painter=filled,
+            limits=_limits(meta.get("surface_limits", meta["colour_limits"])), label=UNIT,
+            caption="Seen along z, x and y. Colours run over what the surface encloses; the files of the output open the same in ChimeraX.",
         ),
         LinePlot(
             title="From the centre outwards", x_label="radius (Å)", y_label="local resolution (Å)",
@@ -76,3 +76,8 @@ def resolution_panels(resolution: Any, filled: Any, shown: Any, meta: Mapping[st
             )
         )
     return panels
+
+
+def _limits(told: Sequence[float]) -> tuple[float, float]:
+    low, high = map(float, told)
+    return low, max(high, low + 0.1)

@@ -38,6 +38,11 @@ FITS, INCLUDED, COARSER = 0.3, 0.3, 2.0
 """Correlation and part of the atoms in the contour below which a model is not in its place, and resolutions of the map that it may stay behind."""
 LOCAL_FINE, LOCAL_COARSE = 0.75, 1.5
 """Median local resolution, in resolutions of the map, below and above which something is off."""
+RESTS_ON = "The number is what a verdict rests on, in the unit of the words beside it."
+LIKELIHOODS = (
+    "Of “images show the map” it is log-likelihood per image, of “CTFs” and “phases” the log-likelihood that the other choice would gain: below 0, what is "
+    "recorded is right."
+)
 
 
 class Check(NamedTuple):
@@ -386,4 +391,5 @@ def panels(checks: Checks) -> list[Panel]:
         found = [Notice(level="good", text="No check found anything wrong. Look at the map all the same.")]
     columns = {"check": "check", "verdict": "verdict", "value": "number", "message": "what was found"}
     shown = {label: checks.items[name].to_list() for name, label in columns.items()}
-    return [*found, TableView(title="Checks", columns=shown, limit=60)]
+    told = f"{RESTS_ON} {LIKELIHOODS}" if "CTFs" in shown["check"] else RESTS_ON
+    return [*found, TableView(title="Checks", columns=shown, limit=60, caption=told)]

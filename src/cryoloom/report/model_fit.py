@@ -141,7 +141,7 @@ def _sections(table: pl.DataFrame, drawn: Drawn) -> list[Panel]:
             MarkedImage(
                 title=f"Model in the map, across {name}", image=image, x=(drawn.trace[shown, right] - low[right] + 0.5).tolist(),
                 y=(drawn.trace[shown, down] - low[down] + 0.5).tolist(), radius=max(ATOM / drawn.pixel_size, box / 250),
-                scores=quality[shown].tolist(), largest=480,
+                scores=quality[shown].tolist(), largest=480, brightness=0.6,
                 caption=f"Section {level}, {2 * half * drawn.pixel_size:.0f} Å thick, and the residues in it: orange where the map does not show them, "
                 "green where it does.",
             )

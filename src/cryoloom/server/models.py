@@ -276,13 +276,14 @@ class FormCheck(BaseModel):
 
 
 class Offer(BaseModel):
-    """An output that an input takes."""
+    """An output that an input takes; `aside` if its maps are not density, such as those of local resolution: nobody's first choice."""
 
     output: str
     label: str
     kind: str
     state: str
     count: int | None
+    aside: bool
 
 
 class Logged(BaseModel):

@@ -104,6 +104,10 @@ def test_report_script_and_maps(checkpoint_job, stored, at_30):
     assert np.allclose(filled[mask == 0], out.volume.meta["median"]) and np.array_equal(filled[mask > 0], found[mask > 0])
     meta = out.volume.meta
     assert sum(meta["histogram"]["voxels"]) == meta["voxels"] <= meta["voxels_of_mask"] == np.count_nonzero(found)
+    surface = read_mrc(folder / "coloured.mrc").data
+    inside = filled[(mask > 0) & (surface >= np.quantile(surface, 0.99))]
+    low, high = meta["surface_limits"]
+    assert inside.min() <= low <= high <= inside.max() and f"palette {low:.3f}," in script
     protocol = LocalResolution(volume=stored(at_30[1]))
     panels = protocol.report(out)
     assert [type(panel).__name__ for panel in panels] == ["Histogram", "MapSlices", "MapSlices", "MapSurface", "LinePlot", "TableView"]

@@ -2,14 +2,26 @@
 
 import shutil
 
+from planted import publish
+
+from cryoloom.data import Volume
+
 
 def test_offers_are_of_the_right_kind_and_newest_first(client, project, micrographs, coordinates, particles):
     found = client.get("/api/projects/project/forms/particles.extract/offers/coordinates").json()
     assert [each["output"] for each in found] == [str(particles), str(coordinates)]
-    assert found[1] == {"output": str(coordinates), "label": "", "kind": "coordinates", "state": "finished", "count": 36}
+    assert found[1] == {"output": str(coordinates), "label": "", "kind": "coordinates", "state": "finished", "count": 36, "aside": False}
     assert [each["output"] for each in client.get("/api/projects/project/forms/ctf.estimate/offers/micrographs").json()] == [
         str(micrographs)
     ]
+
+
+def test_maps_of_something_else_than_density_are_set_aside(client, project, volume):
+    found = publish(
+        project, Volume(volume.dataset.items, project.root, meta={"pixel_size": 1.5, "density": False}), "validate.local_resolution"
+    )
+    offers = client.get("/api/projects/project/forms/postprocess.mask/offers/volume").json()
+    assert [(each["output"], each["aside"]) for each in offers] == [(str(found), True), (str(volume), False)]
 
 
 def test_offers_of_what_is_no_input_are_refused(client):

@@ -28,6 +28,16 @@ def test_what_there_is_and_its_numbers(get, volume):
     assert get(volume, "volume.json", which="half2").json()["max"] == pytest.approx(3 * told["max"])
 
 
+def test_local_resolutions_have_limits_of_their_colours(get, volume, project):
+    assert get(volume, "volume.json").json()["limits"] is None
+    rows = volume.dataset.items.with_columns(painter_path="half_map1_path", coloured_path="half_map2_path")
+    found = publish(
+        project, Volume(rows, project.root, meta={"pixel_size": PIXEL, "colour_limits": [3.5, 8.0]}), "validate.local_resolution"
+    )
+    told = {which: get(found, "volume.json", which=which).json()["limits"] for which in ("map", "painter", "coloured", "half1")}
+    assert told == {"map": [3.5, 8.0], "painter": [3.5, 8.0], "coloured": None, "half1": None}
+
+
 def test_the_level_under_a_mask(get, volume, mask, project):
     told = get(volume, "volume.json", mask=str(mask)).json()
     assert (ball() * beside() >= told["level"]).mean() == pytest.approx(0.01, abs=1e-3)

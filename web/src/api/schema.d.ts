@@ -2339,7 +2339,7 @@ export interface components {
         };
         /**
          * Offer
-         * @description An output that an input takes.
+         * @description An output that an input takes; `aside` if its maps are not density, such as those of local resolution: nobody's first choice.
          */
         Offer: {
             /** Output */
@@ -2352,6 +2352,8 @@ export interface components {
             state: string;
             /** Count */
             count: number | null;
+            /** Aside */
+            aside: boolean;
         };
         /**
          * Orientations

@@ -24,6 +24,8 @@ export interface VolumeInfo {
   mean: number;
   sigma: number;
   level: number;
+  /** Of local resolutions: between which, in Å, colours may run. */
+  limits: [number, number] | null;
 }
 
 /** Which map of an output: its kind of map and the id of its row. */

@@ -30,7 +30,7 @@ export interface FieldProps {
   proposed: boolean;
   number: number;
   onChange: (value: unknown) => void;
-  onPropose: (value: string) => void;
+  onPropose: (values: readonly string[]) => void;
   onWizard: () => void;
 }
 
@@ -101,7 +101,7 @@ export function Field(props: FieldProps) {
               </button>
             </small>
           )}
-          {props.proposed && <small className="soft">Chosen by the form: the last one made.</small>}
+          {props.proposed && props.value !== undefined && <small className="soft">Chosen by the form: the last one made that fits.</small>}
           {props.automatic !== undefined && isEmpty(value) && (
             <small>
               Left empty, it is {written(props.automatic)} {field["x-unit"]}.

@@ -140,7 +140,7 @@ export default function FormPanel({ project, protocol, given, number }: Props) {
                   proposed={form.chosen.has(name)}
                   number={number}
                   onChange={(value) => form.write({ [name]: value })}
-                  onPropose={(value) => form.propose(name, value)}
+                  onPropose={(values) => form.propose(name, values)}
                   onWizard={() => setWizard(name)}
                 />
               ))}

@@ -4,7 +4,7 @@ import { useEffect, useState } from "react";
 import { useOffers, type FieldSchema } from "../api/queries";
 import type { Offer } from "../api/schema";
 import { Failed } from "../ui/Feedback";
-import { number as figure } from "../ui/format";
+import { rows } from "../ui/format";
 import type { Common } from "./Control";
 
 /** Offers from which on they can be searched. */
@@ -21,12 +21,12 @@ interface Props {
   number: number;
   common: Common;
   onChange: (value: unknown) => void;
-  /** Fills the input for somebody who has not yet. */
-  onPropose: (value: string) => void;
+  /** Fills the input for somebody who has not yet, with the first of these that no other input holds. */
+  onPropose: (values: readonly string[]) => void;
 }
 
 const told = ({ output, label, kind, count, state }: Offer): string =>
-  [output, label, count === null ? kind : `${figure(count)} ${kind}`, state === "finished" ? "" : state].filter(Boolean).join(" · ");
+  [output, label, count === null ? kind : rows(count, kind), state === "finished" ? "" : state].filter(Boolean).join(" · ");
 
 export const fits = (offer: Offer, words: string): boolean => {
   const text = told(offer).toLowerCase();
@@ -38,14 +38,14 @@ export function InputPicker(props: Props) {
   const { data, error, refetch } = useOffers(project, protocol, name, number);
   const [words, setWords] = useState("");
   const many = field["x-many"] ?? false;
-  const newest = data?.find((each) => each.state === "finished");
   const [asked, setAsked] = useState(false);
 
   useEffect(() => {
     if (!data || asked) return;
     setAsked(true);
-    if (required && !many && value === undefined && newest) onPropose(newest.output);
-  }, [data, asked, required, many, value, newest, onPropose]);
+    const ready = data.filter((each) => each.state === "finished" && !each.aside).map(({ output }) => output);
+    if (required && !many && value === undefined && ready.length > 0) onPropose(ready);
+  }, [data, asked, required, many, value, onPropose]);
 
   if (error) return <Failed error={error} retry={() => void refetch()} />;
   if (!data) return <div className="soft none">loading …</div>;

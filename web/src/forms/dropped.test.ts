@@ -3,7 +3,7 @@ import type { Offer } from "../api/schema";
 import { dropped } from "./dropped";
 import { fits } from "./InputPicker";
 
-const offer = (output: string, label = ""): Offer => ({ output, label, kind: "particles", state: "finished", count: 1200 });
+const offer = (output: string, label = ""): Offer => ({ output, label, kind: "particles", state: "finished", count: 1200, aside: false });
 const offers = [offer("r010.particles", "good"), offer("r001.particles"), offer("r001.rest")];
 
 test("an output that is dropped is that one, a run its first that fits", () => {

@@ -38,12 +38,13 @@ export function useForm(project: string, protocol: string, given: Record<string,
     setChosen((before) => new Set([...before].filter((name) => !(name in values))));
     changeFrom((before) => ({ ...before, values: { ...before.values, ...values } }));
   };
-  /** Fill an input in the place of somebody; several of them may do so at once. */
-  const propose = (name: string, value: string) => {
+  /** Fill an input in the place of somebody, with the first of some values that no other one has; several of them may do so at once. */
+  const propose = (name: string, wanted: readonly string[]) => {
     setChosen((before) => new Set(before).add(name));
     setChanged((before) => {
       const from = before ?? begin;
-      return from && { ...from, values: { [name]: value, ...from.values } };
+      const value = from && wanted.find((each) => !Object.values(from.values).includes(each));
+      return value ? { ...from, values: { [name]: value, ...from.values } } : before;
     });
   };
   const restart = () => {

@@ -59,16 +59,16 @@ export function lightOf(colours: Uint8Array): Float32Array {
   return Float32Array.from(colours, (byte) => lit[byte] as number);
 }
 
-/** Pixels of a plane between two limits, given as bytes of the plane. */
-export function painted(data: Uint8Array, table: Uint8Array, black: number, white: number): Uint8ClampedArray<ArrayBuffer> {
+/** Pixels of a plane between two limits, given as bytes of the plane, or parts of them; with `hollow` one sees through where it is 0. */
+export function painted(data: Uint8Array, table: Uint8Array, black: number, white: number, hollow = false): Uint8ClampedArray<ArrayBuffer> {
   const pixels = new Uint8ClampedArray(4 * data.length);
-  const scale = 255 / Math.max(1, white - black);
+  const scale = 255 / Math.max(1e-6, white - black);
   for (let place = 0; place < data.length; place++) {
     const shown = Math.min(255, Math.max(0, Math.round(((data[place] as number) - black) * scale)));
     pixels[4 * place] = table[3 * shown] as number;
     pixels[4 * place + 1] = table[3 * shown + 1] as number;
     pixels[4 * place + 2] = table[3 * shown + 2] as number;
-    pixels[4 * place + 3] = 255;
+    pixels[4 * place + 3] = hollow && data[place] === 0 ? 0 : 255;
   }
   return pixels;
 }

@@ -5,6 +5,8 @@ import { useGraph } from "../api/graph";
 import { useCatalogue, useTakers } from "../api/queries";
 import type { CatalogueEntry, Taker } from "../api/schema";
 import { Failed, Loading } from "../ui/Feedback";
+import { Tree, type TreeHandle } from "../ui/Tree";
+import type { Branch, Leaf } from "../ui/treeRows";
 import "./protocol-tree.css";
 
 /** Steps in the order of the work; what is not here comes after, by name. */
@@ -59,7 +61,7 @@ export function ProtocolTree({ project, run, searching, onChoose }: Props) {
   const [search, setSearch] = useState("");
   const [recent, setRecent] = useState(recentProtocols);
   const box = useRef<HTMLInputElement>(null);
-  const list = useRef<HTMLDivElement>(null);
+  const tree = useRef<TreeHandle>(null);
   useEffect(() => {
     if (!searching) return;
     box.current?.focus();
@@ -68,52 +70,47 @@ export function ProtocolTree({ project, run, searching, onChoose }: Props) {
   const groups = useMemo(() => grouped(data ?? [], search), [data, search]);
   const byId = useMemo(() => new Map(data?.map((entry) => [entry.id, entry])), [data]);
   const next = useNextSteps(project, run);
-  const choose = (protocol: string, inputs?: Record<string, string>) => {
-    setRecent(rememberProtocol(protocol));
-    setSearch("");
-    onChoose(protocol, inputs);
-  };
-  const move = (event: React.KeyboardEvent) => {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    const buttons = [...(list.current?.querySelectorAll<HTMLButtonElement>("details[open] button.protocol:not(:disabled)") ?? [])];
-    if (event.key === "Enter" && event.target === box.current) buttons[0]?.click();
-    if (event.key === "Escape" && search) setSearch("");
-    if (!step) return;
+  const leaf = (key: string, entry: CatalogueEntry, inputs?: Record<string, string>): Leaf => ({
+    key,
+    text: entry.id,
+    note: entry.error || entry.title,
+    hint: entry.error || entry.title,
+    disabled: entry.error !== "",
+    onChoose: () => {
+      setRecent(rememberProtocol(entry.id));
+      setSearch("");
+      onChoose(entry.id, inputs);
+    },
+  });
+  const named = (group: string, wanted: readonly { protocol: string; inputs?: Record<string, string> }[]) =>
+    wanted.flatMap(({ protocol, inputs }) => {
+      const entry = byId.get(protocol);
+      return entry ? [leaf(`${group} ${protocol}`, entry, inputs)] : [];
+    });
+  const offered: Branch[] = [
+    { key: "next", text: `Next for ${run}`, className: "next", leaves: named("next", next) },
+    { key: "recent", text: "Used lately", leaves: named("recent", recent.map((protocol) => ({ protocol }))) },
+  ];
+  const steps = groups.map(([step, members]): Branch => ({ key: `step ${step}`, text: step, leaves: members.map((each) => leaf(each.id, each)) }));
+  const branches = [...(search ? [] : offered.filter(({ leaves }) => leaves.length > 0)), ...steps];
+  const onKey = (event: React.KeyboardEvent) => {
+    if (event.key === "Escape" && search) {
+      setSearch("");
+      box.current?.focus();
+    }
+    if (event.target !== box.current) return;
+    if (event.key === "Enter") branches.flatMap(({ leaves }) => leaves).find((each) => !each.disabled)?.onChoose();
+    if (event.key !== "ArrowDown") return;
     event.preventDefault();
-    const place = buttons.indexOf(document.activeElement as HTMLButtonElement) + step;
-    (place < 0 ? box.current : buttons[Math.min(place, buttons.length - 1)])?.focus();
+    tree.current?.enter();
   };
-  const entry = (each: CatalogueEntry, key: string, inputs?: Record<string, string>) => (
-    <button key={key} type="button" className="protocol" disabled={each.error !== ""} title={each.error || each.title} onClick={() => choose(each.id, inputs)}>
-      {each.id}
-      <small>{each.error || each.title}</small>
-    </button>
-  );
-  const known = recent.flatMap((id) => byId.get(id) ?? []);
   return (
-    <nav className="protocols" aria-label="Protocols" onKeyDown={move}>
+    <nav className="protocols" aria-label="Protocols" onKeyDown={onKey}>
       <input ref={box} className="input" type="search" placeholder="Find a protocol  (Ctrl+F)" aria-label="Find a protocol" aria-keyshortcuts="Control+F /" value={search} onChange={(event) => setSearch(event.target.value)} />
       {error && <Failed error={error} retry={() => void refetch()} />}
       {!data && !error && <Loading what="the protocols" />}
-      <div ref={list} className="groups">
-        {!search && next.length > 0 && (
-          <details open className="next">
-            <summary>Next for {run}</summary>
-            {next.map(({ protocol, inputs }) => byId.get(protocol) && entry(byId.get(protocol) as CatalogueEntry, `next ${protocol}`, inputs))}
-          </details>
-        )}
-        {!search && known.length > 0 && (
-          <details open>
-            <summary>Used lately</summary>
-            {known.map((each) => entry(each, `recent ${each.id}`))}
-          </details>
-        )}
-        {groups.map(([step, members]) => (
-          <details key={step} open>
-            <summary>{step}</summary>
-            {members.map((each) => entry(each, each.id))}
-          </details>
-        ))}
+      <div className="groups">
+        {branches.length > 0 && <Tree ref={tree} label="Protocols by step" branches={branches} unfolded={search !== ""} onLeave={() => box.current?.focus()} />}
         {data && groups.length === 0 && <p className="soft">No protocol knows “{search}”.</p>}
       </div>
     </nav>

@@ -3,7 +3,7 @@
 import type { RunDetail } from "../api/schema";
 import { ProgressBar } from "../graph/JobBox";
 import { navigate, to } from "../router";
-import { duration, moment, number } from "../ui/format";
+import { duration, moment, number, rows } from "../ui/format";
 
 export function SummaryTab({ project, run }: { project: string; run: RunDetail }) {
   const failed = Object.entries(run.failed_items).filter(([, count]) => count > 0);
@@ -36,7 +36,7 @@ export function SummaryTab({ project, run }: { project: string; run: RunDetail }
                   <strong>{name}</strong>
                 </button>
                 <span className="soft">
-                  {number(head.count)} {head.kind}
+                  {rows(head.count, head.kind)}
                 </span>
               </li>
             ))}

@@ -27,6 +27,11 @@ export function duration(seconds: number): string {
 export const moment = (seconds: number): string =>
   new Date(seconds * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 
+/** What the rows of a kind of set are called, where that is not the kind itself. */
+const ROWS: Record<string, string> = { fsc: "shells", classes2d: "classes", classes3d: "classes" };
+
+export const rows = (count: number, kind: string): string => `${number(count)} ${ROWS[kind] ?? kind.replaceAll("_", " ")}`;
+
 export const counted = (count: number, word: string): string => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 
 /** Bytes as people read them. */

@@ -197,7 +197,9 @@ class CompareAngles(
         return [
             TableView(
                 title="Differences", columns=listed | figures,
-                caption=f"Angle: mean of those between corresponding axes, for a turn by ω 0.67 to 0.82 ω. Frame: {self._frame_words(out)}.",
+                caption=f"Rotation: the one turn ω from one pose to the other. Angle: the mean between corresponding axes, 0.67 to 0.82 of that. Direction: "
+                "between the views, as they stand and to the opposite one. In the plane: the rest, within the image. By chance: of random poses. "
+                f"Frame: {self._frame_words(out)}.",
             ),
             LinePlot(
                 title="Particles that agree", x_label="angle difference (°)", y_label="% below", y_range=(0, 101),
@@ -207,18 +209,18 @@ class CompareAngles(
                 ],
                 marks={f"{100 * float((angle < limit).mean()):.0f} % below {limit:g}°": limit for limit in FRACTIONS},
             ),
-            Histogram(title="Angle differences", values=angle.tolist(), label="°", bins=BINS),
+            Histogram(title="Angle differences", values=angle.tolist(), label="angle difference (°)", bins=BINS),
             Histogram(
-                title="Shift differences", values=np.clip(shift, 0, widest).tolist(), label="Å", bins=BINS,
+                title="Shift differences", values=np.clip(shift, 0, widest).tolist(), label="shift difference (Å)", bins=BINS,
                 caption="The farthest hundredth in the last bin.",
             ),
             LinePlot(
-                title="In the order of the set", x_label="particle", y_label="°",
+                title="In the order of the set", x_label="particle", y_label="median angle difference (°)",
                 series=[Series("median of those around", *_running(angle))],
                 caption="Rises where a part of the set, a micrograph or a session, is aligned worse.",
             ),
             LinePlot(
-                title="Sorted", x_label="% of the particles", y_label="°",
+                title="Sorted", x_label="% of the particles", y_label="difference below (°)",
                 series=[Series(label, share.tolist(), np.quantile(rows[name].to_numpy(), share / 100).tolist()) for label, name in
                         (("angle", "angle_difference"), ("direction", "direction_difference"), ("in the plane", "psi_difference"))],
             ),
@@ -243,8 +245,8 @@ def _rounded(value: Any) -> float | None:
 
 
 def _running(values: Any) -> tuple[list[float], list[float]]:
-    """Return places and medians of at most `CURVE` equal parts of `values`, in order."""
+    """Return places and medians of at most `CURVE` equal parts of `values`, in order, each of some ten values or more."""
     import numpy as np
 
-    parts = np.array_split(np.arange(len(values)), min(CURVE, len(values)))
+    parts = np.array_split(np.arange(len(values)), min(CURVE, len(values) // 10 + 1))
     return [float(part.mean()) for part in parts], [float(np.median(values[part])) for part in parts]

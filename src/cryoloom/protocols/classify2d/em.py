@@ -347,7 +347,7 @@ class Classify2D(
             LinePlot(title="Convergence", x_label="iteration", y_label="fraction", y_range=(0, 1.05),
                      series=[Series("pose probability", numbers, [step["certainty"] for step in history]),
                              Series("changed class", numbers, [step["changed"] for step in history])]),
-            LinePlot(title="Likelihood", x_label="iteration", y_label="log-likelihood an image",
+            LinePlot(title="Likelihood", x_label="iteration", y_label="log-likelihood per image",
                      series=[Series("gained over noise", numbers, [step["evidence"] for step in history])],
                      caption="It also rises with the band compared, and falls where the uncertainty does."),
             LinePlot(title="Resolution and band", x_label="iteration", y_label="Å",

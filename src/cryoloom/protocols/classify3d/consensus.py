@@ -241,7 +241,7 @@ class ClassConsensus3D(
         for one, two, table in self._cells.pairs:
             told[f"sets {one + 1} and {two + 1}"] = (
                 f"{table.verdict} (adjusted Rand index {table.adjusted_rand:.2f}, mutual information {table.mutual_information:.2f}, "
-                f"probability by chance {table.significance:.1e})"
+                f"probability by chance {table.significance:.2g})"
             )
         sizes = [] if out.particles is None else out.particles.items["class_id"].value_counts().sort("class_id")["count"].to_list()
         return told | {"groups": len(sizes), "particles a group": ", ".join(map(str, sizes)) or "none"}
@@ -284,7 +284,7 @@ class ClassConsensus3D(
             "particles": cells.counts.tolist(),
             "by chance": [round(float(each), 1) for each in cells.expected],
             "5 to 95 %": [f"{low} to {high}" for low, high in cells.band],
-            "deviations": [round(float(each), 1) for each in cells.deviations],
+            "standard deviations": [round(float(each), 1) for each in cells.deviations],
             "of the smaller class": [round(float(each), 3) for each in cells.normalised],
             "group": [int(each) or None for each in group],
         }
@@ -293,9 +293,13 @@ class ClassConsensus3D(
                 title="Sizes of intersections", values=cells.counts[order].tolist(), names=[names[cell] for cell in order], label="particles",
                 item="intersection",
                 bands=[(float(low), float(high)) for low, high in cells.band[order]],
-                caption="In the order of the classes. Black: nine of ten sizes by chance; bars outside stand out.",
+                caption="In the order of the classes. Brackets: nine of ten sizes by chance; bars outside stand out.",
             ),
-            TableView(title="Intersections", columns=columns, limit=200, caption="Classes of set 1, 2, … in this order."),
+            TableView(
+                title="Intersections", columns=columns, limit=200,
+                caption="1∩2: the particles of class 1 of the first set that are in class 2 of the second. Standard deviations: how far their number is from "
+                "what chance gives.",
+            ),
         ]  # fmt: skip
 
     def _pairs(self) -> list[Panel]:
@@ -303,11 +307,11 @@ class ClassConsensus3D(
         for one, two, table in self._cells.pairs:
             said = (
                 f"Adjusted Rand index {table.adjusted_rand:.3f}, mutual information {table.mutual_information:.3f}, "
-                f"probability by chance {table.significance:.1e}"
+                f"probability by chance {table.significance:.2g}"
             )
             panels.append(
                 HeatMap(
-                    title=f"Contingency of sets {one + 1} and {two + 1}", values=table.deviations, label="deviations from chance",
+                    title=f"Contingency of sets {one + 1} and {two + 1}", values=table.deviations, label="deviations from chance (σ)", limits=(-3.0, 3.0),
                     rows=[str(each) for each in self._labels[one]], columns=[str(each) for each in self._labels[two]],
                     texts=[[str(each) for each in row] for row in table.counts.tolist()], y_label=f"class of set {one + 1}",
                     x_label=f"class of set {two + 1}", caption=f"Numbers: particles in common. {said}: {table.verdict}.",

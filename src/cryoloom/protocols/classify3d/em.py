@@ -316,7 +316,7 @@ class Classify3D(
                 caption="High again wherever classes that turned out equal were tried elsewhere.",
             ),
             LinePlot(
-                title="Likelihood", x_label="iteration", y_label="log-likelihood an image",
+                title="Likelihood", x_label="iteration", y_label="log-likelihood per image",
                 series=[Series("gained over noise", numbers, [step["evidence"] for step in history])],
                 caption="By maps that the image is not in; it also rises with the band compared.",
             ),

@@ -337,7 +337,7 @@ class ModelFit(
         told |= {} if bonds is None else {"bond_rmsz": bonds}
         return Fitted(
             AtomicModel(model, job.root, meta=told), Residues(residues, job.root), ModelFits(fits, job.root), FSC(fsc, job.root, meta=about),
-            Volume(difference, job.root, meta={"pixel_size": size}), maps,
+            Volume(difference, job.root, meta={"pixel_size": size, "density": False}), maps,
         )  # fmt: skip
 
     # -- in words and pictures ----------------------------------------------------------------------------------

@@ -269,17 +269,21 @@ class Polish(
                 titles, places, tracks, title="Motion of particles", caption="Their ways through the movie, enlarged; the last frames are the brightest.",
             ),
             Histogram(
-                title="Departure from the micrograph's motion", values=good["track_change"].to_list(), label="Å (RMS over frames)", bins=40,
+                title="Departure from the micrograph's motion", values=good["track_change"].to_list(), label="departure (Å, RMS over frames)", bins=40,
                 caption="What following single particles adds to the motion of the micrograph.",
             ),
             LinePlot(
-                title="B-factors of frames", x_label="frame", y_label="Å²", series=[Series("B", frames, found["b_factor"], found["b_factor_error"])],
+                title="B-factors of frames", x_label="frame", y_label="B-factor (Å²)", series=[Series("B", frames, found["b_factor"], found["b_factor_error"])],
                 caption="Fall of the signal over that of the best frame: motion within the first frames, radiation damage in the last.",
             ),
-            LinePlot(title="Scales of frames", x_label="frame", y_label="signal at low resolution", series=[Series("C", frames, found["scale"])]),
+            LinePlot(
+                title="Scales of frames", x_label="frame", y_label="signal at low resolution", series=[Series("C", frames, found["scale"])],
+                caption="As a part of the strongest frame's.",
+            ),
             LinePlot(
                 title="Weights of frames", x_label="resolution (Å)", y_label="weight", resolution_axis=True,
                 series=[Series(f"frame {number + 1}", found["frequency"], found["weights"][number]) for number in shown],
+                caption="Of each frame in the sum, by resolution: fine detail is taken from the frames that still hold it.",
             ),
             TableView(
                 title="Frames",

@@ -260,20 +260,29 @@ class RefineCTF(
         if "defocus_change" in poses.columns and (places := places_of(poses)) is not None:
             panels.append(self._map(poses, places))
         if "defocus_change" in poses.columns:
-            panels.append(Histogram(title="Change of the defocus", values=poses["defocus_change"].to_list(), label="Å", bins=40))
+            panels.append(
+                Histogram(
+                    title="Change of the defocus", values=poses["defocus_change"].to_list(), label="change of defocus (Å)", bins=40,
+                    caption="Of every particle, against the one that it came with; wider than ice is thick, and noise was followed.",
+                )
+            )  # fmt: skip
         if self.defocus == "particle":
             panels += [
                 Histogram(
-                    title="Heights about the planes", values=poses["defocus_height"].to_list(), label="Å", bins=40,
-                    caption="Of the particles in their ice, drawn to the planes by what images leave open. All of them together tell a true spread "
-                    f"of {found['spread']:.0f} Å.",
+                    title="Heights about the planes", values=poses["defocus_height"].to_list(), label="height above the plane (Å)", bins=40,
+                    caption="Of the particles in their ice, about the plane of their micrograph. The less an image tells, the nearer it is put; the "
+                    f"true spread is {found['spread']:.0f} Å.",
                 ),
-                Histogram(title="Standard errors", values=poses["defocus_error"].to_list(), label="Å", bins=40),
+                Histogram(
+                    title="Standard errors", values=poses["defocus_error"].to_list(), label="standard error of the defocus (Å)", bins=40,
+                    caption="What an image alone leaves open. Where this is more than the spread, the planes tell nearly all.",
+                ),
             ]  # fmt: skip
         for each in found["beam_tilts"]:
             panels.append(
                 ImageGrid(
-                    title=f"Phases of {each['group']}", images=[each["measured"], each["fitted"]], captions=["measured", "fitted"], size=170,
+                    title=f"Phases of {each['group']}", images=[each["measured"], each["fitted"]], size=170,
+                    captions=["measured", "fitted" if any(each["tilt"]) else "fitted: none"],
                     caption="Phase between images and projections over frequency, noise where it is not told; a tilted beam bends it. The rim is at "
                     f"{found['finest']:.1f} Å.",
                 )
@@ -290,7 +299,7 @@ class RefineCTF(
                         **{f"± {axis}": [each["error"][number] for each in tilts] for number, axis in enumerate("xy")},
                         "log-likelihood gained": [each["gain"] for each in tilts],
                     },
-                    caption="A tilt that gains less than 12 is not taken.",
+                    caption="A tilt that gains less than 12 in log-likelihood is not taken.",
                 )
             )
         if self.defocus == "particle":

@@ -119,7 +119,7 @@ class LocalResolution(
         elif not halves and self.method == "windows":
             yield Hint("method", "windows compare half maps, which this map has not", fix="monogenic")
         elif not halves and self.use_half_maps:
-            yield Hint("use_half_maps", "there are no half maps: the noise will be the solvent's", fix=False, error=False)
+            yield Hint("use_half_maps", "cannot be had, the map has no half maps: the noise will be the solvent's", fix=False, error=False)
         if self.high and self.low and self.high >= self.low:
             yield Hint("high", f"{self.high:g} Å is no finer than {self.low:g} Å, where the search begins", fix=0.0)
         if not (box and pixel_size):
@@ -172,7 +172,7 @@ class LocalResolution(
         radii = np.arange(box // 2)
         profile = self._profile(resolution, particle, radii)
         told = {
-            "pixel_size": size, "box_size": box, "global_resolution": overall, "coarsest": low,
+            "pixel_size": size, "box_size": box, "density": False, "global_resolution": overall, "coarsest": low,
             "noise": "solvent" if measured.halves is None else "halves",
             **dict(zip(("quartile1", "median", "quartile3"), (float(each) for each in np.quantile(found, (0.25, 0.5, 0.75))), strict=True)),
             "mode": float(edges[counts.argmax()] + BIN / 2), "voxels": int(found.size),
@@ -294,8 +294,11 @@ class LocalResolution(
         for column, data in maps.items():
             write_mrc(job.output(names[column]), data, size, volume=True, origin=origin)
         write_mrc(job.output("mask.mrc"), refined.astype(np.float32), size, volume=True, origin=origin)
-        low, high = told["colour_limits"]
-        scene = Scene(names["coloured_path"], size, box, surface_level(shown.data), names["painter_path"], (low, high))
+        level = surface_level(shown.data)
+        inside = filled[refined & (shown.data >= level)]
+        low, high = (float(each) for each in np.quantile(inside, (0.02, 0.98))) if len(inside) else told["colour_limits"]
+        told["surface_limits"] = [low, high]
+        scene = Scene(names["coloured_path"], size, box, level, names["painter_path"], (low, high))
         script = scene.write(job.output("local_resolution.cxc"))
         paths = {column: [job.output(name).relative_to(job.root).as_posix()] for column, name in names.items()}
         items = pl.DataFrame({"id": [1], "box_size": [box], **paths, "script_path": [script.relative_to(job.root).as_posix()]})

@@ -155,7 +155,7 @@ class ValidateParticles(
         if len(meta["factors"]) > 1:
             found.append(
                 LinePlot(
-                    title="Defocus of all images", x_label="times their defoci", y_label="log-likelihood an image",
+                    title="Defocus of all images", x_label="defocus, in times what the table gives", y_label="log-likelihood per image",
                     series=[Series("gain", meta["factors"], meta["gains"])], marks={"as given": 1.0},
                     caption="A maximum elsewhere than at 1 tells of a wrong pixel size or voltage.",
                 )
@@ -163,7 +163,7 @@ class ValidateParticles(
         difference = [one - two for one, two in zip(meta["images"], meta["negatives"], strict=True)]
         found.append(
             Histogram(
-                title="Images against their negatives", values=difference, label="difference of log-likelihoods",
+                title="Images against their negatives", values=difference, label="log-likelihood, image less its negative",
                 caption="Of images that show the map it is positive; those of noise lie evenly about 0.",
             )
         )  # fmt: skip

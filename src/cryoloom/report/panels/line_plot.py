@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cryoloom.report.figure import chart
+from cryoloom.report.figure import chart, mark
 from cryoloom.spec import Panel
 
 
@@ -37,13 +37,11 @@ class LinePlot(Panel):
         """Draw the chart as SVG."""
         with chart() as (axes, drawing):
             for curve in self.series:
-                axes.errorbar(curve.x, curve.y, curve.errors, label=curve.name, capsize=2, elinewidth=0.9)
+                dots = "o" if len(curve.x) == 1 else None
+                axes.errorbar(curve.x, curve.y, curve.errors, label=curve.name, capsize=2, elinewidth=0.9, marker=dots)
             for name, level in self.levels.items():
                 axes.axhline(level, color="#66717e", linewidth=0.9, linestyle="--")
                 axes.annotate(name, (1.0, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8, color="#66717e")
-            for name, mark in self.marks.items():
-                axes.axvline(mark, color="#d1495b", linewidth=0.9, linestyle=":")
-                axes.annotate(name, (mark, 1.0), xycoords=("data", "axes fraction"), ha="left", va="top", fontsize=8, color="#d1495b")
             if self.y_range is not None:
                 axes.set_ylim(*self.y_range)
             axes.set_xlabel(self.x_label)
@@ -51,6 +49,9 @@ class LinePlot(Panel):
             if self.resolution_axis:
                 axes.set_xlim(left=0)
                 axes.xaxis.set_major_formatter(lambda value, _: f"{1 / value:.3g}" if value > 1e-9 else "∞")
+            elif all(float(x).is_integer() for curve in self.series for x in curve.x):
+                axes.locator_params(axis="x", integer=True)
+            mark(axes, self.marks, ":")
             if len(self.series) > 1:
                 axes.legend(fontsize=8)
         return drawing.svg

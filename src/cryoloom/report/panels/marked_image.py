@@ -9,7 +9,10 @@ from cryoloom.spec import Panel
 
 
 class MarkedImage(Panel):
-    """A micrograph and circles of `radius` px at (x, y) px of the full image, coloured by `scores` if there are any; row 0 at the top."""
+    """A micrograph and circles of `radius` px at (x, y) px of the full image, coloured by `scores` if there are any; row 0 at the top.
+
+    A `brightness` below 1 leaves room for circles that lie on what is bright.
+    """
 
     title: str
     image: Any
@@ -19,12 +22,14 @@ class MarkedImage(Panel):
     scores: list[float] = []
     caption: str = ""
     largest: int = 720
+    brightness: float = 1.0
 
     def html(self) -> str:
         """Draw the image small, the circles as SVG over it."""
         full = np.asarray(self.image)
         height, width = full.shape
-        address = png_address(to_grey(shrink(full, self.largest), low=1.0, high=99.0))
+        grey = to_grey(shrink(full, self.largest), low=1.0, high=99.0)
+        address = png_address((self.brightness * grey).astype(np.uint8))
         colours = [f' stroke="{_colour(score)}"' for score in self.scores] or [""] * len(self.x)
         circles = "".join(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{self.radius:.1f}"{colour}/>'

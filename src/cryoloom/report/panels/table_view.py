@@ -5,6 +5,9 @@ from typing import Any
 
 from cryoloom.spec import Panel
 
+VERDICTS = {"good": "✓", "advice": "!", "warning": "✗"}
+"""What stands before these words, which are coloured as notices are."""
+
 
 class TableView(Panel):
     """Columns by label; numbers are rounded for reading, and stand to the right."""
@@ -19,12 +22,16 @@ class TableView(Panel):
         rows = list(zip(*self.columns.values(), strict=True))
         words = [' class="words"' if any(isinstance(value, str) for value in column) else "" for column in self.columns.values()]
         head = "".join(f"<th{how}>{escape(label)}</th>" for label, how in zip(self.columns, words, strict=True))
-        lines = (
-            "".join(f"<td{how}>{escape(_text(value))}</td>" for value, how in zip(row, words, strict=True)) for row in rows[: self.limit]
-        )
+        lines = ("".join(f"<td{how}>{_cell(value)}</td>" for value, how in zip(row, words, strict=True)) for row in rows[: self.limit])
         body = "".join(f"<tr>{line}</tr>" for line in lines)
         more = f"<p class='more'>{self.limit} of {len(rows)} rows</p>" if len(rows) > self.limit else ""
         return f'<div class="wide" tabindex="0"><table class="rows"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}'
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str) and value in VERDICTS:
+        return f'<span class="verdict {value}">{VERDICTS[value]} {value}</span>'
+    return escape(_text(value))
 
 
 def _text(value: Any) -> str:

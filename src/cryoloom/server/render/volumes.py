@@ -105,7 +105,7 @@ def described(output: OutputRef, which: str = "", number: int | None = None, mas
     ``volumes``: one entry a row, with ``id``, ``which`` (the maps it has) and, of classes, ``class_id``, ``count``, ``distribution`` and
     ``estimated_resolution``. Of the map chosen ``id``, ``name``, ``shape`` (z, y, x), ``pixel_size`` (Å, null where it is not known), ``min``, ``max``,
     ``mean``, ``sigma``, and ``level``, above which 1 % of the voxels lie, those outside of `mask` counted as 0; no more than half of a mask is
-    enclosed. The level of a mask itself is 0.5.
+    enclosed. The level of a mask itself is 0.5. ``limits`` are there for local resolutions: Å between which colours may run.
     """
     chosen = find(output, which, number)
     there = maps_of(output)
@@ -118,6 +118,7 @@ def described(output: OutputRef, which: str = "", number: int | None = None, mas
             "pixel_size": chosen.pixel_size or None,
             **statistics(chosen),
             "level": 0.5 if chosen.name == "mask" else _level(chosen, mask),
+            "limits": output.dataset.meta.get("colour_limits") if chosen.name in ("map", "painter") else None,
         }
 
     return json_asset((output.hash, *chosen.stamp, chosen.name, number, mask.stamp if mask else None, "described"), make)

@@ -3,7 +3,7 @@
 import { useEffect, useRef } from "react";
 import { number } from "../../ui/format";
 
-export function ColourBar({ table, low, high }: { table: Uint8Array; low: number; high: number }) {
+export function ColourBar({ table, low, high, unit = "" }: { table: Uint8Array; low: number; high: number; unit?: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
     const context = canvas.current?.getContext("2d");
@@ -15,8 +15,8 @@ export function ColourBar({ table, low, high }: { table: Uint8Array; low: number
   return (
     <span className="row mono colour-bar">
       {number(low)}
-      <canvas ref={canvas} width={256} height={1} role="img" aria-label={`Colours from ${number(low)} to ${number(high)}`} />
-      {number(high)}
+      <canvas ref={canvas} width={256} height={1} role="img" aria-label={`Colours from ${number(low)} to ${number(high)} ${unit}`.trim()} />
+      {number(high)} {unit}
     </span>
   );
 }

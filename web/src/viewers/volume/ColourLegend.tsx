@@ -8,15 +8,18 @@ const BINS = 64;
 
 interface Props {
   what: string;
+  unit: string;
   values: Float32Array;
   table: Uint8Array;
   low: number;
   high: number;
+  /** Between which values colours may run for the whole map, not what is seen of it. */
+  whole: readonly [number, number] | null;
   onChange: (low: number, high: number) => void;
   onAutomatic: () => void;
 }
 
-export function ColourLegend({ what, values, table, low, high, onChange, onAutomatic }: Props) {
+export function ColourLegend({ what, unit, values, table, low, high, whole, onChange, onAutomatic }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
     const context = canvas.current?.getContext("2d");
@@ -33,19 +36,24 @@ export function ColourLegend({ what, values, table, low, high, onChange, onAutom
     });
   }, [values, table, low, high]);
   const limit = (value: number, label: string, set: (value: number) => void) => (
-    <input className="input" type="number" step="any" aria-label={label} value={Number(value.toPrecision(4))} onChange={(event) => event.target.value !== "" && set(Number(event.target.value))} />
+    <input className="input" type="number" step="any" aria-label={unit ? `${label} (${unit})` : label} value={Number(value.toPrecision(4))} onChange={(event) => event.target.value !== "" && set(Number(event.target.value))} />
   );
   return (
     <div className="legend card" role="group" aria-label="Colours of the surface">
       <span className="soft">{what}</span>
       <canvas ref={canvas} width={256} height={48} role="img" aria-label="How often each value occurs on the surface" />
-      <ColourBar table={table} low={low} high={high} />
+      <ColourBar table={table} low={low} high={high} unit={unit} />
       <span className="row">
         {limit(low, "Lowest value in colour", (value) => onChange(value, high))}
         {limit(high, "Highest value in colour", (value) => onChange(low, value))}
-        <button type="button" className="button" onClick={onAutomatic}>
+        <button type="button" className="button" title="Let the colours run over what is seen" onClick={onAutomatic}>
           Fit
         </button>
+        {whole && (
+          <button type="button" className="button" title="Let the colours run over the whole map, as in its report" onClick={() => onChange(...whole)}>
+            All
+          </button>
+        )}
       </span>
     </div>
   );

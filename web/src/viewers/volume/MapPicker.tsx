@@ -3,7 +3,12 @@
 import type { Choice, VolumeInfo, VolumeRow } from "../../api/volumes";
 import { number } from "../../ui/format";
 
-export const WORDS: Record<string, string> = { map: "map", half1: "half map 1", half2: "half map 2", mask: "mask", unfiltered: "unfiltered map", masked: "masked map", coloured: "map that is coloured", painter: "resolution, solvent filled" };
+const WORDS: Record<string, string> = { map: "map", half1: "half map 1", half2: "half map 2", mask: "mask", unfiltered: "unfiltered map", masked: "masked map", coloured: "map that is coloured", painter: "local resolution, solvent filled" };
+
+/** Whether a map, one of those of its row, holds local resolutions in Å. */
+export const isResolution = (name: string, which: readonly string[]): boolean => which.includes("painter") && (name === "map" || name === "painter");
+
+export const called = (name: string, which: readonly string[]): string => (name === "map" && isResolution(name, which) ? "local resolution" : (WORDS[name] ?? name));
 
 const named = (row: VolumeRow): string => {
   if (row.class_id === undefined) return `volume ${row.id}`;
@@ -33,7 +38,7 @@ export function MapPicker({ info, choice, onChange }: { info: VolumeInfo; choice
           <select value={info.name} onChange={(event) => onChange({ ...choice, which: event.target.value })}>
             {row.which.map((each) => (
               <option key={each} value={each}>
-                {WORDS[each] ?? each}
+                {called(each, row.which)}
               </option>
             ))}
           </select>

@@ -17,10 +17,11 @@ interface Props {
   table: Uint8Array;
   black: number;
   white: number;
+  hollow: boolean;
   onChoose: (slice: number) => void;
 }
 
-export function Montage({ project, output, choice, axis, table, black, white, onChoose }: Props) {
+export function Montage({ project, output, choice, axis, table, black, white, hollow, onChoose }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const { data, error } = useMontage(project, output, choice, axis, COUNT, COLUMNS, CELL);
   const grey = useMemo(() => data && Uint8Array.from({ length: data.pixels.width * data.pixels.height }, (_, place) => data.pixels.data[4 * place] as number), [data]);
@@ -30,8 +31,8 @@ export function Montage({ project, output, choice, axis, table, black, white, on
     const { width, height } = data.pixels;
     context.canvas.width = width;
     context.canvas.height = height;
-    context.putImageData(new ImageData(painted(grey, table, black, white), width, height), 0, 0);
-  }, [data, grey, table, black, white]);
+    context.putImageData(new ImageData(painted(grey, table, black, white, hollow), width, height), 0, 0);
+  }, [data, grey, table, black, white, hollow]);
   if (error) return <Failed error={error} />;
   if (!data) return <Loading what="the slices" />;
   const { width, height } = data.pixels;

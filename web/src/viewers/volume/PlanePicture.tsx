@@ -19,6 +19,8 @@ export interface PlaneLook {
   /** Bytes of the slice that are drawn in the first and the last colour. */
   black: number;
   white: number;
+  /** There is nothing where the slice is 0. */
+  hollow?: boolean;
   onMove: (spot: Spot) => void;
   onUnder: (text: string) => void;
 }
@@ -29,7 +31,7 @@ interface Props extends PlaneLook {
   error: unknown;
 }
 
-export function PlanePicture({ title, data, error, axis, spot, side, table, black, white, onMove, onUnder }: Props) {
+export function PlanePicture({ title, data, error, axis, spot, side, table, black, white, hollow = false, onMove, onUnder }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [columns, rows] = ALONG[axis];
 
@@ -38,8 +40,8 @@ export function PlanePicture({ title, data, error, axis, spot, side, table, blac
     if (!context || !data) return;
     context.canvas.width = data.width;
     context.canvas.height = data.height;
-    context.putImageData(new ImageData(painted(data.data, table, black, white), data.width, data.height), 0, 0);
-  }, [data, table, black, white]);
+    context.putImageData(new ImageData(painted(data.data, table, black, white, hollow), data.width, data.height), 0, 0);
+  }, [data, table, black, white, hollow]);
 
   const place = (event: React.MouseEvent<HTMLElement>): Spot | null => {
     if (!data) return null;

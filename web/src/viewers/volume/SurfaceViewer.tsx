@@ -89,6 +89,9 @@ function Surface({ project, output, info, choice, picker }: { project: string; o
   const { data: models = [] } = useModels(project);
   const { data: trace = null, error: lost } = useTrace(project, output, choice, model);
   const own = useValue(project, output, choice, voxel);
+  const painting = useVolume(project, paint.output, paint.choice);
+  const painterEntry = others.find((each) => each.key === painter);
+  const unit = painterEntry?.unit ?? "";
   const other = useValue(project, paint.output, paint.choice, voxel);
 
   const save = () => {
@@ -147,10 +150,10 @@ function Surface({ project, output, info, choice, picker }: { project: string; o
       {lost && <Failed error={lost} />}
       <div className="stage">
         <SurfaceCanvas info={info} name={output} shown={shown} colours={tints} outline={masked ? outline : null} trace={model ? trace : null} onScene={(made) => (scene.current = made)} onPick={setVoxel} />
-        {values && <ColourLegend what={others.find((each) => each.key === painter)?.text ?? ""} values={values} table={table} low={low} high={high} onChange={(from, to) => setLimits([from, to])} onAutomatic={() => setLimits(null)} />}
+        {values && <ColourLegend what={painterEntry?.text ?? ""} unit={unit} whole={painting.data?.limits ?? null} values={values} table={table} low={low} high={high} onChange={(from, to) => setLimits([from, to])} onAutomatic={() => setLimits(null)} />}
         <output className="picked mono">
           {voxel
-            ? `x ${voxel.x}, y ${voxel.y}, z ${voxel.z}: ${number(own.data?.value)}${painter ? `, coloured by ${number(other.data?.value)}` : ""}`
+            ? `x ${voxel.x}, y ${voxel.y}, z ${voxel.z}: ${number(own.data?.value)}${painter ? `, coloured by ${number(other.data?.value)} ${unit}`.trimEnd() : ""}`
             : "Click on the surface for the value of a voxel"}
         </output>
         {!shown && !error && <Loading what="the surface" />}

@@ -2,12 +2,14 @@
 
 import type { Chosen } from "../../api/pairs";
 import type { Companion } from "../../api/schema";
-import { WORDS } from "./MapPicker";
+import { called, isResolution } from "./MapPicker";
 
 export interface Entry {
   key: string;
   text: string;
   kind: string;
+  /** Of its values, where it is known. */
+  unit: "Å" | "";
   chosen: Chosen;
 }
 
@@ -16,8 +18,9 @@ export function entries(companions: readonly Companion[] | undefined): Entry[] {
     maps.flatMap(({ id, which, class_id }) =>
       which.map((name) => ({
         key: `${output}/${id}/${name}`,
-        text: `${output} ${class_id == null ? "" : `class ${class_id} `}${WORDS[name] ?? name} (${label})`,
+        text: `${output} ${class_id == null ? "" : `class ${class_id} `}${called(name, which)} (${label})`,
         kind: name === "mask" ? "mask" : kind,
+        unit: isResolution(name, which) ? "Å" : "",
         chosen: { output, choice: { which: name, id } },
       })),
     ),
