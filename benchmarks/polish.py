@@ -34,6 +34,10 @@ from cryoloom.protocols.particles.polish import Polish
 from cryoloom.spec import Item, MapResult
 
 Map = NDArray[np.float32]
+USUAL = {"velocity": 0.2, "distance": 5000.0, "acceleration": 2.0}
+"""The prior that RELION has of its own accord, but for its σ_V of 0.5 in some versions."""
+STILL = USUAL | {"velocity": 1e-6}
+"""A prior under which nothing moves: what the weights of frames do alone."""
 
 
 @dataclass
@@ -151,57 +155,78 @@ def true_tracks(data: Path, ids: NDArray[np.int64], size: float) -> NDArray[np.f
     return np.stack(tracks)
 
 
+def tracks_of(particles: Particles) -> NDArray[np.float64]:
+    """Return the ways ``(n, F, 2)`` Å that were found."""
+    return np.stack([np.array(particles.enabled()[name].to_list()) for name in ("track_x", "track_y")], axis=2)
+
+
 def track_error(found: NDArray[np.float64], true: NDArray[np.float64]) -> float:
     """Return the median over particles of the distance of two ways, means taken off, RMS over frames, Å."""
     apart = (found - found.mean(axis=1, keepdims=True)) - (true - true.mean(axis=1, keepdims=True))
     return float(np.median(np.sqrt((apart**2).sum(axis=2).mean(axis=1))))
 
 
-def figures(data: Path, mask_diameter: float, box: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """Polish one set; return the figures."""
+@dataclass(frozen=True)
+class Prepared:
+    """A set whose motion is corrected, whose particles are cut at their true places, and whose map is made.
+
+    Attributes
+    ----------
+    given
+        Inputs of `Polish`.
+    ids
+        Of the particles in the truth.
+    maps
+        Of both halves and of all, as extracted.
+    movies
+        The movies' set, for exports.
+    """
+
+    given: dict[str, Any]
+    ids: NDArray[np.int64]
+    maps: list[Map]
+    root: Path
+    movies: Any
+
+
+def prepared(root: Path, data: Path, mask_diameter: float, box: int) -> Prepared:
+    """Make a project below `root` of the movies in `data`."""
     told = json.loads((data / "acquisition.json").read_text())
     truth = read_star(data / "truth/particles.star")["particles"]
+    project = cryoloom.create_project(root)
+    names = ("pixel_size", "voltage", "cs", "amplitude_contrast", "dose_per_frame")
+    acquisition: dict[str, Any] = {name: told[name] for name in names} | ({"gain": str(data / told["gain"])} if told["gain"] else {})
+    movies = project.run("import.movies", pattern=str(data / told["pattern"]), **acquisition).outputs.movies
+    micrographs = project.run("motion.correlation", movies=movies, threads=1).outputs.micrographs
+    coordinates = project.run("import.coordinates", micrographs=micrographs, path=str(data / "truth/particles.star")).outputs.coordinates
+    cut = project.run("particles.extract", coordinates=coordinates, micrographs=micrographs, box_size=box, threads=1).outputs.particles
+    boxed: Any = cut.dataset
+    particles, ids = placed(boxed, truth)
+    maps, place = reconstructed(particles, mask_diameter), cut.dataset.root
+    given = {
+        "particles": particles, "micrographs": micrographs.dataset, "volume": stored(maps, place, told["pixel_size"]), "mask_diameter": mask_diameter,
+    }  # fmt: skip
+    return Prepared(given, ids, maps, place, movies.dataset)
+
+
+def figures(data: Path, mask_diameter: float, box: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """Polish one set; return the figures."""
+    size = float(json.loads((data / "acquisition.json").read_text())["pixel_size"])
     with tempfile.TemporaryDirectory() as folder:
-        project = cryoloom.create_project(Path(folder) / "project")
-        names = ("pixel_size", "voltage", "cs", "amplitude_contrast", "dose_per_frame")
-        acquisition: dict[str, Any] = {name: told[name] for name in names} | ({"gain": str(data / told["gain"])} if told["gain"] else {})
-        movies = project.run("import.movies", pattern=str(data / told["pattern"]), **acquisition).outputs.movies
-        micrographs = project.run("motion.correlation", movies=movies, threads=1).outputs.micrographs
-        coordinates = project.run(
-            "import.coordinates", micrographs=micrographs, path=str(data / "truth/particles.star")
-        ).outputs.coordinates
-        cut = project.run("particles.extract", coordinates=coordinates, micrographs=micrographs, box_size=box, threads=1).outputs.particles
-        size = told["pixel_size"]
-        boxed: Any = cut.dataset
-        particles, ids = placed(boxed, truth)
+        ready = prepared(Path(folder) / "project", data, mask_diameter, box)
         density = matched(read_mrc(data / "truth/volume.mrc").data.astype(np.float32), size, box, size)
-        before = reconstructed(particles, mask_diameter)
-        root = cut.dataset.root
-        job: Any = PlainJob(root / "polish", root)
-        volume = stored(before, root, size)
-        given: dict[str, Any] = {
-            "particles": particles,
-            "micrographs": micrographs.dataset,
-            "volume": volume,
-            "mask_diameter": mask_diameter,
-        }
-        still = Polish(**given, **settings | {"velocity": 1e-6}).run(replace(job, folder=root / "still"))
+        job: Any = PlainJob(ready.root / "polish", ready.root)
+        still = Polish(**ready.given, **settings | STILL).run(replace(job, folder=ready.root / "still"))
         start = time.process_time()
-        out = Polish(**given, **settings).run(job)
+        out = Polish(**ready.given, **settings).run(job)
         seconds = time.process_time() - start
-        after = reconstructed(out.particles, mask_diameter)
-        good = out.particles.enabled()
-        true = true_tracks(data, ids, size)
-        errors = [
-            track_error(np.stack([np.array(each.particles.enabled()[name].to_list()) for name in ("track_x", "track_y")], axis=2), true)
-            for each in (still, out)
-        ]
-        found, weighted, started = (
-            resolutions(maps, density, size, mask_diameter) for maps in (after, reconstructed(still.particles, mask_diameter), before)
-        )
+        true = true_tracks(data, ready.ids, size)
+        errors = [track_error(tracks_of(each.particles), true) for each in (still, out)]
+        maps = ready.maps, reconstructed(still.particles, mask_diameter), reconstructed(out.particles, mask_diameter)
+        started, weighted, found = (resolutions(each, density, size, mask_diameter) for each in maps)
     polishing = out.particles.meta["polishing"]
     return {
-        "particles": good.height,
+        "particles": out.particles.enabled().height,
         "halves_A": f"{started[0]:.2f} {weighted[0]:.2f} {found[0]:.2f}",
         "truth_A": f"{started[1]:.2f} {weighted[1]:.2f} {found[1]:.2f}",
         "track_error_A": f"{errors[0]:.2f} {errors[1]:.2f}",
