@@ -1,8 +1,9 @@
-"""particles.polish on simulated movies whose particles move by themselves: ``python -m benchmarks.polish DATA [--mask-diameter Å] [--box PX]``.
+"""particles.polish on simulated movies whose particles move by themselves: ``python -m benchmarks.polish DATA [--mask-diameter Å] [--box PX] [--peer]``.
 
 DATA is a folder of ``cryoloom simulate --preset demo --set drift_own=2.0 …``. Motion is corrected by ``motion.correlation``, particles are cut at their
 true places with their true CTFs and poses, a little off, and reconstructed in halves; ``particles.polish`` follows, and the same reconstruction of what
 it made. What is measured is so the work of the polishing alone. Motion errors are of the path about its mean, RMS over frames.
+With ``--peer``, ``relion_motion_refine`` does the same from an export, with its usual prior and with one that it trains itself.
 """
 
 import argparse
@@ -20,9 +21,11 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 import cryoloom
+from benchmarks.refine_ctf import relion
 from cryoloom.data import Particles, Volume
 from cryoloom.formats.alignment import alignable, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
+from cryoloom.formats.relion import export_relion
 from cryoloom.formats.star import read_star
 from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.posterior import Points
@@ -35,7 +38,7 @@ from cryoloom.spec import Item, MapResult
 
 Map = NDArray[np.float32]
 USUAL = {"velocity": 0.2, "distance": 5000.0, "acceleration": 2.0}
-"""The prior that RELION has of its own accord, but for its σ_V of 0.5 in some versions."""
+"""A prior as it is usual: RELION's form has these."""
 STILL = USUAL | {"velocity": 1e-6}
 """A prior under which nothing moves: what the weights of frames do alone."""
 
@@ -209,13 +212,55 @@ def prepared(root: Path, data: Path, mask_diameter: float, box: int) -> Prepared
     return Prepared(given, ids, maps, place, movies.dataset)
 
 
-def figures(data: Path, mask_diameter: float, box: int, settings: dict[str, Any]) -> dict[str, Any]:
+def peer(ready: Prepared, data: Path, mask_diameter: float, size: float, dose: float) -> dict[str, Any]:
+    """Return how far ``relion_motion_refine`` follows the same particles from an export, and the processor seconds it takes, frames combined."""
+    folder, given = ready.root / "relion", ready.given
+    related = {"movies": ready.movies, "micrographs": given["micrographs"]}
+    for dataset, name in (
+        (ready.movies, "movies"),
+        (given["micrographs"], "micrographs"),
+        (given["particles"], ""),
+        (given["volume"], "volume"),
+    ):
+        export_relion(dataset, name, folder, related=related)
+    halves = [f"volume_half{number}_unfil.mrc" for number in (1, 2)]
+    write_mrc(folder / "mask.mrc", spherical_mask(len(ready.maps[0]), mask_diameter / 2 / size, 5.0), size, volume=True)
+    for name in ("post", "train", "usual", "trained"):
+        (folder / name).mkdir()
+    relion("relion_postprocess", "--i", halves[0], "--i2", halves[1], "--mask", "mask.mrc", "--o", "post/post", folder=folder)
+    shared = ("--i", "particles.star", "--f", "post/post.star", "--m1", halves[0], "--m2", halves[1], "--mask", "mask.mrc")
+    command = ("relion_motion_refine", *shared, "--corr_mic", "corrected_micrographs.star", "--fdose", dose, "--j", 1)
+    usual = [word for name, value in zip(("--s_vel", "--s_div", "--s_acc"), USUAL.values(), strict=True) for word in (name, value)]
+    found: dict[str, Any] = {}
+    seconds = relion(*command, *usual, "--o", "usual/", "--combine_frames", folder=folder)
+    found |= {"relion_error_A": round(_relion_error(folder, "usual", ready, data, size), 2), "relion_cpu_s": round(seconds, 1)}
+    seconds = relion(*command, "--o", "train/", "--params3", "--min_p", 1, folder=folder)
+    told = folder / "train/opt_params_all_groups.txt"
+    seconds += relion(*command, "--o", "trained/", "--params_file", told, "--combine_frames", folder=folder)
+    found |= {"relion_prior": " ".join(told.read_text().split()), "relion_trained_cpu_s": round(seconds, 1)}
+    return found | {"relion_trained_error_A": round(_relion_error(folder, "trained", ready, data, size), 2)}
+
+
+def _relion_error(folder: Path, job: str, ready: Prepared, data: Path, size: float) -> float:
+    true = dict(zip(ready.given["particles"].enabled()["id"].to_list(), true_tracks(data, ready.ids, size), strict=True))
+    found, meant = [], []
+    for (name,), rows in read_star(folder / "particles.star")["particles"].group_by("rlnMicrographName", maintain_order=True):
+        tracks = read_star(folder / job / str(name).replace(".mrc", "_tracks.star"))
+        for number, one in enumerate(rows["cryoloomParticleId"].to_list()):
+            found.append(tracks[str(number)].select("rlnOriginXAngst", "rlnOriginYAngst").to_numpy())
+            meant.append(true[one])
+    return track_error(np.stack(found), np.stack(meant))
+
+
+def figures(data: Path, mask_diameter: float, box: int, settings: dict[str, Any], with_peer: bool) -> dict[str, Any]:
     """Polish one set; return the figures."""
-    size = float(json.loads((data / "acquisition.json").read_text())["pixel_size"])
+    acquisition = json.loads((data / "acquisition.json").read_text())
+    size = float(acquisition["pixel_size"])
     with tempfile.TemporaryDirectory() as folder:
         ready = prepared(Path(folder) / "project", data, mask_diameter, box)
         density = matched(read_mrc(data / "truth/volume.mrc").data.astype(np.float32), size, box, size)
         job: Any = PlainJob(ready.root / "polish", ready.root)
+        theirs = peer(ready, data, mask_diameter, size, acquisition["dose_per_frame"]) if with_peer else {}
         still = Polish(**ready.given, **settings | STILL).run(replace(job, folder=ready.root / "still"))
         start = time.process_time()
         out = Polish(**ready.given, **settings).run(job)
@@ -232,7 +277,9 @@ def figures(data: Path, mask_diameter: float, box: int, settings: dict[str, Any]
         "track_error_A": f"{errors[0]:.2f} {errors[1]:.2f}",
         "b_factors": " ".join(f"{one:.0f}" for one in polishing["b_factor"]),
         "scales": " ".join(f"{one:.2f}" for one in polishing["scale"]),
+        "prior": "{velocity:.2g} {distance:.0f} {acceleration:.2g}".format(**polishing["prior"]),
         "cpu_s": round(seconds, 1),
+        **theirs,
     }
 
 
@@ -241,10 +288,11 @@ if __name__ == "__main__":
     parser.add_argument("data", type=Path)
     parser.add_argument("--mask-diameter", type=float, default=165.0)
     parser.add_argument("--box", type=int, default=112)
+    parser.add_argument("--peer", action="store_true")
     parser.add_argument("--velocity", type=float)
     parser.add_argument("--distance", type=float)
     parser.add_argument("--acceleration", type=float)
     given = parser.parse_args()
     chosen = {name: getattr(given, name) for name in ("velocity", "distance", "acceleration") if getattr(given, name) is not None}
-    for label, value in figures(given.data, given.mask_diameter, given.box, chosen).items():
+    for label, value in figures(given.data, given.mask_diameter, given.box, chosen, given.peer).items():
         sys.stdout.write(f"{label}\t{value}\n")

@@ -79,12 +79,13 @@ def peer(project: Project, particles: str, mask_diameter: float, truth: pl.DataF
     write_mrc(
         folder / "mask.mrc", spherical_mask(len(first.data), mask_diameter / 2 / first.pixel_size, 5.0), first.pixel_size, volume=True
     )
-    relion("relion_postprocess", "--i", halves[0], "--i2", halves[1], "--mask", "mask.mrc", "--o", "post", folder=folder)
+    (folder / "post").mkdir()
+    relion("relion_postprocess", "--i", halves[0], "--i2", halves[1], "--mask", "mask.mrc", "--o", "post/post", folder=folder)
     found: dict[str, Any] = {}
     table, seconds = "particles.star", 0.0
     for number in (1, 2):
         (folder / f"job{number}").mkdir()
-        words = ("--i", table, "--f", "post.star", "--m1", halves[0], "--m2", halves[1], "--mask", "mask.mrc", "--o", f"job{number}/")
+        words = ("--i", table, "--f", "post/post.star", "--m1", halves[0], "--m2", halves[1], "--mask", "mask.mrc", "--o", f"job{number}/")
         fits = ("--fit_defocus", "--fit_mode", "fpmff", *(("--fit_beamtilt",) if number == 1 else ()))
         seconds += relion("relion_ctf_refine", *words, *fits, "--j", 1, folder=folder)
         table = f"job{number}/particles_ctf_refine.star"

@@ -84,7 +84,6 @@ def test_folds_hold_every_coefficient_once_and_all_directions_alike():
 
 def test_a_prior_that_the_set_tells_follows_particles_that_move_apart(places):
     rng, frames, side, step, error = np.random.default_rng(7), 8, 25, 0.5, 1.5
-    places = places[:15]
     ends = rng.normal(0, 2.0, (len(places), 2))  # each for itself
     true = (1 - np.exp(-4 * np.arange(frames) / frames))[:, None, None] * ends
     pair = [curves_of(true + rng.normal(0, np.sqrt(2) * error, true.shape), np.sqrt(2) * error, side, step) for _ in range(2)]
