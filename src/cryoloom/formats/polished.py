@@ -56,7 +56,7 @@ class Polishing:
     fsc: Array
     meta: Mapping[str, Any]
     optics: Mapping[int, Mapping[str, Any]]
-    prior: tuple[float, float, float]
+    prior: tuple[float, ...]
     reach: float
 
     def track(self, item: Item) -> dict[str, Any]:
