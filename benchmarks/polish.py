@@ -39,7 +39,7 @@ from cryoloom.spec import Item, MapResult
 Map = NDArray[np.float32]
 USUAL = {"velocity": 0.2, "distance": 5000.0, "acceleration": 2.0}
 """A prior as it is usual: RELION's form has these."""
-STILL = USUAL | {"velocity": 1e-6}
+STILL: dict[str, Any] = USUAL | {"velocity": 1e-6}
 """A prior under which nothing moves: what the weights of frames do alone."""
 
 

@@ -215,7 +215,7 @@ class Polish(
         if all(one is not None for one in given):
             return replace(polishing, prior=tuple(given)), None
         rows = work.enabled()
-        movies = int(np.ceil(TEACHERS / rows["particle_ids"].list.len().mean()))
+        movies = int(np.ceil(TEACHERS / rows["particle_ids"].list.len().to_numpy().mean()))
         some = np.unique(np.linspace(0, rows.height - 1, min(movies, rows.height)).round().astype(np.int64))
         axes = axes_of(given)
         job.progress(0, 2, "learning the prior")
