@@ -87,7 +87,7 @@ def test_a_prior_that_the_set_tells_follows_particles_that_move_apart(places):
     ends = rng.normal(0, 2.0, (len(places), 2))  # each for itself
     true = (1 - np.exp(-4 * np.arange(frames) / frames))[:, None, None] * ends
     pair = [curves_of(true + rng.normal(0, np.sqrt(2) * error, true.shape), np.sqrt(2) * error, side, step) for _ in range(2)]
-    axes = ((0.06, 0.2, 0.6, 2.0), (300.0, 7500.0), (0.1, 2.0))
+    axes = ((0.2, 2.0), (300.0, 7500.0), (0.1, 2.0))
     chosen = best(held_out(pair, step, places, axes, 1.0, 1.0), axes)
 
     def wrong(values):
