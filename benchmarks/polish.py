@@ -234,7 +234,7 @@ def peer(ready: Prepared, data: Path, mask_diameter: float, size: float, dose: f
     found: dict[str, Any] = {}
     seconds = relion(*command, *usual, "--o", "usual/", "--combine_frames", folder=folder)
     found |= {"relion_error_A": round(_relion_error(folder, "usual", ready, data, size), 2), "relion_cpu_s": round(seconds, 1)}
-    seconds = relion(*command, "--o", "train/", "--params3", "--min_p", 1, folder=folder)
+    seconds = relion(*command, "--o", "train/", "--params3", "--par_iters", 30, "--min_p", 1, folder=folder)
     told = folder / "train/opt_params_all_groups.txt"
     seconds += relion(*command, "--o", "trained/", "--params_file", told, "--combine_frames", folder=folder)
     found |= {"relion_prior": " ".join(told.read_text().split()), "relion_trained_cpu_s": round(seconds, 1)}
