@@ -1,8 +1,9 @@
-"""particles.polish on simulated movies whose particles move by themselves: ``python -m benchmarks.polish DATA [--mask-diameter Å] [--box PX]``.
+"""particles.polish on simulated movies whose particles move by themselves: ``python -m benchmarks.polish DATA [--mask-diameter Å] [--box PX] [--peer]``.
 
 DATA is a folder of ``cryoloom simulate --preset demo --set drift_own=2.0 …``. Motion is corrected by ``motion.correlation``, particles are cut at their
 true places with their true CTFs and poses, a little off, and reconstructed in halves; ``particles.polish`` follows, and the same reconstruction of what
 it made. What is measured is so the work of the polishing alone. Motion errors are of the path about its mean, RMS over frames.
+With ``--peer``, ``relion_motion_refine`` does the same from an export, with its usual prior and with one that it trains itself.
 """
 
 import argparse
@@ -20,9 +21,11 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 import cryoloom
+from benchmarks.refine_ctf import relion
 from cryoloom.data import Particles, Volume
 from cryoloom.formats.alignment import alignable, poses_of
 from cryoloom.formats.mrc import read_mrc, write_mrc
+from cryoloom.formats.relion import export_relion
 from cryoloom.formats.star import read_star
 from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.posterior import Points
@@ -34,6 +37,10 @@ from cryoloom.protocols.particles.polish import Polish
 from cryoloom.spec import Item, MapResult
 
 Map = NDArray[np.float32]
+USUAL = {"velocity": 0.2, "distance": 5000.0, "acceleration": 2.0}
+"""A prior as it is usual: RELION's form has these."""
+STILL: dict[str, Any] = USUAL | {"velocity": 1e-6}
+"""A prior under which nothing moves: what the weights of frames do alone."""
 
 
 @dataclass
@@ -151,63 +158,128 @@ def true_tracks(data: Path, ids: NDArray[np.int64], size: float) -> NDArray[np.f
     return np.stack(tracks)
 
 
+def tracks_of(particles: Particles) -> NDArray[np.float64]:
+    """Return the ways ``(n, F, 2)`` Å that were found."""
+    return np.stack([np.array(particles.enabled()[name].to_list()) for name in ("track_x", "track_y")], axis=2)
+
+
 def track_error(found: NDArray[np.float64], true: NDArray[np.float64]) -> float:
     """Return the median over particles of the distance of two ways, means taken off, RMS over frames, Å."""
     apart = (found - found.mean(axis=1, keepdims=True)) - (true - true.mean(axis=1, keepdims=True))
     return float(np.median(np.sqrt((apart**2).sum(axis=2).mean(axis=1))))
 
 
-def figures(data: Path, mask_diameter: float, box: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """Polish one set; return the figures."""
+@dataclass(frozen=True)
+class Prepared:
+    """A set whose motion is corrected, whose particles are cut at their true places, and whose map is made.
+
+    Attributes
+    ----------
+    given
+        Inputs of `Polish`.
+    ids
+        Of the particles in the truth.
+    maps
+        Of both halves and of all, as extracted.
+    movies
+        The movies' set, for exports.
+    """
+
+    given: dict[str, Any]
+    ids: NDArray[np.int64]
+    maps: list[Map]
+    root: Path
+    movies: Any
+
+
+def prepared(root: Path, data: Path, mask_diameter: float, box: int) -> Prepared:
+    """Make a project below `root` of the movies in `data`."""
     told = json.loads((data / "acquisition.json").read_text())
     truth = read_star(data / "truth/particles.star")["particles"]
+    project = cryoloom.create_project(root)
+    names = ("pixel_size", "voltage", "cs", "amplitude_contrast", "dose_per_frame")
+    acquisition: dict[str, Any] = {name: told[name] for name in names} | ({"gain": str(data / told["gain"])} if told["gain"] else {})
+    movies = project.run("import.movies", pattern=str(data / told["pattern"]), **acquisition).outputs.movies
+    micrographs = project.run("motion.correlation", movies=movies, threads=1).outputs.micrographs
+    coordinates = project.run("import.coordinates", micrographs=micrographs, path=str(data / "truth/particles.star")).outputs.coordinates
+    cut = project.run("particles.extract", coordinates=coordinates, micrographs=micrographs, box_size=box, threads=1).outputs.particles
+    boxed: Any = cut.dataset
+    particles, ids = placed(boxed, truth)
+    maps, place = reconstructed(particles, mask_diameter), cut.dataset.root
+    given = {
+        "particles": particles, "micrographs": micrographs.dataset, "volume": stored(maps, place, told["pixel_size"]), "mask_diameter": mask_diameter,
+    }  # fmt: skip
+    return Prepared(given, ids, maps, place, movies.dataset)
+
+
+def peer(ready: Prepared, data: Path, mask_diameter: float, size: float, dose: float) -> dict[str, Any]:
+    """Return how far ``relion_motion_refine`` follows the same particles from an export, and the processor seconds it takes, frames combined."""
+    folder, given = ready.root / "relion", ready.given
+    related = {"movies": ready.movies, "micrographs": given["micrographs"]}
+    for dataset, name in (
+        (ready.movies, "movies"),
+        (given["micrographs"], "micrographs"),
+        (given["particles"], ""),
+        (given["volume"], "volume"),
+    ):
+        export_relion(dataset, name, folder, related=related)
+    halves = [f"volume_half{number}_unfil.mrc" for number in (1, 2)]
+    write_mrc(folder / "mask.mrc", spherical_mask(len(ready.maps[0]), mask_diameter / 2 / size, 5.0), size, volume=True)
+    for name in ("post", "train", "usual", "trained"):
+        (folder / name).mkdir()
+    relion("relion_postprocess", "--i", halves[0], "--i2", halves[1], "--mask", "mask.mrc", "--o", "post/post", folder=folder)
+    shared = ("--i", "particles.star", "--f", "post/post.star", "--m1", halves[0], "--m2", halves[1], "--mask", "mask.mrc")
+    command = ("relion_motion_refine", *shared, "--corr_mic", "corrected_micrographs.star", "--fdose", dose, "--j", 1)
+    usual = [word for name, value in zip(("--s_vel", "--s_div", "--s_acc"), USUAL.values(), strict=True) for word in (name, value)]
+    found: dict[str, Any] = {}
+    seconds = relion(*command, *usual, "--o", "usual/", "--combine_frames", folder=folder)
+    found |= {"relion_error_A": round(_relion_error(folder, "usual", ready, data, size), 2), "relion_cpu_s": round(seconds, 1)}
+    seconds = relion(*command, "--o", "train/", "--params3", "--par_iters", 30, "--min_p", 1, folder=folder)
+    told = folder / "train/opt_params_all_groups.txt"
+    seconds += relion(*command, "--o", "trained/", "--params_file", told, "--combine_frames", folder=folder)
+    found |= {"relion_prior": " ".join(told.read_text().split()), "relion_trained_cpu_s": round(seconds, 1)}
+    return found | {"relion_trained_error_A": round(_relion_error(folder, "trained", ready, data, size), 2)}
+
+
+def _relion_error(folder: Path, job: str, ready: Prepared, data: Path, size: float) -> float:
+    true = dict(zip(ready.given["particles"].enabled()["id"].to_list(), true_tracks(data, ready.ids, size), strict=True))
+    found, meant = [], []
+    for (name,), rows in read_star(folder / "particles.star")["particles"].group_by("rlnMicrographName", maintain_order=True):
+        tracks = read_star(folder / job / str(name).replace(".mrc", "_tracks.star"))
+        for number, one in enumerate(rows["cryoloomParticleId"].to_list()):
+            found.append(tracks[str(number)].select("rlnOriginXAngst", "rlnOriginYAngst").to_numpy())
+            meant.append(true[one])
+    return track_error(np.stack(found), np.stack(meant))
+
+
+def figures(data: Path, mask_diameter: float, box: int, settings: dict[str, Any], with_peer: bool) -> dict[str, Any]:
+    """Polish one set; return the figures."""
+    acquisition = json.loads((data / "acquisition.json").read_text())
+    size = float(acquisition["pixel_size"])
     with tempfile.TemporaryDirectory() as folder:
-        project = cryoloom.create_project(Path(folder) / "project")
-        names = ("pixel_size", "voltage", "cs", "amplitude_contrast", "dose_per_frame")
-        acquisition: dict[str, Any] = {name: told[name] for name in names} | ({"gain": str(data / told["gain"])} if told["gain"] else {})
-        movies = project.run("import.movies", pattern=str(data / told["pattern"]), **acquisition).outputs.movies
-        micrographs = project.run("motion.correlation", movies=movies, threads=1).outputs.micrographs
-        coordinates = project.run(
-            "import.coordinates", micrographs=micrographs, path=str(data / "truth/particles.star")
-        ).outputs.coordinates
-        cut = project.run("particles.extract", coordinates=coordinates, micrographs=micrographs, box_size=box, threads=1).outputs.particles
-        size = told["pixel_size"]
-        boxed: Any = cut.dataset
-        particles, ids = placed(boxed, truth)
+        ready = prepared(Path(folder) / "project", data, mask_diameter, box)
         density = matched(read_mrc(data / "truth/volume.mrc").data.astype(np.float32), size, box, size)
-        before = reconstructed(particles, mask_diameter)
-        root = cut.dataset.root
-        job: Any = PlainJob(root / "polish", root)
-        volume = stored(before, root, size)
-        given: dict[str, Any] = {
-            "particles": particles,
-            "micrographs": micrographs.dataset,
-            "volume": volume,
-            "mask_diameter": mask_diameter,
-        }
-        still = Polish(**given, **settings | {"velocity": 1e-6}).run(replace(job, folder=root / "still"))
+        job: Any = PlainJob(ready.root / "polish", ready.root)
+        theirs = peer(ready, data, mask_diameter, size, acquisition["dose_per_frame"]) if with_peer else {}
+        still = Polish(**ready.given, **settings | STILL).run(replace(job, folder=ready.root / "still"))
         start = time.process_time()
-        out = Polish(**given, **settings).run(job)
+        out = Polish(**ready.given, **settings).run(job)
         seconds = time.process_time() - start
-        after = reconstructed(out.particles, mask_diameter)
-        good = out.particles.enabled()
-        true = true_tracks(data, ids, size)
-        errors = [
-            track_error(np.stack([np.array(each.particles.enabled()[name].to_list()) for name in ("track_x", "track_y")], axis=2), true)
-            for each in (still, out)
-        ]
-        found, weighted, started = (
-            resolutions(maps, density, size, mask_diameter) for maps in (after, reconstructed(still.particles, mask_diameter), before)
-        )
+        true = true_tracks(data, ready.ids, size)
+        errors = [track_error(tracks_of(each.particles), true) for each in (still, out)]
+        maps = ready.maps, reconstructed(still.particles, mask_diameter), reconstructed(out.particles, mask_diameter)
+        started, weighted, found = (resolutions(each, density, size, mask_diameter) for each in maps)
     polishing = out.particles.meta["polishing"]
     return {
-        "particles": good.height,
+        "particles": out.particles.enabled().height,
         "halves_A": f"{started[0]:.2f} {weighted[0]:.2f} {found[0]:.2f}",
         "truth_A": f"{started[1]:.2f} {weighted[1]:.2f} {found[1]:.2f}",
         "track_error_A": f"{errors[0]:.2f} {errors[1]:.2f}",
         "b_factors": " ".join(f"{one:.0f}" for one in polishing["b_factor"]),
         "scales": " ".join(f"{one:.2f}" for one in polishing["scale"]),
+        "prior": "{velocity:.2g} {distance:.0f} {acceleration:.2g}".format(**polishing["prior"]),
         "cpu_s": round(seconds, 1),
+        **theirs,
     }
 
 
@@ -216,10 +288,11 @@ if __name__ == "__main__":
     parser.add_argument("data", type=Path)
     parser.add_argument("--mask-diameter", type=float, default=165.0)
     parser.add_argument("--box", type=int, default=112)
+    parser.add_argument("--peer", action="store_true")
     parser.add_argument("--velocity", type=float)
     parser.add_argument("--distance", type=float)
     parser.add_argument("--acceleration", type=float)
     given = parser.parse_args()
     chosen = {name: getattr(given, name) for name in ("velocity", "distance", "acceleration") if getattr(given, name) is not None}
-    for label, value in figures(given.data, given.mask_diameter, given.box, chosen).items():
+    for label, value in figures(given.data, given.mask_diameter, given.box, chosen, given.peer).items():
         sys.stdout.write(f"{label}\t{value}\n")

@@ -1,8 +1,9 @@
 """What validation says of maps whose worth is known: ``python -m benchmarks.validation FOLDER [PART…]``.
 
-``overfitting``: particles of SNR 0.05 in their true poses, and images of noise in the poses in which they are most like the truth: how far each is above
-aligned noise. ``growth``: the resolution foretold for twice the particles beside that measured, on a set that ends inside Nyquist. ``orientation``: the
-figures of even, preferred and single views, and the time that a million takes.
+``overfitting``: particles of SNR 0.05 in their true poses, and images of noise in the poses in which they are most like the truth: how far each is
+above aligned noise. ``strong``: the same for particles of SNR 0.1 (S1), and those of which a quarter is not the particle (S5). ``growth``: the
+resolution foretold for twice the particles beside that measured, on a set that ends inside Nyquist. ``orientation``: the figures of even, preferred
+and single views, and the time that a million takes.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from cryoloom.numerics.reconstruct.grids import reference_grid
 from cryoloom.numerics.reconstruct.kernels import gather
 from cryoloom.numerics.simulate.poses import preferred_poses, uniform_poses
 
-PARTS = ("overfitting", "growth", "orientation")
+PARTS = ("overfitting", "strong", "growth", "orientation")
 MOST = 2000
 """Particles of each map of the largest pair; the set holds twice as many in a half."""
 SIZES = "50 100 200 500 1000 1500 2000"
@@ -64,6 +65,24 @@ def overfitting(folder: Path) -> None:
     _told("s2, true poses", project.run("validate.overfitting", particles=particles, **shared))
     _noise_stack(project, place)
     _told("noise, aligned", project.run("validate.overfitting", particles=project.find("noise").outputs.particles, **shared))
+
+
+def strong(folder: Path) -> None:
+    """Print the verdict on particles of S1 and the curves of S5, up to half as many as of S2."""
+    sizes = [size for size in SIZES.split() if int(size) <= MOST // 2]
+    for preset in ("s1", "s5"):
+        place = _simulated(folder, preset, {"particles": MOST + 200})
+        project = _project(place)
+        particles = _import(project, place, "truth", read_star(place / "truth/particles.star")).outputs.particles
+        shared: dict[str, Any] = {"mask_diameter": MASK_DIAMETER, "subset_sizes": " ".join(sizes), "shuffle": False, "threads": 1}
+        if preset == "s1":
+            _told(
+                "s1, true poses",
+                project.run("validate.overfitting", particles=particles, reference=project.find("map").outputs.volume, **shared),
+            )
+        else:
+            curve = project.run("validate.overfitting", particles=particles, noise=False, **shared).outputs.curve
+            row("s5, true poses", *(f"{n}: {d:.1f} Å" for n, d in curve.items.select("subset_size", "resolution").iter_rows()))
 
 
 def growth(folder: Path) -> None:
@@ -192,6 +211,8 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     if "overfitting" in given.parts:
         overfitting(given.folder)
+    if "strong" in given.parts:
+        strong(given.folder)
     if "growth" in given.parts:
         growth(given.folder)
     if "orientation" in given.parts:

@@ -45,8 +45,8 @@ class Polishing:
         Of the movies: gain, dark and defects.
     optics
         Optics groups of the particles, by number.
-    velocity, distance, acceleration
-        σ_V and σ_A in Å for an e/Å², σ_D in Å.
+    prior
+        σ_V in Å for an e/Å², σ_D in Å, σ_A in Å for an e/Å².
     reach
         Å, farthest a particle may be from its micrograph's motion.
     """
@@ -56,17 +56,33 @@ class Polishing:
     fsc: Array
     meta: Mapping[str, Any]
     optics: Mapping[int, Mapping[str, Any]]
-    velocity: float
-    distance: float
-    acceleration: float
+    prior: tuple[float, ...]
     reach: float
 
     def track(self, item: Item) -> dict[str, Any]:
         """Return the motion of a movie's particles, and what its frames tell of their weights; lists are flat: frames first, then particles or shells."""
+        from cryoloom.numerics.motion.polish import MotionPrior, most_probable
+
+        scene, (velocity, distance, acceleration) = self.scene(item), self.prior
+        cut, start, scale = scene.cut, scene.start, scene.scale
+        correlation, step = cut.correlations(start, scene.models, scene.expected, scene.plane, self.reach / scene.size)
+        prior = MotionPrior.of(scene.places, cut.frames.count, velocity * scale, distance, acceleration * scale, FIRST / scene.size)
+        track = start + most_probable(correlation, step, prior)
+        cross, norm = cut.agreement(track, scene.models, scene.weight, scene.plane)
+        return {
+            "particle_ids": item["particle_ids"],
+            **{f"track_{axis}": (track[..., number] * scene.size).ravel().tolist() for number, axis in enumerate("xy")},
+            **{f"start_{axis}": (start[..., number] * scene.size).ravel().tolist() for number, axis in enumerate("xy")},
+            "frames": cut.frames.count,
+            "cross": cross.ravel().tolist(),
+            "norm": norm.ravel().tolist(),
+        }
+
+    def scene(self, item: Item) -> "Scene":
+        """Return a movie's particles as they are compared."""
         import torch
 
         from cryoloom.numerics.motion.dose import left
-        from cryoloom.numerics.motion.polish import MotionPrior, most_probable
 
         torch.set_num_threads(1)
         group, cut = self._group(item), self.opened(item)
@@ -77,28 +93,13 @@ class Polishing:
         weight = np.where(used, 1.0 / np.maximum(noise, 1e-30)[plane.shell], 0.0)
         frequency = np.arange(plane.last + 1) / (cut.box * size)
         doses, dose = self.doses(item, cut.frames.count), float(item.row.get("dose_per_frame") or 1.0)
-        shells, kept = np.arange(plane.last + 1), np.ones((cut.frames.count, plane.last + 1))
+        kept = np.ones((cut.frames.count, plane.last + 1))
         if doses is not None:
             kept = left(torch.from_numpy(frequency)[None], torch.from_numpy(doses)[:, None], float(item["voltage"])).numpy()
         cross, norm = cut.agreement(start, models, weight, plane)
         grey = max(float((cross * kept).sum() / (norm * kept**2).sum()), 0.0)
-        lost = kept[:, np.searchsorted(shells, plane.shell)]
-        correlation, step = cut.correlations(start, models, grey * weight * lost, plane, self.reach / size)
         places = np.stack([item["x"], item["y"]], axis=1) * float(group["micrograph_pixel_size"])
-        prior = MotionPrior.of(
-            places, cut.frames.count, self.velocity * dose / size, self.distance, self.acceleration * dose / size, FIRST / size
-        )
-        change = most_probable(correlation, step, prior)
-        track = start + change
-        cross, norm = cut.agreement(track, models, weight, plane)
-        return {
-            "particle_ids": item["particle_ids"],
-            **{f"track_{axis}": (track[..., number] * size).ravel().tolist() for number, axis in enumerate("xy")},
-            **{f"start_{axis}": (start[..., number] * size).ravel().tolist() for number, axis in enumerate("xy")},
-            "frames": cut.frames.count,
-            "cross": cross.ravel().tolist(),
-            "norm": norm.ravel().tolist(),
-        }
+        return Scene(cut, start, plane, models, weight, grey * weight * kept[:, plane.shell], places, size, dose / size)
 
     def doses(self, item: Item, count: int) -> Array | None:
         """Return the e/Å² that the specimen has had by the end of each frame; None where it is not known."""
@@ -162,6 +163,61 @@ class Polishing:
         return plane, slices * transfer * shift_factors(plane, -origins) * optics.correction(
             plane.kx / (box * size), plane.ky / (box * size)
         ).conj()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A movie's particles as they are compared.
+
+    Attributes
+    ----------
+    start
+        px, motion of the micrograph, ``(F, n, 2)``.
+    models
+        What images should be, ``(n, K)``.
+    weight, expected
+        One over the power of the noise, ``(K,)``, and that times what is left of the signal, ``(F, K)``.
+    places
+        Å, ``(n, 2)``.
+    size, scale
+        Å of a px, and px a frame in an Å for an e/Å².
+    """
+
+    cut: "ParticleFrames"
+    start: Array
+    plane: "HalfPlane"
+    models: "Coefficients"
+    weight: Array
+    expected: Array
+    places: Array
+    size: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A first look at some movies: how well particles are followed under each of several priors.
+
+    Attributes
+    ----------
+    axes
+        Values of σ_V, σ_D and σ_A that are tried.
+    """
+
+    polishing: Polishing
+    axes: tuple[tuple[float, ...], ...]
+
+    def judge(self, item: Item) -> dict[str, Any]:
+        """Return the scores of all priors in a movie, flat."""
+        from cryoloom.numerics.motion.prior_training import folds, held_out
+
+        scene = self.polishing.scene(item)
+        reach = self.polishing.reach / scene.size
+        looked = [
+            scene.cut.correlations(scene.start, scene.models * fold, scene.expected, scene.plane, reach) for fold in folds(scene.plane)
+        ]
+        pair, step = [one for one, _ in looked], looked[0][1]
+        return {"scores": held_out(pair, step, scene.places, self.axes, scene.scale, FIRST / scene.size).ravel().tolist()}
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,10 @@
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import polars as pl
 import pytest
@@ -6,6 +13,8 @@ from plain_job import PlainJob
 from cryoloom.app.simulation.movie_set import simulate_movies
 from cryoloom.app.simulation.presets import preset_named
 from cryoloom.data import Micrographs, Particles, Volume
+from cryoloom.engine.events import Journal
+from cryoloom.engine.job import RunJob
 from cryoloom.formats.mrc import read_mrc, write_mrc
 from cryoloom.formats.stack import read_particles
 from cryoloom.formats.star import read_star
@@ -135,6 +144,43 @@ def alike(root, particles):
     return np.mean(found)
 
 
+POLISH = """
+import pickle, sys
+from pathlib import Path
+from cryoloom.engine.events import Journal
+from cryoloom.engine.job import RunJob
+from cryoloom.protocols.particles.polish import Polish
+
+if __name__ == "__main__":
+    settings, root, folder = pickle.loads(Path(sys.argv[1]).read_bytes())
+    Polish(**settings).run(RunJob(folder, root, seed=1, threads=1, journal=Journal(folder / "events.1.jsonl")))
+"""
+
+
+def test_killed_in_the_middle_and_taken_up_by_two_it_ends_as_one_that_was_not(planted, outcome, tmp_path):
+    root, folder = planted[0].root, planted[0].root / "killed"
+    folder.mkdir()
+    particles, micrographs, volume = planted
+    settings = {"particles": particles, "micrographs": micrographs, "volume": volume, "mask_diameter": 90.0}
+    settings |= {"velocity": 0.25, "distance": 800.0, "acceleration": 0.3}
+    (tmp_path / "set").write_bytes(pickle.dumps((settings, root, folder)))
+    (tmp_path / "polish.py").write_text(POLISH)
+    killed = subprocess.Popen([sys.executable, str(tmp_path / "polish.py"), str(tmp_path / "set")], start_new_session=True)
+    while not list((folder / "parts").glob("motion/000/[0-9]*.parquet")):
+        assert killed.poll() is None
+        time.sleep(0.002)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not list(folder.rglob("*_shiny.mrcs"))
+    kept = {path: path.stat().st_mtime_ns for path in (folder / "parts").rglob("000/[0-9]*.parquet")}
+    assert kept
+    ours = Polish(**settings).run(RunJob(folder, root, seed=1, threads=2, journal=Journal(folder / "events.2.jsonl"))).particles
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}, "what was done was done again"
+    theirs = outcome[1].particles
+    assert ours.items.drop("stack_path").equals(theirs.items.drop("stack_path")) and ours.meta == theirs.meta
+    assert np.array_equal(read_particles(ours, slice(None)), read_particles(theirs, slice(None)))
+
+
 def test_ids_and_poses_stay_and_images_are_new(planted, outcome):
     before, after = planted[0].items, outcome[1].particles.items
     same = ["id", "rot", "tilt", "psi", "origin_x", "origin_y", "half_set", "x", "y"]
@@ -143,6 +189,14 @@ def test_ids_and_poses_stay_and_images_are_new(planted, outcome):
     images = read_particles(outcome[1].particles, slice(None))
     assert images.shape == (len(before), BOX, BOX)
     assert images[:, :4, :4].std() == pytest.approx(1.0, abs=0.3)
+
+
+def test_a_parameter_that_is_not_given_is_told_by_the_set(planted):
+    protocol, out = polished(planted, PlainJob(planted[0].root / "told", planted[0].root), velocity=None)
+    found = out.particles.meta["polishing"]
+    assert 0.06 < found["prior"]["velocity"] < 2.0 and found["prior_gain"] >= 0.0
+    assert (found["prior"]["distance"], found["prior"]["acceleration"]) == (800.0, 0.3)
+    assert "told by" in protocol.methods(out)
 
 
 def test_a_bad_movie_costs_its_own_particles(planted, tmp_path):
@@ -160,6 +214,7 @@ def test_report_summary_and_methods(outcome):
     protocol, out, _ = outcome
     assert all(panel.html() for panel in protocol.report(out))
     assert protocol.summary(out)["movies"] == 3
+    assert "σ_D = 800 Å and" in protocol.methods(out) and "told by" not in protocol.methods(out)
     assert "3 movies" in protocol.methods(out)
     assert isinstance(out, Polished)
 

@@ -17,6 +17,7 @@ Array = NDArray[np.float64]
 
 STEPS = 200
 """Most evaluations of the search."""
+EXACT = 2e-9
 
 
 @dataclass(frozen=True)
@@ -44,27 +45,38 @@ class MotionPrior:
 
         `velocity` and `acceleration` are px a frame, `distance` has the unit of the places, `first` is px.
         """
-        apart = np.linalg.norm(places[:, None] - places[None], axis=2)
-        shared, turn = np.linalg.eigh(velocity**2 * np.exp(-apart / distance))
+        return cls.of_kin(kinship(places, distance), frames, velocity, acceleration, first)
+
+    @classmethod
+    def of_kin(cls, kin: tuple[Array, Array], frames: int, velocity: float, acceleration: float, first: float) -> "MotionPrior":
+        """Return the prior for particles whose `kinship` is known."""
+        shared, turn = kin
         change = np.diff(np.eye(frames - 1), axis=0)
         rough, course = np.linalg.eigh(change.T @ change)
-        precision = rough[:, None].clip(0.0) / acceleration**2 + 1.0 / np.maximum(shared, 1e-9 * velocity**2)
+        precision = rough[:, None].clip(0.0) / acceleration**2 + 1.0 / (velocity**2 * np.maximum(shared, 1e-9))
         return cls(turn, course, 1.0 / np.sqrt(precision), first)
 
     def motion(self, coordinates: Array) -> Array:
         """Return the displacements ``(F, n, 2)`` beyond the start of whitened `coordinates` ``(F, n, 2)``."""
-        velocity = np.einsum("ta,ij,aj,ajx->tix", self.frames, self.particles, self.spread, coordinates[1:], optimize=True)
+        velocity = self.particles @ np.tensordot(self.frames, self.spread[..., None] * coordinates[1:], 1)
         first = self.first * coordinates[:1]
         return np.concatenate([first, first + np.cumsum(velocity, axis=0)])
 
     def back(self, slopes: Array) -> Array:
         """Return the slopes along the coordinates of those along displacements ``(F, n, 2)``: the transpose of `motion`."""
         left = np.cumsum(slopes[::-1], axis=0)[::-1]
-        inner = np.einsum("ta,ij,aj,tix->ajx", self.frames, self.particles, self.spread, left[1:], optimize=True)
+        inner = self.spread[..., None] * np.tensordot(self.frames.T, self.particles.T @ left[1:], 1)
         return np.concatenate([self.first * left[:1], inner])
 
 
-def most_probable(correlation: NDArray[np.float32], step: float, prior: MotionPrior) -> Array:
+def kinship(places: Array, distance: float) -> tuple[Array, Array]:
+    """Return eigenvalues and eigenvectors of ``exp(-d / σ_D)`` over particles at `places` ``(n, 2)``."""
+    apart = np.linalg.norm(places[:, None] - places[None], axis=2)
+    shared, turn = np.linalg.eigh(np.exp(-apart / distance))
+    return shared, turn
+
+
+def most_probable(correlation: NDArray[np.float32], step: float, prior: MotionPrior, *, exact: float = EXACT) -> Array:
     """Return the most probable displacements ``(F, n, 2)`` px beyond the start.
 
     Parameters
@@ -73,6 +85,8 @@ def most_probable(correlation: NDArray[np.float32], step: float, prior: MotionPr
         Log-likelihood of every frame and particle at displacements beyond the start, ``(F, n, w, w)`` (y, x), w odd, none in the middle.
     step
         px from one to the next.
+    exact
+        Relative change of the cost at which the search ends.
     """
     shape = (*correlation.shape[:2], 2)
     slopes = np.empty(shape)
@@ -82,7 +96,9 @@ def most_probable(correlation: NDArray[np.float32], step: float, prior: MotionPr
         likelihood = likelihood_at(correlation, prior.motion(coordinates) / step, slopes)
         return 0.5 * float(flat @ flat) - likelihood, (coordinates - prior.back(slopes / step)).ravel()
 
-    found = minimize(cost, np.zeros(int(np.prod(shape))), jac=True, method="L-BFGS-B", options={"maxfun": STEPS, "maxiter": STEPS})
+    found = minimize(
+        cost, np.zeros(int(np.prod(shape))), jac=True, method="L-BFGS-B", options={"maxfun": STEPS, "maxiter": STEPS, "ftol": exact}
+    )
     return prior.motion(found.x.reshape(shape))
 
 

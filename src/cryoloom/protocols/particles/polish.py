@@ -1,7 +1,7 @@
 """particles.polish: motion of single particles from the movies, weights of frames from the data, and new particles."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from cryoloom.numerics.motion.frame_weights import FrameWeights
 
 HALVES = ("half_map1_path", "half_map2_path")
+PRIOR = ("velocity", "distance", "acceleration")
+TEACHERS = 500
+"""Particles whose movies, spread evenly over the set, tell the prior."""
 SHOWN = 4
 """Micrographs whose particles' ways are drawn."""
 OF_PARTICLES = (*POSE, "defocus_u", "defocus_v", "defocus_angle", "phase_shift", "half_set", "x", "y")
@@ -60,17 +63,18 @@ class Polish(
     volume: Volume = Input("Map", help="Their map with its half maps.", aliases=("inputPostprocess",))
     mask: Mask | None = Input("Mask", optional=True, help="Soft mask on the half maps; without, a sphere of the mask diameter.")
     mask_diameter: MaskDiameter
-    velocity: float = Param(
-        "Velocity (σ_V)", 0.2, gt=0, le=100, aliases=("sigma_vel", "sigmaVel"),
-        help="Å for an e/Å²: how far particles may depart from their micrograph's motion. Too large follows noise, too small follows nothing.",
+    velocity: float | None = Param(
+        "Velocity (σ_V)", None, gt=0, le=100, aliases=("sigma_vel", "sigmaVel"),
+        help="Å for an e/Å²: how far particles may depart from their micrograph's motion. Too large follows noise, too small follows nothing. "
+        "Empty: as the set itself tells.",
     )  # fmt: skip
-    distance: Angstrom = Param(
-        "Distance (σ_D)", 5000.0, gt=0, aliases=("sigma_div", "sigmaDiv"),
-        help="Å over which particles move alike. Larger: more of them tell one motion, and local ones are lost.",
+    distance: Angstrom | None = Param(
+        "Distance (σ_D)", None, gt=0, aliases=("sigma_div", "sigmaDiv"),
+        help="Å over which particles move alike. Larger: more of them tell one motion, and local ones are lost. Empty: as the set itself tells.",
     )  # fmt: skip
-    acceleration: float = Param(
-        "Acceleration (σ_A)", 2.0, gt=0, le=1000, aliases=("sigma_acc", "sigmaAcc"),
-        help="Å for an e/Å²: how much velocities may change from frame to frame. Smaller gives smoother ways.",
+    acceleration: float | None = Param(
+        "Acceleration (σ_A)", None, gt=0, le=1000, aliases=("sigma_acc", "sigmaAcc"),
+        help="Å for an e/Å²: how much velocities may change from frame to frame. Smaller gives smoother ways. Empty: as the set itself tells.",
     )  # fmt: skip
     weights: Literal["frames", "dose", "none"] = Param(
         "Weights of frames", "frames",
@@ -110,7 +114,7 @@ class Polish(
         from cryoloom.formats.polished import Shining
 
         rows, work = self._work(job)
-        polishing = self._polishing(job)
+        polishing, gain = self._with_prior(job, self._polishing(job), work)
         job.progress(0, 2, "following particles")
         tracked = job.map(polishing.track, work, name="motion")
         weights = self._weights(job, polishing, work, tracked.rows)
@@ -131,6 +135,7 @@ class Polish(
             "scale": weights.scale.tolist(), "b_factor": weights.b_factor.tolist(), "b_factor_error": weights.error.tolist(),
             "measured": weights.measured, "frequency": frequency.tolist(),
             "weights": weights.weights(frequency).round(5).tolist(), "movies": len(work.items) - len(failed),
+            "prior": dict(zip(PRIOR, polishing.prior, strict=True)), "prior_gain": gain,
         }  # fmt: skip
         particles = self.particles.with_columns(made.rows, polishing=found)
         if gone.height:
@@ -181,6 +186,7 @@ class Polish(
         from cryoloom.numerics.fsc.masked import masked_fsc
         from cryoloom.numerics.fsc.shells import crossing_shell
         from cryoloom.numerics.masks.soft import spherical_mask
+        from cryoloom.numerics.motion.prior_training import USUAL
 
         grid, row = self._grid, self.volume.items.row(0, named=True)
         first, second = (on_grid(self.volume, str(row[name]), grid, job.warn) for name in HALVES)
@@ -196,9 +202,27 @@ class Polish(
         for path, data in zip(paths, (first, second, mask), strict=True):
             write_mrc(path, np.ascontiguousarray(data, np.float32), grid.pixel_size, volume=True)
         optics = {group["optics_group"]: group for group in self.particles.optics}
-        return Polishing(
-            (paths[0], paths[1]), paths[2], fsc, self.micrographs.meta, optics, self.velocity, self.distance, self.acceleration, self.reach
-        )
+        return Polishing((paths[0], paths[1]), paths[2], fsc, self.micrographs.meta, optics, USUAL, self.reach)
+
+    def _with_prior(self, job: Job, polishing: "Polishing", work: Dataset) -> tuple["Polishing", float | None]:
+        """Return the polishing under the prior that is given or that some movies tell, and by how much it is likelier than the usual one."""
+        import numpy as np
+
+        from cryoloom.formats.polished import Trial
+        from cryoloom.numerics.motion.prior_training import USUAL, axes_of, best
+
+        given = [getattr(self, name) for name in PRIOR]
+        if all(one is not None for one in given):
+            return replace(polishing, prior=tuple(given)), None
+        rows = work.enabled()
+        movies = int(np.ceil(TEACHERS / rows["particle_ids"].list.len().to_numpy().mean()))
+        some = np.unique(np.linspace(0, rows.height - 1, min(movies, rows.height)).round().astype(np.int64))
+        axes = axes_of(given)
+        job.progress(0, 2, "learning the prior")
+        told = job.map(Trial(polishing, axes).judge, Dataset(rows[some], job.root, optics=work.optics), name="prior")
+        scores = np.sum(told.rows["scores"].to_list(), axis=0).reshape([len(axis) for axis in axes])
+        usual = tuple(int(np.argmin(np.abs(np.log(np.array(axis) / one)))) for axis, one in zip(axes, USUAL, strict=True))
+        return replace(polishing, prior=best(scores, axes)), float(scores.max() - scores[usual])
 
     def _weights(self, job: Job, polishing: "Polishing", work: Dataset, tracked: pl.DataFrame) -> "FrameWeights":
         """Return the weights of frames, of all movies together."""
@@ -238,16 +262,19 @@ class Polish(
             "particles": good.height,
             "movies": found["movies"],
             "median departure from the micrograph's motion (Å)": round(float(np.median(good["track_change"].to_numpy())), 2),
+            "prior: σ_V, σ_D, σ_A": "{velocity:.2g}, {distance:.0f}, {acceleration:.2g}".format(**found["prior"]),
             "weights": "of the frames" if found["measured"] else "of the dose" if self.weights != "none" else "none",
             "B-factor of the last frame over the best (Å²)": round(found["b_factor"][-1], 1),
         }
 
     def methods(self, out: Polished) -> str:
         found = out.particles.meta["polishing"]
+        prior = found["prior"]
         weighted = "by a scale and a B-factor of each, measured on the particles" if found["measured"] else "by the dose"
         return (
             f"Motion of {out.particles.enabled().height} particles in {found['movies']} movies was estimated against projections of the other half set's map "
-            f"under a prior of σ_V = {self.velocity:g} Å/(e/Å²), σ_D = {self.distance:g} Å and σ_A = {self.acceleration:g} Å/(e/Å²); frames were weighted "
+            f"under a prior of σ_V = {prior['velocity']:.2g} Å/(e/Å²), σ_D = {prior['distance']:.0f} Å and σ_A = {prior['acceleration']:.2g} Å/(e/Å²)"
+            f"{'' if found['prior_gain'] is None else ', told by halves of the coefficients of each other'}; frames were weighted "
             f"{weighted if self.weights != 'none' else 'all alike'}."
         )
 
