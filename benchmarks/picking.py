@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.picking simulate DIR [--seed N] [--conditions NAME ...]
+    python -m benchmarks.picking simulate DIR [--seed N] [--conditions NAME ...]   faint-cluster, faint-ring, faint-rod only when named
     python -m benchmarks.picking run DIR PROTOCOL [KEY=VALUE ...]        such as  run DIR pick.blob
     python -m benchmarks.picking judge DIR LABEL [--output coordinates]  runs that are there already, named CONDITION-LABEL
     python -m benchmarks.picking files DIR SUFFIX                        files of coordinates MICROGRAPH + SUFFIX, of another program
@@ -52,11 +52,15 @@ class Condition:
     pixel_size: float
     side: int
     particles: int
+    micrographs: int = MICROGRAPHS
+    doses: tuple[float, float] = DOSES
+    defoci: tuple[float, float] = DEFOCI
+    faint: bool = False
 
     @property
     def name(self) -> str:
-        """The shape and the diameter."""
-        return f"{self.shape}-{self.diameter:g}"
+        """The shape and the diameter; of faint ones that they are."""
+        return f"faint-{self.shape}" if self.faint else f"{self.shape}-{self.diameter:g}"
 
     def phantom(self, seed: int) -> Phantom:
         """Return the particle; each seed has another."""
@@ -77,19 +81,29 @@ CONDITIONS = {
     )
 }
 
+FAINT = {
+    condition.name: condition
+    for condition in (
+        Condition("cluster", 120.0, 1.5, 896, 45, 8, (20.0, 22.0), (10_000.0, 13_000.0), faint=True),
+        Condition("ring", 120.0, 1.5, 896, 45, 8, (20.0, 22.0), (10_000.0, 13_000.0), faint=True),
+        Condition("rod", 120.0, 1.5, 896, 45, 8, faint=True),
+    )
+}
+"""Where pickers differ; seeds 101 and 102 taught pick.consensus (``training/fusion.py``)."""
+
 
 def draw(condition: Condition, seed: int) -> Iterator[tuple[str, str, Specimen, np.ndarray]]:
     """Yield the micrographs of a condition: name, what it is contaminated with or nothing, the specimen and the counts."""
     phantom = condition.phantom(seed)
-    for number in range(MICROGRAPHS):
-        dirt = (("",) * (MICROGRAPHS - len(DIRTY)) + DIRTY)[number]
+    for number in range(condition.micrographs):
+        dirt = (("",) * (condition.micrographs - len(DIRTY)) + DIRTY)[number]
         rng = np.random.default_rng((seed, int(condition.diameter), len(condition.shape), number))
         recipe = Recipe(
             height=condition.side, width=condition.side, pixel_size=condition.pixel_size, particles=condition.particles, gradient=0.04,
-            defocus_min=DEFOCI[0], defocus_max=DEFOCI[1], contaminants=6.0 * (dirt == "ice"), carbon_fraction=float(dirt == "carbon"),
+            defocus_min=condition.defoci[0], defocus_max=condition.defoci[1], contaminants=6.0 * (dirt == "ice"), carbon_fraction=float(dirt == "carbon"),
         )  # fmt: skip
         specimen = draw_specimen(recipe, [phantom], MICROSCOPE, rng)
-        yield f"{condition.name}_{number + 1:02d}", dirt, specimen, micrograph(specimen, MICROSCOPE, rng.uniform(*DOSES), rng)
+        yield f"{condition.name}_{number + 1:02d}", dirt, specimen, micrograph(specimen, MICROSCOPE, rng.uniform(*condition.doses), rng)
 
 
 def simulate(folder: Path, condition: Condition, seed: int) -> None:
@@ -186,7 +200,7 @@ def judged(folder: Path, condition: Condition, picks: pl.DataFrame) -> Verdict:
 
 
 def _conditions(folder: Path, names: list[str] | None) -> list[Condition]:
-    return [condition for name, condition in CONDITIONS.items() if name in (names or CONDITIONS) and (folder / name).exists()]
+    return [condition for name, condition in (CONDITIONS | FAINT).items() if (not names or name in names) and (folder / name).exists()]
 
 
 def _filled(words: list[str], condition: Condition) -> dict[str, str]:
@@ -200,14 +214,14 @@ def main(words: list[str]) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("words", nargs="*")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--conditions", nargs="+", choices=tuple(CONDITIONS))
+    parser.add_argument("--conditions", nargs="+", choices=tuple(CONDITIONS | FAINT))
     parser.add_argument("--output", default="coordinates")
     given = parser.parse_args(words)
     folder = given.folder.resolve()
     place = folder / "project"
     if given.what == "simulate":
         project = cryoloom.open_project(place) if place.exists() else cryoloom.create_project(place)
-        for condition in (CONDITIONS[name] for name in given.conditions or CONDITIONS):
+        for condition in ((CONDITIONS | FAINT)[name] for name in given.conditions or CONDITIONS):
             simulate(folder / condition.name, condition, given.seed)
             imported(project, folder / condition.name, condition)
             sys.stderr.write(f"{condition.name}\n")
@@ -228,7 +242,7 @@ def main(words: list[str]) -> None:
             values = {"micrographs": f"{condition.name}-micrographs.micrographs", "ctfs": f"{condition.name}-ctfs.ctfs"}
             values |= {"diameter": f"{condition.diameter:g}"} | _filled(more, condition)
             run = project.run(protocol, {key: value for key, value in values.items() if value}, threads=1, again=True)
-            picks, seconds = run.outputs[given.output].enabled(), f"{run.spent['cpu_seconds'] / MICROGRAPHS:.1f}"
+            picks, seconds = run.outputs[given.output].enabled(), f"{run.spent['cpu_seconds'] / condition.micrographs:.1f}"
         print(judged(folder / condition.name, condition, picks).line(condition.name, seconds), flush=True)
 
 

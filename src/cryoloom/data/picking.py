@@ -73,11 +73,15 @@ def to_be_picked(micrographs: Micrographs, ctfs: CTFs | None, job: Job, protocol
     return Dataset(rows, micrographs.root, optics=micrographs.optics)
 
 
-def coordinates_of(picks: pl.DataFrame, micrographs: Micrographs, job: Job, diameter: float, picked: int, candidates: int) -> Coordinates:
+def coordinates_of(
+    picks: pl.DataFrame, micrographs: Micrographs, job: Job, picker: str, diameter: float, picked: int, candidates: int
+) -> Coordinates:
     """Return the set of `picks`, of `candidates` in `picked` micrographs; a warning when they are so few that the diameter (Å) may be wrong."""
     if picks.height < 5 * picked:
         job.warn(f"Only {picks.height} particles in {picked} micrographs: is the diameter of {diameter:g} Å right?")
-    meta = {"diameter": diameter, "candidates": candidates, "picked_micrographs": picked, "id_space": new_id_space(picks)}
+    meta = {
+        "picker": picker, "diameter": diameter, "candidates": candidates, "picked_micrographs": picked, "id_space": new_id_space(picks),
+    }  # fmt: skip
     return Coordinates(picks, job.root, optics=micrographs.optics, meta=meta)
 
 

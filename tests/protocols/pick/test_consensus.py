@@ -108,6 +108,40 @@ def test_the_order_of_the_sets_does_not_matter(field, sets):
     assert one["score"].to_numpy() == pytest.approx(two["score"].to_numpy(), abs=1e-9)
 
 
+def known(coordinates, kind, seed, *, truth=None):
+    """Return `coordinates` as of the picker `kind`, with scores that tell nothing, or, of a `truth`, what lies near it."""
+    rng, rows = np.random.default_rng(seed), coordinates.items
+    score = rng.uniform(0.5, 1.0, len(rows))
+    if truth is not None:
+        near = [
+            np.hypot(*(truth[name] - (x, y)).T).min() < 0.2 * DIAMETER / PIXEL
+            for name, x, y in rows["micrograph_name", "x", "y"].iter_rows()
+        ]
+        score = np.where(near, rng.uniform(0.8, 1.0, len(rows)), rng.uniform(0.05, 0.3, len(rows)))
+    rows = rows.with_columns(score=pl.Series(score))
+    return Coordinates(rows, coordinates.root, optics=coordinates.optics, meta={**coordinates.meta, "picker": kind})
+
+
+def test_scores_of_known_pickers_are_weighed(field, sets):
+    kinds = ("pick.deep", "pick.blob", "pick.template")
+    telling = tuple(known(each, kind, seed, truth=field[1]) for seed, (each, kind) in enumerate(zip(sets, kinds, strict=True)))
+    protocol, out, _ = run(field, telling)
+    assert out.coordinates.meta["weighed"] and "votes and scores" in protocol.methods(out)
+    assert judged(field, out.coordinates).f1 > judged(field, run(field, sets)[1].coordinates).f1 + 0.01
+    turned = run(field, telling[::-1])[1]
+    assert turned.all_coordinates.items.select("x", "y", "score").equals(out.all_coordinates.items.select("x", "y", "score"))
+
+
+def test_a_picker_that_no_other_confirms_is_not_worth_what_its_kind_is(field, sets):
+    astray = known(picker(field, 8, recall=0.0, false=60), "pick.template", 8)
+    among = (known(sets[0], "pick.blob", 1), known(sets[1], "pick.deep", 2), astray)
+    out = run(field, among)[1]
+    assert not out.coordinates.meta["weighed"]
+    nameless = tuple(known(each, kind, 3) for each, kind in zip(among, ("", "", "pick.template"), strict=True))
+    assert out.all_coordinates.items["score"].equals(run(field, nameless)[1].all_coordinates.items["score"])
+    assert judged(field, out.coordinates).precision > 0.9
+
+
 def test_sets_of_other_sampling_are_brought_together(field, sets):
     coarse = picker(field, 2, recall=0.85, false=25, scale=2.0)
     one, two = (run(field, (sets[0], each), by="votes", votes=2)[1].coordinates.items for each in (sets[1], coarse))

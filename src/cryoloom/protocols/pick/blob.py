@@ -29,7 +29,7 @@ CANDIDATE = ("x", "y", "strength", "features")
 class BlobPick(
     Protocol,
     id="pick.blob",
-    version=2,
+    version=3,
     outputs=Picked,
     cite=("10.1016/j.jsb.2009.01.004", "10.1016/S0304-3991(02)00333-9", "10.1038/nmeth1019"),
     aliases=("ProtRelionAutopickLoG", "SparxGaussianProtPicking"),
@@ -72,7 +72,7 @@ class BlobPick(
         rows = job.map(self.alone().candidates, work).rows.sort("id")
         picks = self._select(rows, work.items)
         candidates = int(rows["x"].list.len().sum())
-        return Picked(coordinates_of(picks, self.micrographs, job, self.diameter, rows.height, candidates))
+        return Picked(coordinates_of(picks, self.micrographs, job, self.id, self.diameter, rows.height, candidates))
 
     def candidates(self, item: Item) -> Mapping[str, Any]:
         """List the blobs of one micrograph and measure them."""

@@ -39,19 +39,23 @@ class Agreed(Outputs):
 class PickConsensus(
     Protocol,
     id="pick.consensus",
+    version=2,
     outputs=Agreed,
     cite=("10.1107/S2052252518014392",),
     aliases=("XmippProtScreenDeepConsensus", "XmippProtConsensusPicking"),
 ):
     """Gather the positions of several pickers into one of each particle, and score each by who found it and what it looks like.
 
-    Networks that come with cryoloom, trained on simulated micrographs, look at every position. How much a picker's vote counts is learned from
-    all positions together: one that brings much junk counts for little. Positions below the threshold stay in `all_coordinates`.
+    Networks that come with cryoloom, trained on simulated micrographs, look at every position. What votes and scores of `pick.blob`, `pick.template` and
+    `pick.deep` count beside that is known from simulated micrographs, too, and used where they confirm each other. How much the vote of another picker
+    counts is learned from all positions together: one that brings much junk counts for little. Positions below the threshold stay in
+    `all_coordinates`.
     """
 
     coordinates: tuple[Coordinates, ...] = Input(
         "Coordinates", many=True, aliases=("inputCoordinates",),
-        help="Positions of several pickers on the same micrographs; repeat the flag. With one set positions are only looked at.",
+        help="Positions of several pickers on the same micrographs; repeat the flag. With one set positions are only looked at. Pickers with a low threshold "
+        "(0.05; all_coordinates of pick.deep) give more to choose from: more faint particles, hardly more junk.",
     )  # fmt: skip
     micrographs: Micrographs | None = Input(
         "Micrographs", optional=True, help="To look at, if others than those that were picked on: other sums, or another size."
@@ -165,7 +169,7 @@ class PickConsensus(
             )
             looks = job.map(alone.look, Dataset(told, job.root, optics=field.optics), name="looks").rows
             rows = rows.join(looks, on="id").sort("id")
-        rows = self._scored(rows, field)
+        rows, weighed = self._scored(rows, field)
         least = self._least_votes
         kept = rows.filter(pl.col("votes") >= least)
         if self.by == "network":
@@ -173,39 +177,50 @@ class PickConsensus(
         kept = self._apart(kept, field)
         if kept.is_empty():
             job.warn(f"None of {rows.height} positions is kept: are the sets of one kind of particle, and the diameter right?")
-        meta = {"diameter": self._diameter, "pickers": len(self.coordinates), "id_space": new_id_space(rows)}
+        meta = {"diameter": self._diameter, "pickers": len(self.coordinates), "weighed": weighed, "id_space": new_id_space(rows)}
         both = (Coordinates(part, job.root, optics=field.optics, meta=meta) for part in (rows, kept))
         return Agreed(*both, model=model)
 
     def _work(self, job: Job, field: Dataset) -> pl.DataFrame:
-        """Return the micrographs with the positions of all pickers on them: lists ``x``, ``y`` and whose each is, ``picker``."""
+        """Return the micrographs with the positions of all pickers on them: lists ``x``, ``y``, ``score`` and whose each is, ``picker``."""
         parts = [
-            on_micrographs(each, field).select("micrograph_id", "x", "y", picker=pl.lit(number))
+            on_micrographs(each, field).select(
+                "micrograph_id",
+                "x",
+                "y",
+                score=pl.col("score").cast(pl.Float64) if "score" in each.schema else pl.lit(1.0),
+                picker=pl.lit(number),
+            )
             for number, each in enumerate(self.coordinates)
         ]
         for number, (part, each) in enumerate(zip(parts, self.coordinates, strict=True), 1):
             if lost := each.enabled().height - part.height:
                 job.warn(f"{lost} positions of set {number} lie on micrographs that are not looked at; they are left out.")
-        lists = pl.concat(parts).group_by("micrograph_id", maintain_order=True).agg("x", "y", "picker")
+        lists = pl.concat(parts).group_by("micrograph_id", maintain_order=True).agg("x", "y", "score", "picker")
         if lists.is_empty():
             raise Failure(
                 "no-coordinates", "pick.consensus: no position lies on these micrographs.", "Give the micrographs that were picked on."
             )
+        lists = lists.with_columns(pickers=pl.lit(len(self.coordinates)))
         return field.items.join(lists, left_on="id", right_on="micrograph_id", how="inner", maintain_order="left").sort("id")
 
     def gather(self, item: Item) -> Mapping[str, Any]:
-        """Gather the positions on one micrograph: ``found`` has bit n set if picker n found it."""
+        """Gather the positions on one micrograph: ``found`` has bit n set if picker n found it; ``sure`` are all pickers' scores of each, or NaN."""
         import numpy as np
 
         from cryoloom.numerics.picking.groups import group_picks
 
         places = np.column_stack([item["x"], item["y"]])
         picker = np.asarray(item["picker"])
-        groups = group_picks(
-            [places[picker == number] for number in range(int(picker.max()) + 1)], self.radius * self._diameter / item["pixel_size"]
-        )
+        own = [np.flatnonzero(picker == number) for number in range(item["pickers"])]
+        groups = group_picks([places[each] for each in own], self.radius * self._diameter / item["pixel_size"])
         found = [sum(1 << number for number, index in enumerate(of_one) if index >= 0) for of_one in groups.members.tolist()]
-        return {"x": groups.x.tolist(), "y": groups.y.tolist(), "found": found}
+        score = np.asarray(item["score"], dtype=np.float64)
+        sure = np.full(groups.members.shape, np.nan)
+        for number, each in enumerate(own):
+            has = groups.members[:, number] >= 0
+            sure[has, number] = score[each][groups.members[has, number]]
+        return {"x": groups.x.tolist(), "y": groups.y.tolist(), "found": found, "sure": sure.ravel().tolist()}
 
     def look(self, item: Item) -> Mapping[str, Any]:
         """Look at the positions on one micrograph: mean of the networks' logits, and how far they differ."""
@@ -293,10 +308,11 @@ class PickConsensus(
         write_weights(networks, path)
         return {"model_path": path, "losses": losses}
 
-    def _scored(self, rows: pl.DataFrame, field: Dataset) -> pl.DataFrame:
-        """Return one row a gathered position of the micrographs `rows`, with its votes and score."""
+    def _scored(self, rows: pl.DataFrame, field: Dataset) -> tuple[pl.DataFrame, bool]:
+        """Return one row a gathered position of the micrographs `rows`, with its votes and score; and whether the pickers' worth was known."""
         import numpy as np
 
+        from cryoloom.numerics.picking.fusion import fused_probability
         from cryoloom.numerics.picking.votes import particle_probability
 
         pickers = len(self.coordinates)
@@ -304,11 +320,14 @@ class PickConsensus(
         voted = (found[:, None] >> np.arange(pickers)) & 1 == 1
         votes = voted.sum(axis=1)
         columns: dict[str, Any] = {"votes": votes, "score": votes / pickers}
+        known = None
         if self.by == "network":
             odds, spread = (np.concatenate([np.asarray(values) for values in rows[name]]) for name in ("odds", "spread"))
             columns["deep_score"] = 1.0 / (1.0 + np.exp(-odds))
             columns["deep_spread"] = spread
-            columns["score"] = particle_probability(voted, odds)
+            sure = np.concatenate([np.asarray(values, dtype=np.float64) for values in rows["sure"]]).reshape(-1, pickers)
+            known = fused_probability([each.meta.get("picker", "") for each in self.coordinates], sure, odds)
+            columns["score"] = particle_probability(voted, odds) if known is None else known
         columns["found_by"] = [",".join(str(number + 1) for number in np.flatnonzero(each)) for each in voted]
         about = {row["id"]: row for row in field.items.iter_rows(named=True)}
         frames, start = [], 0
@@ -317,7 +336,7 @@ class PickConsensus(
             start = mine.stop
             told = {name: values[mine] for name, values in columns.items()}
             frames.append(pick_rows(about[row["id"]], self._diameter, x=row["x"], y=row["y"], **told))
-        return pl.concat(frames)
+        return pl.concat(frames), known is not None
 
     def _apart(self, rows: pl.DataFrame, field: Dataset) -> pl.DataFrame:
         """Return the rows without those nearer than `distance` to a likelier one on the same micrograph."""
@@ -346,7 +365,8 @@ class PickConsensus(
 
     def methods(self, out: Agreed) -> str:
         how = (
-            f"scored by votes and by networks trained on simulated micrographs, and kept from a probability of {self.threshold:g} on"
+            f"scored by votes{' and scores' if out.coordinates.meta['weighed'] else ''} and by networks trained on simulated micrographs, and kept from "
+            f"a probability of {self.threshold:g} on"
             if self.by == "network"
             else f"kept if at least {self.votes or len(self.coordinates)} of them agreed"
         )

@@ -42,6 +42,7 @@ class Picked(Outputs):
 class DeepPick(
     Protocol,
     id="pick.deep",
+    version=2,
     outputs=Picked,
     cite=("10.1038/s42003-019-0437-z", "10.48550/arXiv.1904.07850"),
     aliases=("SphireProtCRYOLOPicking", "TopazProtPicking"),
@@ -134,7 +135,8 @@ class DeepPick(
         if self.most is not None:
             chosen = chosen.filter(pl.col("id") % (1 << 20) < self.most)
         self._doubt(job, rows, chosen.height)
-        meta = {"diameter": self.diameter, "picked_micrographs": rows.height, "id_space": new_id_space(everything)}
+        picker = self.id if self.engine == "native" else self.engine
+        meta = {"picker": picker, "diameter": self.diameter, "picked_micrographs": rows.height, "id_space": new_id_space(everything)}
         sets = (Coordinates(picks, job.root, optics=self.micrographs.optics, meta=meta) for picks in (everything, chosen))
         return Picked(*sets, model=model)
 

@@ -42,6 +42,7 @@ FINEST_SHARE = 16.0
 class TemplatePick(
     Protocol,
     id="pick.template",
+    version=2,
     outputs=Picked,
     cite=("10.1016/j.jsb.2003.11.007", "10.1016/j.jsb.2003.10.025", "10.1016/j.jsb.2014.11.010", "10.1038/nmeth1019"),
     aliases=("ProtRelion2Autopick", "ProtRelionAutopick", "ProtRelionAutopickFom"),
@@ -122,7 +123,7 @@ class TemplatePick(
         found = job.map(self.alone().candidates, Dataset(rows, job.root, optics=work.optics)).rows.sort("id")
         picks = self._select(found, work.items, numbers)
         candidates = int(found["x"].list.len().sum())
-        coordinates = coordinates_of(picks, self.micrographs, job, self.diameter, found.height, candidates)
+        coordinates = coordinates_of(picks, self.micrographs, job, self.id, self.diameter, found.height, candidates)
         return Picked(coordinates.with_meta(templates_path=path, templates=len(numbers)))
 
     def _write_templates(self, job: Job) -> tuple[str, list[int]]:
