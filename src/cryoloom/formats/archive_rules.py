@@ -46,7 +46,7 @@ def faults(value: Any, rule: Rule, name: str = "") -> Iterator[str]:
     at = name or "it"
     if value is None and rule.empty:
         return
-    if not _is(value, rule.kind):
+    if value is None or not _is(value, rule.kind):
         yield f"{at} is {value!r}, not {rule.kind}"
         return
     size = value if rule.kind in ("whole", "number") else len(value) if rule.kind in ("text", "list") else 0
