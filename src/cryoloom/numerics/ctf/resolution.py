@@ -16,6 +16,9 @@ from cryoloom.numerics.ctf.spectrum import Array, Spectrum
 CLEAR, FAINT = 6.0, 1.0
 """Standard errors by which rings stand out as far as a fit holds, and those that are only faint before they are strong again."""
 
+CHANCE = 3.0
+"""Standard errors by which rings must be clearer without what lies beyond them than with it, if they are to have stopped at once."""
+
 STEPS = 8
 """Steps of phase in which powers are averaged, from one zero of the CTF to the next."""
 
@@ -131,10 +134,10 @@ def _end(place: Array, power: Array, fit: Array, certainty: Array) -> int | None
         return None
     lost = np.flatnonzero(clearness[clear[0] :] < FAINT)
     end = int(clear[clear < clear[0] + lost[0]][-1] if len(lost) else clear[-1])
-    # Strong rings that stop at once are still clear some way beyond, by those before: they end where they alone are clearest.
+    # Strong rings that stop at once are still clear some way beyond, by those before: they end where they alone are clearest, beyond chance.
     height, known = (np.cumsum(share) for share in shares(end))
     alone = np.where(known > 0.1, height / np.sqrt(np.maximum(known, 0.1)), 0.0)
-    return min(end, int(first[end] + np.argmax(alone)))
+    return min(end, int(first[end] + np.argmax(alone))) if alone.max() ** 2 > clearness[end] ** 2 + CHANCE**2 else end
 
 
 def _binned(position: Array, values: Array, count: int) -> Array:
