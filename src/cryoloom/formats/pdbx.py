@@ -89,10 +89,10 @@ CATEGORIES: Mapping[str, Mapping[str, Rule]] = {
 
 def cif_faults(path: Path) -> list[str]:
     """Return in words what the dictionary does not know or allow in a file: categories, items, kinds and words."""
-    from gemmi import cif
+    import gemmi
 
     try:
-        block = cif.read(str(path)).sole_block()
+        block = gemmi.cif.read(str(path)).sole_block()
     except (RuntimeError, ValueError) as problem:
         return [f"no mmCIF: {problem}"]
     return [fault for category in block.get_mmcif_category_names() for fault in _category_faults(block, category)]
