@@ -26,7 +26,7 @@ class Estimated(Outputs):
 class CTFEstimate(
     Protocol,
     id="ctf.estimate",
-    version=2,
+    version=3,
     outputs=Estimated,
     cite=("10.1016/S1047-8477(03)00069-8", "10.1016/j.jsb.2015.08.008"),
     aliases=("CistemProtCTFFind", "ProtCTFFind"),

@@ -35,6 +35,7 @@ class Refined(Outputs):
 class CTFRefine(
     Protocol,
     id="ctf.refine",
+    version=2,
     outputs=Refined,
     cite=("10.1016/j.jsb.2007.08.013", "10.1016/j.jsb.2006.06.014"),
     aliases=("XmippProtCTFMicrographs",),

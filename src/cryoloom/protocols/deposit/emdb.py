@@ -62,6 +62,7 @@ class Deposited(Outputs):
 class DepositEMDB(
     Protocol,
     id="deposit.emdb",
+    version=2,
     outputs=Deposited,
     aliases=("ProtExportEMDB", "ProtExportDataBases"),
 ):

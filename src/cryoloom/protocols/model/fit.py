@@ -46,6 +46,7 @@ class Fitted(Outputs):
 class ModelFit(
     Protocol,
     id="model.fit",
+    version=2,
     outputs=Fitted,
     cite=("10.21105/joss.04200", "10.1038/s41592-020-0731-1"),
     aliases=("ChimeraProtRigidFit", "PhenixProtRunDockInMap", "PhenixProtRunRSRefine"),

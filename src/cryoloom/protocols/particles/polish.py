@@ -43,6 +43,7 @@ class _Grid:
 class Polish(
     Protocol,
     id="particles.polish",
+    version=2,
     outputs=Polished,
     cite=("10.1107/S205225251801463X",),
     aliases=("ProtRelionBayesianPolishing",),

@@ -35,6 +35,7 @@ class LocallySharpened(Outputs):
 class LocalSharpen(
     Protocol,
     id="postprocess.local_sharpen",
+    version=2,
     outputs=LocallySharpened,
     cite=("10.1093/bioinformatics/btz671",),
     aliases=("XmippProtLocSharp",),

@@ -38,6 +38,7 @@ class LocalResolutions(Outputs):
 class LocalResolution(
     Protocol,
     id="validate.local_resolution",
+    version=2,
     outputs=LocalResolutions,
     cite=("10.1016/j.str.2017.12.018", "10.1016/j.jsb.2013.08.002"),
     aliases=("XmippProtMonoRes", "ProtRelionLocalRes", "XmippProtMonoResBlock"),
