@@ -7,6 +7,7 @@ from cryoloom.numerics.align import fold_sums, refine
 from cryoloom.numerics.align.halves import random_halves
 from cryoloom.numerics.align.maximisation import accumulate
 from cryoloom.numerics.align.posterior import Points
+from cryoloom.numerics.align.refine_task import JOIN
 from cryoloom.numerics.filters.sharpen import mean_amplitudes
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation
 from cryoloom.numerics.geometry.compare import compare_poses
@@ -63,10 +64,10 @@ def test_images_show_a_reference_that_they_hold_and_noise_shows_none_nor_what_it
     held = replace(task.images.storage, **{name: noise.view(np.complex64)[..., 0] * BOX / np.sqrt(2) for name in ("masked", "whole")})
     alone = replace(task, images=replace(task.images, storage=held))
     state = refine.begin(alone, [volume])
-    assert not state["shown"] and state["band"] == alone.shell(refine.JOIN)
+    assert not state["shown"] and state["band"] == alone.shell(JOIN)
     for _ in range(3):
         state = refine.iterate(alone, state)
-    assert not refine.shown(alone, state) and state["band"] == alone.shell(refine.JOIN)
+    assert not refine.shown(alone, state) and state["band"] == alone.shell(JOIN)
 
 
 def test_a_given_mask_is_not_changed(rods):
