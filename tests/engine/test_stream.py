@@ -7,6 +7,7 @@ import pytest
 
 from cryoloom.app import catalogue
 from cryoloom.app.session import create_project
+from cryoloom.engine import inputs
 from cryoloom.engine.inputs import open_inputs, stamps_of
 from cryoloom.spec import Failure, WrongUse
 
@@ -89,6 +90,23 @@ def test_killed_and_resumed_it_does_nothing_twice(pair, numbers, tmp_path, until
     assert calls(follower) == {1: 1, 2: 1, 3: 1}
     whole = batch(tmp_path, numbers)
     assert follower.outputs.things.items.drop("data_path").equals(whole.outputs.things.items.drop("data_path"))
+
+
+def test_what_was_laid_open_and_is_removed_while_it_is_read_is_looked_up_again(pair, until, monkeypatch):
+    source, follower = pair
+    until(lambda: (source.folder.path / "open.json").exists(), "a round laid open")
+    read, hurry = inputs.in_memory, [source.close, source.wait]
+
+    def removed_meanwhile(dataset):
+        while hurry:
+            hurry.pop(0)()
+        return read(dataset)
+
+    monkeypatch.setattr(inputs, "in_memory", removed_meanwhile)
+    opened, stamps = inputs.open_inputs(follower.folder, catalogue.protocol, unfinished=True)
+    assert not hurry and len(opened["things"]) == 2
+    assert stamps == {"things": [source.folder.heads()["things"]["hash"]]}
+    follower.wait()
 
 
 def test_when_the_one_above_is_stopped_the_one_below_says_so_and_both_go_on(pair, numbers, until):

@@ -40,7 +40,7 @@ def open_inputs(run: RunFolder, find: Find, *, unfinished: bool = False) -> tupl
         producer = RunFolder(run.root / "runs" / reference["run"])
         at_work = unfinished and producer.is_state(*ACTIVE)
         manifest = (producer.published() or {"outputs": {}})["outputs"].get(reference["output"])
-        stamp = manifest["hash"] if manifest else ""
+        stamp, record = manifest["hash"] if manifest else "", None
         if manifest is None and at_work and (record := laid_open(producer.path)) and reference["output"] in record["outputs"]:
             manifest, stamp = record["outputs"][reference["output"]], f"{UNFINISHED}{record['round']}"
         if manifest is None:
@@ -51,11 +51,17 @@ def open_inputs(run: RunFolder, find: Find, *, unfinished: bool = False) -> tupl
         if reference["hash"] not in (None, manifest["hash"]):
             message = f"Input {name}: {reference['run']}.{reference['output']} is not what it was when {run.id} was made."
             raise Failure("input-changed", message, "Start a new run.")
-        hashes.setdefault(name, []).append(stamp)
         if not known_kind(manifest["kind"]):
             find(producer.record["protocol"])
         dataset = Dataset.load(manifest, run.root)
-        return in_memory(dataset) if stamp.startswith(UNFINISHED) else dataset
+        try:
+            dataset = in_memory(dataset) if record else dataset
+        except FileNotFoundError:
+            if laid_open(producer.path) == record:
+                raise
+            return opened(name, reference)  # it has published meanwhile, or laid open more, and removed this
+        hashes.setdefault(name, []).append(stamp)
+        return dataset
 
     inputs: dict[str, Any] = {}
     for name, given in run.record["inputs"].items():
