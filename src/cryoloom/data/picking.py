@@ -12,10 +12,6 @@ from cryoloom.data.picks import picked_on
 from cryoloom.spec import Failure, Hint, Job, Outputs, Param
 from cryoloom.tables import Dataset
 
-Probability = Annotated[float, Param(
-    "Least probability", 0.5, ge=0, le=1, aliases=("threshold",),
-    help="Picks that are less likely to be particles are left out. Low values bring noise, high ones lose faint particles.",
-)]  # fmt: skip
 Bright = Annotated[bool, Param(
     "Bright particles", False, aliases=("invert",),
     help="Particles are brighter than their surroundings, as in negative stain. Wrong, and what is picked lies between them.",

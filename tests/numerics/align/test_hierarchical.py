@@ -12,7 +12,7 @@ from cryoloom.numerics.align import class2d_prepare as prepare
 from cryoloom.numerics.align import hierarchical_outcome as outcome
 from cryoloom.numerics.align import hierarchical_schedule as schedule
 from cryoloom.numerics.align.hierarchical_assign import Usual, assigned
-from cryoloom.numerics.align.hierarchical_core import stable
+from cryoloom.numerics.align.hierarchical_core import normal_deviations, stable
 from cryoloom.numerics.align.hierarchical_correntropy import Kernel, correntropies, limited
 from cryoloom.numerics.align.hierarchical_search import Candidates, PlaceGrid, Search
 from cryoloom.numerics.align.hierarchical_task import Poses, Settings, Task, mirrored
@@ -183,6 +183,15 @@ def test_outliers_are_not_core():
     assert purity(label[core], kinds[core]) > purity(label, kinds) + 0.05
     stable_core = outcome.stable_core(levels, 0)
     assert (stable_core <= core).all() and stable_core.sum() > 0.8 * core.sum()
+
+
+@pytest.mark.parametrize("size", [15, 40, 400])
+def test_three_deviations_are_as_rare_in_small_classes_as_in_large_ones(size):
+    values = torch.from_numpy(np.random.default_rng(5).normal(3.0, 2.0, (4000, size)))
+    away = values - values.median(dim=1, keepdim=True).values
+    found = torch.stack([normal_deviations(each, each.abs().median()) for each in away])
+    assert 0.0015 < (found.abs() > 3).to(torch.float64).mean() < 0.0045  # 0.0027 of a normal distribution
+    assert (found * away >= 0).all()
 
 
 def test_robust_assignment_prefers_what_is_usual_for_members():

@@ -192,6 +192,9 @@ def test_local_resolution_and_other_runs_speak(tmp_path, halves):
     _, out, wrong = checked(tmp_path, volume_of(tmp_path, halves), local_resolution=local, overfitting=curve, orientations=views)
     assert set(wrong) == {"overfitting", "views"}
     assert "local resolution" in out.checks.items.filter(pl.col("verdict") == "advice")["check"].to_list()
+    of_specimen = Volume(local.items, tmp_path, meta={**local.meta, "median": float(out.fsc.meta["resolution"])})
+    _, out, _ = checked(tmp_path, volume_of(tmp_path, halves), local_resolution=of_specimen)
+    assert out.checks.items.filter(check="local resolution")["verdict"].to_list() == ["good"], "solvent in a wide mask is no part of it"
 
 
 @pytest.mark.parametrize(

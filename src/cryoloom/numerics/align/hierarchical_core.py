@@ -4,6 +4,10 @@ Sorzano et al., "Outlier detection for single particle analysis in electron micr
 class average is compared with what the others leave, in three numbers that are each counted in robust standard deviations of the class: how much
 of the average it shows (too little of it), how much power is left (too much or too little), and where it lies along the principal axes of
 what is left.
+
+A class of forty knows its own deviation to a sixth only, and then three of them are a hundredth of what members do and not a three-hundredth. Deviations
+are therefore told as those of a normal distribution that are as rare. The median deviation of n values is as good as the root mean square of
+0.37 n (Rousseeuw & Croux, J. Am. Stat. Assoc. 88:1273 (1993), doi:10.1080/01621459.1993.10476408).
 """
 
 import numpy as np
@@ -18,6 +22,8 @@ from cryoloom.numerics.parallel import blocks, ordered
 _FEW = 10
 """Members below which nothing is usual, and all are core."""
 _AXES = 2
+_EFFICIENCY = 0.37
+"""Of the median deviation, at a normal distribution."""
 
 
 def deviations(task: Task, rows: Tensor, poses: Poses, images: Tensor, match: Tensor, band: int) -> tuple[Tensor, Tensor]:
@@ -50,13 +56,23 @@ def deviations(task: Task, rows: Tensor, poses: Poses, images: Tensor, match: Te
 def _short(values: Tensor) -> Tensor:
     """Return how far values fall short of their median, in deviations of those above it, strangers being below, or of all where that is more."""
     away = values - values.median()
-    return -away / (1.4826 * torch.maximum(away[away >= 0].median(), away.abs().median())).clamp(min=1e-12)
+    return normal_deviations(-away, torch.maximum(away[away >= 0].median(), away.abs().median()))
 
 
 def _usual(values: Tensor) -> Tensor:
     """Return values in robust standard deviations from their median."""
     away = values - values.median()
-    return away / (1.4826 * away.abs().median()).clamp(min=1e-12)
+    return normal_deviations(away, away.abs().median())
+
+
+def normal_deviations(away: Tensor, median: Tensor) -> Tensor:
+    """Return what is `away` in deviations of a normal distribution that are as rare, the scale being known from a `median` deviation alone.
+
+    By Wallace's formula for the t distribution (Ann. Math. Stat. 30:1121 (1959)).
+    """
+    freedom = max(1.0, _EFFICIENCY * (len(away) - 1))
+    shrunk = (freedom * torch.log1p((away / (1.4826 * median).clamp(min=1e-12)).square() / freedom)).sqrt()
+    return torch.copysign(shrunk * (8.0 * freedom + 1.0) / (8.0 * freedom + 3.0), away)
 
 
 def stable(paths: NDArray[np.int64], tolerance: int) -> NDArray[np.bool_]:

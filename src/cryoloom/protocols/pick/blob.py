@@ -12,7 +12,6 @@ from cryoloom.data.picking import (
     Distance,
     Most,
     Picked,
-    Probability,
     coordinates_of,
     pick_counts,
     size_hints,
@@ -29,7 +28,7 @@ CANDIDATE = ("x", "y", "strength", "features")
 class BlobPick(
     Protocol,
     id="pick.blob",
-    version=3,
+    version=4,
     outputs=Picked,
     cite=("10.1016/j.jsb.2009.01.004", "10.1016/S0304-3991(02)00333-9", "10.1038/nmeth1019"),
     aliases=("ProtRelionAutopickLoG", "SparxGaussianProtPicking"),
@@ -54,7 +53,10 @@ class BlobPick(
         help="For particles of several sizes: blobs are sought from the diameter above to this one, and each kind of particle is told by itself. A wide "
         "range takes longer and is less sure than the right diameter.",
     )  # fmt: skip
-    probability: Probability
+    probability: float = Param(
+        "Least probability", 0.25, ge=0, le=1, aliases=("threshold",),
+        help="Picks that are less likely to be particles are left out. Low values bring noise, which 2D classes sort out; high ones lose faint particles.",
+    )  # fmt: skip
     bright: Bright
     distance: Distance
     border: Border

@@ -13,7 +13,6 @@ from cryoloom.data.picking import (
     Distance,
     Most,
     Picked,
-    Probability,
     coordinates_of,
     pick_counts,
     size_hints,
@@ -87,7 +86,10 @@ class TemplatePick(
         help="Finer detail of templates is ignored. Empty takes a ninth of the diameter, 12 to 25 Å: finer and noise finds itself in the templates, "
         "coarser and ice looks like particles.",
     )  # fmt: skip
-    probability: Probability
+    probability: float = Param(
+        "Least probability", 0.5, ge=0, le=1, aliases=("threshold",),
+        help="Picks that are less likely to be particles are left out. Low values bring noise, high ones lose faint particles.",
+    )  # fmt: skip
     bright: Bright
     template_contrast: Literal["auto", "bright", "dark"] = Param(
         "Particles in the templates are", "auto", advanced=True,

@@ -54,7 +54,9 @@ class ValidateMap(
         help="Of which it was made, with their halves: particles in both are looked for.",
     )  # fmt: skip
     fsc: FSC | None = Input("Stored FSC", optional=True, help="Of refinement or post-processing: it is compared with that of the files.")
-    local_resolution: Volume | None = Input("Local resolution", optional=True, help="A map of Å: its median is compared with the whole.")
+    local_resolution: Volume | None = Input(
+        "Local resolution", optional=True, help="A map of Å: the median of the specimen is compared with the whole."
+    )
     overfitting: ResolutionCurve | None = Input("Overfitting", optional=True, help="What validate.overfitting found of the same particles.")
     orientations: Orientations | None = Input("Orientations", optional=True, help="What validate.orientation found of the same particles.")
     model: AtomicModel | None = Input(
@@ -273,8 +275,7 @@ class ValidateMap(
     def _others(self, fsc: FSC | None) -> Iterator[said.Check]:
         """Return what other runs found."""
         if self.local_resolution is not None and fsc is not None:
-            data = stored_map(self.local_resolution, map_rows(self.local_resolution).row(0, named=True)).data
-            yield said.local(float(np.median(data[data > 0])), float(fsc.meta["resolution"]))
+            yield said.local(_median_of(self.local_resolution), float(fsc.meta["resolution"]))
         if self.overfitting is not None:
             items = self.overfitting.items
             last = float(items["separation"][-1]) if "separation" in items.columns else None
@@ -324,3 +325,11 @@ class ValidateMap(
             return [*panels, map_panel("Map", [stored_map(self.volume, row).data], ["map"])]
         except Failure:
             return panels
+
+
+def _median_of(local_resolution: Volume) -> float:
+    """Return the median in Å: of the specimen if the map tells it, of all its voxels if it was made elsewhere."""
+    if told := local_resolution.meta.get("median"):
+        return float(told)
+    data = stored_map(local_resolution, map_rows(local_resolution).row(0, named=True)).data
+    return float(np.median(data[data > 0]))
