@@ -7,7 +7,7 @@ NODE := $(BIN)/node
 MODULES := web/node_modules
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test check bench fix wheel clean web web-packages web-check web-test api-types
+.PHONY: setup demo test check lint bench fix wheel clean web web-packages web-check web-test api-types
 
 setup: $(VENV)/.ready
 
@@ -23,12 +23,14 @@ demo: setup
 test: web $(if $(CRYOLOOM_SKIP_WEB),,web-test)
 	$(BIN)/python -m pytest
 
-check: setup $(if $(CRYOLOOM_SKIP_WEB),,web-check)
+check: lint
+	$(BIN)/python -m pytest -q tests/contracts
+
+lint: setup $(if $(CRYOLOOM_SKIP_WEB),,web-check)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest -q tests/contracts
 
 bench: setup
 	$(BIN)/python -m benchmarks

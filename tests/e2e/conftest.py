@@ -155,7 +155,7 @@ def browser() -> Iterator[Any]:
         pytest.skip(f"there is no browser at {CHROMIUM}; install Debian's chromium, or set CRYOLOOM_CHROMIUM")
     api = pytest.importorskip("playwright.sync_api", reason="the package playwright, which drives the browser, is absent")
     with api.sync_playwright() as playwright:
-        api.expect.set_options(timeout=30_000)  # ms; a busy machine
+        api.expect.set_options(timeout=60_000)  # ms; a busy machine
         running = playwright.chromium.launch(executable_path=str(CHROMIUM), headless=True, args=FLAGS)
         yield running
         running.close()

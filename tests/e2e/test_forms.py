@@ -220,4 +220,4 @@ def test_a_form_is_filled_and_run_by_keyboard_alone(form):
     tab_to(execute(shown))
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/p/tiny/run/r\d+"))
-    expect(page.get_by_role("complementary").get_by_text("finished").first).to_be_visible(timeout=120_000)
+    expect(page.get_by_role("complementary").get_by_text("finished").first).to_be_visible(timeout=400_000)

@@ -58,7 +58,7 @@ def test_from_movies_to_a_subset_and_on(page, projects, server, shoot, with_what
     hand.press(form.get_by_role("button", name="Execute"))
     state = box(page, "r002").locator(".state")
     expect(state).to_contain_text(re.compile("running|finished"))
-    expect(state).to_contain_text("finished", timeout=120_000)
+    expect(state).to_contain_text("finished", timeout=400_000)
 
     # Analyze, select, make a subset.
     hand.press(page.get_by_role("button", name="Analyze results"))
@@ -70,14 +70,14 @@ def test_from_movies_to_a_subset_and_on(page, projects, server, shoot, with_what
     hand.choose_rows(page.get_by_role("grid"), (1, 3))
     shoot("selected")
     hand.press(page.get_by_role("button", name="Make a subset"))
-    expect(box(page, "r003").locator(".state")).to_contain_text("finished", timeout=60_000)
+    expect(box(page, "r003").locator(".state")).to_contain_text("finished", timeout=200_000)
 
     # And on with it.
     hand.press(page.get_by_role("treeitem", name=re.compile("^ctf.estimate")).first)
     form = page.get_by_role("form", name="ctf.estimate")
     expect(field(form, "micrographs")).to_have_value("r003.micrographs")
     hand.press(form.get_by_role("button", name="Execute"))
-    expect(box(page, "r004").locator(".state")).to_contain_text("finished", timeout=120_000)
+    expect(box(page, "r004").locator(".state")).to_contain_text("finished", timeout=400_000)
     shoot("end")
     assert page.evaluate("() => window.neverReloaded")
 
@@ -86,9 +86,9 @@ def test_the_demo_works_while_one_looks(page, server, shoot):
     """One press makes a project whose boxes turn yellow, then green; a second would only open it."""
     page.get_by_role("button", name="Demo project").click()
     expect(page.get_by_text("movies are being simulated")).to_be_visible()
-    expect(page).to_have_url(re.compile("/p/demo$"), timeout=240_000)
-    expect(box(page, "r001").locator(".state")).to_contain_text("finished", timeout=120_000)
-    expect(box(page, "r002").locator(".state")).to_contain_text("running", timeout=60_000)
+    expect(page).to_have_url(re.compile("/p/demo$"), timeout=400_000)
+    expect(box(page, "r001").locator(".state")).to_contain_text("finished", timeout=400_000)
+    expect(box(page, "r002").locator(".state")).to_contain_text("running", timeout=200_000)
     shoot("demo")
     box(page, "r002").click()
     page.get_by_role("button", name="Stop").click()

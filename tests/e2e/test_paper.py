@@ -27,7 +27,7 @@ def carry_out(page):
         page.wait_for_url(re.compile(r"/run/r\d+"))
         run = re.search(r"/run/(r\d+)", page.url)[1]
         box = page.locator(f'.react-flow__node[data-id="{run}"] .state')
-        expect(box).to_contain_text("finished", timeout=120_000)
+        expect(box).to_contain_text("finished", timeout=400_000)
         return run
 
     return done
@@ -64,7 +64,7 @@ def test_from_picks_to_a_map(page, carry_out, shoot):
     page.get_by_role("button", name="Analyze results").click()
     page.get_by_role("tab", name="volume").click()
     surface = page.locator("canvas[data-triangles]")
-    expect(surface).not_to_have_attribute("data-triangles", "0", timeout=60_000)
+    expect(surface).not_to_have_attribute("data-triangles", "0", timeout=200_000)
     shoot("map")
     page.get_by_role("tab", name="fsc").click()
     expect(page.get_by_text(re.compile(r"Resolution"))).to_be_visible()

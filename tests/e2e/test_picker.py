@@ -215,6 +215,6 @@ def test_train_autopick_correct_accept_and_save(picker, server, shoot):
     expect(picker.get_by_text("to correct").first).to_be_visible()
     shoot("autopicked")
     picker.get_by_role("button", name="Save and finish").click()
-    expect(picker.get_by_role("complementary", name="Run").locator(".state.finished")).to_be_visible(timeout=120_000)
+    expect(picker.get_by_role("complementary", name="Run").locator(".state.finished")).to_be_visible(timeout=400_000)
     run = cryoloom.open_project(server.folder / "tiny").find("r004")
     assert run.state == "finished" and len(run.outputs.coordinates) >= len(found)
