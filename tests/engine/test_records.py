@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cryoloom import files
-from cryoloom.engine.events import EventReader, Journal, append_line, read_lines
+from cryoloom.engine.events import EventReader, Journal, Pace, append_line, read_lines
 from cryoloom.engine.processes import ProcessId, number_space
 from cryoloom.spec import Failure
 
@@ -152,3 +152,16 @@ def test_a_zombie_is_dead() -> None:
     child.wait()
     assert child.stdin
     child.stdin.close()
+
+
+def test_what_is_left_is_told_from_the_pace_since_it_last_began() -> None:
+    """Items that were there before a resumption took no time, and each iteration of several counts from zero."""
+
+    def left(*told: tuple[float, float], total: float | None = 10.0) -> float | None:
+        pace = Pace()
+        return [pace.remaining({"t": t, "done": done, "total": total}) for t, done in told][-1]
+
+    assert left((0, 0), (8, 4)) == pytest.approx(12)
+    assert left((0, 6), (8, 8)) == pytest.approx(8)
+    assert left((0, 0), (5, 5), (10, 10), (100, 1), (104, 3)) == pytest.approx(14)
+    assert left((0, 3)) is None and left((0, 3), (8, 3)) is None and left((0, 0), (8, 4), total=None) is None

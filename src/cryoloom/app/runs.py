@@ -12,7 +12,7 @@ from cryoloom.app.outputs import Outputs
 from cryoloom.engine import annotations, launch
 from cryoloom.engine.cleaning import cleaned_files, is_hollow
 from cryoloom.engine.environment import environment_of
-from cryoloom.engine.events import EventReader, append_line
+from cryoloom.engine.events import EventReader, Pace, append_line
 from cryoloom.engine.folder import RunFolder
 from cryoloom.engine.inputs import open_inputs
 from cryoloom.engine.project import ProjectFolder
@@ -261,14 +261,11 @@ class Run:
         told = [event for event in told if event["kind"] == "progress"]
         if not told:
             return {"name": "", "done": 0, "total": None, "unit": "", "message": waits, "remaining": None} if waits else None
-        last = told[-1]
-        first = next(event for event in told if event["name"] == last["name"])
+        last, pace = told[-1], Pace()
         found = {key: last.get(key) for key in ("name", "done", "total", "unit", "message")}
-        done, spent = last["done"] - first["done"], last["t"] - first["t"]
-        rest = None if last.get("total") is None else last["total"] - last["done"]
         if waits:
             return {**found, "message": waits, "remaining": None}
-        return {**found, "remaining": spent / done * rest if done > 0 and rest is not None else None}
+        return {**found, "remaining": [pace.remaining(event) for event in told if event["name"] == last["name"]][-1]}
 
     def partial(self, name: str = "items") -> "pl.DataFrame":
         """Return the rows that a map of it has finished so far, by id; readable while it works."""

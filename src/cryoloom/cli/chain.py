@@ -197,7 +197,7 @@ def _simulate(directory: Path, preset: str, seed: int, overrides: dict[str, Any]
     with ProgressView(silent=silent) as view:
 
         def progress(done: int, total: int, what: str) -> None:
-            view(Simulation, {"kind": "progress", "name": "simulate", "done": done, "total": total, "message": what})
+            view(Simulation, {"t": time.time(), "kind": "progress", "name": "simulate", "done": done, "total": total, "message": what})
 
         view.say(f"Simulating {preset} in {directory}")
         return make(directory, preset, seed, overrides=overrides, threads=threads or None, progress=progress)

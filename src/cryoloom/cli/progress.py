@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cryoloom.engine.events import Pace
+
 QUIET_SECONDS = 15.0
 
 
@@ -33,7 +35,7 @@ class ProgressView:
             else None
         )
         self._task: dict[tuple[str, str], Any] = {}
-        self._begun: dict[tuple[str, str], float] = {}
+        self._pace: dict[tuple[str, str], Pace] = {}
         self._said = time.monotonic()
 
     def __enter__(self) -> "ProgressView":
@@ -73,14 +75,13 @@ class ProgressView:
     def _progress(self, run: Any, event: dict[str, Any]) -> None:
         key = (run.id, str(event.get("name") or ""))
         done, total, message = event.get("done") or 0, event.get("total"), event.get("message") or ""
-        begun = self._begun.setdefault(key, time.monotonic())
+        remaining = self._pace.setdefault(key, Pace()).remaining(event)
         if self._bars:
             if key not in self._task:
                 self._task[key] = self._bars.add_task(run.label or run.id, total=total, message="")
             self._bars.update(self._task[key], completed=done, total=total, message=message)
         elif time.monotonic() - self._said > QUIET_SECONDS:
             self._said = time.monotonic()
-            spent = self._said - begun
-            left = f", ETA {spent / done * (total - done):.0f} s" if done and total else ""
+            left = "" if remaining is None else f", ETA {remaining:.0f} s"
             count = f" {done:g}/{total:g}" if total else ""
             self.say(f"  {run.label or run.id}:{count} {message}{left}".rstrip())

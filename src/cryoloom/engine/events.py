@@ -44,6 +44,23 @@ class Journal:
         os.close(self._descriptor)
 
 
+class Pace:
+    """How fast something goes of which progress events tell, since it last began anew (each iteration counts from zero)."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, Any] = {}
+        self._done = 0.0
+
+    def remaining(self, event: dict[str, Any]) -> float | None:
+        """Return the seconds that are left after the next event, None where they cannot be told."""
+        done, total = event["done"], event.get("total")
+        if not self._first or done < self._done:
+            self._first = event
+        self._done = done
+        since, spent = done - self._first["done"], event["t"] - self._first["t"]
+        return spent / since * (total - done) if since > 0 and total is not None else None
+
+
 def append(descriptor: int, record: dict[str, Any]) -> None:
     """Append one line in a single write."""
     os.write(descriptor, (json.dumps(record, ensure_ascii=False, default=_plain) + "\n").encode())
