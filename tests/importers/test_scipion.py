@@ -126,7 +126,7 @@ def test_parameters_in_our_units(ribosome):
     ctf = runs["11"].parameters
     assert ctf["low_res"] == pytest.approx(1.34 * 1.5 / 0.06, abs=1e-3) and ctf["high_res"] == pytest.approx(1.34 * 1.5 / 0.42, abs=1e-3)
     assert (ctf["min_defocus"], ctf["max_defocus"], ctf["window"], ctf["bin_factor"]) == (5000, 40000, 256, 1.5)
-    assert runs["17"].parameters["diameter"] == 320 and runs["17"].parameters["probability"] == 0.5, "its threshold is another"
+    assert runs["17"].parameters["diameter"] == 320 and runs["17"].parameters["probability"] == 0.25, "its threshold is another"
     small = runs["24"].parameters
     assert (small["box_size"], small["bin"], small["phase_flip"], small["normalisation"]) == (100, 3.0, True, "ramp")
     assert small["background_radius"] is None and small["dust_threshold"] == 3.5
