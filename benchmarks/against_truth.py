@@ -59,6 +59,11 @@ def defocus_error(data: Path, project: Project) -> dict[str, float]:
     return {"defocus_median_A": float(np.median(error)), "defocus_95_A": float(np.percentile(error, 95)), "ctfs": len(both)}
 
 
+def centred(particles: pl.DataFrame, pixel_size: float) -> pl.DataFrame:
+    """Return particles with ``x`` and ``y`` where their origins, in Å, put their centres; `pixel_size` is the micrographs'."""
+    return particles.with_columns(x=pl.col("x") - pl.col("origin_x") / pixel_size, y=pl.col("y") - pl.col("origin_y") / pixel_size)
+
+
 def matched(picks: pl.DataFrame, truth: pl.DataFrame, radius: float) -> tuple[list[int], list[int]]:
     """Return row numbers of picks and of true particles that belong together, one to one, nearest first, within `radius` px."""
     pairs: list[tuple[float, int, int]] = []
@@ -93,7 +98,7 @@ def picking(data: Path, project: Project) -> dict[str, float]:
         rows = project.find(label).outputs[output].enabled()
         if label == "good-particles":
             binned = project.find(label).outputs[output]
-            rows = rows.with_columns(x=pl.col("x") - pl.col("origin_x") / pixel_size, y=pl.col("y") - pl.col("origin_y") / pixel_size)
+            rows = centred(rows, pixel_size)
             assert binned.optics
         found, _ = matched(rows, truth, radius)
         figures |= {
@@ -111,8 +116,7 @@ def map_agreement(data: Path, project: Project) -> dict[str, Any]:
     pixel_size = run.outputs.particles.optics[0]["pixel_size"]
     truth = true_particles(data)
     radius = 0.2 * project.find("picks").parameters["diameter"] / pixel_size
-    centred = particles.with_columns(x=pl.col("x") - pl.col("origin_x") / pixel_size, y=pl.col("y") - pl.col("origin_y") / pixel_size)
-    found, true = matched(centred, truth, radius)
+    found, true = matched(centred(particles, pixel_size), truth, radius)
     ours, theirs = particles[found], truth[true]
     poses = euler_to_matrix(*(ours[name].to_numpy() for name in ("rot", "tilt", "psi")))
     real = euler_to_matrix(*(theirs[f"rlnAngle{name}"].to_numpy() for name in ("Rot", "Tilt", "Psi")))

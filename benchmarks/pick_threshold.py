@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks.against_truth import matched, true_particles
+from benchmarks.against_truth import centred, matched, true_particles
 from cryoloom.app.runs import Run
 from cryoloom.app.session import Project, open_project
 
@@ -32,9 +32,7 @@ def chain(project: Project, probability: float) -> list[pl.DataFrame]:
 
 def judged(rows: pl.DataFrame, truth: pl.DataFrame, pixel_size: float, radius: float) -> str:
     """Return recall, precision and number of picks, or of particles where their classification put their centres."""
-    if "origin_x" in rows.columns:
-        rows = rows.with_columns(x=pl.col("x") - pl.col("origin_x") / pixel_size, y=pl.col("y") - pl.col("origin_y") / pixel_size)
-    found = len(matched(rows, truth, radius)[0])
+    found = len(matched(centred(rows, pixel_size) if "origin_x" in rows.columns else rows, truth, radius)[0])
     return f"{found / truth.height:.3f} / {found / max(rows.height, 1):.3f} of {rows.height}"
 
 
