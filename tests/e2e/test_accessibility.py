@@ -30,7 +30,7 @@ PAGES = {
     "log": ("/p/tiny/run/r003/log", "tab:Output log"),
     "parameters": ("/p/tiny/run/r003/parameters", "tab:Parameters"),
     "methods": ("/p/tiny/run/r003/methods", "tab:Methods"),
-    "form": ("/p/tiny/new/ctf.estimate", "button:Execute"),
+    "form": ("/p/tiny/new/ctf.estimate", "button:Compute again"),  # r003 has done it already
     "empty form": ("/p/tiny/new/pick.blob", "button:Execute"),
     "report": ("/p/tiny/analyze/r003", "css:.panel"),
     "table": ("/p/tiny/analyze/r003/ctfs/table", "css:[role=grid], table"),
