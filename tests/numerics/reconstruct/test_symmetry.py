@@ -2,13 +2,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import affine_transform
 
 from cryoloom.numerics.align.coefficients import HalfPlane
+from cryoloom.numerics.geometry.euler import random_rotations
 from cryoloom.numerics.geometry.symmetry import point_group
 from cryoloom.numerics.reconstruct.grids import with_mates
 from cryoloom.numerics.reconstruct.kernels import empty_grid, scatter
 from cryoloom.numerics.reconstruct.sums import divided
-from cryoloom.numerics.reconstruct.symmetry import symmetric_map, symmetrise, turned_map
+from cryoloom.numerics.reconstruct.symmetry import interpolate, spline_of, symmetric_map, symmetrise, turned_map
 from cryoloom.numerics.simulate.phantom import p80, symmetrised
 from cryoloom.numerics.simulate.projection import density
 
@@ -65,3 +67,16 @@ def test_symmetric_phantoms_do_not_change_and_others_do(name):
     assert np.corrcoef(turned[inside].ravel(), own[inside].ravel())[0, 1] > 0.998
     other = density(p80().with_b_factor(2000.0), 40, 5.0)
     assert np.corrcoef(symmetric_map(other, group)[inside].ravel(), other[inside].ravel())[0, 1] < 0.95
+
+
+@pytest.mark.parametrize("fine", [False, True])
+def test_a_spline_is_interpolated_to_the_bits_of_scipy(fine):
+    rng = np.random.default_rng(3)
+    spline = spline_of(rng.normal(size=(17, 17, 17)), fine=fine)
+    for rotation in (*random_rotations(3, rng), np.eye(3)):
+        matrix = len(spline) / 20 * rotation
+        offset = len(spline) // 2 - matrix @ np.full(3, 10.0) + rng.normal(size=3)
+        found = np.empty((20, 20, 20))
+        interpolate(spline, matrix, offset, found)
+        assert np.array_equal(found, affine_transform(spline, matrix, offset, output_shape=found.shape, output=np.float64, prefilter=False))
+        assert (found == 0).any() and (found != 0).any()
