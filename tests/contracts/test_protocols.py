@@ -69,8 +69,11 @@ def test_columns_have_one_meaning():
     assert len(names) == len(set(names))
 
 
-def test_the_catalogue_loads_without_torch():
-    program = "import sys; from cryoloom.app.catalogue import entries; entries(); print('torch' in sys.modules, 'numba' in sys.modules)"
+@pytest.mark.parametrize(
+    "listing", ["from cryoloom.app.catalogue import entries as every", "from cryoloom.formats.exchange import formats as every"]
+)
+def test_protocols_and_formats_are_listed_without_torch(listing):
+    program = f"import sys; {listing}; assert every(); print('torch' in sys.modules, 'numba' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert out == ["False", "False"]
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryoloom.formats.mrc import MrcWriter, read_mrc
-from cryoloom.numerics.particles.extract import bin_image, cut_boxes, flip_phases, inside, on_image
 from cryoloom.numerics.particles.normalise import background_level, background_radius, normalise, remove_dust, whole_normalised
 from cryoloom.numerics.particles.scores import gini, grid, local_variance
 from cryoloom.spec import Failure, Item
@@ -69,6 +68,8 @@ def cut_particles(item: Item, recipe: Recipe, ctf_columns: tuple[str, ...]) -> l
         ``left_out`` says why a coordinate gives no particle; it is empty for those in the stack. ``origin_x`` and ``origin_y`` are what the whole
         pixel of the cut centre leaves, Å, of the image as it is.
     """
+    from cryoloom.numerics.particles.extract import inside, on_image  # brings torch, which who only looks for a format does not need
+
     image = _micrograph(item, weighted=recipe.weighted)
     ratio, box, pixel_size = Fraction(item["bin_over"], item["bin_under"]), item["box_size"], item["pixel_size"]
     factor = float(ratio)
@@ -128,6 +129,8 @@ def _scores(image: Image, places: NDArray[np.float64], side: int) -> dict[str, N
 
 def _prepared(image: Image, ratio: Fraction, item: Item, recipe: Recipe) -> Image:
     """Return the whole micrograph binned, without dust, its phases flipped."""
+    from cryoloom.numerics.particles.extract import bin_image, flip_phases
+
     small = bin_image(image, ratio)
     if recipe.dust_threshold is not None:
         small, _ = remove_dust(small, recipe.dust_threshold, np.random.default_rng(item.seed))
@@ -140,6 +143,8 @@ def _prepared(image: Image, ratio: Fraction, item: Item, recipe: Recipe) -> Imag
 
 def _write_boxes(path: Any, small: Image, centres: NDArray[np.int64], item: Item, recipe: Recipe) -> tuple[Any, Any]:
     """Write the boxes, some at a time; return mean and standard deviation of each background before it is normalised."""
+    from cryoloom.numerics.particles.extract import cut_boxes
+
     box = item["box_size"]
     radius = background_radius(box, recipe.background_radius)
     levels = []
