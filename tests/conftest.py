@@ -2,8 +2,12 @@ import os
 import struct
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+from cryoloom.engine.supervise import ONE_THREAD
+
+os.environ.update(ONE_THREAD)  # as in a run process, and before numpy reads it: pytest has a worker a core, whose threads would wait for one another
+import numpy as np  # noqa: E402
 
 
 @pytest.fixture(scope="session")
