@@ -6,7 +6,9 @@ import pytest
 
 from cryoloom.engine.supervise import ONE_THREAD
 
-os.environ.update(ONE_THREAD)  # as in a run process, and before numpy reads it: pytest has a worker a core, whose threads would wait for one another
+# As in a run process, and before numpy reads it: a worker a core leaves none for more threads, which would wait for one another.
+os.environ.update(ONE_THREAD)
+
 import numpy as np  # noqa: E402
 
 
