@@ -100,7 +100,7 @@ def _coset_members(group: PointGroup) -> Array:
 def interpolate(spline, matrix, offset, out):
     """Write to every voxel x of `out` the value of a cubic spline at ``matrix · x + offset``, both (z, y, x); 0 outside of it.
 
-    The bits are those of `scipy.ndimage.affine_transform`, which takes four times as long.
+    The bits are those of `scipy.ndimage.affine_transform`, which takes three times as long.
     """
     size = len(spline)
     taps, weights = np.empty((3, 4), np.int64), np.empty((3, 4))
