@@ -38,6 +38,7 @@ _GROWTH = 1.25  # of the band in one iteration, at most
 _LEAST = 0.01  # poses less probable are not averaged
 SCALES_FROM = 4  # rings on which halves must agree well before grey scales are read from them
 _DEAD = 0.2  # of the mean size: a smaller class is dying
+_HOLLOW = 0.2  # of the signal in the class of the median image: a class with less shows nothing
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def iterate(task: Task, state: State) -> State:
         images = task.frame.masked(task.frame.sampler.images(moved(raw, away, task.frame)))
     poor, reseeded = state["poor"], 0
     if not final and 2 <= number < settings.iterations - 3:
-        images, poor, reseeded = _reseed(task, sums, images, averages, poor)
+        images, poor, reseeded = _reseed(task, sums, images, averages, poor, spare=fine)
     counts = sums.counts.sum(dim=1)
     ring = supported_ring(averages.frc, counts)
     grey = state["grey"].copy()
@@ -357,13 +358,14 @@ def _residual_noise(task: Task, search: Search, sums: Sums, rows: Tensor) -> Ten
     return residual
 
 
-def _reseed(task: Task, sums: Sums, images: Tensor, averages: Averages, poor: np.ndarray) -> tuple[Tensor, np.ndarray, int]:
-    """Give classes that died twice running half of the class with most signal: each gets the average of one half set."""
+def _reseed(task: Task, sums: Sums, images: Tensor, averages: Averages, poor: np.ndarray, *, spare: bool) -> tuple[Tensor, np.ndarray, int]:
+    """Give classes that died twice running half of the class with most signal: each gets the average of one half set; `spare`: see `spared`."""
     counts = sums.counts.sum(dim=1)
     poor = np.where(counts.numpy() < _DEAD * task.count / task.settings.classes, poor + 1, 0)
     signal = images.square().mean(dim=(1, 2))
     worth = torch.minimum(signal, 2.0 * signal.median())
-    images, dead = images.clone(), np.flatnonzero(poor >= 2).tolist()
+    given = spared(counts.numpy(), signal.numpy()) if spare else []
+    images, dead = images.clone(), sorted({*np.flatnonzero(poor >= 2).tolist(), *given})
     for label in dead:
         most = int(torch.argmax(sums.counts.sum(dim=1) * worth))
         for field in (sums.transfer, sums.counts):
@@ -377,6 +379,25 @@ def _reseed(task: Task, sums: Sums, images: Tensor, averages: Averages, poor: np
         images[most], images[label] = centre + apart, centre - apart
         poor[label] = 0
     return images, poor, len(dead)
+
+
+def spared(counts: np.ndarray, signal: np.ndarray) -> list[int]:
+    """Return the smallest of the classes that show nothing, so many that those left hold twice as many images each as classes do in the mean.
+
+    Noise lies next to nothing: its images spread over any number of such classes, which particles then lack. An eighth of all classes is
+    given away at most, and two are left, since noise that finds none of them goes to the particles.
+
+    Parameters
+    ----------
+    counts, signal
+        Images and mean square of the average of each class, ``(K,)``.
+    """
+    order = np.argsort(signal)
+    middle = signal[order][np.searchsorted(np.cumsum(counts[order]), 0.5 * counts.sum())]
+    hollow = np.flatnonzero(signal < _HOLLOW * middle)
+    wanted = max(2, round(0.5 * counts[hollow].sum() / counts.mean()))
+    excess = min(len(hollow) - wanted, len(counts) // 8)
+    return hollow[np.argsort(counts[hollow], kind="stable")][: max(0, excess)].tolist()
 
 
 def _image_power(task: Task) -> Tensor:
