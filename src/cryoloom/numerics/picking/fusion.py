@@ -15,9 +15,9 @@ Array = NDArray[np.float64]
 KINDS = ("pick.blob", "pick.template", "pick.deep")
 
 WORTH: dict[tuple[str, ...], tuple[float, ...]] = {
-    ("pick.blob", "pick.template"): (-3.07, 0.68, 1.01, 3.32, 0.13, 0.61),
-    ("pick.blob", "pick.deep"): (-2.65, 0.62, 0.99, 1.32, 0.2, 0.57),
-    ("pick.template", "pick.deep"): (-2.86, 0.66, 3.13, 0.61, 0.58, 0.32),
+    ("pick.blob", "pick.template"): (-3.02, 0.63, 1.03, 3.29, 0.09, 0.57),
+    ("pick.blob", "pick.deep"): (-2.77, 0.62, 0.77, 1.39, 0.1, 0.56),
+    ("pick.template", "pick.deep"): (-2.85, 0.65, 3.2, 0.53, 0.57, 0.27),
     ("pick.blob", "pick.template", "pick.deep"): (-3.3, 0.54, 0.7, 3.23, 0.78, 0.04, 0.6, 0.28),
 }
 """Of the pickers in the order of `KINDS`: the constant, the weight of the looks, those of the votes, those of the scores."""
