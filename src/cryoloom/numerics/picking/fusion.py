@@ -16,9 +16,9 @@ KINDS = ("pick.blob", "pick.template", "pick.deep")
 
 WORTH: dict[tuple[str, ...], tuple[float, ...]] = {
     ("pick.blob", "pick.template"): (-3.02, 0.63, 1.03, 3.29, 0.09, 0.57),
-    ("pick.blob", "pick.deep"): (-2.77, 0.62, 0.77, 1.39, 0.1, 0.56),
-    ("pick.template", "pick.deep"): (-2.85, 0.65, 3.2, 0.53, 0.57, 0.27),
-    ("pick.blob", "pick.template", "pick.deep"): (-3.3, 0.54, 0.7, 3.23, 0.78, 0.04, 0.6, 0.28),
+    ("pick.blob", "pick.deep"): (-2.74, 0.64, 0.8, 1.24, 0.1, 0.52),
+    ("pick.template", "pick.deep"): (-2.83, 0.67, 3.21, 0.44, 0.56, 0.25),
+    ("pick.blob", "pick.template", "pick.deep"): (-3.28, 0.56, 0.73, 3.25, 0.67, 0.03, 0.6, 0.27),
 }
 """Of the pickers in the order of `KINDS`: the constant, the weight of the looks, those of the votes, those of the scores."""
 
