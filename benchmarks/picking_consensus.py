@@ -1,4 +1,6 @@
-"""Members and consensus of pickers against truth, before and after `pick.clean`: ``python -m benchmarks.picking_consensus [NAME …] [--seed N …]``.
+"""Members and consensus of pickers against truth, before and after `pick.clean`.
+
+``python -m benchmarks.picking_consensus [NAME …] [--seed N …]``
 
 Conditions and micrographs are those of `benchmarks.picking`, a fifth of them (faint ones: a quarter) with carbon or ice. Picks, scores and
 masks are made with the functions of the protocols, not through runs: `pick.blob`, `pick.template` (projections of the true map) and

@@ -41,7 +41,10 @@ from cryoloom.protocols.pick.template import COARSE, FINE, SHARE
 SIDE, PIXEL, VIEWS, PSI_STEP = 4096, 1.34, 50, 10.0
 DIAMETERS = (280.0, 180.0, 120.0)
 MICROSCOPE = Microscope(300.0, 2.7, 0.1)
-HEAD = "| diameter | blob | template | deep | consensus, positions a second | the micrograph reduced as well | clean |\n|---|---|---|---|---|---|---|"
+HEAD = (
+    "| diameter | blob | template | deep | consensus, positions a second | the micrograph reduced as well | clean |\n"
+    "|---|---|---|---|---|---|---|"
+)
 
 
 def seconds(work: Callable[[], object], times: int = 2) -> float:
@@ -102,7 +105,8 @@ def row(diameter: float) -> str:
         seconds(lambda: find_cover(image, PIXEL, diameter, cleaner())),
     ]
     rate, whole = len(places) / spent[3], len(places) / (spent[3] + spent[4])
-    return f"| {diameter:g} Å | {spent[0]:.2f} s | {spent[1]:.2f} s | {spent[2]:.2f} s | {rate:.0f} (of {len(places)}) | {whole:.0f} | {spent[5]:.2f} s |"
+    cells = " | ".join(f"{each:.2f} s" for each in spent[:3])
+    return f"| {diameter:g} Å | {cells} | {rate:.0f} (of {len(places)}) | {whole:.0f} | {spent[5]:.2f} s |"
 
 
 def main(words: list[str]) -> None:

@@ -1,7 +1,8 @@
 """Learn what the other picks of a micrograph tell about each: ``python -m training.company``, about two minutes of one core.
 
 Scenes of particles that the detector never saw, and a quarter as many without particles, full of contaminants, are picked with the weights of
-`pick.deep`. Logistic regression tells what makes a pick a particle. Written to standard output is `COMPANY` of ``cryoloom/numerics/learn/detect.py``.
+`pick.deep`. Logistic regression tells what makes a pick a particle. Written to standard output is `COMPANY` of
+``cryoloom/numerics/learn/detect.py``.
 """
 
 import sys

@@ -90,8 +90,8 @@ def detect(
 def in_company(confidence: Array, area: float) -> Array:
     """Return the confidence ``(n,)`` of the picks of one micrograph of `area` squared diameters, told by the others, too.
 
-    Contaminants are as many in a micrograph without particles as in a full one. So a doubtful pick among sure ones is a particle more often than one that
-    has no company.
+    Contaminants are as many in a micrograph without particles as in a full one. So a doubtful pick among sure ones is a particle more often
+    than one that has no company.
     """
     seen = company_of(confidence, area)
     return 1.0 / (1.0 + np.exp(-seen @ np.array(COMPANY)))

@@ -25,7 +25,7 @@ MEMBERS = 3
 """Networks that answer together."""
 
 BATCH = 32
-"""Positions looked at in one go; what is missing to the last batch of a micrograph is computed, too, so larger ones cost more and are not faster."""
+"""Positions looked at in one go; the last batch of a micrograph is filled up, so larger ones cost more and are not faster."""
 
 
 class Scorer(Fittable):
