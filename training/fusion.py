@@ -7,7 +7,7 @@ once far below. Logistic regression tells what makes a position true. Written to
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import combinations
 
@@ -36,6 +36,7 @@ from cryoloom.numerics.simulate.optics import Microscope
 from cryoloom.numerics.simulate.phantom import Phantom, random_phantom
 from cryoloom.numerics.simulate.projection import density
 from cryoloom.numerics.simulate.specimen import Specimen
+from cryoloom.protocols.pick.template import COARSE, FINE, SHARE
 
 Array = NDArray[np.float64]
 Image = NDArray[np.float32]
@@ -50,7 +51,6 @@ FAINT = {
 
 DIAMETER, PIXEL, SIDE, PARTICLES, MICROGRAPHS = 120.0, 1.5, 896, 45, 8
 MICROSCOPE = Microscope(300.0, 2.0, 0.1)
-LOWPASS = DIAMETER / 9.0
 THRESHOLDS = ((0.5, 0.5, 0.3), (0.05, 0.05, 0.1))
 """Least scores of the pickers in the order of `KINDS`: their own, and far below."""
 
@@ -58,6 +58,11 @@ RADIUS, APART, WITHIN, BORDER = 0.25, 0.6, 0.2, 0.3
 """Diameters: of one particle's picks, between picks of one picker, of a pick from its particle, of the border."""
 
 RIDGE = 1.0
+
+
+def particle(shape: str, seed: int) -> Phantom:
+    """Return the particle of a shape; each seed has another."""
+    return random_phantom(1000 * seed + int(DIAMETER), DIAMETER, shape=shape)
 
 
 def fields(shape: str, phantom: Phantom, seed: int) -> Iterator[tuple[Specimen, Image]]:
@@ -74,24 +79,24 @@ def fields(shape: str, phantom: Phantom, seed: int) -> Iterator[tuple[Specimen, 
         yield specimen, micrograph(specimen, MICROSCOPE, rng.uniform(*doses), rng)
 
 
-def templates(phantom: Phantom) -> tuple[Bank, float]:
-    """Return the projections of the true map every 20°, turned, and their pixel size in Å."""
-    working = max(SAMPLING * LOWPASS, PIXEL)
-    volume = density(phantom, 2 * round(0.6 * DIAMETER / PIXEL), PIXEL).astype(np.float32)
-    views = projections(volume, PIXEL, evenly_spaced_views(20.0, point_group("C1")), working, DIAMETER)
+def templates(phantom: Phantom, diameter: float = DIAMETER, pixel: float = PIXEL) -> tuple[Bank, float]:
+    """Return the projections of the true map every 20°, turned, and their pixel size in Å, as `pick.template` makes them by default."""
+    working = max(SAMPLING * min(max(diameter / SHARE, FINE), COARSE), pixel)
+    volume = density(phantom, 2 * round(0.6 * diameter / pixel), pixel).astype(np.float32)
+    views = projections(volume, pixel, evenly_spaced_views(20.0, point_group("C1")), working, diameter)
     return build_bank(np.ascontiguousarray(views, dtype=np.float32), 10.0), working
 
 
 class Picked:
     """All candidates of the three pickers on the micrographs of one particle, what is true, and the micrographs as the networks see them."""
 
-    def __init__(self, shape: str, seed: int) -> None:
-        phantom = random_phantom(1000 * seed + int(DIAMETER), DIAMETER, shape=shape)
+    def __init__(self, drawn: Iterable[tuple[Specimen, Image]], phantom: Phantom, diameter: float = DIAMETER, pixel: float = PIXEL) -> None:
         network = Detector()
         read_weights(network, shipped_weights("pick-deep"))
-        bank, working = templates(phantom)
+        bank, working = templates(phantom, diameter, pixel)
+        self.across = diameter / pixel
         self.scenes, self.truth, found, self.deep = [], [], [], []
-        for specimen, image in fields(shape, phantom, seed):
+        for specimen, image in drawn:
             defocus = specimen.defocus
             transfer = partial(
                 ctf, defocus_u=defocus.u, defocus_v=defocus.v, defocus_angle=defocus.angle, phase_shift=defocus.plate,
@@ -99,13 +104,13 @@ class Picked:
             )  # fmt: skip
             found.append(
                 (
-                    find_blobs(reduce_micrograph(image, PIXEL, DIAMETER), border=BORDER),
-                    find_matches(resampled_micrograph(image, PIXEL, working, DIAMETER), bank, transfer, border=BORDER),
+                    find_blobs(reduce_micrograph(image, pixel, diameter), border=BORDER),
+                    find_matches(resampled_micrograph(image, pixel, working, diameter), bank, transfer, border=BORDER),
                 )
             )
-            self.scenes.append(reduce_micrograph(image, PIXEL, DIAMETER, grain=GRAIN))
+            self.scenes.append(reduce_micrograph(image, pixel, diameter, grain=GRAIN))
             self.deep.append(detect(self.scenes[-1], network.eval(), least=THRESHOLDS[1][2], distance=APART, border=BORDER))
-            self.truth.append(np.array([(one.x, one.y) for one in specimen.particles]))
+            self.truth.append(np.array([(one.x, one.y) for one in specimen.particles]).reshape(-1, 2))
         self.listed = list(zip(*found, strict=True))
         self.sure = []
         for each, kind in zip(self.listed, (BLOBS, MATCHES), strict=True):
@@ -121,22 +126,27 @@ class Picked:
             best = np.flatnonzero(score >= least)
         else:
             found, score = self.listed[picker][number], self.sure[picker][number]
-            best = best_apart(found.x, found.y, score, found.strength, least=least, distance=APART * DIAMETER / PIXEL)
+            best = best_apart(found.x, found.y, score, found.strength, least=least, distance=APART * self.across)
         return np.column_stack([found.x, found.y])[best], score[best]
 
-    def positions(self, pickers: tuple[int, ...], thresholds: tuple[float, ...]) -> Iterator[tuple[Array, NDArray[np.bool_]]]:
-        """Yield `witnesses` of the gathered positions of each micrograph, and which are true."""
+    def gathered(self, pickers: tuple[int, ...], thresholds: tuple[float, ...]) -> Iterator[tuple[Array, Array, Array]]:
+        """Yield the gathered positions of each micrograph: places ``(n, 2)``, the pickers' scores ``(n, pickers)`` or NaN, and the looks ``(n,)``."""
         for number, scene in enumerate(self.scenes):
             picks = [self.picks(number, picker, thresholds[picker]) for picker in pickers]
-            groups = group_picks([places for places, _ in picks], RADIUS * DIAMETER / PIXEL)
+            groups = group_picks([places for places, _ in picks], RADIUS * self.across)
             scores = np.full(groups.members.shape, np.nan)
             for column, (_, score) in enumerate(picks):
                 has = groups.members[:, column] >= 0
                 scores[has, column] = score[groups.members[has, column]]
             x, y = (torch.from_numpy(axis / scale) for axis, scale in zip((groups.x, groups.y), scene.scale[::-1], strict=True))
             looks = read_scorer(None).scores(scene.pixels, x, y).mean(dim=0).double().numpy()
+            yield np.column_stack([groups.x, groups.y]), scores, looks
+
+    def positions(self, pickers: tuple[int, ...], thresholds: tuple[float, ...]) -> Iterator[tuple[Array, NDArray[np.bool_]]]:
+        """Yield `witnesses` of the gathered positions of each micrograph, and which are true."""
+        for (places, scores, looks), truth in zip(self.gathered(pickers, thresholds), self.truth, strict=True):
             true = np.zeros(len(looks), dtype=bool)
-            true[match_points(np.column_stack([groups.x, groups.y]), self.truth[number], WITHIN * DIAMETER / PIXEL)[0]] = True
+            true[match_points(places, truth, WITHIN * self.across)[0]] = True
             yield witnesses(scores, looks), true
 
 
@@ -153,7 +163,7 @@ def fitted(seen: Array, true: NDArray[np.bool_]) -> Array:
 def main() -> None:
     """Draw, pick, fit and write."""
     torch.set_num_threads(1)
-    sets = [Picked(shape, seed) for shape in FAINT for seed in SEEDS]
+    sets = [Picked(fields(shape, phantom, seed), phantom) for shape in FAINT for seed in SEEDS for phantom in [particle(shape, seed)]]
     for count in (2, 3):
         for pickers in combinations(range(len(KINDS)), count):
             parts = [part for each in sets for thresholds in THRESHOLDS for part in each.positions(pickers, thresholds)]

@@ -89,11 +89,11 @@ def _reduced(scene: Scene) -> reduced.Scene:
     return reduced.Scene(torch.from_numpy(scene.image), (1.0, 1.0), scene.pixel_size, scene.diameter)
 
 
-def judge(scenes: list[Scene], network: Detector, *, least: float = 0.01) -> Verdict:
-    """Pick all `scenes`, whatever is at least as likely as `least`."""
+def judge(scenes: list[Scene], network: Detector, *, least: float = 0.01, company: bool = True) -> Verdict:
+    """Pick all `scenes`, whatever is at least as likely as `least`; each pick weighed by the others of its scene, if `company`."""
     found = []
     for scene in scenes:
-        picks = detect(_reduced(scene), network, least=least)
+        picks = detect(_reduced(scene), network, least=least, company=company)
         centres = np.stack([picks.x, picks.y], axis=1)
         columns, rows = np.clip(np.rint(centres).astype(int), 0, len(scene.ignored) - 1).T
         counts = ~scene.ignored[rows, columns]
@@ -121,7 +121,7 @@ def varied(scenes: list[Scene], seed: int = 5) -> list[Scene]:
 def calibrate(network: Detector, scenes: list[Scene]) -> None:
     """Set the calibration of `network` so that its confidence in `scenes`, as they are and varied, is how often it is right (Platt 1999)."""
     network.calibration.copy_(torch.tensor([1.0, 0.0]))
-    confidence, right = judge([*scenes, *varied(scenes)], network, least=0.02).judged()
+    confidence, right = judge([*scenes, *varied(scenes)], network, least=0.02, company=False).judged()
     logits, sign = np.log(confidence / (1.0 - confidence)), np.where(right, 1.0, -1.0)
 
     def wrong(line: Array) -> float:

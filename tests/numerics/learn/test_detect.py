@@ -8,7 +8,7 @@ from blobby_micrographs import Scenery, draw
 
 from cryoloom.formats.coordinates import read_coordinates
 from cryoloom.numerics.learn import detect as detecting
-from cryoloom.numerics.learn.detect import detect
+from cryoloom.numerics.learn.detect import detect, in_company
 from cryoloom.numerics.learn.detector import GRAIN, Detector
 from cryoloom.numerics.learn.weights import read_weights, shipped_weights
 from cryoloom.numerics.picking.matching import agreement
@@ -77,3 +77,12 @@ def test_a_real_micrograph_needs_the_diameter_only(network, test_data):
     figures = agreement([(np.stack([picks.x, picks.y], axis=1), picks.confidence)], [true], 180.0 / 1.77)
     assert len(true) == 629
     assert figures.recall >= 0.8 and figures.precision >= 0.6
+
+
+def test_doubtful_picks_count_for_more_in_company():
+    doubt, sure = np.full(1, 0.4), np.full(20, 0.98)
+    together = in_company(np.concatenate([doubt, sure]), 113.0)
+    assert together[0] > 0.3 > 0.1 > in_company(doubt, 113.0)[0]
+    assert (together[1:] > 0.97).all()
+    assert in_company(np.array([0.98]), 113.0)[0] > 0.5
+    assert len(in_company(np.zeros(0), 113.0)) == 0

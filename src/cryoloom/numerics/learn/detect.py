@@ -20,6 +20,12 @@ STRIDE = 16
 BAND, REACH = 1024, 160
 """Rows that are looked at in one go, and how far around an answer the network looks at the most; multiples of `STRIDE`."""
 
+COMPANY = (0.08, 1.14, 0.69)
+"""Constant, and weights of the log odds of a pick and of the logarithm of what else is expected around it: ``python -m training.company``."""
+
+COUNTED, ROOM, NONE = 0.1, 0.25, 0.01
+"""Confidence from which a pick counts for the others; particles a squared diameter where it is full; the share that no others are taken for."""
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -44,7 +50,9 @@ class Detections:
         return int(np.count_nonzero(self.confidence > 0.5))
 
 
-def detect(scene: Scene, network: Detector, *, least: float, distance: float = 0.6, border: float = 0.0) -> Detections:
+def detect(
+    scene: Scene, network: Detector, *, least: float, distance: float = 0.6, border: float = 0.0, company: bool = True
+) -> Detections:
     """Return all particles of `scene` that are at least as likely as `least`.
 
     Parameters
@@ -55,9 +63,11 @@ def detect(scene: Scene, network: Detector, *, least: float, distance: float = 0
         Of two that are nearer, in diameters, the likelier stays.
     border
         Centres nearer than this to an edge, in diameters, are left out.
+    company
+        Weigh each by what else is in the micrograph, see `in_company`.
     """
     confidence, answers = _answers(scene, network)
-    rows, columns = find_peaks(confidence, max(least, 1e-4), 1.0)
+    rows, columns = find_peaks(confidence, max(min(least, COUNTED), 1e-4), 1.0)
     along, down, size = answers[1:, rows, columns].astype(np.float64)
     x, y = (columns + along) * CELL + 0.5 * (CELL - 1), (rows + down) * CELL + 0.5 * (CELL - 1)
     height, width = scene.pixels.shape
@@ -65,12 +75,34 @@ def detect(scene: Scene, network: Detector, *, least: float, distance: float = 0
     margin = border * scene.diameter
     kept &= (np.minimum(x, width - 1 - x) >= margin) & (np.minimum(y, height - 1 - y) >= margin)
     scale = float(np.mean(scene.scale))
+    sure = confidence[rows, columns][kept].astype(np.float64)
+    sure = in_company(sure, height * width / scene.diameter**2) if company else sure
+    order = np.argsort(-sure, kind="stable")
+    order = order[sure[order] >= least]
     return Detections(
-        x=x[kept] * scene.scale[1],
-        y=y[kept] * scene.scale[0],
-        diameter=np.exp(np.clip(size[kept], -1.0, 1.0)) * GRAIN * scale,
-        confidence=confidence[rows, columns][kept].astype(np.float64),
+        x=(x[kept] * scene.scale[1])[order],
+        y=(y[kept] * scene.scale[0])[order],
+        diameter=(np.exp(np.clip(size[kept], -1.0, 1.0)) * GRAIN * scale)[order],
+        confidence=sure[order],
     )
+
+
+def in_company(confidence: Array, area: float) -> Array:
+    """Return the confidence ``(n,)`` of the picks of one micrograph of `area` squared diameters, told by the others, too.
+
+    Contaminants are as many in a micrograph without particles as in a full one. So a doubtful pick among sure ones is a particle more often
+    than one that has no company.
+    """
+    seen = company_of(confidence, area)
+    return 1.0 / (1.0 + np.exp(-seen @ np.array(COMPANY)))
+
+
+def company_of(confidence: Array, area: float) -> Array:
+    """Return what is weighed, ``(n, 3)``: 1, the log odds of each, and the logarithm of how full the micrograph is of others."""
+    sure = np.clip(confidence, 1e-4, 1.0 - 1e-4)
+    counted = np.where(confidence >= COUNTED, confidence, 0.0)
+    others = np.minimum((counted.sum() - counted) / (ROOM * area), 1.0)
+    return np.column_stack([np.ones_like(sure), np.clip(np.log(sure / (1.0 - sure)), -6.0, 6.0), np.log(others + NONE)])
 
 
 def _answers(scene: Scene, network: Detector) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -24,7 +24,8 @@ SIDE = 64
 MEMBERS = 3
 """Networks that answer together."""
 
-BATCH = 256
+BATCH = 32
+"""Positions looked at in one go; the last batch of a micrograph is filled up, so larger ones cost more and are not faster."""
 
 
 class Scorer(Fittable):

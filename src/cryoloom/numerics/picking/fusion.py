@@ -15,10 +15,10 @@ Array = NDArray[np.float64]
 KINDS = ("pick.blob", "pick.template", "pick.deep")
 
 WORTH: dict[tuple[str, ...], tuple[float, ...]] = {
-    ("pick.blob", "pick.template"): (-3.07, 0.68, 1.01, 3.32, 0.13, 0.61),
-    ("pick.blob", "pick.deep"): (-2.65, 0.62, 0.99, 1.32, 0.2, 0.57),
-    ("pick.template", "pick.deep"): (-2.86, 0.66, 3.13, 0.61, 0.58, 0.32),
-    ("pick.blob", "pick.template", "pick.deep"): (-3.3, 0.54, 0.7, 3.23, 0.78, 0.04, 0.6, 0.28),
+    ("pick.blob", "pick.template"): (-3.02, 0.63, 1.03, 3.29, 0.09, 0.57),
+    ("pick.blob", "pick.deep"): (-2.74, 0.64, 0.8, 1.24, 0.1, 0.52),
+    ("pick.template", "pick.deep"): (-2.83, 0.67, 3.21, 0.44, 0.56, 0.25),
+    ("pick.blob", "pick.template", "pick.deep"): (-3.28, 0.56, 0.73, 3.25, 0.67, 0.03, 0.6, 0.27),
 }
 """Of the pickers in the order of `KINDS`: the constant, the weight of the looks, those of the votes, those of the scores."""
 

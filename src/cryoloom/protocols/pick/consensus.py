@@ -39,7 +39,7 @@ class Agreed(Outputs):
 class PickConsensus(
     Protocol,
     id="pick.consensus",
-    version=2,
+    version=3,
     outputs=Agreed,
     cite=("10.1107/S2052252518014392",),
     aliases=("XmippProtScreenDeepConsensus", "XmippProtConsensusPicking"),

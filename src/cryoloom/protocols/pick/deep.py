@@ -42,7 +42,7 @@ class Picked(Outputs):
 class DeepPick(
     Protocol,
     id="pick.deep",
-    version=2,
+    version=3,
     outputs=Picked,
     cite=("10.1038/s42003-019-0437-z", "10.48550/arXiv.1904.07850"),
     aliases=("SphireProtCRYOLOPicking", "TopazProtPicking"),
@@ -51,8 +51,9 @@ class DeepPick(
     """Find particles with a network that was trained on simulated micrographs of many particles and needs to be told their diameter only.
 
     Each micrograph is brought to 24 pixels across the particle and levelled; the network says for every place how surely a particle's centre is
-    there, and how large it is. The network that comes with cryoloom saw simulated micrographs alone: where it misses yours, give
-    coordinates of some micrographs that you picked in whole, and it learns from them first. The model is then an output that other runs can use.
+    there, and how large it is; a doubtful pick counts for more among sure ones. The network that comes with cryoloom saw simulated micrographs
+    alone: where it misses yours, give coordinates of some micrographs that you picked in whole, and it learns from them first. The model is then
+    an output that other runs can use.
     """
 
     micrographs: Micrographs = Input("Micrographs", help="The dose-weighted sums are used where there are any.")
