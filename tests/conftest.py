@@ -12,12 +12,6 @@ os.environ.update(ONE_THREAD)
 import numpy as np  # noqa: E402
 
 
-def pytest_collection_modifyitems(items):
-    """Put the files that hold slow tests first: none of them is left to one worker when the others have nothing more to do."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
-
-
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """Return the folder of real files that the repository does not carry."""
