@@ -1,7 +1,7 @@
 """Small particle sets with their truth, and a job that keeps checkpoints in memory, for protocols that align."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +27,23 @@ class Stopped(Exception):
 
 @dataclass
 class CheckpointJob(PlainJob):
-    """A job whose `iterate` keeps every state, can be killed after some steps, and goes on from a given state."""
+    """A job whose `iterate` keeps the `last` state of each name, can be killed after some steps in all, and goes on from such states."""
 
     kill_after: int | None = None
     resume: dict[str, Any] | None = None
-    last: dict[str, Any] | None = None
+    last: dict[str, Any] = field(default_factory=dict)
+    steps: int = 0
 
     def iterate(self, start, step, *, done, name="iterations", total=None):
-        state = start() if self.resume is None else self.resume
-        steps = 0
+        before = self.resume or {}
+        self.last |= before
+        state = before[name] if name in before else start()
         while not done(state):
-            if steps == self.kill_after:
+            if self.steps == self.kill_after:
                 raise Stopped
             state = step(copy.deepcopy(state))
-            steps += 1
-            self.last = copy.deepcopy(state)
+            self.steps += 1
+            self.last[name] = copy.deepcopy(state)
         return state
 
 

@@ -72,19 +72,25 @@ def test_of_two_rough_maps_comes_a_better_one_and_a_kill_or_threads_change_no_bi
 
 
 @pytest.mark.slow
-def test_a_wrong_volume_is_named_and_the_polished_map_shows_nothing_of_it(simulated, volumes, checkpoint_job):
+def test_a_wrong_volume_is_named_and_the_polished_map_shows_nothing_of_it(simulated, volumes, checkpoint_job, stopped):
     data = simulated(**SMALL | {"count": 200})
     wrong = density(random_phantom(9, 120.0), 32, 7.0) * 7.0
     job = checkpoint_job()
     values = QUICK | {"polish": True}
     right = [rough(data, seed, 20.0) for seed in (1, 2)]
     given = volumes(*right, lowpass(wrong, 7.0, 20.0))
-    out = SwarmConsensus(particles=data.particles, volumes=given, iterations=2, **values).run(job)
+    protocol = SwarmConsensus(particles=data.particles, volumes=given, iterations=2, **values)
+    out = protocol.run(job)
     assert any(warning.startswith("Volume 3 explained the particles far worse") for warning in job.warnings)
     assert out.volume.meta["wrong"] == [3]
     found = map_of(out.volume)
     assert fourier_shell_correlation(found, data.density)[1:9].mean() > 0.9
     assert len(out.volume.meta["views"]["rot"]) in (0, 150)
+    killed = checkpoint_job("killed", kill_after=1, resume={"swarm": job.last["swarm"]})
+    with pytest.raises(stopped):
+        protocol.run(killed)
+    assert "polish" in killed.last and not killed.last["polish"]["settled"]
+    assert np.array_equal(map_of(protocol.run(checkpoint_job("rest", resume=killed.last)).volume), found)
 
 
 @pytest.mark.slow
