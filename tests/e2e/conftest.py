@@ -22,6 +22,7 @@ import pytest
 
 import cryoloom
 from cryoloom.app.simulation import simulate
+from cryoloom.engine.supervise import ONE_THREAD
 
 CHROMIUM = Path(os.environ.get("CRYOLOOM_CHROMIUM", "/usr/bin/chromium"))
 # WebGL by software must be asked for; the rest keeps the browser from talking to anybody else.
@@ -118,7 +119,8 @@ def serving(
     words = [*program, "serve", str(folder), "--port", str(port), "--no-browser"]
     out, err = logs / "serve.out", logs / "serve.err"
     with out.open("w") as to_out, err.open("w") as to_err:
-        process = subprocess.Popen(words, stdout=to_out, stderr=to_err, env={**environment, "PYTHONUNBUFFERED": "1", "CRYOLOOM_DEBUG": "1"})
+        free = {name: value for name, value in environment.items() if name not in ONE_THREAD}  # a server of users has all threads
+        process = subprocess.Popen(words, stdout=to_out, stderr=to_err, env={**free, "PYTHONUNBUFFERED": "1", "CRYOLOOM_DEBUG": "1"})
     try:
         yield _ready(process, folder, out, err)
         process.terminate()

@@ -516,6 +516,23 @@ def test_a_client_that_goes_ends_its_stream(access):
     assert ended.is_set()
 
 
+def test_what_a_leaving_server_cancels_ends_without_a_traceback(access):
+    begun = asyncio.Event()
+
+    async def waits(scope, receive, send):
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def leave():
+        asked = asyncio.ensure_future(Guard(waits, access)(TO_EVENTS, None, None))
+        await begun.wait()
+        asked.cancel()
+        await asked
+        assert not asked.cancelled()
+
+    asyncio.run(leave())
+
+
 def test_web_sockets_are_closed_and_the_start_of_the_server_passes(access):
     reached, sent = [], []
 

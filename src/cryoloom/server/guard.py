@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -295,6 +296,8 @@ class _Exchange:
         """Have the request answered; after too large a body the refusal is the answer, whatever the application made of it."""
         try:
             await app(scope, self._read, self._write)
+        except CancelledError:  # the server leaves, and whoever asked hears no more
+            return
         except Exception:
             if not self._over:
                 if not self._started:
