@@ -10,10 +10,8 @@ before → after cleaning, in brackets how many picks lie on contaminants; what 
 """
 
 import argparse
-import pickle
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -50,7 +48,6 @@ class Judged:
         self.views: list[View] = []
         self.picked = Picked(self._watched(seed), condition.phantom(seed), condition.diameter, condition.pixel_size)
         self.learned = self._learned(seed)
-        self.views = []
 
     def _watched(self, seed: int) -> Iterator[tuple[Specimen, np.ndarray]]:
         pixel, diameter = self.condition.pixel_size, self.condition.diameter
@@ -131,17 +128,12 @@ def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("conditions", nargs="*", metavar="NAME", help=", ".join(CONDITIONS | FAINT))
     parser.add_argument("--seed", type=int, nargs="+", default=[9])
-    parser.add_argument("--keep", type=Path, help="folder to keep what was picked in, for other questions")
     given = parser.parse_args(words)
     torch.set_num_threads(1)
     print(HEAD, flush=True)
     for condition in ((CONDITIONS | FAINT)[name] for name in given.conditions or CONDITIONS):
         for seed in given.seed:
-            judged = Judged(condition, seed)
-            print(judged.line(f"{condition.name}, {seed}"), flush=True)
-            if given.keep:
-                given.keep.mkdir(parents=True, exist_ok=True)
-                (given.keep / f"{condition.name}-{seed}.pkl").write_bytes(pickle.dumps(judged))
+            print(Judged(condition, seed).line(f"{condition.name}, {seed}"), flush=True)
 
 
 if __name__ == "__main__":

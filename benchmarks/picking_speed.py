@@ -7,7 +7,9 @@ FFT of 2048² px, ten times) tells how fast the machine is.
 
 import os
 
-os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+from cryoloom.engine.supervise import ONE_THREAD
+
+os.environ.update(ONE_THREAD)  # before numpy reads it
 
 import sys
 import time
