@@ -25,10 +25,11 @@ from cryoloom.app.simulation import simulate
 from cryoloom.engine.supervise import ONE_THREAD
 
 CHROMIUM = Path(os.environ.get("CRYOLOOM_CHROMIUM", "/usr/bin/chromium"))
-# WebGL by software must be asked for; the rest keeps the browser from talking to anybody else.
+# WebGL by software must be asked for, and pages, which it would draw too at ten times the cost, kept from it; the rest keeps the browser from
+# talking to anybody else.
 FLAGS = [
     *("--no-sandbox", "--disable-dev-shm-usage", "--no-first-run"),
-    *("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
+    *("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-gpu-compositing"),
     *("--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 PICTURES = Path(__file__).parents[2] / "build/browser"
