@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cryoloom.numerics.align.class2d_assign import Assignments, assign, polished
 from cryoloom.numerics.align.class2d_averages import Averages, Frame, average, crossing, mass_centres, moved
+from cryoloom.numerics.align.class2d_doubles import doubles, likeness
 from cryoloom.numerics.align.class2d_estep import Posterior, References, Search, posterior
 from cryoloom.numerics.align.class2d_mstep import Sums, accumulate
 from cryoloom.numerics.align.class2d_observations import Observations
@@ -364,7 +365,7 @@ def _reseed(task: Task, sums: Sums, images: Tensor, averages: Averages, poor: np
     poor = np.where(counts.numpy() < _DEAD * task.count / task.settings.classes, poor + 1, 0)
     signal = images.square().mean(dim=(1, 2))
     worth = torch.minimum(signal, 2.0 * signal.median())
-    given = spared(counts.numpy(), signal.numpy()) if spare else []
+    given = [*spared(counts.numpy(), signal.numpy()), *_doubled(task, averages, counts, worth)] if spare else []
     images, dead = images.clone(), sorted({*np.flatnonzero(poor >= 2).tolist(), *given})
     for label in dead:
         most = int(torch.argmax(sums.counts.sum(dim=1) * worth))
@@ -379,6 +380,15 @@ def _reseed(task: Task, sums: Sums, images: Tensor, averages: Averages, poor: np
         images[most], images[label] = centre + apart, centre - apart
         poor[label] = 0
     return images, poor, len(dead)
+
+
+def _doubled(task: Task, averages: Averages, counts: Tensor, worth: Tensor) -> list[int]:
+    """Return classes that show what another shows too, see `doubles`."""
+    sampler, ring = task.frame.sampler, supported_ring(averages.frc, counts)
+    spectra = sampler.samples(averages.halves.flatten(0, 1)).unflatten(2, (-1, 2))[:, :ring]
+    weight = sampler.layout.areas[:ring] * averages.weight[:ring].mean(dim=1)
+    most = float(counts[torch.argmax(counts * worth)])
+    return doubles(likeness(spectra, weight).numpy(), counts.numpy(), most)
 
 
 def spared(counts: np.ndarray, signal: np.ndarray) -> list[int]:

@@ -32,7 +32,7 @@ class Classified(Outputs):
 class Classify2D(
     Protocol,
     id="classify2d.em",
-    version=6,
+    version=7,
     outputs=Classified,
     cite=("10.1016/j.jmb.2005.02.031", "10.1016/j.jmb.2011.11.010", "10.1038/nmeth.4169"),
     aliases=("ProtCryo2D", "ProtRelionClassify2D"),
