@@ -385,6 +385,8 @@ def _reseed(task: Task, sums: Sums, images: Tensor, averages: Averages, poor: np
 def _doubled(task: Task, averages: Averages, counts: Tensor, worth: Tensor) -> list[int]:
     """Return classes that show what another shows too, see `doubles`."""
     sampler, ring = task.frame.sampler, supported_ring(averages.frc, counts)
+    if ring == 0:
+        return []
     spectra = sampler.samples(averages.halves.flatten(0, 1)).unflatten(2, (-1, 2))[:, :ring]
     weight = sampler.layout.areas[:ring] * averages.weight[:ring].mean(dim=1)
     most = float(counts[torch.argmax(counts * worth)])
