@@ -58,6 +58,8 @@ class Averages:
         Averages before the mask, polar samples, complex64 ``(H, R, K)``.
     halves
         Masked averages of the two half sets, ``(K, 2, box, box)``.
+    spectra
+        Their polar samples, complex64 ``(H, R, K, 2)``.
     frc
         Correlation of the halves by class and ring, ``(K, R)``; -1 ... 1.
     weight, damping
@@ -66,6 +68,7 @@ class Averages:
 
     raw: Tensor
     halves: Tensor
+    spectra: Tensor
     frc: Tensor
     weight: Tensor
     damping: Tensor
@@ -106,7 +109,7 @@ def average(sums: Sums, noise: Tensor, frame: Frame, *, frc_regularised: bool, t
     else:
         power = 0.5 * (whole / total).abs().square().mean(dim=0)  # (R, K), per component
         damping = total / (total + 1.0 / (tau_fudge * power).clamp(min=1e-20))
-    return Averages(whole / total * damping, halves.unflatten(0, (-1, 2)), frc, total, damping)
+    return Averages(whole / total * damping, halves.unflatten(0, (-1, 2)), spectra, frc, total, damping)
 
 
 def ring_correlation(first: Tensor, second: Tensor) -> Tensor:

@@ -109,8 +109,9 @@ class Search:
         What the fine search looks at around a cell; the centre alone and ``band = coarse_band``: no fine search.
     temperature
         Log-weights are divided by it (1: the posterior).
-    margin, most
-        Cells more than `margin` below an image's best, or beyond its `most` best, are dropped.
+    margin, leeway, most
+        Cells more than `margin` and `leeway` of its score below an image's best, or beyond its `most` best, are dropped. A peak that lies between
+        cells loses a share of its height: the better an image fits, the more may a worse cell gain.
     """
 
     layout: PolarLayout
@@ -123,6 +124,7 @@ class Search:
     children: Children
     temperature: float = 1.0
     margin: float = 10.0
+    leeway: float = 0.5
     most: int = 32
 
     def precision(self, band: int) -> Tensor:
@@ -198,7 +200,8 @@ class Search:
 
     def _floor(self, leaders: Tensor) -> Tensor:
         """Return the score that a cell must reach; `leaders` are the best of different (class, shift), falling."""
-        return torch.maximum(leaders[:, 0] - self.margin, leaders[:, -1])
+        best = leaders[:, 0]
+        return torch.maximum(best - self.margin - self.leeway * best.clamp(min=0.0), leaders[:, -1])
 
     def _best_cells(self, rows: Tensor, floor: Tensor, kept: list[tuple[Tensor, ...]]) -> Cells:
         image, label, node, peak = (torch.cat([part[field] for part in kept]) for field in range(4))

@@ -38,6 +38,7 @@ _MARGIN = 6  # rings beyond the last correlated one that are compared
 _GROWTH = 1.25  # of the band in one iteration, at most
 _LEAST = 0.01  # poses less probable are not averaged
 SCALES_FROM = 4  # rings on which halves must agree well before grey scales are read from them
+_ASIDE = 0.5  # px from the centre at which an average is moved there; where it lies nearer, the likelihood is left to rise
 _DEAD = 0.2  # of the mean size: a smaller class is dying
 _HOLLOW = 0.2  # of the signal in the class of the median image: a class with less shows nothing
 
@@ -63,7 +64,7 @@ class Settings:
     white_noise
         One σ² for all rings.
     recentre, recentre_threshold, recentre_binary
-        Move the centre of mass above a fraction of the maximum to the box centre, every iteration.
+        Move the centre of mass above a fraction of the maximum to the box centre, whenever it lies half a pixel away.
     initial_scale
         Factor on the random first references.
     start_band
@@ -181,7 +182,8 @@ def iterate(task: Task, state: State) -> State:
     rows = torch.arange(task.count) if final else torch.from_numpy(batch_rows(task, number))
     temperature = 1.0 if final else annealing(settings, number) ** 2
     fine = final or 2 * number >= settings.iterations
-    search = _search(task, references(task, state), state["band"], fine=fine, temperature=temperature)
+    model = references(task, state)
+    search = _search(task, model, state["band"], fine=fine, temperature=temperature)
     found = _expect(task, search, rows, report=number + 1 == task.iterations, telling=state["telling"] if fine else 0)
     labels = state["labels"].copy()
     labels[rows.numpy()] = found.assigned.label.numpy()
@@ -193,14 +195,15 @@ def iterate(task: Task, state: State) -> State:
     averages = average(sums, noise, task.frame, frc_regularised=settings.frc_regularised, tau_fudge=settings.tau_fudge)
     raw = averages.raw
     images = task.frame.masked(task.frame.sampler.images(raw))
+    away, recentred = _away(task, images), 0
     if settings.recentre and not final:
-        away = -mass_centres(images, settings.recentre_threshold, binary=settings.recentre_binary)
-        away *= (settings.reach / away.norm(dim=1, keepdim=True).clamp(min=1e-6)).clamp(max=1.0)
-        sums = replace(sums, images=moved(sums.images, away, task.frame))
-        images = task.frame.masked(task.frame.sampler.images(moved(raw, away, task.frame)))
+        aside = away.norm(dim=1, keepdim=True) >= _ASIDE
+        step, recentred = torch.where(aside, away, 0.0), int(aside.sum())
+        sums = replace(sums, images=moved(sums.images, step, task.frame))
+        images = task.frame.masked(task.frame.sampler.images(moved(raw, step, task.frame)))
     poor, reseeded = state["poor"], 0
     if not final and 2 <= number < settings.iterations - 3:
-        images, poor, reseeded = _reseed(task, sums, images, averages, poor, spare=fine)
+        images, poor, reseeded = _reseed(task, sums, images, averages, away, poor, spare=fine)
     counts = sums.counts.sum(dim=1)
     ring = supported_ring(averages.frc, counts)
     grey = state["grey"].copy()
@@ -210,12 +213,14 @@ def iterate(task: Task, state: State) -> State:
         "temperature": temperature,
         "band": search.band,
         "ring": ring,
-        "evidence": float(found.assigned.evidence.mean()) * temperature,
+        "evidence": (gained := float(found.assigned.evidence.mean()) * temperature),
+        "log_likelihood": gained + _of_noise(task, model.noise, rows),
         "certainty": float(found.assigned.certainty.mean(dtype=torch.float64)),
         "changed": float(np.mean(labels[rows.numpy()] != state["labels"][rows.numpy()])),
         "shift_sigma": found.shift_sigma,
         "smallest": float(counts.min()),
         "largest": float(counts.max()),
+        "recentred": recentred,
         "reseeded": reseeded,
     }
     return {
@@ -341,6 +346,13 @@ def _shown(task: Task, search: Search) -> bool:
     return better_than_negatives(*found.assigned.evidence.to(torch.float64).numpy().reshape(2, -1))
 
 
+def _of_noise(task: Task, noise: Tensor, rows: Tensor) -> float:
+    """Return the mean log-likelihood of the images `rows` as noise of σ² `noise`, but for a constant."""
+    variance = noise[task.group[rows]]
+    density = -task.observations.power[rows] / (2.0 * variance) - torch.log(variance)
+    return float((density * task.frame.sampler.layout.areas).sum(dim=1, dtype=torch.float64).mean())
+
+
 def _residual_noise(task: Task, search: Search, sums: Sums, rows: Tensor) -> Tensor:
     """Return σ² from what the references leave of the images `rows`, by optics group and ring."""
     model, observations = search.references, task.observations
@@ -359,13 +371,22 @@ def _residual_noise(task: Task, search: Search, sums: Sums, rows: Tensor) -> Ten
     return residual
 
 
-def _reseed(task: Task, sums: Sums, images: Tensor, averages: Averages, poor: np.ndarray, *, spare: bool) -> tuple[Tensor, np.ndarray, int]:
+def _away(task: Task, images: Tensor) -> Tensor:
+    """Return the shifts, px, that bring the centres of mass of averages to the box centre, within reach."""
+    settings = task.settings
+    away = -mass_centres(images, settings.recentre_threshold, binary=settings.recentre_binary)
+    return away * (settings.reach / away.norm(dim=1, keepdim=True).clamp(min=1e-6)).clamp(max=1.0)
+
+
+def _reseed(
+    task: Task, sums: Sums, images: Tensor, averages: Averages, away: Tensor, poor: np.ndarray, *, spare: bool
+) -> tuple[Tensor, np.ndarray, int]:
     """Give classes that died twice running half of the class with most signal: each gets the average of one half set; `spare`: see `spared`."""
     counts = sums.counts.sum(dim=1)
     poor = np.where(counts.numpy() < _DEAD * task.count / task.settings.classes, poor + 1, 0)
     signal = images.square().mean(dim=(1, 2))
     worth = torch.minimum(signal, 2.0 * signal.median())
-    given = [*spared(counts.numpy(), signal.numpy()), *_doubled(task, averages, counts, worth)] if spare else []
+    given = [*spared(counts.numpy(), signal.numpy()), *_doubled(task, averages, away, counts, worth)] if spare else []
     images, dead = images.clone(), sorted({*np.flatnonzero(poor >= 2).tolist(), *given})
     for label in dead:
         most = int(torch.argmax(sums.counts.sum(dim=1) * worth))
@@ -382,13 +403,13 @@ def _reseed(task: Task, sums: Sums, images: Tensor, averages: Averages, poor: np
     return images, poor, len(dead)
 
 
-def _doubled(task: Task, averages: Averages, counts: Tensor, worth: Tensor) -> list[int]:
-    """Return classes that show what another shows too, see `doubles`."""
-    sampler, ring = task.frame.sampler, supported_ring(averages.frc, counts)
+def _doubled(task: Task, averages: Averages, away: Tensor, counts: Tensor, worth: Tensor) -> list[int]:
+    """Return classes that show, once moved by `away`, what another shows too, see `doubles`."""
+    ring = supported_ring(averages.frc, counts)
     if ring == 0:
         return []
-    spectra = sampler.samples(averages.halves.flatten(0, 1)).unflatten(2, (-1, 2))[:, :ring]
-    weight = sampler.layout.areas[:ring] * averages.weight[:ring].mean(dim=1)
+    spectra = moved(averages.spectra, away, task.frame)[:, :ring]
+    weight = task.frame.sampler.layout.areas[:ring] * averages.weight[:ring].mean(dim=1)
     most = float(counts[torch.argmax(counts * worth)])
     return doubles(likeness(spectra, weight).numpy(), counts.numpy(), most)
 

@@ -32,7 +32,7 @@ class Classified(Outputs):
 class Classify2D(
     Protocol,
     id="classify2d.em",
-    version=7,
+    version=8,
     outputs=Classified,
     cite=("10.1016/j.jmb.2005.02.031", "10.1016/j.jmb.2011.11.010", "10.1038/nmeth.4169"),
     aliases=("ProtCryo2D", "ProtRelionClassify2D"),
@@ -40,7 +40,7 @@ class Classify2D(
     """Sort particles into classes of equal views under unknown in-plane rotation and shift, and average each.
 
     Online expectation-maximisation: batches of images, running sums, likelihoods tempered at first, averages weighted by the correlation
-    of their own half sets, centred in every iteration; classes that die are given half of a large one.
+    of their own half sets, centred where they lie aside; classes that die are given half of a large one.
     """
 
     particles: Particles = Input(
@@ -348,8 +348,9 @@ class Classify2D(
                      series=[Series("pose probability", numbers, [step["certainty"] for step in history]),
                              Series("changed class", numbers, [step["changed"] for step in history])]),
             LinePlot(title="Likelihood", x_label="iteration", y_label="log-likelihood per image",
-                     series=[Series("gained over noise", numbers, [step["evidence"] for step in history])],
-                     caption="It also rises with the band compared, and falls where the uncertainty does."),
+                     series=[Series("of the images", numbers, [step["log_likelihood"] for step in history])],
+                     caption="Full expectation-maximisation raises it at every step, unless classes are begun anew or moved to the centre, or the band "
+                             "grows; batches and a falling uncertainty let it go up and down."),
             LinePlot(title="Resolution and band", x_label="iteration", y_label="Å",
                      series=[Series("better classes' halves", numbers, [extent / max(step["ring"], 1) for step in history]),
                              Series("compared to", numbers, [extent / step["band"] for step in history])]),
