@@ -49,12 +49,19 @@ def test_one_population_is_hardly_cut(spread):
     match = np.random.default_rng(2).normal(1.0, spread, 4000)
     least = least_match(match, 0.75)
     assert least <= 0.75
-    assert np.mean(match < least) < 0.055
+    assert np.mean(match < least) < 0.03
 
 
 def test_two_populations_are_cut_where_asked():
     rng = np.random.default_rng(3)
-    match = np.concatenate([rng.normal(1.0, 0.12, 900), rng.normal(0.45, 0.15, 100)])
+    match = np.concatenate([rng.normal(1.0, 0.10, 900), rng.normal(0.45, 0.15, 100)])
     assert least_match(match, 0.75) == pytest.approx(0.75)
     assert least_match(match, 0.0) == 0.0
     assert least_match(np.array([]), 0.75) == 0.75
+
+
+def test_two_populations_are_told_apart_where_they_nearly_meet():
+    rng = np.random.default_rng(3)
+    particles, others = rng.normal(1.0, 0.12, 900), rng.normal(0.45, 0.15, 100)
+    least = least_match(np.concatenate([particles, others]), 0.75)
+    assert np.mean(particles < least) < 0.025 and np.mean(others < least) > 0.9

@@ -151,12 +151,12 @@ def least_match(match: Array, wanted: float) -> float:
     Notes
     -----
     What is no particle shows too little of an average, so the upper half of the values says how widely particles spread: the lower
-    limit lies at most 1.75 such standard deviations below the median, which 4 % of a single normal population fall below.
+    limit lies at least 2.05 such standard deviations below the median, which 2 % of a single normal population fall below.
     """
     if not len(match):
         return wanted
     middle, upper = np.quantile(match, (0.5, 0.8413))
-    return float(min(wanted, middle - 1.75 * (upper - middle)))
+    return float(min(wanted, middle - 2.05 * (upper - middle)))
 
 
 def _rise(values: Array, low: float | Array, high: float | Array) -> Array:

@@ -37,7 +37,7 @@ class _Choice:
 class Select(
     Protocol,
     id="sets.select",
-    version=4,
+    version=5,
     outputs=OneSet,
     aliases=("ProtUserSubSet",),
 ):
@@ -76,7 +76,7 @@ class Select(
     min_match: float = Param(
         "Least match", 0.75, ge=0, le=1,
         help="For mode auto: particles that show less of their class average are left out; 0 keeps all. Lowered by itself where noise "
-        "spreads the matches so far that more than 4 % would go for it. Too high loses unusual views, too low keeps ice and fragments.",
+        "spreads the matches so far that more than 2 % would go for it. Too high loses unusual views, too low keeps ice and fragments.",
     )  # fmt: skip
     min_separation: Angstrom = Param(
         "Least separation", 20.0, ge=0,
