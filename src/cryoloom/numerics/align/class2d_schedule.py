@@ -348,7 +348,7 @@ def _shown(task: Task, search: Search) -> bool:
 
 def _of_noise(task: Task, noise: Tensor, rows: Tensor) -> float:
     """Return the mean log-likelihood of the images `rows` as noise of σ² `noise`, but for a constant."""
-    variance = noise[task.group[rows]]
+    variance = noise.clamp(min=1e-12)[task.group[rows]]
     density = -task.observations.power[rows] / (2.0 * variance) - torch.log(variance)
     return float((density * task.frame.sampler.layout.areas).sum(dim=1, dtype=torch.float64).mean())
 
