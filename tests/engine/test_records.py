@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cryoloom import files
-from cryoloom.engine.events import EventReader, Journal, Pace, append_line, read_lines
+from cryoloom.engine.events import EventReader, Journal, Pace, append_line, how_far, read_lines
 from cryoloom.engine.processes import ProcessId, number_space
 from cryoloom.spec import Failure
 
@@ -50,6 +51,20 @@ def test_a_folder_that_cannot_be_made_says_what_is_in_the_way(tmp_path: Path) ->
         assert caught.value.code == "not-writable"
     with pytest.raises(Failure, match="is not a folder"):
         files.write_json(tmp_path / "file" / "a.json", {})
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        ({"done": 3, "total": 14, "unit": "items"}, "3/14"),
+        ({"done": 1, "total": 1, "unit": "items"}, "1/1"),
+        ({"done": 0.6000000000000001, "total": 1.0, "unit": ""}, "60%"),
+        ({"done": 0, "total": 3}, "0/3"),
+        ({"done": 5, "total": None, "unit": "iterations"}, "5 iterations"),
+    ],
+)
+def test_how_far_something_is_reads_well(event: dict[str, Any], text: str) -> None:
+    assert how_far(event) == text
 
 
 def test_of_many_claims_at_once_one_wins_and_its_content_is_whole(tmp_path: Path) -> None:

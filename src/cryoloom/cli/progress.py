@@ -5,9 +5,9 @@ import time
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from cryoloom.engine.events import Pace
+from cryoloom.engine.events import Pace, how_far
 
 QUIET_SECONDS = 15.0
 
@@ -23,7 +23,7 @@ class ProgressView:
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=30),
-                MofNCompleteColumn(),
+                TextColumn("{task.fields[count]}"),
                 TimeElapsedColumn(),
                 TextColumn("ETA"),
                 TimeRemainingColumn(),
@@ -74,14 +74,13 @@ class ProgressView:
 
     def _progress(self, run: Any, event: dict[str, Any]) -> None:
         key = (run.id, str(event.get("name") or ""))
-        done, total, message = event.get("done") or 0, event.get("total"), event.get("message") or ""
+        done, total, message, count = event["done"], event.get("total"), event.get("message") or "", how_far(event)
         remaining = self._pace.setdefault(key, Pace()).remaining(event)
         if self._bars:
             if key not in self._task:
-                self._task[key] = self._bars.add_task(run.label or run.id, total=total, message="")
-            self._bars.update(self._task[key], completed=done, total=total, message=message)
+                self._task[key] = self._bars.add_task(run.label or run.id, total=total, count="", message="")
+            self._bars.update(self._task[key], completed=done, total=total, count=count, message=message)
         elif time.monotonic() - self._said > QUIET_SECONDS:
             self._said = time.monotonic()
             left = "" if remaining is None else f", ETA {remaining:.0f} s"
-            count = f" {done:g}/{total:g}" if total else ""
-            self.say(f"  {run.label or run.id}:{count} {message}{left}".rstrip())
+            self.say(f"  {run.label or run.id}: {count} {message}".rstrip() + left)

@@ -7,6 +7,7 @@ import typer
 
 from cryoloom.cli.options import Json, Nodes, ProjectFolder, Target, Threads
 from cryoloom.cli.printing import say, say_json, table
+from cryoloom.engine.events import how_far
 from cryoloom.spec.errors import WrongUse
 from cryoloom.spec.words import counted
 
@@ -162,9 +163,8 @@ def status(
 def _progress(progress: dict[str, Any] | None) -> str:
     if not progress:
         return ""
-    count = f"{progress['done']:g}/{progress['total']:g} " if progress.get("total") else f"{progress['done']:g} "
     left = f", {progress['remaining']:.0f} s left" if progress.get("remaining") is not None else ""
-    return f"{count}{progress.get('message') or progress.get('unit') or ''}{left}"
+    return f"{how_far(progress)} {progress.get('message') or ''}".rstrip() + left
 
 
 def log(project: ProjectFolder, run: RunName) -> None:

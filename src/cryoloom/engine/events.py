@@ -4,7 +4,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,14 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
+
+
+def how_far(progress: Mapping[str, Any]) -> str:
+    """Return what is done as text: ``3/14``, ``20%`` of a whole, ``5 iterations`` of nobody knows how many."""
+    done, total, unit = progress["done"], progress.get("total"), progress.get("unit") or ""
+    if not total:
+        return f"{done:g} {unit}".rstrip()
+    return f"{done:.0%}" if total == 1 and not unit else f"{done:g}/{total:g}"
 
 
 class Pace:

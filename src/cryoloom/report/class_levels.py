@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from cryoloom.report.panels import ImageGrid, LinePlot, Series, TableView
+from cryoloom.report.panels import Bars, ImageGrid, LinePlot, Series, TableView
 from cryoloom.spec import Panel
 
 _CURVES = 4
@@ -30,14 +30,8 @@ def class_panels(table: pl.DataFrame, averages: Any, title: str, extent: float =
         )
     ]  # fmt: skip
     if extent and "frc" in table.columns:
-        best = table.filter(pl.col("count") > 0).sort("resolution", "class_id").head(_CURVES)
-        curves = [
-            Series(f"class {row['class_id']}", [(ring + 1) / extent for ring in range(len(row["frc"]))], row["frc"])
-            for row in best.iter_rows(named=True)
-        ]
         panels += [
-            LinePlot(title="Half-set correlation of the best", series=curves, x_label="resolution (Å)", y_label="FRC", resolution_axis=True,
-                     levels={"0.5": 0.5}, y_range=(-0.2, 1.05)),
+            correlation_panel(table, extent),
             TableView(title="Classes", columns={
                 label: table[name].to_list() for name, label in {
                     "class_id": "class", "count": "particles", "resolution": "resolution (Å, FRC 0.5)", "resolution_0143": "(Å, FRC 0.143)",
@@ -45,6 +39,26 @@ def class_panels(table: pl.DataFrame, averages: Any, title: str, extent: float =
                 if name in table.columns}),
         ]  # fmt: skip
     return panels
+
+
+def correlation_panel(table: pl.DataFrame, extent: float) -> Panel:
+    """Return the half-set correlations of the best classes of images `extent` Å wide; classes too small for one of their own share a curve."""
+    curves: dict[tuple[float, ...], list[int]] = {}
+    for row in table.filter(pl.col("count") > 0).sort("resolution", "class_id").iter_rows(named=True):
+        curves.setdefault(tuple(row["frc"]), []).append(row["class_id"])
+    best = list(curves.items())[:_CURVES]
+    shared = max((len(classes) for _, classes in best), default=0) > 1
+    return LinePlot(
+        title="Half-set correlation of the best", x_label="resolution (Å)", y_label="FRC", resolution_axis=True, levels={"0.5": 0.5}, y_range=(-0.2, 1.05),
+        series=[Series(_named(classes), [(ring + 1) / extent for ring in range(len(frc))], frc) for frc, classes in best],
+        caption="Classes of few particles are given the mean curve of all." if shared else "",
+    )  # fmt: skip
+
+
+def sizes_panel(table: pl.DataFrame, caption: str = "") -> Panel:
+    """Return how many particles each class holds, the largest first."""
+    sizes = table["count"].sort(descending=True).to_list()
+    return Bars(title="Sizes of classes", values=sizes, label="particles", item="class, largest first", caption=caption)
 
 
 def level_panels(table: pl.DataFrame, averages: Any, *, lineage: bool) -> list[Panel]:
@@ -81,6 +95,10 @@ def level_panels(table: pl.DataFrame, averages: Any, *, lineage: bool) -> list[P
                 caption="By: the part of the class that was in the class it comes from. Classes of a low part were gathered anew.")
         )  # fmt: skip
     return panels
+
+
+def _named(classes: list[int]) -> str:
+    return f"class {classes[0]}" if len(classes) == 1 else f"{len(classes)} small classes"
 
 
 def _by_descent(table: pl.DataFrame) -> dict[int, tuple[int, ...]]:

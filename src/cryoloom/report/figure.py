@@ -35,7 +35,8 @@ _STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.7,
     "xtick.color": "#66717e",
     "ytick.color": "#66717e",
-    "legend.frameon": False,
+    "legend.facecolor": "#ffffff",  # behind its words, which may lie on curves
+    "legend.edgecolor": "none",
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "axes.axisbelow": True,

@@ -25,6 +25,9 @@ WATCHED = {
 }
 """Columns in which a large value speaks against a micrograph."""
 
+BEYOND = 1.6
+"""Frequency up to which rings are drawn, in ends of the fit: farther out they are noise."""
+
 _CURVES = {"ctf_rotational": "circular mean", "ctf_equiphase": "equal-phase mean", "ctf_fit": "fit", "ctf_quality": "quality"}
 _COLUMNS = (
     "micrograph_name", "defocus_u", "defocus_v", "defocus_angle", "phase_shift", "astigmatism", "defocus_error", "ctf_score", "ctf_resolution",
@@ -33,17 +36,19 @@ _COLUMNS = (
 
 
 def ctf_panels(ctfs: CTFs, image: Callable[[str], Any], band: tuple[float, float], criteria: Sequence[str] = ()) -> list[Panel]:
-    """Return the panels of a set of CTFs whose `image` is read by path, fitted in a `band` (Å); columns of `criteria` are shown as well."""
+    """Return the panels of a set of CTFs whose pictures (MRC) `image` reads by path, fitted in a `band` (Å); columns of `criteria` are shown as well."""
     rows = ctfs.to_polars().filter(pl.col("defocus_u").is_not_null()).with_columns(mean=(pl.col("defocus_u") + pl.col("defocus_v")) / 2)
     shown = [row for row in rows.head(SHOWN).to_dicts() if row.get("psd_path")]
+    reach = BEYOND / min((row["ctf_resolution"] for row in shown), default=1.0)
     panels: list[Panel] = [
         ImageGrid(
             title="Power spectra",
-            images=[image(row["psd_path"]) for row in shown],
+            images=[_middle(image(row["psd_path"]), reach) for row in shown],
             captions=[f"{row['micrograph_name']}: {row['mean']:.0f} Å, to {row['ctf_resolution']:.1f} Å" for row in shown],
             good=[bool(row["enabled"]) for row in shown],
             size=150,
-            caption="The lower left quarter is the model: its rings must run on into the measured ones. Captions: mean defocus, end of the fit.",
+            caption="The lower left quarter is the model: its rings must run on into the measured ones. Captions: mean defocus, end of the fit. All to "
+            f"{1 / reach:.1f} Å.",
         )
     ]  # fmt: skip
     if shown and shown[0].get("ctf_frequency"):
@@ -60,21 +65,30 @@ def ctf_panels(ctfs: CTFs, image: Callable[[str], Any], band: tuple[float, float
     ]
 
 
+def _middle(picture: Any, reach: float) -> Any:
+    """Return a picture of a spectrum up to the frequency `reach` (1/Å), where it goes so far."""
+    middle = len(picture.data) // 2
+    half = min(middle, math.ceil(reach * picture.pixel_size * len(picture.data)))
+    return picture.data[middle - half : middle + half, middle - half : middle + half]
+
+
 def _fit(row: Mapping[str, Any], band: tuple[float, float]) -> LinePlot:
     """Return the curves of one fit, with the band, the end of the fit and the first zeros of the CTF."""
-    fit, frequency = row["ctf_fit"], row["ctf_frequency"]
+    shown = sum(frequency <= BEYOND / row["ctf_resolution"] for frequency in row["ctf_frequency"])
+    fit, frequency = row["ctf_fit"][:shown], row["ctf_frequency"][:shown]
     zeros = [frequency[at] for at in range(1, len(fit) - 1) if fit[at - 1] > fit[at] <= fit[at + 1] and fit[at] < 0.3]
     ends = {"band": 1 / band[0], "band's end": 1 / band[1]}
     marks = {label: end for label, end in ends.items() if end < 0.95 * frequency[-1]}
     marks |= {str(number): zero for number, zero in enumerate(zeros[:3], 1)}
     return LinePlot(
         title=f"Fit of {row['micrograph_name']}",
-        series=[Series(label, frequency, row[name]) for name, label in _CURVES.items()],
+        series=[Series(label, frequency, row[name][:shown]) for name, label in _CURVES.items()],
         x_label="resolution (Å)",
         y_label="",
         resolution_axis=True,
         marks={**marks, f"fit to {row['ctf_resolution']:.1f} Å": 1 / row["ctf_resolution"]},
         y_range=(-0.3, 1.3),
+        legend_row=True,
         caption="Means along lines of equal phase are free of astigmatism; every ring is drawn at full height. Marks: the band of the fit, the "
         "first zeros of the CTF (1, 2, 3), and how far the fit holds.",
     )

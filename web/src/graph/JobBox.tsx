@@ -13,16 +13,21 @@ import { Thumbnail } from "./Thumbnail";
 /** Share of the work that is done, or null when nobody knows. */
 export const share = (progress: Progress): number | null => (progress.total ? Math.min(1, progress.done / progress.total) : null);
 
+/** What is being done, or how much of it is: the bar beside it shows parts of a whole of 1. */
+const doing = ({ done, total, unit, message }: Progress): string => {
+  if (total && (total !== 1 || unit)) return `${number(done)} of ${number(total)}`;
+  return message || (total ? `${Math.round(100 * done)} %` : `${number(done)} ${unit}`);
+};
+
 export function ProgressBar({ progress }: { progress: Progress }) {
   const done = share(progress);
   const rest = progress.remaining == null ? "" : `, ${duration(progress.remaining)} to go`;
-  const text = progress.total ? `${number(progress.done)} of ${number(progress.total)}${rest}` : (progress.message ?? "");
   return (
     <div className="progress">
       <div className="bar" role="progressbar" aria-label={progress.name || "progress"} aria-valuemin={0} aria-valuemax={100} aria-valuenow={done === null ? undefined : Math.round(done * 100)}>
         <div style={{ width: `${(done ?? 0) * 100}%` }} />
       </div>
-      <small>{text}</small>
+      <small>{doing(progress) + rest}</small>
     </div>
   );
 }

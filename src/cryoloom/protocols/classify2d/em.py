@@ -11,8 +11,9 @@ from cryoloom.data.alignment import GreyScales, ShiftRange, TransferFunction
 from cryoloom.formats.alignment import alike_images
 from cryoloom.formats.class_images import groups_from_zero, has_ctf, image_blocks
 from cryoloom.formats.common_grid import CommonGrid
+from cryoloom.report.class_levels import correlation_panel, sizes_panel
 from cryoloom.report.grey_scales import grey_scale_panel
-from cryoloom.report.panels import Histogram, ImageGrid, LinePlot, Series, TableView
+from cryoloom.report.panels import ImageGrid, LinePlot, Series, TableView
 from cryoloom.spec import Hint, Input, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom
 
@@ -328,25 +329,19 @@ class Classify2D(
         averages = read_particles(out.classes)
         history = out.classes.meta["iterations"]
         numbers = list(range(1, len(history) + 1))
-        best = table.sort("resolution").head(4)
         extent = out.classes.meta["box_size"] * out.classes.meta["pixel_size"]
-        curves = [
-            Series(f"class {row['class_id']}", [(ring + 1) / extent for ring in range(len(row["frc"]))], row["frc"])
-            for row in best.iter_rows(named=True)
-        ]
         return [
             ImageGrid(
                 title="Class averages", images=[averages[row - 1] for row in table["class_id"]], good=table["good"].to_list(), size=100,
                 captions=[f"{row['count']}, {row['resolution']:.0f} Å, {row['quality']:.2f}" for row in table.iter_rows(named=True)],
                 caption="Largest first. Captions: particles, resolution (half-set FRC 0.5), quality. Green frames are suggested as good.",
             ),
-            LinePlot(title="Half-set correlation of the best", series=curves, x_label="resolution (Å)", y_label="FRC", resolution_axis=True,
-                     levels={"0.5": 0.5}, y_range=(-0.2, 1.05)),
-            Histogram(title="Sizes of classes", values=table["count"].to_list(), label="particles", bins=30,
-                      caption="A few giants beside many empty ones: attractors; more iterations or a higher initial uncertainty help."),
+            correlation_panel(table, extent),
+            sizes_panel(table, "A few giants beside many empty ones: attractors; more iterations or a higher initial uncertainty help."),
             LinePlot(title="Convergence", x_label="iteration", y_label="fraction", y_range=(0, 1.05),
-                     series=[Series("pose probability", numbers, [step["certainty"] for step in history]),
-                             Series("changed class", numbers, [step["changed"] for step in history])]),
+                     series=[Series("best probability", numbers, [step["certainty"] for step in history]),
+                             Series("changed class", numbers, [step["changed"] for step in history])],
+                     caption="The probability of the best pose, in the mean. The last iteration compares all images with all poses, and tells it lower."),
             LinePlot(title="Likelihood", x_label="iteration", y_label="log-likelihood per image",
                      series=[Series("of the images", numbers, [step["log_likelihood"] for step in history])],
                      caption="Full expectation-maximisation raises it at every step, unless classes are begun anew or moved to the centre, or the band "

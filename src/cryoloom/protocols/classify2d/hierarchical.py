@@ -10,8 +10,8 @@ from cryoloom.data import Classes2D, Particles
 from cryoloom.data.alignment import ShiftRange, TransferFunction
 from cryoloom.formats.class_images import groups_from_zero, has_ctf, image_blocks
 from cryoloom.formats.common_grid import CommonGrid
-from cryoloom.report.class_levels import class_panels, level_panels
-from cryoloom.report.panels import Histogram, LinePlot, Series
+from cryoloom.report.class_levels import class_panels, level_panels, sizes_panel
+from cryoloom.report.panels import LinePlot, Series
 from cryoloom.spec import Failure, Hint, Input, Job, Outputs, Panel, Param, Protocol
 from cryoloom.units import Angstrom
 
@@ -358,7 +358,7 @@ class Hierarchical2D(
                      series=[Series("largest", numbers, [step["largest"] for step in history]),
                              Series("smallest", numbers, [step["smallest"] for step in history])],
                      caption="A giant beside small ones is an attractor."),
-            Histogram(title="Sizes of classes", values=table["count"].to_list(), label="particles", bins=30),
+            sizes_panel(table),
         ]  # fmt: skip
 
 

@@ -205,7 +205,7 @@ class CTFEstimate(
     def report(self, out: Estimated) -> list[Panel]:
         from cryoloom.formats.mrc import read_mrc
 
-        return ctf_panels(out.ctfs, lambda path: read_mrc(out.ctfs.file(path)).data, self._band())
+        return ctf_panels(out.ctfs, lambda path: read_mrc(out.ctfs.file(path)), self._band())
 
     def _band(self) -> tuple[float, float]:
         pixel_size = min((float(group["pixel_size"]) for group in self.micrographs.optics), default=1.0) * self.bin_factor

@@ -206,7 +206,7 @@ class CTFRefine(
 
         finest = min((float(group["pixel_size"]) for group in self.micrographs.optics), default=1.0) * self.bin_factor
         band = thon_rings.angstrom(self.low_res, finest), thon_rings.angstrom(self.high_res, finest)
-        panels = ctf_panels(out.ctfs, lambda path: read_mrc(out.ctfs.file(path)).data, band, _SHOWN)
+        panels = ctf_panels(out.ctfs, lambda path: read_mrc(out.ctfs.file(path)), band, _SHOWN)
         shown = out.ctfs.items.filter(pl.col("ctf_envelope").is_not_null()).head(1).to_dicts() if len(out.ctfs) else []
         return [panels[0], *map(_background, shown), *panels[1:]]
 

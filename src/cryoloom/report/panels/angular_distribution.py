@@ -27,6 +27,8 @@ class AngularDistribution(Panel):
 
     def html(self) -> str:
         """Draw counts, or medians, over rot and cos tilt, so that equal areas are equal cells."""
+        from matplotlib.ticker import MaxNLocator
+
         rot = (np.asarray(self.rot) + 180.0) % 360.0 - 180.0
         cosine = np.cos(np.deg2rad(np.asarray(self.tilt)))
         limits = ((-180, 180), (-1, 1))
@@ -46,7 +48,9 @@ class AngularDistribution(Panel):
             axes.set_xticks(range(-180, 181, 60))
             axes.grid(False)
             if axes.figure is not None:
-                axes.figure.colorbar(cells, ax=axes, label=self.label, shrink=0.9)
+                bar = axes.figure.colorbar(cells, ax=axes, label=self.label, shrink=0.9)
+                if not self.values:
+                    bar.locator = MaxNLocator(integer=True)
         return f'<div class="pair">{drawing.svg}{_disc(rot, cosine)}</div>' if self.polar else drawing.svg
 
 

@@ -17,8 +17,8 @@ class Bars(Panel):
 
     title: str
     values: list[float]
-    names: list[str]
     label: str
+    names: list[str] = []
     caption: str = ""
     item: str = "micrograph"
     bands: list[tuple[float, float]] = []
@@ -30,13 +30,13 @@ class Bars(Panel):
         spread = 1.4826 * np.median(np.abs(values - middle)) if len(values) else 0.0
         low, high = np.asarray(self.bands, dtype=float).reshape(-1, 2).T
         strays = (values < low) | (values > high) if self.bands else np.abs(values - middle) > max(3.0 * spread, 1.0)
-        named = sum(map(len, self.names)) <= LETTERS
+        named = bool(self.names) and sum(map(len, self.names)) <= LETTERS
         with chart(height=2.6) as (axes, drawing):
             axes.bar(np.arange(1, len(values) + 1), values, color=np.where(strays, PALETTE[1], PALETTE[0]), width=0.9)
             if self.bands:
                 centre = (low + high) / 2
                 axes.errorbar(np.arange(1, len(values) + 1), centre, high - centre, fmt="none", ecolor="#333f48", capsize=3, elinewidth=1.0)
-            for place in [] if named else np.flatnonzero(strays)[:8]:
+            for place in np.flatnonzero(strays)[:8] if self.names and not named else []:
                 axes.annotate(self.names[place], (place + 1, values[place]), ha="center", va="bottom", fontsize=7)
             if named:
                 axes.set_xticks(np.arange(1, len(values) + 1), self.names)

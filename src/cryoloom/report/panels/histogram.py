@@ -29,6 +29,7 @@ class Histogram(Panel):
                 axes.bar(values, self.counts, width, color=PALETTE[0], edgecolor="white", linewidth=0.4)
             else:
                 axes.hist(values[np.isfinite(values)], bins=self.bins, color=PALETTE[0], edgecolor="white", linewidth=0.4)
+                axes.locator_params(axis="y", integer=True)
             mark(axes, self.marks)
             axes.set_xlabel(self.label)
             axes.set_ylabel("count")

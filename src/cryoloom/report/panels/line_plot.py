@@ -20,7 +20,7 @@ class LinePlot(Panel):
     """Curves over a common axis.
 
     ``resolution_axis`` labels an axis in 1/Å with the resolutions in Å that its ticks stand for. ``levels`` and ``marks`` are
-    labelled horizontal and vertical lines.
+    labelled horizontal and vertical lines. ``legend_row`` puts the legend in one row at the bottom, for which `y_range` leaves room.
     """
 
     title: str
@@ -32,6 +32,7 @@ class LinePlot(Panel):
     levels: dict[str, float] = {}
     marks: dict[str, float] = {}
     y_range: tuple[float, float] | None = None
+    legend_row: bool = False
 
     def html(self) -> str:
         """Draw the chart as SVG."""
@@ -52,6 +53,9 @@ class LinePlot(Panel):
             elif all(float(x).is_integer() for curve in self.series for x in curve.x):
                 axes.locator_params(axis="x", integer=True)
             mark(axes, self.marks, ":")
-            if len(self.series) > 1:
-                axes.legend(fontsize=8)
+            if self.legend_row:
+                axes.legend(fontsize=7.5, loc="lower center", ncols=len(self.series), columnspacing=1.2, handlelength=1.4)
+            elif len(self.series) > 1:
+                # The best place takes seconds to find among many points.
+                axes.legend(fontsize=8, loc="best" if sum(len(curve.x) for curve in self.series) < 5000 else "upper right")
         return drawing.svg
