@@ -11,6 +11,7 @@ from cryoloom.numerics.align.refine_task import JOIN
 from cryoloom.numerics.filters.sharpen import mean_amplitudes
 from cryoloom.numerics.fsc.shells import fourier_shell_correlation
 from cryoloom.numerics.geometry.compare import compare_poses
+from cryoloom.numerics.geometry.symmetry import point_group
 from cryoloom.numerics.reconstruct.sums import divided
 
 BOX, PIXEL = 40, 4.0
@@ -55,6 +56,23 @@ def test_sums_of_folds_that_do_not_fit_are_made_twice_and_are_the_same(rods, mon
     monkeypatch.setattr(fold_sums, "LANES_KEPT", 0)
     again = finish(replace(task, threads=2), volume, iterations=2)
     assert np.array_equal(held["references"], again["references"]) and np.array_equal(held["rotations"], again["rotations"])
+
+
+@pytest.mark.parametrize(("symmetry", "kept"), [("C1", 0), ("C1", 1 << 29), ("D3", 0), ("D3", 1 << 29)])
+def test_sums_of_folds_out_to_a_shell_are_those_of_all_shells_there(rods, monkeypatch, symmetry, kept):
+    monkeypatch.setattr(fold_sums, "LANES_KEPT", kept)
+    stack, task, _ = rods
+    some = np.arange(60)
+    task = replace(task, images=task.images.subset(some), half=task.half[some], folds=2, group=point_group(symmetry))
+    alone = Points(some, stack.rotations[some].astype(np.float32), stack.shifts[some], np.ones(60), np.zeros((60, 3)))
+    sums = fold_sums.FoldSums(task, alone, 18, np.ones((1, 21)), 2)
+    pairs = list(zip(sums.others(), sums.others(9), strict=True))
+    assert len(pairs) == 2
+    for whole, near in pairs:
+        for one, other in zip(whole, near, strict=True):
+            assert other.nbytes < 0.3 * one.nbytes
+            expected, found = (divided(each, 9, 22, BOX, group=task.group) for each in (one, other))
+            np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_images_show_a_reference_that_they_hold_and_noise_shows_none_nor_what_it_made_itself(rods):

@@ -58,6 +58,8 @@ SURFACE_FROM = 8
 """Details across the mask's diameter that the halves must agree on before a mask follows the particle's surface."""
 SURFACE_LOWPASS, SURFACE_EXTEND, SURFACE_EDGE, SURFACE_BOX = 15.0, 8.0, 12.0, 160
 """Å of the low-pass (at least; 1.5 times the resolution otherwise), of the reach beyond the surface and of the soft edge; largest box."""
+SMEAR = 3
+"""Shells beyond the next band that references hold, for a mask mixes neighbours."""
 SCALES_FROM = 4
 """Shells that the halves must agree on well before grey scales are read from them."""
 WITNESSES = 128
@@ -218,7 +220,8 @@ def iterate(task: Task, state: State, tell: Callable[[float, str], None] = lambd
         del folds
         return new | _joint_maps(task, FoldSums(task, points, inserted, noise, 1), inserted, fsc)
     joined = min(task.shell(task.join), max(observed.crossing, 1))
-    new["references"] = _references(task, folds, joined, inserted, box, fsc, follow=task.follow_surface and state["shown"])
+    reach = min(inserted, new["band"] + SMEAR)
+    new["references"] = _references(task, folds, joined, reach, fsc[: inserted + 1], follow=task.follow_surface and state["shown"])
     return new
 
 
@@ -243,16 +246,16 @@ def _joint_maps(task: Task, folds: FoldSums, inserted: int, fsc: Array) -> State
     }
 
 
-def _references(task: Task, folds: FoldSums, joined: int, inserted: int, box: int, fsc: Array, *, follow: bool) -> Map:
-    """Return the reference of every half and fold, ``(2, folds, b, b, b)``: the sums of its half less those of the fold itself."""
+def _references(task: Task, folds: FoldSums, joined: int, reach: int, fsc: Array, *, follow: bool) -> Map:
+    """Return the reference of every half and fold, ``(2, folds, b, b, b)``, to shell `reach`: the sums of its half less those of the fold itself."""
+    box = working_box(reach, task.box)
     solvent, ssnr = task.solvent(box), task.regularisation * joined_ssnr(fsc)
     references = np.empty((2, folds.count, box, box, box), np.float32)
-    for fold, pair in enumerate(folds.others()):
+    for fold, pair in enumerate(folds.others(reach)):
         join_low_shells(pair[0], pair[1], joined)
         for half in (0, 1):
-            references[half, fold] = divided(pair[half], inserted, box, task.box, ssnr=ssnr, group=task.group) * solvent
-    known = crossing_shell(fsc[: inserted + 1], schedule.THRESHOLD)
-    resolution = task.box * task.pixel_size / max(known, 1)
+            references[half, fold] = divided(pair[half], reach, box, task.box, ssnr=ssnr, group=task.group) * solvent
+    resolution = task.box * task.pixel_size / max(crossing_shell(fsc, schedule.THRESHOLD), 1)
     if task.mask is None and follow and SURFACE_FROM * resolution < task.mask_diameter:
         references *= surface(task, references.mean(axis=(0, 1)), resolution)
     return references

@@ -50,10 +50,12 @@ class Packed:
         pack(sums, lengths, cells)
         return cls(cells, sums.shape)
 
-    def grid(self) -> Sums:
-        """Return the sums."""
-        sums = np.zeros(self.shape, np.float32)
-        unpack(self.cells, row_lengths(self.shape[0] // 2), sums)
+    def grid(self, c: int | None = None) -> Sums:
+        """Return the sums, or of them the grid whose frequency 0 has index `c`, if that is the smaller one."""
+        whole = self.shape[0] // 2
+        c = whole if c is None else min(c, whole)
+        sums = np.zeros((2 * c + 1, 2 * c + 1, c + 1, self.shape[3]), np.float32)
+        unpack(self.cells, row_lengths(whole), sums)
         return sums
 
 
@@ -77,13 +79,15 @@ def pack(sums, lengths, cells):
 
 @njit(nogil=True, cache=True)
 def unpack(cells, lengths, sums):
-    """Undo `pack`."""
-    m = 0
-    for k in range(sums.shape[0]):
-        for j in range(sums.shape[1]):
-            for i in range(lengths[k, j]):
-                sums[k, j, i, 0], sums[k, j, i, 1], sums[k, j, i, 2] = cells[m, 0], cells[m, 1], cells[m, 2]
-                m += 1
+    """Undo `pack` in the middle that `sums` holds."""
+    m, rim = 0, (lengths.shape[0] - sums.shape[0]) // 2
+    for k in range(lengths.shape[0]):
+        for j in range(lengths.shape[1]):
+            if rim <= k < rim + sums.shape[0] and rim <= j < rim + sums.shape[1]:
+                for i in range(min(lengths[k, j], sums.shape[2])):
+                    for channel in range(3):
+                        sums[k - rim, j - rim, i, channel] = cells[m + i, channel]
+            m += lengths[k, j]
 
 
 def mean_weights(sums: Sums, last: int) -> Curve:

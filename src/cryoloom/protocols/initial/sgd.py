@@ -43,7 +43,7 @@ class InitialMaps(Outputs):
 class InitialModel(
     Protocol,
     id="initial.sgd",
-    version=4,
+    version=5,
     outputs=InitialMaps,
     cite=("10.1038/nmeth.4169", "10.1042/BCJ20210708"),
     aliases=("ProtRelionInitialModel",),

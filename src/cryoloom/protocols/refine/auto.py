@@ -38,7 +38,7 @@ class Refined(Outputs):
 class AutoRefine(
     Protocol,
     id="refine.auto",
-    version=3,
+    version=4,
     outputs=Refined,
     cite=("10.1016/j.jmb.2011.11.010", "10.1016/j.jsb.2012.09.006", "10.1038/nmeth.2115"),
     aliases=("ProtRelionRefine3D", "ProtRelionAutoRefine"),
