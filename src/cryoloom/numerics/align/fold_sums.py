@@ -35,9 +35,14 @@ class FoldSums:
         if count > 1 and 2 * count * grid_bytes(self._plane.radius) * PACKING <= LANES_KEPT:
             self._kept = list(self._lanes(self._plane))
 
-    def total(self) -> list[Sums]:
-        """Return the sums of both halves over all folds."""
-        return [one.grid() for one in self._whole()]
+    def total(self) -> Iterator[Sums]:
+        """Yield the sums of one half over all folds, then those of the other."""
+        return (one.grid() for one in self._whole())
+
+    def both(self) -> Sums:
+        """Return the sums of both halves together."""
+        first, second = self._whole()
+        return Packed(first.cells + second.cells, first.shape).grid()
 
     def others(self, last: int | None = None) -> Iterator[list[Sums]]:
         """Yield the sums of both halves without a fold, fold by fold; of all images if there is but one. The caller may change them.

@@ -337,8 +337,7 @@ def _averaged(
     fsc = np.zeros(last + 1)
     fsc[: len(curve)] = curve[: last + 1]
     resolution = resolution_at(fsc, THRESHOLD, base.box, base.pixel_size)
-    joint = sums.total()
-    joint[0] += joint.pop()
+    joint = sums.both()
     rim = spherical_mask(sampling.box, sampling.box / 2 - 3, 3)
     ssnr = base.regularisation * joined_ssnr(fsc, combined=True)
     record = {
@@ -353,8 +352,8 @@ def _averaged(
         "resolution": resolution,
         "history": [*state["history"], record | {"fsc": fsc.tolist(), "processed": references.processed.tolist()}],
         "half_maps": np.stack(halves) * spherical_mask(sampling.box, sampling.box / 2, 3),
-        "unfiltered": divided(joint[0], last, sampling.box, base.box, group=base.group) * rim,
-        "combined": divided(joint[0], last, sampling.box, base.box, ssnr=ssnr, group=base.group) * rim,
+        "unfiltered": divided(joint, last, sampling.box, base.box, group=base.group) * rim,
+        "combined": divided(joint, last, sampling.box, base.box, ssnr=ssnr, group=base.group) * rim,
         "reference": references.mean,
         "fsc": fsc,
     }

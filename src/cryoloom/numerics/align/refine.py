@@ -236,13 +236,11 @@ def _correlation(task: Task, first: Map, second: Map, *, corrected: bool) -> Arr
 
 def _joint_maps(task: Task, folds: FoldSums, inserted: int, fsc: Array) -> State:
     """Return the maps of both halves together, full box."""
-    sums, box = folds.total(), task.box
-    sums[0] += sums.pop()
+    sums, box = folds.both(), task.box
     rim = spherical_mask(box, box / 2 - 3, 3)
     return {
-        "unfiltered": divided(sums[0], inserted, box, box, group=task.group) * rim,
-        "combined": divided(sums[0], inserted, box, box, ssnr=task.regularisation * joined_ssnr(fsc, combined=True), group=task.group)
-        * rim,
+        "unfiltered": divided(sums, inserted, box, box, group=task.group) * rim,
+        "combined": divided(sums, inserted, box, box, ssnr=task.regularisation * joined_ssnr(fsc, combined=True), group=task.group) * rim,
     }
 
 
