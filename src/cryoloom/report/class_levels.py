@@ -41,7 +41,7 @@ def class_panels(table: pl.DataFrame, averages: Any, title: str, extent: float =
     return panels
 
 
-def correlation_panel(table: pl.DataFrame, extent: float) -> Panel:
+def correlation_panel(table: pl.DataFrame, extent: float) -> LinePlot:
     """Return the half-set correlations of the best classes of images `extent` Å wide; classes too small for one of their own share a curve."""
     curves: dict[tuple[float, ...], list[int]] = {}
     for row in table.filter(pl.col("count") > 0).sort("resolution", "class_id").iter_rows(named=True):
@@ -55,7 +55,7 @@ def correlation_panel(table: pl.DataFrame, extent: float) -> Panel:
     )  # fmt: skip
 
 
-def sizes_panel(table: pl.DataFrame, caption: str = "") -> Panel:
+def sizes_panel(table: pl.DataFrame, caption: str = "") -> Bars:
     """Return how many particles each class holds, the largest first."""
     sizes = table["count"].sort(descending=True).to_list()
     return Bars(title="Sizes of classes", values=sizes, label="particles", item="class, largest first", caption=caption)
