@@ -9,6 +9,7 @@ common show less of the average of the others. But every image is also a member:
 average holds would make the odd one out of a small class look at home. That share is known, and is taken out.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from cryoloom.numerics.align.class2d_averages import Averages, Frame
 from cryoloom.numerics.align.class2d_mstep import runs_of
-from cryoloom.numerics.align.class2d_observations import Observations, circle
+from cryoloom.numerics.align.class2d_observations import Signals, circle
 from cryoloom.numerics.align.class2d_poses import aligned
 from cryoloom.numerics.align.class2d_schedule import State, Task
 from cryoloom.numerics.parallel import ordered
@@ -38,7 +39,7 @@ class Members:
         σ² of every image, ``(n, R)``.
     """
 
-    observations: Observations
+    observations: Signals
     label: Tensor
     angle: Tensor
     shift: Tensor
@@ -100,6 +101,28 @@ def amplitudes(members: Members, images: Tensor, found: Averages, frame: Frame, 
 
 def kept_noise(frame: Frame) -> float:
     """Return the share of an image's noise that lies where the averages' mask leaves it."""
+    kept, seen = _areas(frame)
+    return kept / seen
+
+
+def kept_harmonics(frame: Frame, band: int) -> list[Tensor]:
+    """Return the same of every harmonic, ``(orders, 2 · rings, 1)`` of each group: high orders come from far out.
+
+    White noise in a disc of radius D gives a ring of radius ρ orders m in proportion to the length of a chord, ``√(D² - (m box / 2πρ)²)``.
+    """
+    layout, (kept, seen) = frame.sampler.layout, _areas(frame)
+    shares = []
+    for group in layout.groups_within(band):
+        order = torch.tensor(list(group.orders), dtype=torch.float32)[:, None]
+        ring = torch.arange(group.ring, band + 1, dtype=torch.float32)
+        nearest = math.pi * (order * layout.box / (2.0 * math.pi * ring)).square()  # the area within which that order has died out
+        share = torch.sqrt((kept - nearest).clamp(min=0.0) / (seen - nearest).clamp(min=1e-3 * seen))
+        shares.append(share.repeat(1, 2)[..., None])
+    return shares
+
+
+def _areas(frame: Frame) -> tuple[float, float]:
+    """Return the areas, px, of an image's noise within the averages' mask, and of all of it."""
     box = frame.sampler.layout.box
-    seen = circle(box, 0.5 * box - 3.0, 3.0)  # as `observe` cuts images
-    return float((frame.mask * seen.square()).sum() / seen.square().sum())
+    seen = circle(box, 0.5 * box - 3.0, 3.0).square()  # as `observe` cuts images
+    return float((frame.mask * seen).sum()), float(seen.sum())

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cryoloom.numerics.align.class2d_estep import Posterior
 from cryoloom.numerics.align.class2d_layout import PolarLayout
-from cryoloom.numerics.align.class2d_observations import Observations
+from cryoloom.numerics.align.class2d_observations import Signals
 from cryoloom.numerics.align.class2d_poses import aligned
 from cryoloom.numerics.parallel import blocks, ordered
 
@@ -43,7 +43,7 @@ class Sums:
 
 
 def accumulate(
-    layout: PolarLayout, observations: Observations, posterior: Posterior, part: Tensor, sums: Sums, threads: int, *, band: int
+    layout: PolarLayout, observations: Signals, posterior: Posterior, part: Tensor, sums: Sums, threads: int, *, band: int
 ) -> None:
     """Add the images of a posterior, up to ring `band`, to `sums`; `part` is the q of every image of the observations."""
     parts = torch.arange(sums.counts.shape[1], device=part.device)

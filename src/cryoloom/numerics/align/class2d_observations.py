@@ -1,6 +1,7 @@
 """Particle images as the classification sees them: cut, normalised, multiplied by their CTF, in polar harmonics."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -9,6 +10,18 @@ from cryoloom.numerics.align.class2d_layout import PolarLayout
 from cryoloom.numerics.align.class2d_sampling import PolarSampler
 from cryoloom.numerics.align.optics import Optics
 from cryoloom.numerics.fourier.transforms import centred_irfft2, centred_rfft2, crop_rfft2
+
+
+class Signals(Protocol):
+    """What averages are made of: of some images, harmonics of ``C X`` ``(b, size)`` and ring means of ``C²`` ``(b, R)``."""
+
+    def signals(self, rows: Tensor) -> Tensor:
+        """Return the harmonics."""
+        ...
+
+    def squares(self, rows: Tensor) -> Tensor:
+        """Return the ring means."""
+        ...
 
 
 @dataclass(frozen=True)

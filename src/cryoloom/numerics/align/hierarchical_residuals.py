@@ -6,7 +6,7 @@ from torch import Tensor
 
 from cryoloom.numerics.align.class2d_poses import aligned
 from cryoloom.numerics.align.hierarchical_task import Poses, Task
-from cryoloom.numerics.align.hierarchical_update import aligned_observations
+from cryoloom.numerics.align.hierarchical_update import Upright
 from cryoloom.numerics.parallel import blocks
 
 _FITTED = 512  # members from which principal axes are found
@@ -28,13 +28,12 @@ def residuals(task: Task, rows: Tensor, poses: Poses, average: Tensor, band: int
     What is left is ``(C X - C² A) / |C|``: the noise in it is white in every image. How much of the average a member shows is no axis: images of
     other contrast are no other view.
     """
-    layout, shift = task.layout, poses.shift()
+    layout, shift, observed = task.layout, poses.shift(), Upright(task, rows, poses.flip)
     weight = torch.sqrt(layout.areas[:band] / layout.half_angles)[:, None]
 
     def left(own: Tensor) -> tuple[Tensor, Tensor]:
-        observed = aligned_observations(task, rows[own], poses.flip[own])
-        samples = aligned(layout, observed.harmonics, poses.angle[own], shift[own], band)
-        squares = observed.transfer[:, :band].t()
+        samples = aligned(layout, observed.signals(own), poses.angle[own], shift[own], band)
+        squares = observed.squares(own)[:, :band].t()
         root = torch.sqrt(squares + _FLOOR)
         rest, shown = (samples - squares * average[:, :, None]) * (weight / root), average[:, :, None] * (weight * squares / root)
         flat, shown = (torch.view_as_real(each).permute(2, 0, 1, 3).flatten(1) for each in (rest, shown))

@@ -158,7 +158,8 @@ _FIELDS = ("label", "angle", "flip", "place", "similarity")
 
 def mirrored(layout: PolarLayout, harmonics: Tensor, flip: Tensor) -> Tensor:
     """Return packed harmonics ``(n, size)`` of images, those of `flip` ``(n,)`` mirrored along x."""
-    signs = torch.ones(layout.size)
+    signs = torch.where(flip, -1.0, 1.0)[:, None, None]
+    found = harmonics.clone()
     for group in layout.groups:
-        group.view(signs, layout.rings)[:, 1] = -1.0
-    return torch.where(flip[:, None], harmonics * signs, harmonics)
+        group.view(found, layout.rings)[:, :, 1] *= signs
+    return found

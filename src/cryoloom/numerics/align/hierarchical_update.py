@@ -8,7 +8,6 @@ from torch import Tensor
 from cryoloom.numerics.align.class2d_averages import Averages, average, mass_centres, moved
 from cryoloom.numerics.align.class2d_estep import Posterior
 from cryoloom.numerics.align.class2d_mstep import Sums, accumulate
-from cryoloom.numerics.align.class2d_observations import Observations
 from cryoloom.numerics.align.hierarchical_task import Poses, Task, mirrored
 
 MARGIN = 8  # rings beyond the band that are averaged: where it may go next
@@ -55,7 +54,7 @@ def updated(task: Task, rows: Tensor, poses: Poses, classes: int, band: int, *, 
     rings = min(layout.rings, band + MARGIN)
     accumulate(
         layout,
-        aligned_observations(task, images, own.flip),
+        Upright(task, images, own.flip),
         posterior,
         2 * task.group[images] + task.half[images],
         sums,
@@ -72,11 +71,21 @@ def updated(task: Task, rows: Tensor, poses: Poses, classes: int, band: int, *, 
     return Update(shown, found, sums.counts.sum(dim=1).round(), poses)
 
 
-def aligned_observations(task: Task, rows: Tensor, flip: Tensor) -> Observations:
-    """Return what was observed of some images, mirrored where `flip` says so."""
-    observed = task.observations
-    harmonics = mirrored(task.layout, observed.signals(rows), flip)
-    return Observations(harmonics, observed.power[rows], observed.squares(rows), observed.usable[rows])
+@dataclass(frozen=True)
+class Upright:
+    """Observations of images `images` ``(n,)``, mirrored when they are asked for where `flip` ``(n,)`` says so: nothing is copied before."""
+
+    task: Task
+    images: Tensor
+    flip: Tensor
+
+    def signals(self, rows: Tensor) -> Tensor:
+        """Return the harmonics of some of them, ``(b, size)``."""
+        return mirrored(self.task.layout, self.task.observations.signals(self.images[rows]), self.flip[rows])
+
+    def squares(self, rows: Tensor) -> Tensor:
+        """Return the ring means of their squared transfer function, ``(b, R)``."""
+        return self.task.observations.squares(self.images[rows])
 
 
 def _followed(poses: Poses, away: Tensor, reach: float) -> Poses:

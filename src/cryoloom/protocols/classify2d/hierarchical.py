@@ -49,7 +49,7 @@ class Split(Outputs):
 class Hierarchical2D(
     Protocol,
     id="classify2d.hierarchical",
-    version=3,
+    version=4,
     outputs=Split,
     cite=("10.1016/j.jsb.2010.03.011",),
     aliases=("XmippProtCL2D",),
