@@ -26,7 +26,7 @@ export function Tree({ label, branches, unfolded = false, onLeave, ref }: Props)
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const [at, setAt] = useState("");
   const box = useRef<HTMLDivElement>(null);
-  const typed = useRef({ word: "", when: 0 });
+  const typed = useRef({ word: "", when: -Infinity });
   const rows = rowsOf(branches, unfolded ? new Set() : closed);
   const stop = rows.some((row) => row.key === at) ? at : rows[0]?.key;
   const focus = (place: number) => (box.current?.querySelectorAll<HTMLElement>("[role=treeitem]")[place])?.focus();

@@ -66,7 +66,7 @@ class Overlay:
     def __init__(self, layout: PolarLayout, band: int, radius: float, reach: int) -> None:
         self.layout, self.band = layout, band
         finest = 2.0 * math.pi * band * radius / layout.box
-        self.lags = max(1, math.ceil(_PERIODS * 2.0 * layout.half_angles / finest))
+        self.lags = min(max(1, math.ceil(_PERIODS * 2.0 * layout.half_angles / finest)), layout.half_angles)
         line = torch.arange(-reach, reach + 1, dtype=torch.float32)
         y, x = torch.meshgrid(line, line, indexing="ij")
         self.steps = torch.stack([x, y], dim=-1).reshape(-1, 2)
