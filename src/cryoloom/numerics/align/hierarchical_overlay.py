@@ -106,7 +106,7 @@ class Overlay:
         return torch.from_numpy(found)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _row(angle: int, half: int, flip: bool, turn: int) -> tuple[int, float]:
     """Return which row of an average lies at a row of an image when it is turned and perhaps mirrored, and the sign of its imaginary part."""
     row = ((half - 1 - angle if flip else angle) - turn) % (2 * half)
