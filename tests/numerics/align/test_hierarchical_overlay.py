@@ -10,7 +10,7 @@ from cryoloom.numerics.align import class2d_prepare as prepare
 from cryoloom.numerics.align.class2d_match import kept_harmonics, kept_noise
 from cryoloom.numerics.align.class2d_observations import circle
 from cryoloom.numerics.align.class2d_poses import shift_ramp, turned
-from cryoloom.numerics.align.hierarchical_overlay import Lines, Overlay, Pairs
+from cryoloom.numerics.align.hierarchical_overlay import Overlay, Pairs, lines_of
 from cryoloom.numerics.align.hierarchical_turns import Turns
 
 BOX, PIXEL = 48, 4.0
@@ -44,12 +44,12 @@ def correlation(image, average):
 def test_turned_and_mirrored_averages_are_those_of_the_harmonics(flip, steps):
     images, averages = samples(2, 1), samples(3, 2)
     overlay = Overlay(LAYOUT, BAND, FRAME.radius, 2)
-    lines = Lines.of(averages * overlay.weights[:, None])
-    split = Lines(lines.real[:2], lines.imaginary[:2]), Lines(lines.real[2:], lines.imaginary[2:])
+    lines = lines_of(averages * overlay.weights[:, None])
+    split = lines[:, :2].copy(), lines[:, 2:].copy()
     pairs = Pairs(np.array([1, 0]), np.array([0, 2]), np.array([flip, flip]), np.array([steps, steps]))
     shift = torch.tensor([[1.0, -2.0], [0.0, 1.0]])
-    at_shifts = overlay.shifted(Lines.of(images), split, pairs)
-    at_angles = overlay.turned(Lines.of(images), split, pairs, shift)
+    at_shifts = overlay.shifted(lines_of(images), split, pairs)
+    at_angles = overlay.turned(lines_of(images), split, pairs, shift)
     for row, (image, average) in enumerate(zip(pairs.image, pairs.average, strict=True)):
         moved = images[:, :, image, None] * shift_ramp(LAYOUT, -shift[row, None], BAND)
         wanted = correlation(moved, laid(averages[:, :, average, None], flip, steps))

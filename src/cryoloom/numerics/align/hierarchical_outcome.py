@@ -13,7 +13,7 @@ from cryoloom.numerics.align.class2d_prepare import BLOCK, Geometry
 from cryoloom.numerics.align.hierarchical_core import deviations, stable
 from cryoloom.numerics.align.hierarchical_schedule import State
 from cryoloom.numerics.align.hierarchical_task import Poses, Task
-from cryoloom.numerics.align.hierarchical_update import Update, Upright, updated
+from cryoloom.numerics.align.hierarchical_update import Mirrored, Update, updated
 
 _TOO_FEW = 10
 """Members whose halves say nothing of a resolution."""
@@ -78,7 +78,7 @@ def level(task: Task, state: State, number: int, *, junk_z: float, component_z: 
     rows = torch.nonzero(poses.label >= 0)[:, 0]
     own = poses.at(rows)
     update = updated(task, rows, own, classes, band, centre=False)
-    observed = Upright(task, rows, own.flip)
+    observed = Mirrored(task, rows, own.flip)
     members = Members(observed, own.label, own.angle, own.shift(), torch.ones(len(rows)), task.noise[task.group[rows]])
     match = amplitudes(members, update.images, update.found, task.frame, task.threads)
     junk, component = deviations(task, rows, own, update.images, match, band)

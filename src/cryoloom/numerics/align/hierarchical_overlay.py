@@ -18,20 +18,15 @@ from cryoloom.numerics.align.class2d_layout import PolarLayout
 from cryoloom.numerics.align.class2d_poses import shift_ramp
 
 _PAIRS = 64  # laid over at once: a few MB
-_PERIODS = 1.0  # of the finest order: angles tried to both sides
 
 
-@dataclass(frozen=True)
-class Lines:
-    """Samples of images, an image at a time: real and imaginary parts, float32 ``(n, H, band)``."""
+Lines = NDArray[np.float32]
+"""Samples of images, an image at a time: real parts, then imaginary ones, ``(2, n, H, band)``."""
 
-    real: NDArray[np.float32]
-    imaginary: NDArray[np.float32]
 
-    @staticmethod
-    def of(samples: Tensor) -> "Lines":
-        """Return those of samples ``(H, band, n)``."""
-        return Lines(*(part.permute(2, 0, 1).contiguous().numpy() for part in (samples.real, samples.imag)))
+def lines_of(samples: Tensor) -> Lines:
+    """Return the lines of samples ``(H, band, n)``."""
+    return torch.stack([part.permute(2, 0, 1) for part in (samples.real, samples.imag)]).numpy()
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,8 @@ class Overlay:
     def __init__(self, layout: PolarLayout, band: int, radius: float, reach: int) -> None:
         self.layout, self.band = layout, band
         finest = 2.0 * math.pi * band * radius / layout.box
-        self.lags = min(max(1, math.ceil(_PERIODS * 2.0 * layout.half_angles / finest)), layout.half_angles)
+        # To both sides, a period of the finest order.
+        self.lags = min(max(1, math.ceil(2.0 * layout.half_angles / finest)), layout.half_angles)
         line = torch.arange(-reach, reach + 1, dtype=torch.float32)
         y, x = torch.meshgrid(line, line, indexing="ij")
         self.steps = torch.stack([x, y], dim=-1).reshape(-1, 2)
@@ -87,10 +83,7 @@ class Overlay:
         for start in range(0, len(pairs.image), _PAIRS):
             part = pairs.at(slice(start, start + _PAIRS))
             some = product[: len(part.image)]
-            _laid_over(
-                images.real, images.imaginary, first.real, first.imaginary, second.real, second.imaginary,
-                part.image, part.average, part.flip, part.turn, some.numpy(),
-            )  # fmt: skip
+            _laid_over(images, first, second, part.image, part.average, part.flip, part.turn, some.numpy())
             torch.mm(some, self.waves, out=found[start : start + _PAIRS])
         return found
 
@@ -99,10 +92,8 @@ class Overlay:
         first, second = averages
         found = np.zeros((len(pairs.image), 2 * self.lags + 1), np.float32)
         wave = shift_ramp(self.layout, -shift, 1)[:, 0].t()
-        _turned(
-            images.real, images.imaginary, first.real, first.imaginary, second.real, second.imaginary,
-            pairs.image, pairs.average, pairs.flip, pairs.turn, wave.real.contiguous().numpy(), wave.imag.contiguous().numpy(), found,
-        )  # fmt: skip
+        cosine, sine = wave.real.contiguous().numpy(), wave.imag.contiguous().numpy()
+        _turned(images, first, second, pairs.image, pairs.average, pairs.flip, pairs.turn, cosine, sine, found)
         return torch.from_numpy(found)
 
 
@@ -115,20 +106,16 @@ def _row(angle: int, half: int, flip: bool, turn: int) -> tuple[int, float]:
 
 
 @njit(nogil=True, cache=True)
-def _laid_over(
-    real: Any, imaginary: Any, first_real: Any, first_imaginary: Any, second_real: Any, second_imaginary: Any,
-    image: Any, average: Any, flip: Any, turn: Any, out: Any,
-) -> None:  # fmt: skip
+def _laid_over(images: Any, first: Any, second: Any, image: Any, average: Any, flip: Any, turn: Any, out: Any) -> None:
     """Write the products of images and conjugated averages ``(pairs, H · band · 2)``."""
-    _, half, band = real.shape
+    _, _, half, band = images.shape
     for pair in range(len(image)):
         n, k = image[pair], average[pair]
-        more = k >= len(first_real)
+        averages, place = (second, k - first.shape[1]) if k >= first.shape[1] else (first, k)
         for j in range(half):
             row, sign = _row(j, half, flip[pair], turn[pair])
-            c = second_real[k - len(first_real), row] if more else first_real[k, row]
-            d = second_imaginary[k - len(first_real), row] if more else first_imaginary[k, row]
-            a, b = real[n, j], imaginary[n, j]
+            a, b = images[0, n, j], images[1, n, j]
+            c, d = averages[0, place, row], averages[1, place, row]
             line = out[pair, 2 * j * band : 2 * (j + 1) * band]
             for r in range(band):
                 below = sign * d[r]
@@ -137,19 +124,16 @@ def _laid_over(
 
 
 @njit(nogil=True, cache=True)
-def _turned(
-    real: Any, imaginary: Any, first_real: Any, first_imaginary: Any, second_real: Any, second_imaginary: Any,
-    image: Any, average: Any, flip: Any, turn: Any, cosine: Any, sine: Any, out: Any,
-) -> None:  # fmt: skip
+def _turned(images: Any, first: Any, second: Any, image: Any, average: Any, flip: Any, turn: Any, cosine: Any, sine: Any, out: Any) -> None:
     """Write correlations at neighbouring angles; `cosine` and `sine` ``(pairs, H)`` move the first ring of an image, their powers the others."""
-    _, half, band = real.shape
+    _, _, half, band = images.shape
     lags = out.shape[1]
     wave_real, wave_imaginary = np.empty(band, np.float32), np.empty(band, np.float32)
     moved_real, moved_imaginary = np.empty(band, np.float32), np.empty(band, np.float32)
     sums = np.empty((lags, band), np.float32)
     for pair in range(len(image)):
         n, k = image[pair], average[pair]
-        more = k >= len(first_real)
+        averages, place = (second, k - first.shape[1]) if k >= first.shape[1] else (first, k)
         sums[:] = 0.0
         for j in range(half):
             wave_real[0], wave_imaginary[0] = cosine[pair, j], sine[pair, j]
@@ -160,14 +144,13 @@ def _turned(
                     wave_real[done + r] = wave_real[r] * c - wave_imaginary[r] * s
                     wave_imaginary[done + r] = wave_real[r] * s + wave_imaginary[r] * c
                 done *= 2
-            a, b = real[n, j], imaginary[n, j]
+            a, b = images[0, n, j], images[1, n, j]
             for r in range(band):
                 moved_real[r] = a[r] * wave_real[r] - b[r] * wave_imaginary[r]
                 moved_imaginary[r] = a[r] * wave_imaginary[r] + b[r] * wave_real[r]
             for lag in range(lags):
                 row, sign = _row(j, half, flip[pair], turn[pair] + lag - lags // 2)
-                c = second_real[k - len(first_real), row] if more else first_real[k, row]
-                d = second_imaginary[k - len(first_real), row] if more else first_imaginary[k, row]
+                c, d = averages[0, place, row], averages[1, place, row]
                 total = sums[lag]
                 for r in range(band):
                     total[r] += moved_real[r] * c[r] + sign * moved_imaginary[r] * d[r]

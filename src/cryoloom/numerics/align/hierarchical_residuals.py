@@ -6,7 +6,7 @@ from torch import Tensor
 
 from cryoloom.numerics.align.class2d_poses import aligned
 from cryoloom.numerics.align.hierarchical_task import Poses, Task
-from cryoloom.numerics.align.hierarchical_update import Upright
+from cryoloom.numerics.align.hierarchical_update import Mirrored
 from cryoloom.numerics.parallel import blocks
 
 _FITTED = 512  # members from which principal axes are found
@@ -28,7 +28,7 @@ def residuals(task: Task, rows: Tensor, poses: Poses, average: Tensor, band: int
     What is left is ``(C X - C² A) / |C|``: the noise in it is white in every image. How much of the average a member shows is no axis: images of
     other contrast are no other view.
     """
-    layout, shift, observed = task.layout, poses.shift(), Upright(task, rows, poses.flip)
+    layout, shift, observed = task.layout, poses.shift(), Mirrored(task, rows, poses.flip)
     weight = torch.sqrt(layout.areas[:band] / layout.half_angles)[:, None]
 
     def left(own: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from cryoloom.numerics.align.class2d_match import kept_harmonics
 from cryoloom.numerics.align.class2d_poses import aligned, shift_ramp
 from cryoloom.numerics.align.hierarchical_correntropy import Kernel, correntropies
-from cryoloom.numerics.align.hierarchical_overlay import Lines, Overlay, Pairs
+from cryoloom.numerics.align.hierarchical_overlay import Lines, Overlay, Pairs, lines_of
 from cryoloom.numerics.align.hierarchical_task import Poses, Task, mirrored
 from cryoloom.numerics.align.hierarchical_turns import Turns, parabola
 from cryoloom.numerics.parallel import blocks, ordered
@@ -107,22 +107,19 @@ class Search:
             [group.view(harmonics, self.band).flatten(2).permute(1, 2, 0) for group in layout.groups_within(self.band)], self.band
         )
         norm = self._norms(rows)
-        found = None
-        for place in [poses.place] if self.grid is None else self._coarse.best(whole):
+
+        def at(place: Tensor) -> tuple[_Images, Tensor, Tensor]:
             samples = whole * shift_ramp(layout, -place, self.band)
-            here = _Images(rows, poses, place, samples, layout.analyse(samples, self.band), norm)
-            value, angle = self._turns.peaks(here.harmonics)
-            score = value / norm[:, None]
-            if found is None:
-                found = here, score, angle
-            else:
-                better = score.amax(dim=(1, 2)) > found[1].amax(dim=(1, 2))
-                found = (
-                    found[0].replaced(better, here),
-                    *(torch.where(better[:, None, None], *each) for each in zip((score, angle), found[1:], strict=True)),
-                )
-        assert found is not None
-        return found
+            images = _Images(rows, poses, place, samples, layout.analyse(samples, self.band), norm)
+            value, angle = self._turns.peaks(images.harmonics)
+            return images, value / norm[:, None], angle
+
+        if self.grid is None:
+            return at(poses.place)
+        (images, score, angle), (others, second, turn) = (at(place) for place in self._coarse.best(whole))
+        better = second.amax(dim=(1, 2)) > score.amax(dim=(1, 2))
+        score, angle = (torch.where(better[:, None, None], new, old) for new, old in ((second, score), (turn, angle)))
+        return images.replaced(better, others), score, angle
 
     def _refined(self, images: "_Images", label: Tensor, flip: Tensor, angle: Tensor) -> tuple[Candidates, Tensor]:
         """Shift and turn again: the average, turned, is laid over the image within a window of places, and turned once more at the best.
@@ -140,13 +137,10 @@ class Search:
         mine = torch.nonzero(classes == images.poses.label[image])[:, 0] if rest.images else image[:0]
         if rest.images:
             row = rest.row[image[mine]]
-            average[mine], norms[mine], angle[mine] = (
-                row + self.samples.shape[-1],
-                rest.norm[row],
-                rest.angle[row, mirror[mine].to(torch.int64)],
-            )
+            average[mine], norms[mine] = row + self.samples.shape[-1], rest.norm[row]
+            angle[mine] = rest.angle[row, mirror[mine].to(torch.int64)]
         first = torch.round(angle / step).to(torch.int64)
-        here, averages = Lines.of(images.samples), (self._averages, rest.lines)
+        here, averages = lines_of(images.samples), (self._averages, rest.lines)
         pairs = Pairs(image.numpy(), average.numpy(), mirror.numpy(), first.numpy())
         start = images.place[image]
         outside = (start[None] + overlay.steps[:, None]).square().sum(dim=2) > self.task.settings.reach**2
@@ -176,7 +170,7 @@ class Search:
         known = torch.nonzero(images.poses.label >= 0)[:, 0] if self.held is not None else images.rows[:0]
         row = torch.zeros(len(images.rows), dtype=torch.int64).index_copy(0, known, torch.arange(len(known)))
         if self.held is None or not len(known):
-            return _Rest(0, row, Lines.of(self.samples[:, :, :0]), row, row)
+            return _Rest(0, row, lines_of(self.samples[:, :, :0]), row, row)
         layout, rows, poses = self.task.layout, images.rows[known], images.poses.at(known)
         harmonics = mirrored(layout, self.task.observations.signals(rows), poses.flip)
         held = aligned(layout, harmonics, poses.angle, poses.shift(), self.band)
@@ -186,7 +180,7 @@ class Search:
         norm = self._norm(rows, rest.abs().square().mean(dim=0))
         here = images.harmonics if len(known) == len(row) else [array[:, :, known].contiguous() for array in images.harmonics]
         angle = self._turns.angles_without(here, own, poses.label)
-        return _Rest(len(known), row, Lines.of(rest * self._overlay.weights[:, None]), norm, angle)
+        return _Rest(len(known), row, lines_of(rest * self._overlay.weights[:, None]), norm, angle)
 
     # -- what all chunks share --------------------------------------------------------------------------------------------
 
@@ -204,7 +198,7 @@ class Search:
 
     @cached_property
     def _averages(self) -> Lines:
-        return Lines.of(self.samples * self._overlay.weights[:, None])
+        return lines_of(self.samples * self._overlay.weights[:, None])
 
     @cached_property
     def _coarse(self) -> "_Coarse":

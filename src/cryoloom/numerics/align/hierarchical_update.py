@@ -54,7 +54,7 @@ def updated(task: Task, rows: Tensor, poses: Poses, classes: int, band: int, *, 
     rings = min(layout.rings, band + MARGIN)
     accumulate(
         layout,
-        Upright(task, images, own.flip),
+        Mirrored(task, images, own.flip),
         posterior,
         2 * task.group[images] + task.half[images],
         sums,
@@ -72,7 +72,7 @@ def updated(task: Task, rows: Tensor, poses: Poses, classes: int, band: int, *, 
 
 
 @dataclass(frozen=True)
-class Upright:
+class Mirrored:
     """Observations of images `images` ``(n,)``, mirrored when they are asked for where `flip` ``(n,)`` says so: nothing is copied before."""
 
     task: Task
