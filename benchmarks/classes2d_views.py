@@ -127,7 +127,7 @@ def noise(count: int, seed: int) -> None:
     settings = schedule.Settings(VIEWS, 20, 1, min(count, 100 * VIEWS), shape.start_band, shape.reach)
     task = schedule.Task(observed, torch.zeros(count, dtype=torch.int64), prepare.half_sets(count, seed), shape.frame, settings, seed, 1)
     first = state = schedule.begin(task)
-    while state["iteration"] < task.iterations:
+    while state["iteration"] < task.iterations(state):
         state = schedule.iterate(task, state)
     both = np.corrcoef(first["images"].reshape(VIEWS, -1), state["images"].reshape(VIEWS, -1))[:VIEWS, VIEWS:]
     say(f"seed {seed}, noise: correlation with what it began from", largest=float(both.max()), same_class=float(np.diag(both).max()))

@@ -84,7 +84,7 @@ class RunJob:
         *,
         done: Callable[[State], bool],
         name: str = "iterations",
-        total: int | None = None,
+        total: int | Callable[[State], int] | None = None,
     ) -> State:
         """Call `step` until `done`, a checkpoint after each call."""
         checkpoints = Checkpoints(self.folder / "checkpoints" / self._claim(name))
@@ -97,7 +97,8 @@ class RunJob:
             number += 1
             checkpoints.save(number, state)
             seconds = round(time.monotonic() - began, 3)
-            self._journal.write("progress", name=name, done=number, total=total, unit="iterations", message="", seconds=seconds)
+            of = total(state) if callable(total) else total
+            self._journal.write("progress", name=name, done=number, total=of, unit="iterations", message="", seconds=seconds)
         return state
 
     def run_program(self, command: list[str], *, name: str, environment: Mapping[str, str] | None = None) -> Path:

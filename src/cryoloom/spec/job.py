@@ -129,11 +129,11 @@ class Job(Protocol):
         *,
         done: Callable[[State], bool],
         name: str = "iterations",
-        total: int | None = None,
+        total: int | Callable[[State], int] | None = None,
     ) -> State:
         """Call `step` until `done`, writing a checkpoint after each call; continue from the last checkpoint after a stop.
 
-        The state must hold all that a step depends on. `total` is for the progress bar only.
+        The state must hold all that a step depends on. `total`, or what it returns for a state, is for the progress bar only.
         """
         ...
 

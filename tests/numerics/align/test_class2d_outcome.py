@@ -30,7 +30,7 @@ def rods():
     group = torch.zeros(COUNT, dtype=torch.int64)
     task = schedule.Task(observed, group, prepare.half_sets(COUNT, 1), shape.frame, settings, 1, 1)
     state = schedule.begin(task)
-    while state["iteration"] < task.iterations:
+    while state["iteration"] < task.iterations(state):
         state = schedule.iterate(task, state)
     return task, state, shape, images, psi, shifts
 

@@ -19,7 +19,7 @@ def classified(images, alike):
     group = torch.zeros(len(images), dtype=torch.int64)
     task = schedule.Task(observed, group, prepare.half_sets(len(images), 1), shape.frame, settings, 1, 1, alike)
     state = schedule.begin(task)
-    while state["iteration"] < task.iterations:
+    while state["iteration"] < task.iterations(state):
         state = schedule.iterate(task, state)
     return prepare.outcome(task, state, shape)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cryoloom.numerics.align.class2d_schedule import spared
+from cryoloom.numerics.align.class2d_spared import spared
 
 
 def test_noise_is_left_half_of_its_share_of_classes_and_the_smallest_go_first():

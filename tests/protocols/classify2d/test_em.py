@@ -142,7 +142,7 @@ def _stop():
 
 def test_every_parameter_reaches_the_method(simulated, checkpoint_job, monkeypatch):
     seen = []
-    monkeypatch.setattr(schedule, "begin", lambda task: seen.append(task) or {"iteration": task.iterations, "history": []})
+    monkeypatch.setattr(schedule, "begin", lambda task: seen.append(task) or {"iteration": 99, "online": 0, "history": []})
     monkeypatch.setattr(prepare, "outcome", lambda task, state, shape, **more: _stop())
     given = {
         "uncertainty": 3.0, "annealing_start": 4, "annealing_length": 6, "white_noise": True, "initial_scale": 0.5, "recentre": True,

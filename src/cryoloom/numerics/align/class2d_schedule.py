@@ -21,10 +21,12 @@ from cryoloom.numerics.align.class2d_assign import Assignments, assign, polished
 from cryoloom.numerics.align.class2d_averages import Averages, Frame, average, crossing, mass_centres, moved
 from cryoloom.numerics.align.class2d_doubles import doubles, likeness
 from cryoloom.numerics.align.class2d_estep import Posterior, References, Search, posterior
+from cryoloom.numerics.align.class2d_mixed import mixed
 from cryoloom.numerics.align.class2d_mstep import Sums, accumulate
 from cryoloom.numerics.align.class2d_observations import Observations
 from cryoloom.numerics.align.class2d_poses import Children, PoseGrid
 from cryoloom.numerics.align.class2d_scales import grey_of
+from cryoloom.numerics.align.class2d_spared import hollow, spared
 from cryoloom.numerics.align.class2d_witnesses import with_negatives, witnesses
 from cryoloom.numerics.align.negatives import better_than_negatives
 from cryoloom.numerics.align.scales import TELLING, group_scales
@@ -40,7 +42,9 @@ _LEAST = 0.01  # poses less probable are not averaged
 SCALES_FROM = 4  # rings on which halves must agree well before grey scales are read from them
 _ASIDE = 0.5  # px from the centre at which an average is moved there; where it lies nearer, the likelihood is left to rise
 _DEAD = 0.2  # of the mean size: a smaller class is dying
-_HOLLOW = 0.2  # of the signal in the class of the median image: a class with less shows nothing
+_SETTLING = 3  # iterations with batches at the end in which no class is given up
+_CALM = 12  # iterations with batches after the last in which a class was found to mix views
+_LONGEST = 2.0  # times the iterations asked for, at most
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Settings:
     classes
         K.
     iterations, final_iterations
-        With `batch` images each, then with all images, untempered.
+        With `batch` images each, up to as many again where classes are found that mix views; then with all images, untempered.
     batch
         Images an iteration; all of them: full expectation-maximisation.
     uncertainty, annealing_start, annealing_length
@@ -123,10 +127,9 @@ class Task:
         """Return the number of optics groups."""
         return int(self.group.max()) + 1
 
-    @property
-    def iterations(self) -> int:
-        """Return the number of all iterations."""
-        return self.settings.iterations + self.settings.final_iterations
+    def iterations(self, state: State) -> int:
+        """Return the number of all iterations, as far as it is known in a state."""
+        return state["online"] + self.settings.final_iterations
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ def begin(task: Task) -> State:
     images = task.frame.masked(task.frame.sampler.images(samples * (settings.initial_scale * fall[:, None])))
     return {
         "iteration": 0,
+        "online": settings.iterations,
         "band": band,
         "images": images.numpy(),
         "noise": noise.numpy(),
@@ -178,16 +182,17 @@ def begin(task: Task) -> State:
 def iterate(task: Task, state: State) -> State:
     """Return the state after one more iteration."""
     task, settings, number = scaled(task, state), task.settings, state["iteration"]
-    final = number >= settings.iterations
+    final = number >= state["online"]
+    last = number + 1 == task.iterations(state)
     rows = torch.arange(task.count) if final else torch.from_numpy(batch_rows(task, number))
     temperature = 1.0 if final else annealing(settings, number) ** 2
     fine = final or 2 * number >= settings.iterations
     model = references(task, state)
     search = _search(task, model, state["band"], fine=fine, temperature=temperature)
-    found = _expect(task, search, rows, report=number + 1 == task.iterations, telling=state["telling"] if fine else 0)
+    found = _expect(task, search, rows, report=last, telling=state["telling"] if fine else 0)
     labels = state["labels"].copy()
     labels[rows.numpy()] = found.assigned.label.numpy()
-    shown = _shown(task, search) if number == settings.iterations else state["shown"]
+    shown = _shown(task, search) if number == state["online"] else state["shown"]
     full = settings.batch >= task.count
     rate = 1.0 if final or full else learning_rate(number)
     sums = _mixed(stored_sums(state), found.sums, rate, task.count / len(rows))
@@ -201,9 +206,11 @@ def iterate(task: Task, state: State) -> State:
         step, recentred = torch.where(aside, away, 0.0), int(aside.sum())
         sums = replace(sums, images=moved(sums.images, step, task.frame))
         images = task.frame.masked(task.frame.sampler.images(moved(raw, step, task.frame)))
-    poor, reseeded = state["poor"], 0
-    if not final and 2 <= number < settings.iterations - 3:
-        images, poor, reseeded = _reseed(task, sums, images, averages, away, poor, spare=fine)
+    poor, reseeded, online = state["poor"], 0, state["online"]
+    if 2 <= number < online - _SETTLING:
+        images, poor, reseeded, several = _reseed(task, sums, images, averages, away, poor, spare=fine)
+        if several:
+            online = max(online, min(number + 1 + _CALM, int(_LONGEST * settings.iterations)))
     counts = sums.counts.sum(dim=1)
     ring = supported_ring(averages.frc, counts)
     grey = state["grey"].copy()
@@ -224,6 +231,7 @@ def iterate(task: Task, state: State) -> State:
     }
     return {
         "iteration": number + 1,
+        "online": online,
         "band": next_band(state["band"], ring, settings.start_band, task.frame.sampler.layout.rings),
         "images": images.numpy(),
         "noise": noise.numpy(),
@@ -237,7 +245,7 @@ def iterate(task: Task, state: State) -> State:
         "scales": state["scales"] if task.alike is None or not grey.any() else group_scales(grey, task.alike),
         "history": [*state["history"], record],
         **_stored(sums),
-        **(_reported(found.assigned) if number + 1 == task.iterations else {}),
+        **(_reported(found.assigned) if last else {}),
     }
 
 
@@ -379,13 +387,17 @@ def _away(task: Task, images: Tensor) -> Tensor:
 
 def _reseed(
     task: Task, sums: Sums, images: Tensor, averages: Averages, away: Tensor, poor: np.ndarray, *, spare: bool
-) -> tuple[Tensor, np.ndarray, int]:
-    """Give classes that died twice running half of the class with most signal: each gets the average of one half set; `spare`: see `spared`."""
+) -> tuple[Tensor, np.ndarray, int, bool]:
+    """Give classes that died twice running half of the class with most signal: each gets the average of one half set.
+
+    With `spare` those go too that others make up for, and those that mix views; whether there were any of the latter is returned last.
+    """
     counts = sums.counts.sum(dim=1)
     poor = np.where(counts.numpy() < _DEAD * task.count / task.settings.classes, poor + 1, 0)
     signal = images.square().mean(dim=(1, 2))
     worth = torch.minimum(signal, 2.0 * signal.median())
-    given = [*spared(counts.numpy(), signal.numpy()), *_doubled(task, averages, away, counts, worth)] if spare else []
+    several = mixed(averages.frc, counts, hollow(counts.numpy(), signal.numpy())) if spare else []
+    given = [*several, *spared(counts.numpy(), signal.numpy()), *_doubled(task, averages, away, counts, worth)] if spare else []
     images, dead = images.clone(), sorted({*np.flatnonzero(poor >= 2).tolist(), *given})
     for label in dead:
         most = int(torch.argmax(sums.counts.sum(dim=1) * worth))
@@ -399,7 +411,7 @@ def _reseed(
         apart *= 0.5 * centre.norm() / apart.norm().clamp(min=1e-12)
         images[most], images[label] = centre + apart, centre - apart
         poor[label] = 0
-    return images, poor, len(dead)
+    return images, poor, len(dead), bool(several)
 
 
 def _doubled(task: Task, averages: Averages, away: Tensor, counts: Tensor, worth: Tensor) -> list[int]:
@@ -411,25 +423,6 @@ def _doubled(task: Task, averages: Averages, away: Tensor, counts: Tensor, worth
     weight = task.frame.sampler.layout.areas[:ring] * averages.weight[:ring].mean(dim=1)
     most = float(counts[torch.argmax(counts * worth)])
     return doubles(likeness(spectra, weight).numpy(), counts.numpy(), most)
-
-
-def spared(counts: np.ndarray, signal: np.ndarray) -> list[int]:
-    """Return the smallest of the classes that show nothing, so many that those left hold twice as many images each as classes do in the mean.
-
-    Noise lies next to nothing: its images spread over any number of such classes, which particles then lack. An eighth of all classes is
-    given away at most, and two are left, since noise that finds none of them goes to the particles.
-
-    Parameters
-    ----------
-    counts, signal
-        Images and mean square of the average of each class, ``(K,)``.
-    """
-    order = np.argsort(signal)
-    middle = signal[order][np.searchsorted(np.cumsum(counts[order]), 0.5 * counts.sum())]
-    hollow = np.flatnonzero(signal < _HOLLOW * middle)
-    wanted = max(2, round(0.5 * counts[hollow].sum() / counts.mean()))
-    excess = min(len(hollow) - wanted, len(counts) // 8)
-    return hollow[np.argsort(counts[hollow], kind="stable")][: max(0, excess)].tolist()
 
 
 def _image_power(task: Task) -> Tensor:

@@ -33,7 +33,7 @@ class Classified(Outputs):
 class Classify2D(
     Protocol,
     id="classify2d.em",
-    version=8,
+    version=9,
     outputs=Classified,
     cite=("10.1016/j.jmb.2005.02.031", "10.1016/j.jmb.2011.11.010", "10.1038/nmeth.4169"),
     aliases=("ProtCryo2D", "ProtRelionClassify2D"),
@@ -77,7 +77,7 @@ class Classify2D(
         le=200,
         advanced=True,
         aliases=("numberOnlineEMIterator",),
-        help="40 for low contrast. Too few leave views mixed.",
+        help="Up to twice as many where classes are found that mix views. 40 for low contrast.",
     )
     batch_per_class: int = Param(
         "Images a class and batch",
@@ -220,7 +220,7 @@ class Classify2D(
         state = job.iterate(
             lambda: schedule.begin(task),
             step,
-            done=lambda state: state["iteration"] >= task.iterations,
+            done=lambda state: state["iteration"] >= task.iterations(state),
             name="classify",
             total=task.iterations,
         )
