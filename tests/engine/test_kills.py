@@ -126,6 +126,7 @@ def test_everything_killed_then_a_worker_killed(started: Callable[..., Run], ref
 def test_killed_in_an_iteration(tmp_path: Path, until: Until, project: Project) -> None:
     whole = project.run("toy.grow", steps=10)
     assert not (whole.folder.path / "checkpoints").exists()
+    assert [event["total"] for event in whole.events() if event["kind"] == "progress"] == [11] + 9 * [10]
     run = project.run("toy.grow", steps=10, pause=0.3, wait=False)
     until(lambda: len(list((run.folder.path / "checkpoints").rglob("[0-9]*.npz"))) == 2, "two checkpoints")
     os.kill(pid(run, "proc"), signal.SIGKILL)

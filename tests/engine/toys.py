@@ -165,7 +165,10 @@ class Grow(Protocol, id="toy.grow", outputs=Made):
             job.note(largest=x.max())
             return {**state, "k": state["k"] + 1, "x": x.astype(np.float32), "history": [*state["history"], float(x.sum())]}
 
-        last = job.iterate(start, step, done=lambda state: state["k"] >= self.steps, total=self.steps)
+        def total(state: dict[str, Any]) -> int:
+            return self.steps + (state["k"] < 2)  # one more, it seems at first
+
+        last = job.iterate(start, step, done=lambda state: state["k"] >= self.steps, total=total)
         frame = pl.DataFrame({"id": range(12), "value": last["x"].ravel()})
         return Made(Things(frame, job.root, meta={"history": last["history"]}))
 
