@@ -21,7 +21,7 @@ from cryoloom.numerics.align.class2d_assign import Assignments, assign, polished
 from cryoloom.numerics.align.class2d_averages import Averages, Frame, average, crossing, mass_centres, moved
 from cryoloom.numerics.align.class2d_doubles import doubles, likeness
 from cryoloom.numerics.align.class2d_estep import Posterior, References, Search, posterior
-from cryoloom.numerics.align.class2d_mixed import mixed
+from cryoloom.numerics.align.class2d_mixed import mixed, of_particles
 from cryoloom.numerics.align.class2d_mstep import Sums, accumulate
 from cryoloom.numerics.align.class2d_observations import Observations
 from cryoloom.numerics.align.class2d_poses import Children, PoseGrid
@@ -208,7 +208,7 @@ def iterate(task: Task, state: State) -> State:
         images = task.frame.masked(task.frame.sampler.images(moved(raw, step, task.frame)))
     poor, reseeded, online = state["poor"], 0, state["online"]
     if 2 <= number < online - _SETTLING:
-        images, poor, reseeded, several = _reseed(task, sums, images, averages, away, poor, spare=fine)
+        images, poor, reseeded, several = _reseed(task, sums, images, averages, away, poor, found.assigned, spare=fine)
         if several:
             online = max(online, min(number + 1 + _CALM, int(_LONGEST * settings.iterations)))
     counts = sums.counts.sum(dim=1)
@@ -386,7 +386,7 @@ def _away(task: Task, images: Tensor) -> Tensor:
 
 
 def _reseed(
-    task: Task, sums: Sums, images: Tensor, averages: Averages, away: Tensor, poor: np.ndarray, *, spare: bool
+    task: Task, sums: Sums, images: Tensor, averages: Averages, away: Tensor, poor: np.ndarray, found: Assignments, *, spare: bool
 ) -> tuple[Tensor, np.ndarray, int, bool]:
     """Give classes that died twice running half of the class with most signal: each gets the average of one half set.
 
@@ -396,8 +396,11 @@ def _reseed(
     poor = np.where(counts.numpy() < _DEAD * task.count / task.settings.classes, poor + 1, 0)
     signal = images.square().mean(dim=(1, 2))
     worth = torch.minimum(signal, 2.0 * signal.median())
-    several = mixed(averages.frc, counts, hollow(counts.numpy(), signal.numpy())) if spare else []
-    given = [*several, *spared(counts.numpy(), signal.numpy()), *_doubled(task, averages, away, counts, worth)] if spare else []
+    several, given = [], []
+    if spare:
+        compared = of_particles(hollow(counts.numpy(), signal.numpy()), found.label.numpy(), found.evidence.to(torch.float64).numpy())
+        several = mixed(averages.frc, counts, compared)
+        given = [*several, *spared(counts.numpy(), signal.numpy()), *_doubled(task, averages, away, counts, worth)]
     images, dead = images.clone(), sorted({*np.flatnonzero(poor >= 2).tolist(), *given})
     for label in dead:
         most = int(torch.argmax(sums.counts.sum(dim=1) * worth))
