@@ -19,7 +19,7 @@ def test_a_coarse_class_is_kept_when_its_members_are_sure():
     axis = np.arange(32) - 16
     averages = np.stack([(np.hypot(axis[:, None], axis[None, :]) < 9).astype(np.float32)] * 4)
     counts, rings = np.array([300, 300, 40, 40]), np.array([20.0, 20.0, 9.6, 9.6])
-    quality = class_quality(averages, counts, rings, 20.0, evidence=np.array([150.0, 150.0, 70.0, 15.0]))
+    quality = class_quality(averages, counts, rings, 20.0, evidence=np.array([150.0, 150.0, 36.0, 19.0]))
     assert (quality.total >= GOOD).tolist() == [True, True, True, False]
 
 

@@ -120,7 +120,7 @@ def class_quality(
     gyration = np.sqrt((near * radius**2).sum(axis=(1, 2)) / (near.sum(axis=(1, 2)) + 1e-12))
     wide = gyration / max(_weighted_quantile(gyration, weight, 0.5), 1e-12)
     ratio = np.where(middle > 0, mass / max(middle, 1e-12), 0.0)
-    sure = np.zeros(len(counts)) if evidence is None else _rise(evidence, 25.0, 50.0)
+    sure = np.zeros(len(counts)) if evidence is None else _rise(evidence, 20.0, 35.0)
     return Quality(
         resolution=_rise(rings / max(typical_ring, 1.0), 0.45 - 0.2 * sure, 0.75 - 0.3 * sure),
         size=_rise(share * len(counts), 0.05, 0.2),
