@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cryoloom.numerics.align.class2d_averages import crossing
+from cryoloom.numerics.align.class_quality import weighted_quantile
 
 _MIXED = 0.65  # of the ring to which a class of its size resolves: a class that resolves less shows several views
 _USUAL = 0.6  # of the images are in classes that show less of the signal than a usual one
@@ -49,17 +50,10 @@ def mixed(frc: Tensor, counts: Tensor, compared: NDArray[np.bool_]) -> list[int]
     if not len(shown):
         return []
     half = frc[shown].clamp(0.0, 0.99)
-    number = counts[shown, None].clamp(min=1.0)
-    usual = _usual(2.0 * half / (1.0 - half) / number, number[:, 0])
+    number = counts[shown, None]
+    of_one = 2.0 * half / (1.0 - half) / number
+    usual = torch.tensor([weighted_quantile(ring, number[:, 0].numpy(), _USUAL) for ring in of_one.t().numpy()])
     should = crossing(number * usual / (2.0 + number * usual), 0.5)
     reached = torch.where(should > 0, crossing(frc[shown], 0.5) / should, torch.inf)
     worst = torch.argsort(reached, stable=True)[: max(1, len(frc) // 8)]
     return shown[worst[reached[worst] < _MIXED].numpy()].tolist()
-
-
-def _usual(ratios: Tensor, weight: Tensor) -> Tensor:
-    """Return the signal-to-noise ratio of an image of a usual class on each ring ``(R,)``, from those of the classes ``(K, R)``."""
-    order = torch.argsort(ratios, dim=0, stable=True)
-    held = torch.cumsum(weight[order], dim=0)
-    first = (held >= _USUAL * held[-1]).to(torch.int64).argmax(dim=0, keepdim=True)
-    return ratios.gather(0, order.gather(0, first))[0]

@@ -3,13 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from cryoloom.numerics.align.class_quality import weighted_quantile
+
 _HOLLOW = 0.2  # of the signal in the class of the median image: a class with less shows nothing
 
 
 def hollow(counts: NDArray[np.floating], signal: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Return which classes show nothing, ``(K,)``; parameters as of `spared`."""
-    order = np.argsort(signal)
-    return signal < _HOLLOW * signal[order][np.searchsorted(np.cumsum(counts[order]), 0.5 * counts.sum())]
+    return signal < _HOLLOW * weighted_quantile(signal, counts, 0.5)
 
 
 def spared(counts: NDArray[np.floating], signal: NDArray[np.floating]) -> list[int]:

@@ -107,18 +107,18 @@ def class_quality(
     radius = np.hypot(axis[:, None], axis[None, :])
     weight = counts.astype(np.float64)
     share = weight / max(weight.sum(), 1.0)
-    typical_ring = _weighted_quantile(rings, weight, 0.6)
+    typical_ring = weighted_quantile(rings, weight, 0.6)
     inside = radius <= diameter / 2
     mass = averages[:, inside].mean(axis=1).astype(np.float64)
-    middle = _weighted_quantile(mass, weight, 0.5)
+    middle = weighted_quantile(mass, weight, 0.5)
     positive = np.clip(averages, 0.0, None).astype(np.float64)
     total = positive.sum(axis=(1, 2)) + 1e-12
     beside = np.hypot((positive * axis[None, :, None]).sum(axis=(1, 2)) / total, (positive * axis[None, None, :]).sum(axis=(1, 2)) / total)
     out = positive[:, radius > 0.55 * diameter].sum(axis=1) / total
-    expected = _weighted_quantile(out, weight, 0.5)
+    expected = weighted_quantile(out, weight, 0.5)
     near = positive * (radius <= 0.6 * diameter)
     gyration = np.sqrt((near * radius**2).sum(axis=(1, 2)) / (near.sum(axis=(1, 2)) + 1e-12))
-    wide = gyration / max(_weighted_quantile(gyration, weight, 0.5), 1e-12)
+    wide = gyration / max(weighted_quantile(gyration, weight, 0.5), 1e-12)
     ratio = np.where(middle > 0, mass / max(middle, 1e-12), 0.0)
     sure = np.zeros(len(counts)) if evidence is None else _rise(evidence, 20.0, 35.0)
     return Quality(
@@ -137,7 +137,7 @@ def _signal(frc: Array, weight: Array, ring: float) -> Array:
     """Return the signal-to-noise ratio of one image of each class, up to `ring`, relative to that of most images, ``(K,)``."""
     half = np.clip(frc[:, : max(1, int(ring))], 0.0, 0.99)
     of_one = (2.0 * half / (1.0 - half)).mean(axis=1) / np.maximum(weight, 1.0)
-    return of_one / max(_weighted_quantile(of_one, weight, 0.5), 1e-12)
+    return of_one / max(weighted_quantile(of_one, weight, 0.5), 1e-12)
 
 
 def least_match(match: Array, wanted: float) -> float:
@@ -165,7 +165,8 @@ def _rise(values: Array, low: float | Array, high: float | Array) -> Array:
     return part * part * (3.0 - 2.0 * part)
 
 
-def _weighted_quantile(values: Array, weights: Array, level: float) -> float:
+def weighted_quantile(values: NDArray[np.floating], weights: NDArray[np.floating], level: float) -> float:
+    """Return the value ``(n,)`` up to which a share `level` of the `weights` lies."""
     order = np.argsort(values, kind="stable")
     total = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(total, level * total[-1])])
